@@ -1,0 +1,131 @@
+"""What an adapter is, and which adapter an array belongs to.
+
+Asking never imports a framework: whoever holds an array of it has imported it already, so its class tells.
+"""
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+from ._typing import Array, Namespace, Pair
+
+_ADAPTERS = {
+    "numpy": "polyloss_numpy",
+    "torch": "polyloss_torch",
+    "jax": "polyloss_jax",
+    "jaxlib": "polyloss_jax",
+    "tensorflow": "polyloss_tensorflow",
+}
+_GENERIC = "polyloss_numpy"
+
+_by_type: dict[type, "Backend | None"] = {}
+
+
+class Backend(ABC):
+    """Everything that polyloss needs to know of one framework. An adapter package holds one, called ``backend``."""
+
+    name: str
+    welcomes_numpy: bool = False
+    """Whether the framework's own functions take NumPy arrays beside its own."""
+
+    @abstractmethod
+    def namespace(self, array: Array) -> Namespace:
+        """The Array API namespace of `array`."""
+
+    @abstractmethod
+    def asarray(self, value: Any, like: Array) -> Array:
+        """`value` (a number, or a NumPy array where those are welcome) as an array on the device of `like`."""
+
+    @abstractmethod
+    def readable(self, *arrays: Array) -> bool:
+        """Whether the values can be looked at now, at no great cost: not traced, not lazy, not on an accelerator."""
+
+    @abstractmethod
+    def attach(self, pair: Callable[..., Pair], arrays: Sequence[Array]) -> Array:
+        """The value of `pair` at `arrays`, with its closed-form gradients as its derivative."""
+
+    @abstractmethod
+    def value_and_grad(self, function: Callable[..., Array], argnums: Sequence[int]) -> Callable[..., Any]:
+        """A function that returns the value of `function` and a tuple of its gradients."""
+
+    def run(self, plan: Callable[..., Array], arrays: Sequence[Array], options: Mapping[str, Array]) -> Array:
+        """Evaluate `plan`. The place to compile it, where a framework gains from that."""
+        return plan(arrays, options)
+
+    def compile(self, function: Callable[..., Array]) -> Callable[..., Array]:
+        """`function` behind the framework's own compiler, if it has one."""
+        return function
+
+    def stop_gradient(self, array: Array) -> Array:
+        """`array` as a constant."""
+        return array
+
+
+def register_backend(framework: str, package: str) -> None:
+    """Let `package` serve the arrays whose class comes from the top-level package `framework`.
+
+    Parameters
+    ----------
+    framework : str
+        Top-level import package of the array class, such as ``"mlx"``.
+    package : str
+        Import package with an attribute ``backend``, an instance of `polyloss.Backend`. It is imported when
+        the first array of that framework arrives.
+
+    Examples
+    --------
+    >>> import polyloss
+    >>> polyloss.register_backend("numpy", "polyloss_numpy")
+    """
+    _ADAPTERS[framework] = package
+    _by_type.clear()
+
+
+def find_backend(kind: type) -> "Backend | None":
+    """The adapter of an array class, or None where it is no array."""
+    try:
+        return _by_type[kind]
+    except KeyError:
+        package = _imported(kind)
+        _by_type[kind] = found = None if package is None else sys.modules[package].backend
+        return found
+
+
+def _imported(kind: type) -> str | None:
+    """Import the adapter of an array class, and return the name of its package."""
+    for base in kind.__mro__:
+        package = _ADAPTERS.get(base.__module__.partition(".")[0])
+        if package is not None:
+            break
+    else:
+        if not hasattr(kind, "__array_namespace__") and not kind.__module__.startswith("dask.array"):
+            return None
+        package = _GENERIC
+    import_module(package)
+    return package
+
+
+# torch.compile cannot follow an import. By this name it knows to ask once, and to keep the answer.
+_imported._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+def backend_of(array: Array) -> Backend:
+    """The adapter of an array."""
+    found = find_backend(type(array))
+    if found is None:
+        raise TypeError(f"expected an array, got {type(array).__name__}")
+    return found
+
+
+def stop_gradient(array: Array) -> Array:
+    """`array` as a constant: nothing is differentiated through it.
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss
+    >>> polyloss.stop_gradient(np.asarray([1.0, 2.0]))
+    array([1., 2.])
+    """
+    return backend_of(array).stop_gradient(array)

@@ -1,0 +1,209 @@
+"""What a loss is.
+
+A loss is made from a kernel: a function of the namespace, the arrays and the parameters that returns the
+per-example value and, on demand, its local derivative with respect to each array. All the rest (which framework,
+checks, masks, half precision, reduction) is the same for every loss, and is not its business.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, overload
+
+import numpy as np
+
+from . import _checks as checks
+from ._backend import Backend, find_backend
+from ._checks import Domain
+from ._plan import Plan
+from ._reduction import REDUCTIONS
+from ._typing import Array, Call, Namespace, RowCall
+from .compose import Combinable
+
+P = ParamSpec("P")
+Kernel = Callable[Concatenate[Namespace, P], Any]
+
+_CALL: dict[str, Any] = {"reduction": "mean", "sample_weight": None, "where": None, "denominator": None}
+
+
+class Loss(Combinable, Generic[P]):
+    """A loss function: callable on the arrays of any framework. Made by `elementwise` and `rowwise`.
+
+    Losses add and scale: ``0.7 * polyloss.mse + 0.3 * polyloss.l1`` is a loss.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel[P],
+        *,
+        rowwise: bool,
+        autodiff: bool | str = False,
+        tasks: Sequence[str] = (),
+        domains: Mapping[str, Domain] | None = None,
+        defaults: Mapping[str, Any] | None = None,
+    ) -> None:
+        own = list(inspect.signature(kernel).parameters.values())[1:]
+        self.kernel = kernel
+        self.rowwise = rowwise
+        self.autodiff = autodiff
+        self.tasks = tuple(tasks)
+        self.domains = dict(domains or {})
+        self.arrays = tuple(p.name for p in own if p.kind is p.POSITIONAL_OR_KEYWORD)
+        self.defaults = {p.name: p.default for p in own if p.kind is p.KEYWORD_ONLY} | dict(defaults or {})
+        self.fixed = dict(defaults or {})
+        self.__name__: str = kernel.__name__
+        self.__qualname__: str = kernel.__qualname__
+        self.__module__ = kernel.__module__
+        self.__doc__ = kernel.__doc__
+        self.__wrapped__ = kernel
+        for name in (*self.domains, *self.fixed):
+            if name not in self.defaults and name not in self.arrays:
+                raise TypeError(f"{self.__name__} has no parameter {name}; it has {', '.join(self.defaults) or 'none'}")
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        kind = inspect.Parameter
+        hints = {name: hint for base in (Call, RowCall) for name, hint in base.__annotations__.items()}
+        own = [p for p in list(inspect.signature(self.kernel).parameters.values())[1:] if p.kind is not p.VAR_KEYWORD]
+        own = [p.replace(default=self.defaults.get(p.name, p.default)) for p in own]
+        common = {"axis": -1} | _CALL if self.rowwise else _CALL
+        own += [kind(n, kind.KEYWORD_ONLY, default=d, annotation=hints[n]) for n, d in common.items()]
+        return inspect.Signature(own, return_annotation=Array)
+
+    if TYPE_CHECKING:
+
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Array: ...
+
+    else:
+
+        def __call__(self, *arrays, **keywords):
+            """Evaluate the loss."""
+            plan, backend, inputs, options = self._plan(arrays, keywords)
+            return backend.run(plan, inputs, options)
+
+    def __get__(self, instance: object, owner: type | None = None) -> "Loss[P]":
+        # As an attribute of a class a loss stays what it is, and pydoc shows its signature.
+        return self
+
+    def __repr__(self) -> str:
+        fixed = "".join(f", {name}={value!r}" for name, value in self.fixed.items())
+        return f"<polyloss loss {self.__name__}{fixed}>"
+
+    def __reduce__(self) -> Any:
+        return (_with_defaults, (self.__module__, self.__qualname__, self.fixed)) if self.fixed else self.__qualname__
+
+    def partial(self, **parameters: Any) -> "Loss[P]":
+        """This loss with other default parameters.
+
+        Examples
+        --------
+        >>> import numpy as np, polyloss
+        >>> wide = polyloss.huber.partial(delta=10.0)
+        >>> float(wide(np.asarray([3.0]), np.asarray([0.0])))
+        4.5
+        """
+        return Loss(
+            self.kernel,
+            rowwise=self.rowwise,
+            autodiff=self.autodiff,
+            tasks=self.tasks,
+            domains=self.domains,
+            defaults=self.fixed | parameters,
+        )
+
+    def closed_form(
+        self, arguments: Sequence[Array], keywords: Mapping[str, Any], argnums: Sequence[int]
+    ) -> tuple[Array, tuple[Array, ...]]:
+        """The value and its gradients, without automatic differentiation."""
+        plan, _, inputs, options = self._plan(tuple(arguments), dict(keywords))
+        return plan.closed_form(inputs, options, argnums)
+
+    def _plan(
+        self, arrays: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> tuple[Plan, Backend, tuple[Array, ...], dict[str, Array]]:
+        """Sort the arguments into what is constant and what is an array, and check them."""
+        name = self.__name__
+        call = {key: keywords.pop(key, default) for key, default in _CALL.items()}
+        axis = keywords.pop("axis", -1) if self.rowwise else None
+        if len(arrays) > len(self.arrays):
+            raise TypeError(f"{name}: takes {len(self.arrays)} arrays ({', '.join(self.arrays)}), got {len(arrays)}")
+        for key in self.arrays[len(arrays) :]:
+            if key not in keywords:
+                raise TypeError(f"{name}: missing {key}")
+            arrays += (keywords.pop(key),)
+        for key in keywords:
+            if key not in self.defaults:
+                raise TypeError(f"{name}: unexpected {key}; its own keywords are {', '.join(self.defaults) or 'none'}")
+        checks.one_of(name, "reduction", call["reduction"], REDUCTIONS)
+        if call["denominator"] is not None and call["reduction"] in ("none", "sum"):
+            raise ValueError(f"{name}: denominator must come with a mean, got reduction={call['reduction']!r}")
+
+        constants: list[tuple[str, Any]] = []
+        options = {key: value for key, value in call.items() if key != "reduction" and value is not None}
+        for key, value in (self.defaults | keywords).items():
+            if isinstance(value, np.generic):
+                value = value.item()
+            if value is None or isinstance(value, (bool, int, float, str)) or callable(value):
+                self._check_constant(key, value)
+                constants.append((key, value))
+            else:
+                options[key] = value
+        backend = checks.common_backend(name, dict(zip(self.arrays, arrays, strict=True)) | options)
+        like = next(backend.asarray(a, None) for a in arrays if find_backend(type(a)) is not None)
+        xp = backend.namespace(like)
+        # A number has no shape that could mismatch: it stands for an array full of it.
+        inputs = tuple(
+            xp.full_like(like, a) if isinstance(a, (int, float)) else backend.asarray(a, like) for a in arrays
+        )
+        options = {key: backend.asarray(value, like) for key, value in options.items()}
+        plan = Plan(
+            self,
+            tuple(constants),
+            str(call["reduction"]),
+            None if axis is None else checks.axis_of(name, axis, inputs[0].ndim),
+            backend.readable(*inputs, *options.values()),
+        )
+        plan.check_shapes(inputs, options)
+        if plan.readable:
+            plan.check_values(inputs, options)
+        return plan, backend, inputs, options
+
+    def _check_constant(self, key: str, value: Any) -> None:
+        domain = self.domains.get(key)
+        if domain is None or value is None:
+            return
+        if domain.named and isinstance(value, str):
+            checks.one_of(self.__name__, key, value, tuple(domain.named))
+        else:
+            checks.number_in(self.__name__, key, value, domain)
+
+
+def _with_defaults(module: str, name: str, fixed: Mapping[str, Any]) -> Loss[Any]:
+    from importlib import import_module
+
+    loss: Loss[Any] = getattr(import_module(module), name)
+    return loss.partial(**fixed)
+
+
+class _Decorator:
+    """Makes a `Loss` of a kernel."""
+
+    def __init__(self, rowwise: bool) -> None:
+        self.rowwise = rowwise
+
+    @overload
+    def __call__(self, kernel: Kernel[P], /) -> Loss[P]: ...
+    @overload
+    def __call__(
+        self, /, *, autodiff: bool | str = False, tasks: Sequence[str] = (), **domains: Domain
+    ) -> Callable[[Kernel[P]], Loss[P]]: ...
+    def __call__(
+        self, kernel: Any = None, /, *, autodiff: bool | str = False, tasks: Sequence[str] = (), **domains: Domain
+    ) -> Any:
+        def make(kernel: Kernel[P]) -> Loss[P]:
+            return Loss(kernel, rowwise=self.rowwise, autodiff=autodiff, tasks=tasks, domains=domains)
+
+        return make if kernel is None else make(kernel)
+
+
+elementwise = _Decorator(rowwise=False)
+rowwise = _Decorator(rowwise=True)

@@ -1,0 +1,272 @@
+"""The one path that a call takes, once its arguments are known to be arrays of one framework."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from . import _checks as checks
+from ._backend import backend_of
+from ._checks import REAL, Classes, Domain
+from ._reduction import expand, reduce
+from ._typing import Array, Namespace
+
+if TYPE_CHECKING:
+    from ._loss import Loss
+
+_NOT_PARAMETERS = ("sample_weight", "where", "denominator")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A call without its arrays: everything that a compiler may treat as constant.
+
+    Parameters
+    ----------
+    loss : Loss
+    parameters : tuple
+        Name and value of each parameter that is no array.
+    reduction : str
+    axis : int or None
+        The axis of a row, counted from the front; None for an elementwise loss.
+    readable : bool
+        Whether the values were checked. Where they could not be, a row with a bad one becomes NaN.
+    """
+
+    loss: "Loss[Any]"
+    parameters: tuple[tuple[str, Any], ...]
+    reduction: str
+    axis: int | None
+    readable: bool
+
+    def __call__(self, inputs: Sequence[Array], options: Mapping[str, Array]) -> Array:
+        """The reduced loss, differentiable by the framework."""
+        backend = backend_of(inputs[0])
+        xp = backend.namespace(inputs[0])
+        ready = self._prepare(xp, inputs, options)
+        if not self._by_autodiff():
+            losses = backend.attach(ready.kernel, ready.arrays)
+        elif isinstance(losses := ready.kernel(*ready.arrays), tuple):
+            raise TypeError(
+                f"{self.loss.__name__} is declared with autodiff: it must return its value alone, got a tuple"
+            )
+        value, _ = ready.reduce(xp, losses, self.reduction)
+        return cast(xp, value, inputs[0].dtype)
+
+    def closed_form(
+        self, inputs: Sequence[Array], options: Mapping[str, Array], argnums: Sequence[int]
+    ) -> tuple[Array, tuple[Array, ...]]:
+        """The reduced loss and its gradients with respect to some inputs."""
+        xp = backend_of(inputs[0]).namespace(inputs[0])
+        name = self.loss.__name__
+        if self._by_autodiff():
+            raise TypeError(f"{name} has no closed-form gradient here, and {type(inputs[0]).__name__} none of its own")
+        if self.reduction == "none":
+            raise ValueError(f"{name}: a gradient needs a scalar: reduction must be 'sum' or a mean, got 'none'")
+        ready = self._prepare(xp, inputs, options)
+        losses, *gradients = ready.kernel(*ready.arrays)
+        value, coefficient = ready.reduce(xp, losses, self.reduction)
+        for number in argnums:
+            if number >= len(gradients):
+                known = ", ".join(self.loss.arrays[: len(gradients)])
+                raise ValueError(f"{name}: argnums must be of {known}, got {number}")
+        share = coefficient()
+        results = []
+        for number in argnums:
+            local = gradients[number]()
+            gradient = expand(share, local.ndim) * local
+            if ready.mask is not None:
+                gradient = xp.where(expand(ready.mask, local.ndim), gradient, 0.0)
+            if self.axis is not None and local.ndim > losses.ndim:
+                gradient = xp.moveaxis(gradient, -1, self.axis)
+            results.append(cast(xp, gradient, inputs[number].dtype))
+        return cast(xp, value, inputs[0].dtype), tuple(results)
+
+    def check_shapes(self, inputs: Sequence[Array], options: Mapping[str, Array]) -> None:
+        """Raise for all that dtypes and shapes tell."""
+        name, first = self.loss.__name__, self.loss.arrays[0]
+        xp = backend_of(inputs[0]).namespace(inputs[0])
+        whole = tuple(inputs[0].shape)
+        rows = whole if self.axis is None else whole[: self.axis] + whole[self.axis + 1 :]
+        for key, array, domain in self._arguments(inputs):
+            shape = tuple(array.shape)
+            if isinstance(domain, Classes):
+                self._check_classes(xp, key, array, whole, rows)
+            else:
+                (checks.real if key == "target" else checks.real_floating)(name, key, xp, array)
+                expected, what = (
+                    (rows, "one value per row, shape") if domain.per_example else (whole, f"the shape of {first},")
+                )
+                checks.shape_is(name, key, shape, expected, what)
+            checks.not_empty(name, key, shape)
+        last = whole if self.axis is None else (*rows, whole[self.axis])
+        for key, value in options.items():
+            shape = tuple(value.shape)
+            if key == "where":
+                checks.boolean(name, key, xp, value)
+            else:
+                checks.real(name, key, xp, value)
+            if key == "denominator":
+                checks.shape_is(name, key, shape, (), "the shape of a number,")
+            elif key in _NOT_PARAMETERS:
+                checks.shape_starts(name, key, shape, rows)
+            else:
+                checks.shape_ends(name, key, shape, last)
+
+    def check_values(self, inputs: Sequence[Array], options: Mapping[str, Array]) -> None:
+        """Raise for values outside their domain, masked examples aside."""
+        name = self.loss.__name__
+        xp = backend_of(inputs[0]).namespace(inputs[0])
+        rows = inputs[0].ndim - (self.axis is not None)
+        for key, array, domain in self._arguments(inputs):
+            if domain.everything:
+                continue
+            classes = inputs[0].shape[self.axis] if self._holds_ids(xp, array, domain) else None
+            outside = domain.outside(xp, array, classes)
+            if not bool(xp.any(outside)):
+                continue
+            mask = self._mask(xp, inputs, options, rows)
+            if mask is not None:
+                outside = outside & (mask if array.ndim == rows else xp.expand_dims(mask, axis=self.axis))
+            checks.none_outside(name, key, xp, array, outside, domain.expected(classes))
+        for key, value in options.items():
+            domain = self.loss.domains.get(key, REAL)
+            if not domain.everything:
+                checks.none_outside(name, key, xp, value, domain.outside(xp, value), str(domain))
+
+    def _check_classes(
+        self, xp: Namespace, key: str, array: Array, whole: tuple[int | None, ...], rows: tuple[int | None, ...]
+    ) -> None:
+        name, shape = self.loss.__name__, tuple(array.shape)
+        if checks.is_integer(xp, array):
+            checks.shape_is(name, key, shape, rows, "class ids, one per row, shape")
+            return
+        checks.real_floating(name, key, xp, array)
+        if checks.same_shape(shape, rows):
+            raise TypeError(f"{name}: {key} with one value per row holds class ids: integers; got dtype {array.dtype}")
+        checks.shape_is(name, key, shape, whole, f"class ids (integers), or probabilities in the shape of {self.loss.arrays[0]},")
+        if dict(self.parameters).get("ignore_index") is not None:
+            raise ValueError(f"{name}: ignore_index must come with class ids, got probabilities as {key}")
+
+    def _arguments(self, arrays: Sequence[Array]) -> list[tuple[str, Array, Domain]]:
+        return [(key, a, self.loss.domains.get(key, REAL)) for key, a in zip(self.loss.arrays, arrays, strict=True)]
+
+    def _by_autodiff(self) -> bool:
+        autodiff = self.loss.autodiff
+        return autodiff if isinstance(autodiff, bool) else dict(self.parameters).get(autodiff) is not None
+
+    def _holds_ids(self, xp: Namespace, array: Array, domain: Domain) -> bool:
+        return isinstance(domain, Classes) and checks.is_integer(xp, array)
+
+    def _mask(self, xp: Namespace, inputs: Sequence[Array], options: Mapping[str, Array], rows: int) -> Array | None:
+        """Which examples count: those of ``where`` whose class is not ignored."""
+        mask = options.get("where")
+        if mask is not None:
+            mask = expand(mask, rows)
+        ignored = dict(self.parameters).get("ignore_index")
+        if ignored is not None:
+            for _, array, domain in self._arguments(inputs):
+                if self._holds_ids(xp, array, domain):
+                    kept = array != ignored
+                    mask = kept if mask is None else mask & kept
+        return mask
+
+    def _prepare(self, xp: Namespace, inputs: Sequence[Array], options: Mapping[str, Array]) -> "_Ready":
+        """The arrays as a kernel wants them: rows last, in float32 or float64, masked examples at 0."""
+        loss, first = self.loss, inputs[0]
+        dtype = xp.float32 if checks.is_half(first.dtype) else first.dtype
+        rows = first.ndim - (self.axis is not None)
+        mask = self._mask(xp, inputs, options, rows)
+        poison: Array | None = None
+        arrays: list[Array] = []
+        for _, array, domain in self._arguments(inputs):
+            ids = self._holds_ids(xp, array, domain)
+            ready = cast(xp, array, (xp.int64 if array.dtype == xp.int64 else xp.int32) if ids else dtype)
+            if self.axis is not None and array.ndim > rows:
+                ready = xp.moveaxis(ready, self.axis, -1)
+            if mask is not None:
+                # Safe input instead of a safe result: NaN in a masked example then meets no derivative.
+                ready = xp.where(expand(mask, ready.ndim), ready, xp.zeros_like(ready))
+            if not self.readable and not domain.everything:
+                outside = domain.outside(xp, ready, first.shape[self.axis] if ids else None)
+                if ids:
+                    ready = xp.where(outside, xp.zeros_like(ready), ready)
+                outside = xp.any(outside, axis=-1) if outside.ndim > rows else outside
+                if mask is not None:
+                    outside = outside & mask
+                factor = xp.where(outside, xp.asarray(float("nan"), dtype=dtype), xp.asarray(1.0, dtype=dtype))
+                poison = factor if poison is None else poison * factor
+            arrays.append(ready)
+
+        parameters = dict(self.parameters)
+        bound = {key: cast(xp, value, dtype) for key, value in options.items() if key not in _NOT_PARAMETERS}
+        for key, domain in loss.domains.items():
+            choice = parameters.get(key)
+            if domain.named and isinstance(choice, str):
+                del parameters[key]
+                bound[key] = backend_of(first).stop_gradient(domain.named[choice](xp, *arrays, mask))
+        weight, denominator = (
+            None if key not in options else cast(xp, options[key], dtype) for key in ("sample_weight", "denominator")
+        )
+        if poison is not None:
+            # A factor, not a choice: NaN must reach the gradient too.
+            weight = poison if weight is None else poison * expand(weight, rows)
+        return _Ready(
+            BoundKernel(loss.kernel, len(arrays), tuple(parameters.items()), tuple(bound)),
+            (*arrays, *bound.values()),
+            mask,
+            weight,
+            denominator,
+            self._class_weight(xp, arrays, bound.get("class_weight")),
+        )
+
+    def _class_weight(self, xp: Namespace, arrays: Sequence[Array], class_weight: Array | None) -> Array | None:
+        """What ``class_weight`` contributes to the weight of each example."""
+        if class_weight is None or self.reduction != "weighted_mean":
+            return None
+        target = arrays[self.loss.arrays.index("target")]
+        if checks.is_integer(xp, target):
+            return xp.reshape(xp.take(class_weight, xp.reshape(target, (-1,)), axis=0), target.shape)
+        return xp.sum(class_weight * target, axis=-1)
+
+
+def cast(xp: Namespace, array: Array, dtype: Any) -> Array:
+    """`array` in another dtype; itself, where it has that already."""
+    return array if array.dtype == dtype else xp.astype(array, dtype)
+
+
+@dataclass(frozen=True)
+class BoundKernel:
+    """A kernel as a function of arrays alone: first its inputs, then its parameters that are arrays."""
+
+    kernel: Callable[..., Any]
+    inputs: int
+    parameters: tuple[tuple[str, Any], ...]
+    names: tuple[str, ...]
+
+    def __call__(self, *arrays: Array) -> Any:
+        xp = backend_of(arrays[0]).namespace(arrays[0])
+        extra = dict(zip(self.names, arrays[self.inputs :], strict=True))
+        return self.kernel(xp, *arrays[: self.inputs], **dict(self.parameters), **extra)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """What `Plan._prepare` made of the arguments."""
+
+    kernel: BoundKernel
+    arrays: tuple[Array, ...]
+    mask: Array | None
+    weight: Array | None
+    denominator: Array | None
+    class_weight: Array | None
+
+    def reduce(self, xp: Namespace, losses: Array, reduction: str) -> tuple[Array, Callable[[], Array]]:
+        return reduce(
+            xp,
+            losses,
+            reduction,
+            weight=self.weight,
+            mask=self.mask,
+            denominator=self.denominator,
+            class_weight=self.class_weight,
+        )

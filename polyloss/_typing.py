@@ -1,0 +1,33 @@
+"""The types of the public signatures."""
+
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias, TypedDict
+
+Array: TypeAlias = Any
+"""An array of any framework. The Array API standard has no static type for it."""
+
+Namespace: TypeAlias = Any
+"""An Array API namespace: the functions that work on one kind of array."""
+
+Reduction: TypeAlias = Literal["none", "sum", "mean", "weighted_mean"]
+
+Gradient: TypeAlias = Callable[[], Array]
+"""Computes the local derivative with respect to one array, when somebody asks for it."""
+
+Pair: TypeAlias = tuple[Any, ...]
+"""``(value, gradient, gradient, ...)``: the per-example loss and one `Gradient` per differentiable array."""
+
+
+class Call(TypedDict, total=False):
+    """The keywords that every loss takes besides its own."""
+
+    reduction: Reduction
+    sample_weight: Array | float | None
+    where: Array | None
+    denominator: Array | float | None
+
+
+class RowCall(Call, total=False):
+    """The keywords that every row-wise loss takes: those of `Call`, and the axis that a row runs along."""
+
+    axis: int

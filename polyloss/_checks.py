@@ -202,7 +202,7 @@ def not_empty(loss: str, name: str, shape: tuple[int | None, ...]) -> None:
 
 def number_in(loss: str, name: str, value: Any, domain: Domain) -> None:
     """A parameter given as a number."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{loss}: {name} must be a real number or an array, got {describe(value)}")
     if not domain.holds(value):
         raise ValueError(f"{loss}: {name} must be {domain}, got {value!r}")

@@ -143,7 +143,8 @@ class Plan:
         checks.real_floating(name, key, xp, array)
         if checks.same_shape(shape, rows):
             raise TypeError(f"{name}: {key} with one value per row holds class ids: integers; got dtype {array.dtype}")
-        checks.shape_is(name, key, shape, whole, f"class ids (integers), or probabilities in the shape of {self.loss.arrays[0]},")
+        expected = f"class ids (integers), or probabilities in the shape of {self.loss.arrays[0]},"
+        checks.shape_is(name, key, shape, whole, expected)
         if dict(self.parameters).get("ignore_index") is not None:
             raise ValueError(f"{name}: ignore_index must come with class ids, got probabilities as {key}")
 
@@ -207,13 +208,11 @@ class Plan:
         weight, denominator = (
             None if key not in options else cast(xp, options[key], dtype) for key in ("sample_weight", "denominator")
         )
-        if poison is not None:
-            # A factor, not a choice: NaN must reach the gradient too.
-            weight = poison if weight is None else poison * expand(weight, rows)
         return _Ready(
             BoundKernel(loss.kernel, len(arrays), tuple(parameters.items()), tuple(bound)),
             (*arrays, *bound.values()),
             mask,
+            poison,
             weight,
             denominator,
             self._class_weight(xp, arrays, bound.get("class_weight")),
@@ -256,6 +255,7 @@ class _Ready:
     kernel: BoundKernel
     arrays: tuple[Array, ...]
     mask: Array | None
+    poison: Array | None
     weight: Array | None
     denominator: Array | None
     class_weight: Array | None
@@ -265,6 +265,7 @@ class _Ready:
             xp,
             losses,
             reduction,
+            poison=self.poison,
             weight=self.weight,
             mask=self.mask,
             denominator=self.denominator,

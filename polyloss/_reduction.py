@@ -34,6 +34,7 @@ def reduce(
     losses: Array,
     reduction: str,
     *,
+    poison: Array | None,
     weight: Array | None,
     mask: Array | None,
     denominator: Array | None,
@@ -45,6 +46,8 @@ def reduce(
     ----------
     losses : array
         Per-example losses.
+    poison : array or None
+        NaN for an example with a bad value, else 1. A factor and not a choice: so NaN reaches the gradient too.
     weight, mask, class_weight : array or None
         Per example, with as many axes as `losses` or fewer: the missing ones are trailing. `weight` multiplies,
         False in `mask` removes, `class_weight` is in the losses already and counts in ``"weighted_mean"`` alone.
@@ -52,6 +55,8 @@ def reduce(
         Replaces the denominator of a mean.
     """
     ndim = losses.ndim
+    if poison is not None:
+        losses = losses * poison
     if weight is not None:
         weight = expand(weight, ndim)
         losses = losses * weight
@@ -76,6 +81,8 @@ def reduce(
 
     def coefficient() -> Array:
         share = xp.ones_like(losses) if weight is None else xp.broadcast_to(weight, losses.shape)
+        if poison is not None:
+            share = share * poison
         if mask is not None:
             share = xp.where(mask, share, 0.0)
         if divisor is not None:

@@ -20,7 +20,7 @@ _ADAPTERS = {
 }
 _GENERIC = "polyloss_numpy"
 
-_by_type: dict[type, "Backend | None"] = {}
+_packages: dict[type, str | None] = {}
 
 
 class Backend(ABC):
@@ -80,35 +80,33 @@ def register_backend(framework: str, package: str) -> None:
     >>> polyloss.register_backend("numpy", "polyloss_numpy")
     """
     _ADAPTERS[framework] = package
-    _by_type.clear()
+    _packages.clear()
 
 
 def find_backend(kind: type) -> "Backend | None":
     """The adapter of an array class, or None where it is no array."""
+    package = _package(kind)
+    return None if package is None else sys.modules[package].backend
+
+
+def _package(kind: type) -> str | None:
+    """The package of the adapter of an array class, imported."""
     try:
-        return _by_type[kind]
+        return _packages[kind]
     except KeyError:
-        package = _imported(kind)
-        _by_type[kind] = found = None if package is None else sys.modules[package].backend
-        return found
-
-
-def _imported(kind: type) -> str | None:
-    """Import the adapter of an array class, and return the name of its package."""
-    for base in kind.__mro__:
-        package = _ADAPTERS.get(base.__module__.partition(".")[0])
-        if package is not None:
-            break
-    else:
-        if not hasattr(kind, "__array_namespace__") and not kind.__module__.startswith("dask.array"):
-            return None
+        pass
+    frameworks = (base.__module__.partition(".")[0] for base in kind.__mro__)
+    package = next((_ADAPTERS[framework] for framework in frameworks if framework in _ADAPTERS), None)
+    if package is None and (hasattr(kind, "__array_namespace__") or kind.__module__.startswith("dask.array")):
         package = _GENERIC
-    import_module(package)
+    if package is not None:
+        import_module(package)
+    _packages[kind] = package
     return package
 
 
 # torch.compile cannot follow an import. By this name it knows to ask once, and to keep the answer.
-_imported._dynamo_marked_constant = True  # type: ignore[attr-defined]
+_package._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def backend_of(array: Array) -> Backend:

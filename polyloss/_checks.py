@@ -27,6 +27,8 @@ class Domain:
     named : mapping or None
         For a parameter: names that stand for a value computed from the data, each with its function
         ``(xp, *arrays, mask) -> array``.
+    unless : str or None
+        For an array argument: a parameter of the loss that, when true, lifts all limits.
     """
 
     low: float = -math.inf
@@ -35,6 +37,7 @@ class Domain:
     ends_only: bool = False
     per_example: bool = False
     named: Mapping[str, Callable[..., Array]] | None = None
+    unless: str | None = None
 
     __hash__ = object.__hash__
 
@@ -118,7 +121,7 @@ def common_backend(loss: str, arguments: Mapping[str, Any]) -> Backend:
         if backend is not None:
             if all(backend is not other for _, other in found):
                 found.append((name, backend))
-        elif value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        elif isinstance(value, bool) or not isinstance(value, (int, float)):
             raise TypeError(f"{loss}: {name} must be an array, got {describe(value)}")
     if not found:
         raise TypeError(f"{loss}: expected at least one array, got only {', '.join(map(describe, arguments.values()))}")

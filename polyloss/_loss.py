@@ -143,7 +143,7 @@ class Loss(Combinable, Generic[P]):
             if isinstance(value, np.generic):
                 value = value.item()
             if value is None or isinstance(value, (bool, int, float, str)) or callable(value):
-                self._check_constant(key, value)
+                self.check_constant(key, value)
                 constants.append((key, value))
             else:
                 options[key] = value
@@ -167,7 +167,8 @@ class Loss(Combinable, Generic[P]):
             plan.check_values(inputs, options)
         return plan, backend, inputs, options
 
-    def _check_constant(self, key: str, value: Any) -> None:
+    def check_constant(self, key: str, value: Any) -> None:
+        """Raise where a parameter that is no array is out of its range."""
         domain = self.domains.get(key)
         if domain is None or value is None:
             return

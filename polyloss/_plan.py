@@ -149,7 +149,10 @@ class Plan:
             raise ValueError(f"{name}: ignore_index must come with class ids, got probabilities as {key}")
 
     def _arguments(self, arrays: Sequence[Array]) -> list[tuple[str, Array, Domain]]:
-        return [(key, a, self.loss.domains.get(key, REAL)) for key, a in zip(self.loss.arrays, arrays, strict=True)]
+        parameters = dict(self.parameters)
+        domains = (self.loss.domains.get(key, REAL) for key in self.loss.arrays)
+        domains = (REAL if d.unless and parameters.get(d.unless) else d for d in domains)
+        return list(zip(self.loss.arrays, arrays, domains, strict=True))
 
     def _by_autodiff(self) -> bool:
         autodiff = self.loss.autodiff
@@ -225,7 +228,8 @@ class Plan:
         target = arrays[self.loss.arrays.index("target")]
         if checks.is_integer(xp, target):
             return xp.reshape(xp.take(class_weight, xp.reshape(target, (-1,)), axis=0), target.shape)
-        return xp.sum(class_weight * target, axis=-1)
+        # Weights are constants, whatever they are made of.
+        return backend_of(target).stop_gradient(xp.sum(class_weight * target, axis=-1))
 
 
 def cast(xp: Namespace, array: Array, dtype: Any) -> Array:

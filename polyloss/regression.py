@@ -1,16 +1,51 @@
 """Losses of a real prediction and a real target."""
 
+import math
 from typing import Unpack
 
-from ._checks import POSITIVE
+from ._checks import NONNEGATIVE, POSITIVE
 from ._loss import elementwise
 from ._typing import Array, Call, Namespace, Pair
 
 
 @elementwise(tasks=["regression"])
 def mse(xp: Namespace, prediction: Array, target: Array, **call: Unpack[Call]) -> Pair:
-    r"""Squared error.
+    r"""Squared error, averaged: the mean squared error.
 
+    .. math:: \ell = (x - t)^2
+
+    Parameters
+    ----------
+    prediction : array
+        :math:`x`, real floating, of any shape.
+    target : array
+        :math:`t`, of the shape of `prediction`.
+    reduction, sample_weight, where, denominator
+        As in every loss: see `polyloss.Loss`.
+
+    Returns
+    -------
+    array
+        A scalar, or the shape of `prediction` with ``reduction="none"``; dtype of `prediction`.
+
+    Raises
+    ------
+    TypeError
+        If `prediction` is not real floating, or the arrays come from different frameworks.
+    ValueError
+        If the shapes differ (nothing is broadcast) or an array is empty.
+
+    See Also
+    --------
+    l1, huber : less sensitive to outliers.
+
+    Notes
+    -----
+    ``torch.nn.functional.mse_loss``, ``keras.losses.MeanSquaredError`` and ``optax.losses.squared_error`` have this
+    value. ``optax.losses.l2_loss`` is half of it, ``tf.nn.l2_loss`` half of its sum.
+
+    Examples
+    --------
     >>> import numpy as np, polyloss
     >>> float(polyloss.mse(np.asarray([3.0, 1.0]), np.asarray([1.0, 1.0])))
     2.0
@@ -19,10 +54,103 @@ def mse(xp: Namespace, prediction: Array, target: Array, **call: Unpack[Call]) -
     return error * error, lambda: 2.0 * error, lambda: -2.0 * error
 
 
+@elementwise(tasks=["regression", "outliers"])
+def l1(xp: Namespace, prediction: Array, target: Array, **call: Unpack[Call]) -> Pair:
+    r"""Absolute error, averaged: the mean absolute error.
+
+    .. math:: \ell = |x - t|
+
+    The derivative at :math:`x = t` is 0.
+
+    Parameters
+    ----------
+    prediction : array
+        :math:`x`, real floating, of any shape.
+    target : array
+        :math:`t`, of the shape of `prediction`.
+    reduction, sample_weight, where, denominator
+        As in every loss: see `polyloss.Loss`.
+
+    Returns
+    -------
+    array
+        A scalar, or the shape of `prediction` with ``reduction="none"``; dtype of `prediction`.
+
+    Raises
+    ------
+    TypeError
+        If `prediction` is not real floating, or the arrays come from different frameworks.
+    ValueError
+        If the shapes differ (nothing is broadcast) or an array is empty.
+
+    See Also
+    --------
+    smooth_l1 : with a smooth bottom.
+    huber, log_cosh
+
+    Notes
+    -----
+    ``torch.nn.functional.l1_loss`` and ``keras.losses.MeanAbsoluteError`` have this value. On Keras's JAX backend the
+    derivative at 0 is -1.
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss
+    >>> float(polyloss.l1(np.asarray([3.0, 1.0]), np.asarray([1.0, 1.0])))
+    1.0
+    """
+    error = prediction - target
+    return xp.abs(error), lambda: xp.sign(error), lambda: -xp.sign(error)
+
+
 @elementwise(tasks=["regression", "outliers"], delta=POSITIVE)
 def huber(xp: Namespace, prediction: Array, target: Array, *, delta: float = 1.0, **call: Unpack[Call]) -> Pair:
-    r"""Huber loss.
+    r"""Huber loss: quadratic within `delta` of the target, linear outside.
 
+    .. math::
+        \ell = \begin{cases}
+            \frac{1}{2} e^2 & |e| \le \delta \\
+            \delta \left( |e| - \frac{1}{2} \delta \right) & |e| > \delta
+        \end{cases}
+        \qquad e = x - t
+
+    P. J. Huber, "Robust estimation of a location parameter", Annals of Mathematical Statistics 35, 1964.
+
+    Parameters
+    ----------
+    prediction : array
+        :math:`x`, real floating, of any shape.
+    target : array
+        :math:`t`, of the shape of `prediction`.
+    delta : float or array, default 1.0
+        :math:`\delta > 0`, in the unit of the target. An array matches the trailing axes.
+    reduction, sample_weight, where, denominator
+        As in every loss: see `polyloss.Loss`.
+
+    Returns
+    -------
+    array
+        A scalar, or the shape of `prediction` with ``reduction="none"``; dtype of `prediction`.
+
+    Raises
+    ------
+    TypeError
+        If `prediction` is not real floating, or the arrays come from different frameworks.
+    ValueError
+        If the shapes differ (nothing is broadcast), an array is empty, or `delta` is not positive.
+
+    See Also
+    --------
+    smooth_l1 : this divided by `delta`.
+    tukey_biweight : bounded.
+
+    Notes
+    -----
+    ``torch.nn.functional.huber_loss``, ``keras.losses.Huber`` and ``optax.losses.huber_loss`` have this value. The
+    last two accept a `delta` of 0 or below, and the gradient of the last is 0 at an error of 1e-8.
+
+    Examples
+    --------
     >>> import numpy as np, polyloss
     >>> float(polyloss.huber(np.asarray([3.0]), np.asarray([0.0]), delta=2.0))
     4.0
@@ -32,8 +160,115 @@ def huber(xp: Namespace, prediction: Array, target: Array, *, delta: float = 1.0
     return slope * (error - 0.5 * slope), lambda: slope, lambda: -slope
 
 
-@elementwise(tasks=["regression"])
-def l1(xp: Namespace, prediction: Array, target: Array, **call: Unpack[Call]) -> Pair:
-    r"""Absolute error."""
+@elementwise(tasks=["regression", "outliers"], beta=NONNEGATIVE)
+def smooth_l1(xp: Namespace, prediction: Array, target: Array, *, beta: float = 1.0, **call: Unpack[Call]) -> Pair:
+    r"""Smooth L1 loss: the absolute error with a parabola of width `beta` at the bottom.
+
+    .. math::
+        \ell = \begin{cases}
+            \frac{1}{2} e^2 / \beta & |e| < \beta \\
+            |e| - \frac{1}{2} \beta & |e| \ge \beta
+        \end{cases}
+        \qquad e = x - t
+
+    It is ``huber(delta=beta) / beta``, not ``huber(delta=beta)``: with a growing `beta` it tends to 0, with a
+    vanishing one to `l1`.
+
+    R. Girshick, "Fast R-CNN", ICCV 2015.
+
+    Parameters
+    ----------
+    prediction : array
+        :math:`x`, real floating, of any shape.
+    target : array
+        :math:`t`, of the shape of `prediction`.
+    beta : float or array, default 1.0
+        :math:`\beta \ge 0`; 0 is `l1`, with the derivative 0 at 0. An array matches the trailing axes.
+    reduction, sample_weight, where, denominator
+        As in every loss: see `polyloss.Loss`.
+
+    Returns
+    -------
+    array
+        A scalar, or the shape of `prediction` with ``reduction="none"``; dtype of `prediction`.
+
+    Raises
+    ------
+    TypeError
+        If `prediction` is not real floating, or the arrays come from different frameworks.
+    ValueError
+        If the shapes differ (nothing is broadcast), an array is empty, or `beta` is negative.
+
+    See Also
+    --------
+    huber : the same, times `beta`.
+
+    Notes
+    -----
+    ``torch.nn.functional.smooth_l1_loss`` has this value, but overflows and underflows with very large and very small
+    `beta`. Keras, TensorFlow and optax have no such loss.
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss
+    >>> float(polyloss.smooth_l1(np.asarray([-3.0]), np.asarray([0.0]), beta=2.0))
+    2.0
+    """
     error = prediction - target
-    return xp.abs(error), lambda: xp.sign(error), lambda: -xp.sign(error)
+    inside = xp.abs(error) < beta
+    width = xp.where(inside, xp.zeros_like(error) + beta, 1.0)
+    slope = xp.where(inside, error, xp.sign(error)) / width
+    return slope * (error - (0.5 * beta) * slope), lambda: slope, lambda: -slope
+
+
+@elementwise(tasks=["regression", "outliers"])
+def log_cosh(xp: Namespace, prediction: Array, target: Array, **call: Unpack[Call]) -> Pair:
+    r"""Logarithm of the hyperbolic cosine of the error: smooth everywhere, linear far out.
+
+    .. math:: \ell = \log \cosh (x - t)
+
+    About :math:`\frac{1}{2} e^2` for small errors :math:`e` and :math:`|e| - \log 2` for large ones. Exact for both:
+    neither does a small loss cancel to 0 nor a large one overflow.
+
+    Parameters
+    ----------
+    prediction : array
+        :math:`x`, real floating, of any shape.
+    target : array
+        :math:`t`, of the shape of `prediction`.
+    reduction, sample_weight, where, denominator
+        As in every loss: see `polyloss.Loss`.
+
+    Returns
+    -------
+    array
+        A scalar, or the shape of `prediction` with ``reduction="none"``; dtype of `prediction`.
+
+    Raises
+    ------
+    TypeError
+        If `prediction` is not real floating, or the arrays come from different frameworks.
+    ValueError
+        If the shapes differ (nothing is broadcast) or an array is empty.
+
+    See Also
+    --------
+    huber : with a parameter, and cheaper.
+
+    Notes
+    -----
+    ``keras.losses.LogCosh`` and ``optax.losses.log_cosh`` are this, but lose all digits of errors below 3e-4 in
+    float32.
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss
+    >>> float(polyloss.log_cosh(np.asarray([1e-9]), np.asarray([0.0])))
+    5e-19
+    """
+    error = prediction - target
+    small = xp.abs(error) < 1.0
+    near = xp.sinh(xp.where(small, error, 0.0))
+    far = xp.where(small, 1.0, xp.abs(error))
+    value = xp.where(small, 0.5 * xp.log1p(near * near), (far - math.log(2.0)) + xp.log1p(xp.exp(-2.0 * far)))
+    return value, lambda: xp.tanh(error), lambda: -xp.tanh(error)

@@ -1,0 +1,56 @@
+"""What the adapters need to make classes of losses: `torch.nn.Module`, `keras.losses.Loss`."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import polyloss
+
+from . import _checks as checks
+from ._loss import Loss
+from ._reduction import REDUCTIONS
+from .compose import LossSum
+
+OF_A_CALL = ("sample_weight", "where", "denominator")
+"""The keywords that come with a call, not with the object."""
+
+
+def classes() -> dict[str, Loss[Any]]:
+    """Every loss of polyloss, by the name of its class: ``CrossEntropy`` for ``cross_entropy``."""
+    losses = {name: value for name, value in vars(polyloss).items() if isinstance(value, Loss)}
+    return {"".join(part.capitalize() for part in name.split("_")): loss for name, loss in losses.items()}
+
+
+def parameters_of(loss: Callable[..., Any], *, reduction: bool) -> list[inspect.Parameter]:
+    """The keywords of `loss` that an object may hold."""
+    refused = OF_A_CALL if reduction else (*OF_A_CALL, "reduction")
+    own = inspect.signature(loss).parameters.values()
+    return [p for p in own if p.kind is p.KEYWORD_ONLY and p.name not in refused]
+
+
+def check_parameters(loss: Callable[..., Any], parameters: Mapping[str, Any], *, reduction: bool) -> None:
+    """Raise for an unknown keyword, or a value out of its range, before there is a call.
+
+    Parameters
+    ----------
+    loss : callable
+        A loss or a sum of losses.
+    parameters : mapping
+        Keywords for it.
+    reduction : bool
+        Whether `reduction` may be one of them.
+    """
+    if isinstance(loss, LossSum):
+        for _, term in loss.terms:
+            check_parameters(term, parameters, reduction=reduction)
+        return
+    if not isinstance(loss, Loss):
+        raise TypeError(f"expected a loss or a sum of losses, got {checks.describe(loss)}")
+    known = [p.name for p in parameters_of(loss, reduction=reduction)]
+    for name, value in parameters.items():
+        if name not in known:
+            raise TypeError(f"{loss.__name__}: unexpected {name}; its parameters are {', '.join(known) or 'none'}")
+        if name == "reduction":
+            checks.one_of(loss.__name__, name, value, REDUCTIONS)
+        elif isinstance(value, (bool, int, float, str)):
+            loss.check_constant(name, value)

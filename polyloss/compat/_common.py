@@ -1,0 +1,57 @@
+"""What the translations share."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .. import _checks as checks
+from .._backend import backend_of
+from .._checks import Domain
+from .._typing import Array, Namespace
+
+
+def namespace(array: Array) -> Namespace:
+    """The Array API namespace of an array."""
+    return backend_of(array).namespace(array)
+
+
+def widened(function: Callable[..., Array], *arrays: Array) -> Array:
+    """`function` of arrays in at least float32, its result rounded once to the dtype of the first."""
+    xp, dtype = namespace(arrays[0]), arrays[0].dtype
+    if not checks.is_half(dtype):
+        return function(*arrays)
+    wide = [xp.astype(a, xp.float32) if checks.is_half(a.dtype) else a for a in arrays]
+    return xp.astype(function(*wide), dtype)
+
+
+def as_probabilities(target: Array, like: Array) -> Array:
+    """A target in the dtype of the prediction: an integer one-hot target is not class ids."""
+    return namespace(like).astype(target, like.dtype)
+
+
+def only(loss: str, name: str, array: Array, domain: Domain) -> Array:
+    """`array`, with an error where a value is outside `domain`; NaN there where values cannot be looked at."""
+    backend = backend_of(array)
+    xp = backend.namespace(array)
+    checks.real(loss, name, xp, array)
+    outside = domain.outside(xp, array)
+    if backend.readable(array):
+        checks.none_outside(loss, name, xp, array, outside, str(domain))
+        return array
+    if checks.is_integer(xp, array):
+        array = xp.astype(array, xp.float32)
+    return xp.where(outside, xp.full_like(array, float("nan")), array)
+
+
+def needs(loss: str, **arguments: Any) -> None:
+    """Refuse None."""
+    for name, value in arguments.items():
+        if value is None:
+            raise TypeError(f"{loss}: missing {name}")
+
+
+def last(array: Array, axis: int | Sequence[int] | None) -> Array:
+    """`array` with one axis or several (None: all) as its last one, in the order given."""
+    xp = namespace(array)
+    axes = tuple(range(array.ndim)) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
+    moved = xp.moveaxis(array, axes, tuple(range(-len(axes), 0)))
+    return xp.reshape(moved, (*moved.shape[: array.ndim - len(axes)], -1)) if len(axes) > 1 else moved

@@ -1,0 +1,46 @@
+"""The losses of `tf.nn`: same names, same parameters, on the arrays of any framework. `name` has no meaning here."""
+
+import polyloss
+
+from .._typing import Array
+from ._common import as_probabilities, namespace, needs
+
+__all__ = [
+    "l2_loss",
+    "sigmoid_cross_entropy_with_logits",
+    "softmax_cross_entropy_with_logits",
+    "sparse_softmax_cross_entropy_with_logits",
+    "weighted_cross_entropy_with_logits",
+]
+
+
+def sigmoid_cross_entropy_with_logits(
+    labels: Array | None = None, logits: Array | None = None, name: str | None = None
+) -> Array:
+    """`polyloss.binary_cross_entropy_with_logits` of every element."""
+    needs("sigmoid_cross_entropy_with_logits", labels=labels, logits=logits)
+    return polyloss.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+
+
+def weighted_cross_entropy_with_logits(
+    labels: Array, logits: Array, pos_weight: Array | float, name: str | None = None
+) -> Array:
+    """`polyloss.binary_cross_entropy_with_logits` of every element, positives weighted."""
+    if hasattr(pos_weight, "shape"):
+        pos_weight = namespace(logits).broadcast_to(pos_weight, logits.shape)
+    return polyloss.binary_cross_entropy_with_logits(logits, labels, pos_weight=pos_weight, reduction="none")
+
+
+def softmax_cross_entropy_with_logits(labels: Array, logits: Array, axis: int = -1, name: str | None = None) -> Array:
+    """`polyloss.cross_entropy` of probabilities, one value per row."""
+    return polyloss.cross_entropy(logits, as_probabilities(labels, logits), axis=axis, reduction="none")
+
+
+def sparse_softmax_cross_entropy_with_logits(labels: Array, logits: Array, name: str | None = None) -> Array:
+    """`polyloss.cross_entropy` of class ids, one value per row."""
+    return polyloss.cross_entropy(logits, labels, reduction="none")
+
+
+def l2_loss(t: Array, name: str | None = None) -> Array:
+    """Half the sum of squares: half of `polyloss.mse` against 0, summed."""
+    return 0.5 * polyloss.mse(t, namespace(t).zeros_like(t), reduction="sum")

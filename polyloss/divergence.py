@@ -1,0 +1,79 @@
+"""Divergences between distributions."""
+
+from dataclasses import replace
+from typing import Unpack
+
+from ._checks import NONNEGATIVE
+from ._loss import rowwise
+from ._typing import Array, Namespace, Pair, RowCall
+
+
+@rowwise(tasks=["distribution"], target=replace(NONNEGATIVE, unless="log_target"))
+def kl_divergence(
+    xp: Namespace,
+    log_probabilities: Array,
+    target: Array,
+    *,
+    log_target: bool = False,
+    **call: Unpack[RowCall],
+) -> Pair:
+    r"""Kullback-Leibler divergence of a prediction from a target distribution.
+
+    .. math:: \ell(a, t) = \sum_c t_c\, (\log t_c - a_c), \qquad a_c = \log p_c
+
+    This is :math:`D(t \,\|\, p)`: the sum over the classes, where a class with :math:`t_c = 0` adds 0.
+
+    Parameters
+    ----------
+    log_probabilities : array of shape (..., C)
+        Real floating, the *logarithms* of the predicted probabilities, such as `log_softmax` gives.
+    target : array of the same shape
+        Probabilities, zero or positive (their sum is not checked); or with `log_target` their logarithms.
+    log_target : bool, default False
+        Whether `target` holds logarithms. ``-inf`` is a probability of 0.
+    axis, reduction, sample_weight, where, denominator
+        As for every row-wise loss.
+
+    Raises
+    ------
+    TypeError
+        If `log_probabilities` or `target` are not real floating.
+    ValueError
+        If shapes differ, or a probability is negative.
+
+    See Also
+    --------
+    cross_entropy : the same up to a constant of the target, from logits.
+    log_softmax
+
+    Notes
+    -----
+    PyTorch's ``reduction="batchmean"`` is ``"mean"`` here; its own ``"mean"`` divides by the number of classes too. PyTorch
+    and optax return NaN where both distributions are 0. Keras takes two probabilities, the target first, and clips them.
+    The gradient with respect to a target of 0, where the slope is infinite, is 0: such a class is left out.
+
+    References
+    ----------
+    S. Kullback and R. A. Leibler, "On Information and Sufficiency", Annals of Mathematical Statistics 22, 1951.
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss
+    >>> predicted, target = np.asarray([[0.5, 0.5, 0.0]]), np.asarray([[0.25, 0.75, 0.0]])
+    >>> with np.errstate(divide="ignore"):
+    ...     log_predicted = np.log(predicted)
+    >>> round(float(polyloss.kl_divergence(log_predicted, target)), 4)
+    0.1308
+    """
+    if log_target:
+        absent, mass = target == -xp.inf, xp.exp(target)
+    else:
+        absent, mass = target == 0, target
+    log_mass = xp.where(absent, 0.0, target) if log_target else xp.log(xp.where(absent, 1.0, target))
+    ratio = log_mass - xp.where(absent, 0.0, log_probabilities)
+
+    def by_target() -> Array:
+        slope = xp.where(absent, 0.0, ratio + 1.0)
+        return mass * slope if log_target else slope
+
+    return xp.sum(mass * ratio, axis=-1), lambda: -mass, by_target

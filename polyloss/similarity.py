@@ -1,0 +1,421 @@
+"""Losses of distances between embeddings."""
+
+import functools
+import math
+import operator
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeAlias, Unpack
+
+from ._backend import stop_gradient
+from ._checks import NONNEGATIVE, POSITIVE, UNIT, Domain, describe, per_example, shape_is
+from ._loss import elementwise, rowwise
+from ._typing import Array, Call, Namespace, Pair, RowCall
+
+_ZERO_OR_ONE = Domain(low=0, high=1, ends_only=True)
+_ONE_OR_TWO = replace(_ZERO_OR_ONE, low=1, high=2)
+_NORM = Domain(low=1)
+
+
+def _length(xp: Namespace, x: Array, p: float = 2.0) -> tuple[Array, Callable[[], Array]]:
+    """The p-norm along the last axis, and its gradient: that of least norm where it has none.
+
+    The largest coordinate is scaled to the middle of the range first, so that no power over- or underflows. The norm
+    does not depend on the scale, which is therefore a constant to every derivative.
+    """
+    if p == 1:
+        return xp.sum(xp.abs(x), axis=-1), lambda: xp.sign(x)
+    largest = stop_gradient(xp.max(xp.abs(x), axis=-1, keepdims=True))
+    if p == math.inf:
+        return largest[..., 0], lambda: _shared(xp, xp.where(xp.abs(x) == largest, xp.sign(x), 0.0))
+    if p == 2:
+        scale = _power_of_two(xp, largest)
+        y = x * scale
+        total = xp.sum(y * y, axis=-1, keepdims=True)
+        zero = total == 0
+        root = xp.sqrt(xp.where(zero, 1.0, total))
+        # Times a reciprocal that is 0 at the zero vector: so are the gradient and all of its derivatives.
+        return xp.where(zero, 0.0, root / scale)[..., 0], lambda: y * xp.where(zero, 0.0, 1.0 / root)
+    scale = xp.where((largest > 0) & xp.isfinite(largest), largest, 1.0)
+    y = x / scale
+    some = y != 0
+    size = xp.where(some, xp.where(y < 0, -y, y), 1.0)
+    total = xp.sum(xp.where(some, size**p, 0.0), axis=-1, keepdims=True)
+    zero = total == 0
+    safe = xp.where(zero, 1.0, total)
+    return (
+        xp.where(zero, 0.0, safe ** (1.0 / p) * scale)[..., 0],
+        lambda: xp.where(some, xp.sign(y) * size ** (p - 1.0) / safe ** (1.0 - 1.0 / p), 0.0),
+    )
+
+
+def _power_of_two(xp: Namespace, largest: Array) -> Array:
+    """A factor that brings `largest` where its square and many of them fit, and that rounds nothing."""
+    octaves = round(math.log2(float(xp.finfo(largest.dtype).max))) / 128
+    scale = xp.where(largest < 2.0 ** (-50 * octaves), 2.0 ** (100 * octaves), xp.ones_like(largest))
+    return xp.where(largest > 2.0 ** (40 * octaves), 2.0 ** (-80 * octaves), scale)
+
+
+def _shared(xp: Namespace, signs: Array) -> Array:
+    """Equal shares of the coordinates that tie for the maximum."""
+    ties = xp.sum(xp.abs(signs), axis=-1, keepdims=True)
+    return signs / xp.where(ties == 0, 1.0, ties)
+
+
+def _positive_part(xp: Namespace, x: Array) -> Array:
+    # A NaN is neither above nor below, and stays.
+    return xp.where(x <= 0, 0.0, x)
+
+
+def _power(x: Array, power: int) -> Array:
+    return x if power == 1 else x * x
+
+
+@elementwise(
+    tasks=["similarity"],
+    distance=NONNEGATIVE,
+    target=UNIT,
+    margin=POSITIVE,
+    similar_label=_ZERO_OR_ONE,
+    factor=POSITIVE,
+    power=_ONE_OR_TWO,
+)
+def contrastive(
+    xp: Namespace,
+    distance: Array,
+    target: Array,
+    *,
+    margin: float = 1.0,
+    similar_label: int = 1,
+    factor: float = 0.5,
+    power: int = 2,
+    **call: Unpack[Call],
+) -> Pair:
+    r"""Contrastive loss of distances: pulls similar pairs together, pushes others apart up to a margin.
+
+    .. math:: \ell = f \left( s \, d^k + (1 - s) \max(0, m - d)^k \right)
+
+    R. Hadsell, S. Chopra and Y. LeCun, "Dimensionality reduction by learning an invariant mapping", CVPR 2006.
+
+    Parameters
+    ----------
+    distance : array
+        :math:`d \ge 0`, real floating, of any shape.
+    target : array
+        Whether the pair is similar, of the shape of `distance`: 0 or 1 (see `similar_label`), or between.
+    margin : float or array, default 1.0
+        :math:`m > 0`, in the unit of the distance (it is the distance that is compared, not its square).
+    similar_label : {1, 0}, default 1
+        Which label means similar: with 1, :math:`s` is `target`; with 0, as in the paper, it is one minus `target`.
+    factor : float, default 0.5
+        :math:`f > 0`.
+    power : {2, 1}, default 2
+        :math:`k`.
+    reduction, sample_weight, where, denominator
+        As in every loss: see `polyloss.Loss`.
+
+    Returns
+    -------
+    array
+        A scalar, or the shape of `distance` with ``reduction="none"``; dtype of `distance`.
+
+    Raises
+    ------
+    TypeError
+        If `distance` is not real floating, or the arrays come from different frameworks.
+    ValueError
+        If the shapes differ (nothing is broadcast), an array is empty, a distance is negative, a target is outside
+        [0, 1] (labels of -1 are refused), or a parameter is outside its range.
+
+    See Also
+    --------
+    contrastive_embedding : of the embeddings themselves.
+
+    Notes
+    -----
+    No framework has it built in. The paper and sentence-transformers have the factor 1/2, TensorFlow Addons has not;
+    the paper's label 1 means dissimilar, theirs similar. ``torch.nn.functional.hinge_embedding_loss`` is
+    ``power=1, factor=1`` with labels -1 and +1.
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss
+    >>> distance, target = np.asarray([0.5, 0.5]), np.asarray([1, 0])
+    >>> polyloss.contrastive(distance, target, margin=2.0, reduction="none").tolist()
+    [0.125, 1.125]
+    """
+    similar = target if similar_label == 1 else 1.0 - target
+    gap = _positive_part(xp, margin - distance)
+    # An infinite distance of a dissimilar pair counts nothing: the factor 0 must not meet it.
+    near = xp.where(similar == 0, 0.0, distance)
+
+    def slope() -> Array:
+        pull, push = (1.0, xp.where(gap > 0, 1.0, xp.zeros_like(gap))) if power == 1 else (2.0 * near, 2.0 * gap)
+        return factor * (similar * pull - (1.0 - similar) * push)
+
+    def by_target() -> Array:
+        change = factor * (_power(distance, power) - _power(gap, power))
+        return change if similar_label == 1 else -change
+
+    return (
+        factor * (similar * near * (1.0 if power == 1 else near) + (1.0 - similar) * _power(gap, power)),
+        slope,
+        by_target,
+    )
+
+
+@rowwise(
+    tasks=["similarity"],
+    target=per_example(UNIT),
+    margin=POSITIVE,
+    similar_label=_ZERO_OR_ONE,
+    factor=POSITIVE,
+    power=_ONE_OR_TWO,
+)
+def contrastive_embedding(
+    xp: Namespace,
+    x1: Array,
+    x2: Array,
+    target: Array,
+    *,
+    margin: float = 1.0,
+    similar_label: int = 1,
+    factor: float = 0.5,
+    power: int = 2,
+    **call: Unpack[RowCall],
+) -> Pair:
+    r"""Contrastive loss of embeddings: `contrastive` of their Euclidean distance.
+
+    .. math::
+        \ell = f \left( s \, d^k + (1 - s) \max(0, m - d)^k \right)
+        \qquad d = \lVert x_1 - x_2 \rVert_2
+
+    There is no epsilon: identical points are at distance 0. The gradient there is 0, and so it is exactly at the
+    margin. Neither huge nor tiny embeddings overflow or vanish in the squares.
+
+    R. Hadsell, S. Chopra and Y. LeCun, "Dimensionality reduction by learning an invariant mapping", CVPR 2006.
+
+    Parameters
+    ----------
+    x1, x2 : array
+        Embeddings, real floating, both of the same shape, the features along `axis`.
+    target : array
+        Whether the pair is similar, of the shape of `x1` without `axis`: 0 or 1 (see `similar_label`), or between.
+    axis : int, default -1
+        The axis of the features.
+    margin : float, default 1.0
+        :math:`m > 0`.
+    similar_label : {1, 0}, default 1
+        Which label means similar: with 1, :math:`s` is `target`; with 0, as in the paper, it is one minus `target`.
+    factor : float, default 0.5
+        :math:`f > 0`.
+    power : {2, 1}, default 2
+        :math:`k`.
+    reduction, sample_weight, where, denominator
+        As in every loss: see `polyloss.Loss`.
+
+    Returns
+    -------
+    array
+        A scalar, or the shape of `target` with ``reduction="none"``; dtype of `x1`.
+
+    Raises
+    ------
+    TypeError
+        If an embedding is not real floating, or the arrays come from different frameworks.
+    ValueError
+        If the shapes do not fit (nothing is broadcast), an array is empty, a target is outside [0, 1] (labels of -1
+        are refused), or a parameter is outside its range.
+
+    See Also
+    --------
+    contrastive : of any distance.
+    triplet_margin
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss
+    >>> x1, x2 = np.asarray([[0.0, 0.0], [0.0, 0.0]]), np.asarray([[0.3, 0.4], [0.3, 0.4]])
+    >>> polyloss.contrastive_embedding(x1, x2, np.asarray([1, 0]), reduction="none").tolist()
+    [0.125, 0.125]
+    """
+    apart = x1 - x2
+    distance, direction = _length(xp, apart)
+    value, by_distance, by_target = contrastive.kernel(
+        xp, distance, target, margin=margin, similar_label=similar_label, factor=factor, power=power
+    )
+
+    def slope() -> Array:
+        if power == 1:
+            return by_distance()[..., None] * direction()
+        # Of a similar pair it is the difference itself, which has no kink where the points meet.
+        similar = target if similar_label == 1 else 1.0 - target
+        push = (1.0 - similar) * _positive_part(xp, margin - distance)
+        return (2.0 * factor) * (similar[..., None] * apart - push[..., None] * direction())
+
+    return value, slope, lambda: -slope(), by_target
+
+
+@rowwise(tasks=["similarity"], autodiff="distance", margin=NONNEGATIVE, p=_NORM)
+def triplet_margin(
+    xp: Namespace,
+    anchor: Array,
+    positive: Array,
+    negative: Array,
+    *,
+    margin: float = 1.0,
+    p: float = 2.0,
+    swap: bool = False,
+    squared: bool = False,
+    distance: Callable[[Array, Array], Array] | None = None,
+    **call: Unpack[RowCall],
+) -> Any:
+    r"""Triplet margin loss: an anchor should be closer to a positive than to a negative, by a margin.
+
+    .. math:: \ell = \max(0, d(a, p) - d(a, n) + m) \qquad d(x, y) = \lVert x - y \rVert_p
+
+    There is no epsilon: identical points are at distance 0. The gradient of a distance of 0 is 0, and so is that of a
+    triplet exactly at the margin. Neither huge nor tiny embeddings overflow or vanish in the powers.
+
+    K. Q. Weinberger and L. K. Saul, "Distance metric learning for large margin nearest neighbor classification", JMLR
+    10, 2009. With squared distances: F. Schroff, D. Kalenichenko and J. Philbin, "FaceNet", CVPR 2015. Swap: V. Balntas
+    et al., "Learning local feature descriptors with triplets and shallow convolutional neural networks", BMVC 2016.
+
+    Parameters
+    ----------
+    anchor, positive, negative : array
+        Embeddings, real floating, of the same shape, the features along `axis`.
+    axis : int, default -1
+        The axis of the features.
+    margin : float, default 1.0
+        :math:`m \ge 0`.
+    p : float, default 2.0
+        Degree of the norm, at least 1; ``math.inf`` is the largest difference of a coordinate. Where two
+        coordinates tie for it, they share the gradient equally.
+    swap : bool, default False
+        Put the smaller one of :math:`d(a, n)` and :math:`d(p, n)` in the place of :math:`d(a, n)`. A tie is shared.
+    squared : bool, default False
+        Compare squared distances.
+    distance : callable, optional
+        A distance of your own, in place of the norm: takes two arrays with the features last, returns one value per
+        row. The framework differentiates it, so NumPy has the value alone. The rules at kinks above are then yours,
+        except those of the hinge and of a tie.
+    reduction, sample_weight, where, denominator
+        As in every loss: see `polyloss.Loss`.
+
+    Returns
+    -------
+    array
+        A scalar, or the shape of `anchor` without `axis` with ``reduction="none"``; dtype of `anchor`.
+
+    Raises
+    ------
+    TypeError
+        If an array is not real floating, the arrays come from different frameworks, or `distance` is not callable.
+    ValueError
+        If the shapes differ (nothing is broadcast), an array is empty, `margin` is negative, `p` is below 1, or
+        `distance` does not return one value per row.
+
+    See Also
+    --------
+    contrastive_embedding : of pairs.
+
+    Notes
+    -----
+    ``torch.nn.functional.triplet_margin_loss`` adds 1e-6 to each difference of coordinates, ``optax``'s adds it under
+    the root: both see a distance between identical points. optax's is wrong for any `p` but 2.
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss
+    >>> anchor, positive, negative = np.asarray([0.0, 0.0]), np.asarray([3.0, 4.0]), np.asarray([0.0, 4.5])
+    >>> float(polyloss.triplet_margin(anchor, positive, negative))
+    1.5
+    """
+    if distance is not None:
+        return _by_own_distance(xp, anchor, positive, negative, margin, swap, squared, distance)
+    differences = [anchor - positive, anchor - negative, *([positive - negative] if swap else [])]
+    amounts, slopes, excess = _distances(xp, differences, p, squared)
+    near, far = amounts[0], amounts[1]
+    if swap:
+        far = xp.where(amounts[2] < far, amounts[2], far)
+    gap = excess(near, far) + margin
+
+    def parts() -> list[Array]:
+        active = xp.where(gap > 0, 1.0, xp.zeros_like(gap))
+        if not swap:
+            return [slopes[0](active), slopes[1](active), 0.0]
+        share = xp.where(amounts[1] == amounts[2], 0.5, xp.where(amounts[1] < amounts[2], 1.0, xp.zeros_like(gap)))
+        return [slopes[0](active), slopes[1](active * share), slopes[2](active * (1.0 - share))]
+
+    def by_anchor() -> Array:
+        to_positive, to_negative, _ = parts()
+        return to_positive - to_negative
+
+    def by_positive() -> Array:
+        to_anchor, _, to_negative = parts()
+        return -(to_anchor + to_negative)
+
+    def by_negative() -> Array:
+        _, to_anchor, to_positive = parts()
+        return to_anchor + to_positive
+
+    return _positive_part(xp, gap), by_anchor, by_positive, by_negative
+
+
+_Slope: TypeAlias = Callable[[Array], Array]
+
+
+def _distances(
+    xp: Namespace, differences: list[Array], p: float, squared: bool
+) -> tuple[list[Array], list[_Slope], Callable[[Array, Array], Array]]:
+    """Amounts that compare as the distances do, their slopes times a factor per row, how much one exceeds another."""
+    if squared and p == 2:
+        # Squares are scaled alike, so that two which overflow still have a difference.
+        largest = [xp.max(xp.abs(x), axis=-1, keepdims=True) for x in differences]
+        scale = _power_of_two(xp, stop_gradient(functools.reduce(xp.maximum, largest)))
+        amounts = [xp.sum((x * scale) * (x * scale), axis=-1) for x in differences]
+        slopes: list[_Slope] = [functools.partial(_square_slope, x) for x in differences]
+        return amounts, slopes, lambda near, far: ((near - far) / scale[..., 0]) / scale[..., 0]
+    found = [_length(xp, x, p) for x in differences]
+    amounts = [length for length, _ in found]
+    if squared:
+        slopes = [functools.partial(_slope, direction, 2.0 * length) for length, direction in found]
+        return amounts, slopes, lambda near, far: (near - far) * (near + far)
+    slopes = [functools.partial(_slope, direction, 1.0) for _, direction in found]
+    return amounts, slopes, operator.sub
+
+
+def _square_slope(difference: Array, factor: Array) -> Array:
+    return (2.0 * factor)[..., None] * difference
+
+
+def _slope(direction: Callable[[], Array], length: Array, factor: Array) -> Array:
+    return (length * factor)[..., None] * direction()
+
+
+def _by_own_distance(
+    xp: Namespace,
+    anchor: Array,
+    positive: Array,
+    negative: Array,
+    margin: float,
+    swap: bool,
+    squared: bool,
+    distance: Callable[[Array, Array], Array],
+) -> Array:
+    """The value alone, for the framework to differentiate: so every choice at a kink is a `where`."""
+    if not callable(distance):
+        raise TypeError(f"triplet_margin: distance must be callable, got {describe(distance)}")
+
+    def measure(x: Array, y: Array) -> Array:
+        found = distance(x, y)
+        shape = tuple(getattr(found, "shape", ()))
+        shape_is("triplet_margin", "the result of distance", shape, tuple(x.shape[:-1]), "one value per row, shape")
+        return found * found if squared else found
+
+    near, far = measure(anchor, positive), measure(anchor, negative)
+    if swap:
+        other = measure(positive, negative)
+        far = xp.where(far < other, far, xp.where(other < far, other, 0.5 * far + 0.5 * other))
+    return _positive_part(xp, near - far + margin)

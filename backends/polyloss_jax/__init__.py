@@ -1,0 +1,103 @@
+"""JAX: a pair becomes a `jax.custom_jvp`, and a call outside `jit` is jitted once per set of parameters."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.custom_derivatives import SymbolicZero
+
+from polyloss import Backend
+from polyloss._reduction import push
+from polyloss._transform import scalar
+
+Pair = Callable[..., tuple[Any, ...]]
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _attached(pair: Pair, *arrays: jax.Array) -> jax.Array:
+    value: jax.Array = pair(*arrays)[0]
+    return value
+
+
+def _jvp(pair: Pair, primals: Sequence[jax.Array], tangents: Sequence[Any]) -> tuple[jax.Array, jax.Array]:
+    value, *gradients = pair(*primals)
+    # An argument that is a constant has no part in the result: not even zero times an infinite derivative.
+    parts = [
+        push(jnp, gradient(), tangent, value.ndim)
+        for gradient, tangent in zip(gradients, tangents, strict=False)
+        if not isinstance(tangent, SymbolicZero)
+    ]
+    return value, sum(parts[1:], start=parts[0]) if parts else jnp.zeros_like(value)
+
+
+_attached.defjvp(_jvp, symbolic_zeros=True)
+
+
+@functools.lru_cache(maxsize=1024)
+def _jitted(plan: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    return jax.jit(plan)
+
+
+class JaxBackend(Backend):
+    """The adapter of `jax.Array`, traced or not."""
+
+    name = "jax"
+    welcomes_numpy = True
+
+    def namespace(self, array: Any) -> Any:
+        return jnp
+
+    def asarray(self, value: Any, like: Any) -> jax.Array:
+        if isinstance(value, jax.Array):
+            return value
+        return jnp.asarray(value) if isinstance(value, np.ndarray) else jnp.asarray(value, dtype=like.dtype)
+
+    def readable(self, *arrays: jax.Array) -> bool:
+        return all(not isinstance(a, jax.core.Tracer) and a.platform() == "cpu" for a in arrays)
+
+    def attach(self, pair: Pair, arrays: Sequence[jax.Array]) -> jax.Array:
+        return _attached(pair, *arrays)
+
+    def run(
+        self, plan: Callable[..., jax.Array], arrays: Sequence[jax.Array], options: Mapping[str, jax.Array]
+    ) -> jax.Array:
+        return _jitted(plan)(tuple(arrays), dict(options))
+
+    def value_and_grad(self, function: Callable[..., Any], argnums: Sequence[int]) -> Callable[..., Any]:
+        return jax.value_and_grad(scalar(function), tuple(argnums))
+
+    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any, **keywords: Any) -> Any:
+            named: dict[Any, Any] = dict(enumerate(arguments)) | keywords
+            constants = {key: value for key, value in named.items() if _is_constant(value)}
+            arrays = [value for key, value in named.items() if key not in constants]
+            return jitted(tuple(named), tuple(constants.items()))(arrays)
+
+        @functools.lru_cache
+        def jitted(names: tuple[Any, ...], constants: tuple[tuple[Any, Any], ...]) -> Callable[..., Any]:
+            fixed = dict(constants)
+
+            def call(arrays: Sequence[Any]) -> Any:
+                traced = iter(arrays)
+                named = {key: fixed[key] if key in fixed else next(traced) for key in names}
+                arguments = [value for key, value in named.items() if isinstance(key, int)]
+                return function(*arguments, **{key: value for key, value in named.items() if isinstance(key, str)})
+
+            return jax.jit(call)
+
+        return run
+
+    def stop_gradient(self, array: jax.Array) -> jax.Array:
+        return jax.lax.stop_gradient(array)
+
+
+def _is_constant(value: Any) -> bool:
+    return value is None or isinstance(value, (bool, int, float, str)) or callable(value)
+
+
+backend = JaxBackend()
+
+__all__ = ["JaxBackend", "backend"]

@@ -1,0 +1,121 @@
+"""TensorFlow: a pair becomes a `tf.custom_gradient`. The namespace is our own: tensors have none.
+
+Every loss of two arrays has a Keras class under its name in capitals: ``polyloss_tensorflow.Huber``.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+
+from polyloss import Backend
+from polyloss._objects import classes
+from polyloss._reduction import pull
+from polyloss._transform import scalar
+
+from . import _namespace
+
+if TYPE_CHECKING:
+    from ._keras import KerasLoss
+
+
+class TensorflowBackend(Backend):
+    """The adapter of `tf.Tensor` and `tf.Variable`."""
+
+    name = "tensorflow"
+    welcomes_numpy = True
+
+    def namespace(self, array: Any) -> Any:
+        return _namespace
+
+    def asarray(self, value: Any, like: Any) -> Any:
+        if isinstance(value, (tf.Tensor, tf.Variable, np.ndarray)):
+            tensor = tf.convert_to_tensor(value)
+            if tensor.shape.rank is None:
+                raise ValueError("a loss needs to know how many axes a tensor has, got one of unknown shape")
+            return tensor
+        return tf.convert_to_tensor(value, dtype=like.dtype)
+
+    def readable(self, *arrays: Any) -> bool:
+        return tf.executing_eagerly() and all("CPU" in a.device for a in arrays)
+
+    def attach(self, pair: Callable[..., tuple[Any, ...]], arrays: Sequence[Any]) -> Any:
+        @tf.custom_gradient
+        def attached(*inputs: Any) -> Any:
+            def gradient(upstream: Any) -> list[Any]:
+                found = [pull(upstream, g()) for g in pair(*inputs)[1:]]
+                return [*found, *[None] * (len(inputs) - len(found))]
+
+            return pair(*inputs)[0], gradient
+
+        return attached(*arrays)
+
+    def value_and_grad(self, function: Callable[..., Any], argnums: Sequence[int]) -> Callable[..., Any]:
+        def differentiated(*arguments: Any, **keywords: Any) -> Any:
+            inputs = [tf.convert_to_tensor(a) if i in argnums else a for i, a in enumerate(arguments)]
+            wanted = [inputs[number] for number in argnums]
+            with tf.GradientTape() as tape:
+                tape.watch(wanted)
+                value = scalar(function)(*inputs, **keywords)
+            return value, tuple(tape.gradient(value, wanted, unconnected_gradients="zero"))
+
+        return differentiated
+
+    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return tf.function(function, jit_compile=True, reduce_retracing=True)  # type: ignore[no-any-return]
+
+    def stop_gradient(self, array: Any) -> Any:
+        return tf.stop_gradient(array)
+
+
+backend = TensorflowBackend()
+
+
+def keras_loss(loss: Callable[..., Any], **parameters: Any) -> "KerasLoss":
+    """`loss` with some parameters, as a `keras.losses.Loss`.
+
+    Parameters
+    ----------
+    loss : Loss
+        A loss of two arrays, or a sum of such losses.
+    **parameters
+        Its keywords, and Keras's `reduction` and `name`.
+
+    Raises
+    ------
+    TypeError
+        If `loss` has no such keyword, or does not take two arrays.
+    ValueError
+        If a parameter is out of its range.
+
+    Examples
+    --------
+    >>> import tensorflow as tf, polyloss, polyloss_tensorflow
+    >>> loss = polyloss_tensorflow.keras_loss(polyloss.huber, delta=2.0)
+    >>> float(loss(tf.constant([0.0]), tf.constant([3.0])))
+    4.0
+    >>> polyloss_tensorflow.Huber(delta=2.0).get_config()
+    {'name': 'huber', 'reduction': 'sum_over_batch_size', 'delta': 2.0}
+    """
+    from ._keras import KerasLoss
+
+    return KerasLoss(loss, **parameters)
+
+
+def __getattr__(name: str) -> type["KerasLoss"]:
+    # Keras is imported when one of its classes is asked for.
+    if name == "KerasLoss" or name in classes():
+        from . import _keras
+
+        if name in vars(_keras):
+            found: type[KerasLoss] = vars(_keras)[name]
+            return found
+    raise AttributeError(f"module 'polyloss_tensorflow' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), "KerasLoss", *classes()]
+
+
+__all__ = ["TensorflowBackend", "backend", "keras_loss"]

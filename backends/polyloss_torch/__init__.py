@@ -1,0 +1,192 @@
+"""PyTorch: a pair becomes a `torch.autograd.Function`, and a loss becomes an `nn.Module` where one is wanted.
+
+Every loss has a module class under its name in capitals: ``polyloss_torch.Huber``, ``polyloss_torch.CrossEntropy``.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch.autograd import forward_ad
+
+from polyloss import Backend
+from polyloss._objects import classes
+from polyloss._plan import BoundKernel
+from polyloss._reduction import pull, push
+from polyloss._transform import scalar
+
+from . import _namespace as xp
+from ._module import LossModule, module, module_class
+
+Pair = Callable[..., tuple[Any, ...]]
+
+
+def _backward(ctx: Any, upstream: torch.Tensor, gradients: Sequence[Callable[[], torch.Tensor]]) -> tuple[Any, ...]:
+    wanted = ctx.needs_input_grad[1:]
+    found = [pull(upstream, g()) if need else None for g, need in zip(gradients, wanted, strict=False)]
+    return (None, *found, *(None,) * (len(wanted) - len(found)))
+
+
+class _Eager(torch.autograd.Function):
+    """The value of a pair. The backward pass asks the forward pass's own gradients, which share its results."""
+
+    @staticmethod
+    def forward(ctx: Any, pair: Pair, *arrays: torch.Tensor) -> torch.Tensor:
+        value: torch.Tensor
+        value, *ctx.gradients = pair(*arrays)
+        ctx.pair = pair
+        ctx.save_for_backward(*arrays)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[Any, ...]:
+        arrays = ctx.saved_tensors
+        gradients, ctx.gradients = ctx.gradients, None
+        if gradients is None or torch.is_grad_enabled():
+            # Once more, or to be differentiated again: only the inputs were kept for that.
+            gradients = ctx.pair(*arrays)[1:]
+        return _backward(ctx, upstream, gradients)
+
+
+class _Transformed(torch.autograd.Function):
+    """The value of a pair, for `torch.func`, forward mode and the compiler."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(pair: Pair, *arrays: torch.Tensor) -> torch.Tensor:
+        value: torch.Tensor = pair(*arrays)[0]
+        return value
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+        ctx.pair, *arrays = inputs
+        ctx.save_for_backward(*arrays)
+        ctx.save_for_forward(*arrays)
+        ctx.ndim = output.ndim
+
+    @staticmethod
+    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[Any, ...]:
+        return _backward(ctx, upstream, ctx.pair(*ctx.saved_tensors)[1:])
+
+    @staticmethod
+    def jvp(ctx: Any, _: None, *tangents: torch.Tensor | None) -> torch.Tensor:
+        gradients = ctx.pair(*ctx.saved_tensors)[1:]
+        parts = [push(xp, g(), t, ctx.ndim) for g, t in zip(gradients, tangents, strict=False) if t is not None]
+        return sum(parts[1:], start=parts[0])
+
+
+_bound: list[Callable[..., BoundKernel]] = []
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _entry(
+    kernel: Callable[..., Any], inputs: int, constants: tuple[Any, ...], numeric: tuple[str, ...], names: tuple[str, ...]
+) -> int:
+    """The place in the list of a pair without its numbers."""
+
+    def bind(numbers: Sequence[float]) -> BoundKernel:
+        return BoundKernel(kernel, inputs, (*constants, *zip(numeric, numbers, strict=True)), names)
+
+    _bound.append(bind)
+    return len(_bound) - 1
+
+
+@torch.compiler.allow_in_graph
+def _in_graph(entry: int, numbers: Sequence[float], *arrays: torch.Tensor) -> torch.Tensor:
+    """The value of a pair, as a call that the compiler does not look into.
+
+    It would lose the gradients: under `torch.func` it would differentiate the value. What such a call takes besides
+    tensors must be numbers, symbolic ones among them; the rest waits in a list.
+    """
+    value: torch.Tensor = _Transformed.apply(_bound[entry](numbers), *arrays)
+    return value
+
+
+def _compiled(pair: BoundKernel, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
+    numbers = {k: v for k, v in pair.parameters if isinstance(v, (int, float)) and not isinstance(v, bool)}
+    constants = tuple((k, v) for k, v in pair.parameters if k not in numbers)
+    entry = _entry(pair.kernel, pair.inputs, constants, tuple(numbers), pair.names)
+    return _in_graph(entry, tuple(numbers.values()), *arrays)
+
+
+def _is_transformed(array: Any) -> bool:
+    return isinstance(array, torch.Tensor) and torch._C._functorch.is_functorch_wrapped_tensor(array)
+
+
+class TorchBackend(Backend):
+    """The adapter of `torch.Tensor`."""
+
+    name = "torch"
+
+    def namespace(self, array: Any) -> Any:
+        return xp
+
+    def asarray(self, value: Any, like: torch.Tensor) -> torch.Tensor:
+        if isinstance(value, torch.Tensor):
+            return value
+        return torch.asarray(value, dtype=like.dtype, device=like.device)
+
+    def readable(self, *arrays: torch.Tensor) -> bool:
+        if torch.compiler.is_compiling():
+            return False
+        return all(a.device.type == "cpu" and not _is_transformed(a) for a in arrays)
+
+    def attach(self, pair: BoundKernel, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
+        if torch.is_grad_enabled():
+            for name, array in zip(pair.names, arrays[pair.inputs :], strict=True):
+                if array.requires_grad:
+                    raise TypeError(
+                        f"{pair.kernel.__name__}: {name} is a constant and gets no gradient: "
+                        f"it must not require one, got a tensor that does; use {name}.detach()"
+                    )
+        value: torch.Tensor
+        if torch.compiler.is_compiling():
+            value = _compiled(pair, arrays)
+        elif forward_ad._current_level >= 0 or any(map(_is_transformed, arrays)):
+            value = _Transformed.apply(pair, *arrays)
+        elif torch.is_grad_enabled() and any(a.requires_grad for a in arrays):
+            value = _Eager.apply(pair, *arrays)
+        else:
+            value = pair(*arrays)[0]
+        return value
+
+    def value_and_grad(self, function: Callable[..., Any], argnums: Sequence[int]) -> Callable[..., Any]:
+        """Value and gradients are detached; inside `torch.func` transforms and the compiler they are differentiable."""
+
+        def differentiated(*arguments: Any, **keywords: Any) -> Any:
+            if torch.compiler.is_compiling() or any(map(_is_transformed, (*arguments, *keywords.values()))):
+                gradients, value = torch.func.grad_and_value(scalar(function), tuple(argnums))(*arguments, **keywords)
+                return value, gradients
+            inputs = list(arguments)
+            for number in argnums:
+                inputs[number] = inputs[number].detach().requires_grad_()
+            with torch.enable_grad():
+                value = scalar(function)(*inputs, **keywords)
+                wanted = [inputs[number] for number in argnums]
+                if not value.requires_grad:
+                    return value, tuple(map(torch.zeros_like, wanted))
+                gradients = torch.autograd.grad(value, wanted, allow_unused=True, materialize_grads=True)
+            return value.detach(), gradients
+
+        return differentiated
+
+    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return torch.compile(function, fullgraph=True)
+
+    def stop_gradient(self, array: torch.Tensor) -> torch.Tensor:
+        return array.detach()
+
+
+backend = TorchBackend()
+
+
+def __getattr__(name: str) -> type[LossModule]:
+    return module_class(name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *classes()]
+
+
+__all__ = ["LossModule", "TorchBackend", "backend", "module"]

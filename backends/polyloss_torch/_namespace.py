@@ -1,0 +1,35 @@
+"""The Array API for tensors, as array-api-compat has it, except where `torch.compile` cannot follow that."""
+
+from typing import Any
+
+import array_api_compat.torch as compat
+import torch
+from array_api_compat.torch import *  # noqa: F403
+from array_api_compat.torch import astype as astype
+from array_api_compat.torch import isdtype as isdtype
+
+
+def clip(x: torch.Tensor, /, min: Any = None, max: Any = None) -> torch.Tensor:  # noqa: A002
+    """`x` within bounds. The bounds may be symbolic while compiling, where a question like isnan has no answer."""
+    return torch.clamp(x, min, max)
+
+
+_BLOCK = 512
+
+
+def sum(x: torch.Tensor, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> torch.Tensor:  # noqa: A001
+    """The sum along one axis, several or all. Compiled code adds one by one: there, long sums are sums of sums."""
+    if torch.compiler.is_compiling() and x.dtype.is_floating_point and dtype is None and not keepdims:
+        if axis is None:
+            x, axis = x.reshape(-1), -1
+        if axis in (-1, x.ndim - 1):
+            while x.shape[-1] > _BLOCK:
+                x = torch.nn.functional.pad(x, (0, -x.shape[-1] % _BLOCK)).reshape(*x.shape[:-1], -1, _BLOCK).sum(-1)
+    return compat.sum(x, axis=axis, dtype=dtype, keepdims=keepdims)
+
+
+def mean(x: torch.Tensor, /, *, axis: Any = None, keepdims: bool = False) -> torch.Tensor:
+    """The mean along one axis, several or all."""
+    if torch.compiler.is_compiling() and axis is None and not keepdims:
+        return sum(x) / x.numel()
+    return compat.mean(x, axis=axis, keepdims=keepdims)

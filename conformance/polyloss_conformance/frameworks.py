@@ -1,0 +1,413 @@
+"""What the suite does with a framework: make arrays, run a loss, differentiate it by the framework's own means, look at results.
+
+Nothing here asks polyloss which framework is which: the suite has its own opinion to compare with.
+"""
+
+import functools
+import importlib.metadata
+import importlib.util
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .cases import DTYPES, has_bfloat16, numpy_dtype
+
+Array = Any
+
+
+class Outcome(NamedTuple):
+    """A value and one gradient for each array that was asked for; None where the framework cannot differentiate."""
+
+    value: Array
+    gradients: tuple[Array, ...] | None
+
+
+Step = Callable[[Sequence[Array], Mapping[str, Array], Array], Outcome]
+"""Takes the arrays, the keywords that are arrays, and the cotangent."""
+
+
+class Framework(ABC):
+    """One framework, as the suite sees it.
+
+    Attributes
+    ----------
+    name : str
+        As in `polyloss.Backend.name`.
+    package : str
+        The distribution whose version the report names.
+    modes : tuple of str
+        ``"eager"`` first, then the compilers.
+    dtypes : tuple of str
+        The floating dtypes that it has.
+    flushes : bool
+        Whether it takes subnormal numbers for zero somewhere.
+    slow_eager : bool
+        Whether even an eager call is compiled, so that many small cases are better run as one.
+    """
+
+    name: str
+    package: str
+    modes: tuple[str, ...] = ("eager",)
+    dtypes: tuple[str, ...] = DTYPES if has_bfloat16 else tuple(d for d in DTYPES if d != "bfloat16")
+    flushes = False
+    slow_eager = False
+    dynamic = False
+    """Whether a compiled function takes batches of any size without being compiled again."""
+    differentiates = True
+    """Whether it has automatic differentiation."""
+
+    @property
+    def version(self) -> str:
+        return importlib.metadata.version(self.package)
+
+    @abstractmethod
+    def array(self, value: NDArray[Any]) -> Array:
+        """A NumPy array of any dtype, bfloat16 included, as an array of the framework."""
+
+    @abstractmethod
+    def numpy(self, array: Array) -> NDArray[Any]:
+        """The same numbers in NumPy, exactly."""
+
+    @abstractmethod
+    def is_array(self, value: Any) -> bool:
+        """Whether `value` is an array of the framework."""
+
+    def dtype(self, array: Array) -> str:
+        return str(array.dtype)
+
+    def convert(self, value: Any) -> Any:
+        """`value` as an array of the framework where it is one of NumPy."""
+        return self.array(value) if isinstance(value, np.ndarray) else value
+
+    @abstractmethod
+    def step(self, loss: Any, static: Mapping[str, Any], wanted: Sequence[int], mode: str, batched: bool = False) -> Step:
+        """A function that evaluates `loss` and its gradients with respect to the arrays at the positions `wanted`.
+
+        Parameters
+        ----------
+        batched : bool
+            Whether the first axis of every array of at least one axis is a batch that may change between calls.
+        """
+
+    def traced(self, loss: Any, static: Mapping[str, Any], arrays: Sequence[Array], options: Mapping[str, Array]) -> bool:
+        """Trace `loss` without running it, so that nothing of its values is known. False where there is no tracing."""
+        return False
+
+    def hessian_product(
+        self, loss: Any, static: Mapping[str, Any], arrays: Sequence[Array], wanted: Sequence[int], cotangent: Array,
+        directions: Sequence[Array],
+    ) -> tuple[Array, ...]:
+        """The derivative, along `directions`, of the gradients with respect to the arrays at `wanted`."""
+        raise NotImplementedError
+
+
+class NumpyFramework(Framework):
+    name = "numpy"
+    package = "numpy"
+    dtypes = tuple(d for d in DTYPES if d != "bfloat16")
+    differentiates = False
+
+    def array(self, value: NDArray[Any]) -> Array:
+        value = value.copy()
+        value.flags.writeable = False
+        return value
+
+    def numpy(self, array: Array) -> NDArray[Any]:
+        return np.asarray(array)
+
+    def is_array(self, value: Any) -> bool:
+        return isinstance(value, np.ndarray | np.generic)
+
+    def step(self, loss: Any, static: Mapping[str, Any], wanted: Sequence[int], mode: str, batched: bool = False) -> Step:
+        import polyloss
+
+        def run(arrays: Sequence[Array], options: Mapping[str, Array], cotangent: Array) -> Outcome:
+            value = loss(*arrays, **static, **options)
+            keywords = {**static, **options}
+            if keywords.get("reduction", "mean") == "none":
+                # There is no upstream gradient to give; a weight in a sum is the same product.
+                weight = keywords.get("sample_weight")
+                if weight is not None:
+                    cotangent = weight[(..., *(None,) * (cotangent.ndim - weight.ndim))] * cotangent
+                keywords |= {"reduction": "sum", "sample_weight": np.asarray(cotangent)}
+            try:
+                _, gradients = polyloss.value_and_grad(loss, tuple(wanted))(*arrays, **keywords)
+            except TypeError as error:
+                if "no closed-form gradient" in str(error):
+                    return Outcome(value, None)
+                raise
+            return Outcome(value, tuple(gradients))
+
+        return run
+
+
+class TorchFramework(Framework):
+    name = "torch"
+    package = "torch"
+    modes = ("eager", "aot_eager", "compile")
+    dynamic = True
+
+    def array(self, value: NDArray[Any]) -> Array:
+        import torch
+
+        if has_bfloat16 and value.dtype == numpy_dtype("bfloat16"):
+            return torch.tensor(value.astype(np.float32)).to(torch.bfloat16)
+        return torch.tensor(value)
+
+    def numpy(self, array: Array) -> NDArray[Any]:
+        import torch
+
+        array = array.detach()
+        found: NDArray[Any] = (array.float() if array.dtype == torch.bfloat16 else array).cpu().numpy()
+        return found
+
+    def is_array(self, value: Any) -> bool:
+        import torch
+
+        return isinstance(value, torch.Tensor)
+
+    def dtype(self, array: Array) -> str:
+        return str(array.dtype).removeprefix("torch.")
+
+    def step(self, loss: Any, static: Mapping[str, Any], wanted: Sequence[int], mode: str, batched: bool = False) -> Step:
+        import torch
+
+        function = loss
+        if mode != "eager":
+            torch._dynamo.reset()
+            function = torch.compile(loss, fullgraph=True, backend="inductor" if mode == "compile" else mode)
+
+        def run(arrays: Sequence[Array], options: Mapping[str, Array], cotangent: Array) -> Outcome:
+            arrays = [a.detach().clone().requires_grad_() if i in wanted else a for i, a in enumerate(arrays)]
+            if batched:
+                for array in (*arrays, *(o for k, o in options.items() if k in ("sample_weight", "where"))):
+                    if array.ndim and array.shape[0] > 1:
+                        torch._dynamo.mark_dynamic(array, 0)
+                    if array.ndim > 1:
+                        torch._dynamo.maybe_mark_dynamic(array, 1)
+            value = function(*arrays, **static, **options)
+            gradients = torch.autograd.grad(value, [arrays[i] for i in wanted], cotangent)
+            return Outcome(value.detach(), gradients)
+
+        return run
+
+    def traced(self, loss: Any, static: Mapping[str, Any], arrays: Sequence[Array], options: Mapping[str, Array]) -> bool:
+        import torch
+
+        names = tuple(options)
+
+        def function(*inputs: Any) -> Any:
+            return loss(*inputs[: len(arrays)], **static, **dict(zip(names, inputs[len(arrays) :], strict=True)))
+
+        from torch._subclasses.fake_tensor import FakeTensorMode
+
+        with FakeTensorMode(allow_non_fake_inputs=False) as mode:
+            function(*(mode.from_tensor(a) if self.is_array(a) else a for a in (*arrays, *options.values())))
+        return True
+
+    def hessian_product(
+        self, loss: Any, static: Mapping[str, Any], arrays: Sequence[Array], wanted: Sequence[int], cotangent: Array,
+        directions: Sequence[Array],
+    ) -> tuple[Array, ...]:
+        import torch
+
+        arrays = [a.detach().clone().requires_grad_() if i in wanted else a for i, a in enumerate(arrays)]
+        inputs = [arrays[i] for i in wanted]
+        gradients = torch.autograd.grad(loss(*arrays, **static), inputs, cotangent, create_graph=True)
+        along = sum((g * d).sum() for g, d in zip(gradients, directions, strict=True))
+        if not along.requires_grad:
+            return tuple(torch.zeros_like(a) for a in inputs)
+        return torch.autograd.grad(along, inputs, materialize_grads=True)
+
+
+class JaxFramework(Framework):
+    name = "jax"
+    package = "jax"
+    modes = ("eager", "jit")
+    flushes = True
+    slow_eager = True
+
+    def __init__(self) -> None:
+        import jax
+
+        jax.config.update("jax_enable_x64", True)
+
+    def array(self, value: NDArray[Any]) -> Array:
+        import jax.numpy as jnp
+
+        return jnp.asarray(value)
+
+    def numpy(self, array: Array) -> NDArray[Any]:
+        return np.asarray(array)
+
+    def is_array(self, value: Any) -> bool:
+        import jax
+
+        return isinstance(value, jax.Array)
+
+    def step(self, loss: Any, static: Mapping[str, Any], wanted: Sequence[int], mode: str, batched: bool = False) -> Step:
+        import jax
+
+        def run(arrays: Sequence[Array], options: Mapping[str, Array], cotangent: Array) -> Outcome:
+            def function(*chosen: Array) -> Array:
+                inputs = list(arrays)
+                for i, array in zip(wanted, chosen, strict=True):
+                    inputs[i] = array
+                return loss(*inputs, **static, **options)
+
+            value, pull = jax.vjp(function, *(arrays[i] for i in wanted))
+            return Outcome(value, pull(cotangent))
+
+        return jax.jit(run) if mode == "jit" else run
+
+    def traced(self, loss: Any, static: Mapping[str, Any], arrays: Sequence[Array], options: Mapping[str, Array]) -> bool:
+        import jax
+
+        places = [i for i, a in enumerate(arrays) if self.is_array(a)]
+        names = [k for k, o in options.items() if self.is_array(o)]
+
+        def function(chosen: Sequence[Array], named: Sequence[Array]) -> Any:
+            inputs = list(arrays)
+            for i, array in zip(places, chosen, strict=True):
+                inputs[i] = array
+            return loss(*inputs, **static, **{**options, **dict(zip(names, named, strict=True))})
+
+        jax.eval_shape(function, [arrays[i] for i in places], [options[k] for k in names])
+        return True
+
+    def hessian_product(
+        self, loss: Any, static: Mapping[str, Any], arrays: Sequence[Array], wanted: Sequence[int], cotangent: Array,
+        directions: Sequence[Array],
+    ) -> tuple[Array, ...]:
+        import jax
+
+        def gradients(*chosen: Array) -> Any:
+            def function(*inner: Array) -> Array:
+                inputs = list(arrays)
+                for i, array in zip(wanted, inner, strict=True):
+                    inputs[i] = array
+                return loss(*inputs, **static)
+
+            return jax.vjp(function, *chosen)[1](cotangent)
+
+        found: tuple[Array, ...] = jax.jit(lambda p, d: jax.jvp(gradients, p, d)[1])(
+            tuple(arrays[i] for i in wanted), tuple(directions)
+        )
+        return found
+
+
+class TensorflowFramework(Framework):
+    name = "tensorflow"
+    package = "tensorflow"
+    modes = ("eager", "function", "xla")
+    flushes = True
+    dynamic = True
+
+    @property
+    def version(self) -> str:
+        import tensorflow as tf
+
+        return str(tf.__version__)
+
+    def array(self, value: NDArray[Any]) -> Array:
+        import tensorflow as tf
+
+        if has_bfloat16 and value.dtype == numpy_dtype("bfloat16"):
+            return tf.cast(tf.constant(value.astype(np.float32)), tf.bfloat16)
+        return tf.constant(value)
+
+    def numpy(self, array: Array) -> NDArray[Any]:
+        return np.asarray(array.numpy())
+
+    def is_array(self, value: Any) -> bool:
+        import tensorflow as tf
+
+        return isinstance(value, tf.Tensor)
+
+    def dtype(self, array: Array) -> str:
+        return str(array.dtype.name)
+
+    def step(self, loss: Any, static: Mapping[str, Any], wanted: Sequence[int], mode: str, batched: bool = False) -> Step:
+        import tensorflow as tf
+
+        def run(arrays: Sequence[Array], options: Mapping[str, Array], cotangent: Array) -> Any:
+            chosen = [arrays[i] for i in wanted]
+            with tf.GradientTape() as tape:
+                tape.watch(chosen)
+                value = loss(*arrays, **static, **options)
+            return value, tape.gradient(value, chosen, output_gradients=cotangent)
+
+        if mode == "eager":
+            return lambda arrays, options, cotangent: Outcome(*_tuple(run(arrays, options, cotangent)))
+
+        compiled: list[Any] = []
+
+        def call(arrays: Sequence[Array], options: Mapping[str, Array], cotangent: Array) -> Outcome:
+            if not compiled:
+                def spec(a: Array) -> Any:
+                    shape = [None] * a.shape.rank if batched else a.shape
+                    return tf.TensorSpec(shape, a.dtype)
+
+                signature = [[spec(a) for a in arrays], {k: spec(o) for k, o in options.items()}, spec(cotangent)]
+                compiled.append(tf.function(run, input_signature=signature, jit_compile=mode == "xla"))
+            return Outcome(*_tuple(compiled[0](list(arrays), dict(options), cotangent)))
+
+        return call
+
+    def traced(self, loss: Any, static: Mapping[str, Any], arrays: Sequence[Array], options: Mapping[str, Array]) -> bool:
+        import tensorflow as tf
+
+        def function(inputs: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
+            return loss(*inputs, **static, **keywords)
+
+        def spec(a: Any) -> Any:
+            return tf.TensorSpec(a.shape, a.dtype) if self.is_array(a) else a
+
+        tf.function(function, autograph=False).get_concrete_function(
+            [spec(a) for a in arrays], {k: spec(o) for k, o in options.items()}
+        )
+        return True
+
+    def hessian_product(
+        self, loss: Any, static: Mapping[str, Any], arrays: Sequence[Array], wanted: Sequence[int], cotangent: Array,
+        directions: Sequence[Array],
+    ) -> tuple[Array, ...]:
+        import tensorflow as tf
+
+        chosen = [arrays[i] for i in wanted]
+        with tf.GradientTape() as outer:
+            outer.watch(chosen)
+            with tf.GradientTape() as inner:
+                inner.watch(chosen)
+                value = loss(*arrays, **static)
+            gradients = inner.gradient(value, chosen, output_gradients=cotangent)
+        return tuple(outer.gradient(gradients, chosen, output_gradients=list(directions), unconnected_gradients="zero"))
+
+
+def _tuple(outcome: tuple[Array, Sequence[Array]]) -> tuple[Array, tuple[Array, ...]]:
+    return outcome[0], tuple(outcome[1])
+
+
+KNOWN: dict[str, type[Framework]] = {
+    "numpy": NumpyFramework,
+    "torch": TorchFramework,
+    "jax": JaxFramework,
+    "tensorflow": TensorflowFramework,
+}
+
+
+def installed() -> tuple[str, ...]:
+    """The names of the frameworks that can be imported here."""
+    return tuple(name for name in KNOWN if importlib.util.find_spec(name) is not None)
+
+
+@functools.lru_cache
+def framework(name: str) -> Framework:
+    """The framework of a name in `KNOWN`. Imports it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return KNOWN[name]()

@@ -1,0 +1,251 @@
+"""The results of a run as a table in the terminal, JSON, JUnit XML, Markdown and one self-contained HTML page."""
+
+import datetime
+import json
+import math
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib import resources
+from typing import Any
+from xml.etree import ElementTree
+
+import jinja2
+from rich.table import Table
+from rich.text import Text
+
+from . import tolerances
+from .run import Result
+from .tolerances import HALVES
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One loss on one backend (in one mode, or in all).
+
+    Parameters
+    ----------
+    passed, failed : int
+        Number of checks.
+    value, gradient : float or None
+        The worst k in float32 and float64.
+    half_value, half_gradient : float or None
+        The worst error in units in the last place in float16 and bfloat16.
+    """
+
+    loss: str
+    backend: str
+    mode: str
+    passed: int
+    failed: int
+    value: float | None
+    gradient: float | None
+    half_value: float | None
+    half_gradient: float | None
+
+    @property
+    def numbers(self) -> str:
+        return f"{number(self.value)} / {number(self.gradient)}"
+
+    @property
+    def half_numbers(self) -> str:
+        return f"{number(self.half_value)} / {number(self.half_gradient)}"
+
+
+def number(value: float | None) -> str:
+    """A worst error in a few characters."""
+    if value is None:
+        return "–"
+    if not math.isfinite(value):
+        return "∞"
+    return f"{value:.2f}" if value < 100 else f"{value:.1e}"
+
+
+def cell(loss: str, backend: str, mode: str, results: Iterable[Result]) -> Cell:
+    """Sum up the results of one cell."""
+    mine = [r for r in results if r.check != "built-in"]
+
+    def worst(attribute: str, half: bool) -> float | None:
+        numbers = [getattr(r, attribute) for r in mine if (r.dtype in HALVES) == half]
+        return max((n for n in numbers if n is not None), default=None)
+
+    failed = sum(not r.passed for r in mine)
+    return Cell(
+        loss, backend, mode, len(mine) - failed, failed,
+        worst("value", False), worst("gradient", False), worst("value", True), worst("gradient", True),
+    )
+
+
+@dataclass
+class Report:
+    """A run: its results, and what they were made with."""
+
+    results: list[Result]
+    versions: dict[str, str]
+    """Of polyloss, Python, the platform and the frameworks."""
+    seconds: float
+    deviations: list[dict[str, str]]
+    """Known deviations of built-ins that were met again."""
+
+    @property
+    def failures(self) -> list[Result]:
+        return [r for r in self.results if not r.passed]
+
+    @property
+    def backends(self) -> list[str]:
+        return list(dict.fromkeys(r.backend for r in self.results))
+
+    @property
+    def losses(self) -> list[str]:
+        return list(dict.fromkeys(r.loss for r in self.results))
+
+    def cells(self) -> dict[str, dict[str, Cell]]:
+        """By loss and backend."""
+        return {
+            loss: {
+                backend: cell(loss, backend, "", [r for r in self.results if (r.loss, r.backend) == (loss, backend)])
+                for backend in self.backends
+            }
+            for loss in self.losses
+        }
+
+    def table(self) -> Table:
+        """The summary for a terminal."""
+        table = Table(
+            title="worst error, value / gradient: k in float32 and float64 (below 4 / 8), ulp in half precision (below 1 / 1)",
+            title_justify="left", title_style="", show_lines=False, header_style="bold",
+        )
+        table.add_column("loss", no_wrap=True)
+        for backend in self.backends:
+            table.add_column(f"{backend} {self.versions.get(backend, '')}", justify="right")
+        for loss, row in self.cells().items():
+            table.add_row(loss or "(run)", *(_terminal(row[backend]) for backend in self.backends))
+        return table
+
+    def json(self) -> str:
+        """Everything, as in `report.schema.json`."""
+        return json.dumps(self._data(), indent=1, allow_nan=False)
+
+    def _data(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA_VERSION,
+            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "versions": self.versions,
+            "seconds": round(self.seconds, 1),
+            "tolerances": {
+                "value": tolerances.CONDITIONED["value"],
+                "gradient": tolerances.CONDITIONED["gradient"],
+                "plain_ulp": tolerances.PLAIN_ULP,
+                "half_ulp": tolerances.HALF_ULP,
+                "second_order": tolerances.SECOND_ORDER,
+            },
+            "passed": not self.failures,
+            "cells": [_finite(asdict(c)) for row in self.cells().values() for c in row.values()],
+            "deviations": self.deviations,
+            "results": [_finite(asdict(r)) for r in self.results],
+        }
+
+    def junit(self) -> str:
+        """For continuous integration: a suite for each backend, a test for each check."""
+        root = ElementTree.Element("testsuites", name="polyloss conformance", time=f"{self.seconds:.1f}")
+        for backend in self.backends:
+            mine = [r for r in self.results if r.backend == backend]
+            failed = sum(not r.passed for r in mine)
+            suite = ElementTree.SubElement(root, "testsuite", name=backend, tests=str(len(mine)), failures=str(failed))
+            for r in mine:
+                name = " ".join(part for part in (r.case, r.check, r.mode, r.dtype) if part)
+                test = ElementTree.SubElement(suite, "testcase", classname=f"{backend}.{r.loss}", name=name)
+                if not r.passed:
+                    failure = ElementTree.SubElement(test, "failure", message=_clean(r.message))
+                    failure.text = _clean(f"{r.message}\n{r.call}")
+        ElementTree.indent(root)
+        return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+    def markdown(self) -> str:
+        """The summary table."""
+        lines = [
+            "| loss | " + " | ".join(self.backends) + " |",
+            "|---|" + "---|" * len(self.backends),
+        ]
+        for loss, row in self.cells().items():
+            entries = [f"{c.failed} failed" if c.failed else c.numbers for c in (row[b] for b in self.backends)]
+            lines.append(f"| {loss} | " + " | ".join(entries) + " |")
+        return "\n".join(lines) + "\n"
+
+    def html(self) -> str:
+        """One page that needs nothing else."""
+        environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+        environment.filters["number"] = number
+        source = resources.files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8")
+        return environment.from_string(source).render(
+            report=self,
+            cells=self.cells(),
+            details=self._details(),
+            date=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            tolerances=tolerances,
+        )
+
+    def _details(self) -> dict[str, dict[str, Any]]:
+        """For each loss: its rows by backend, mode and dtype, each with its worst case; and its failures."""
+        found: dict[str, dict[str, Any]] = {}
+        for loss in self.losses:
+            mine = [r for r in self.results if r.loss == loss]
+            groups: dict[tuple[str, str, str], list[Result]] = {}
+            for r in mine:
+                if r.check == "value and gradient":
+                    groups.setdefault((r.backend, r.mode, r.dtype), []).append(r)
+            others: dict[tuple[str, str], list[Result]] = {}
+            for r in mine:
+                if r.check != "value and gradient":
+                    others.setdefault((r.backend, r.check), []).append(r)
+            found[loss] = {
+                "rows": [(*key, len(group), _worst(group, "value"), _worst(group, "gradient")) for key, group in groups.items()],
+                "others": [(*key, len(group), sum(not r.passed for r in group)) for key, group in others.items()],
+                "failures": [r for r in mine if not r.passed],
+            }
+        return found
+
+
+def _worst(results: Sequence[Result], attribute: str) -> Result | None:
+    known = [r for r in results if getattr(r, attribute) is not None]
+    return max(known, key=lambda r: float(getattr(r, attribute)), default=None)
+
+
+def _terminal(cell: Cell) -> Text:
+    if cell.failed:
+        return Text(f"{cell.failed} failed  {cell.numbers}", style="bold red")
+    if not cell.passed:
+        return Text("–", style="dim")
+    text = Text(cell.numbers, style="green")
+    if cell.half_value is not None:
+        text.append(f"  ½ {cell.half_numbers}", style="dim green")
+    return text
+
+
+def _finite(record: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has no infinity: the largest double stands for it."""
+    return {k: 1.7976931348623157e308 if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
+
+
+def _clean(text: str) -> str:
+    return "".join(c for c in text if c in "\n\t" or ord(c) >= 32)
+
+
+def versions(backends: Sequence[str]) -> dict[str, str]:
+    """What the run was made with."""
+    import importlib.metadata
+
+    import polyloss
+
+    names = {"numpy": "numpy", "torch": "torch", "jax": "jax", "tensorflow": "tensorflow"}
+    found = {"polyloss": polyloss.__version__, "python": platform.python_version(), "platform": platform.platform()}
+    for backend in backends:
+        for package in (names.get(backend, backend), f"{backend}-cpu"):
+            try:
+                found[backend] = importlib.metadata.version(package)
+                break
+            except importlib.metadata.PackageNotFoundError:
+                continue
+    return found

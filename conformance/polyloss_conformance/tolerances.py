@@ -1,0 +1,54 @@
+"""The one table of tolerances: dtype by kind. None depends on the size of an array.
+
+The unit is ``k = |error| / (eps * scale)``, where the scale of a result is its own magnitude plus what a relative change
+of each input moves it: about 1 is what one rounding of every input costs already. Half precision is computed in float32
+and rounded once, so it is judged in units in the last place of the output, without conditioning.
+"""
+
+from typing import Literal
+
+Kind = Literal["value", "gradient"]
+
+EPS = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "float64": 2.0**-52}
+LARGEST = {
+    "float16": (2 - 2.0**-10) * 2.0**15,
+    "bfloat16": (2 - 2.0**-7) * 2.0**127,
+    "float32": (2 - 2.0**-23) * 2.0**127,
+    "float64": (2 - 2.0**-52) * 2.0**1023,
+}
+NORMAL = {"float16": 2.0**-14, "bfloat16": 2.0**-126, "float32": 2.0**-126, "float64": 2.0**-1022}
+HALVES = ("float16", "bfloat16")
+
+CONDITIONED: dict[Kind, float] = {"value": 4.0, "gradient": 8.0}
+"""float32 and float64: the largest k."""
+
+PLAIN_ULP = 8.0
+"""float32 and float64, besides: the largest error in units in the last place where the scale is at most
+`WELL_CONDITIONED` times the result."""
+
+WELL_CONDITIONED = 4.0
+
+HALF_ULP = 1.0
+"""float16 and bfloat16: the largest error in units in the last place of the output."""
+
+HALF_CONDITIONED = 8.0
+"""What the float32 computation before that one rounding may cost, in eps of float32 times scale."""
+
+KINK_ULP = 2.0
+"""At a kink the sub-gradient is a choice, which must be met: only its product with the coefficient of a reduction rounds."""
+
+SECOND_ORDER = 1e-6
+"""float64: the largest difference of a Hessian-vector product from a difference quotient, relative to the largest entry of
+its example. The quotient itself is good to about 1e-9."""
+
+
+def bound(dtype: str, kind: Kind) -> float:
+    """The limit of the number that the report shows: k, or units in the last place for half precision."""
+    return HALF_ULP if dtype in HALVES else CONDITIONED[kind]
+
+
+def floor(dtype: str, flushes: bool) -> float:
+    """The absolute error that is always allowed: one subnormal step, or more where subnormal numbers become zero."""
+    if flushes and dtype != "float16":
+        return 2.0**8 * NORMAL[dtype]
+    return NORMAL[dtype] * EPS[dtype]

@@ -1,0 +1,109 @@
+"""One process for each backend: frameworks do not meet in one process, and two cores have something to do."""
+
+import multiprocessing
+import os
+import traceback
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from .run import Job, Result, jobs, run_jobs, select
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a process shall run: names alone, so that it crosses over."""
+
+    backends: tuple[str, ...]
+    losses: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ()
+    everything: bool = False
+    module: str | None = None
+
+    def check(self) -> None:
+        """Raise ValueError for a name that is not known."""
+        select(self.backends, self.losses, self.dtypes, everything=self.everything, module=self.module)
+
+    def work(self) -> tuple[Any, list[Job]]:
+        """The selection, and its jobs."""
+        selection = select(self.backends, self.losses, self.dtypes, everything=self.everything, module=self.module)
+        return selection, jobs(selection)
+
+
+Watch = Callable[[str, str, int], None]
+"""Is told the backend, what is done next, and how many jobs it has in all."""
+
+
+def run_order(order: Order, watch: Watch) -> list[Result]:
+    """Run an order: here if it has one backend, otherwise in one process for each.
+
+    Raises
+    ------
+    ValueError
+        If nothing is selected.
+    """
+    if len(order.backends) == 1:
+        return _here(order, watch)
+    return _processes([Order((b,), order.losses, order.dtypes, order.everything, order.module) for b in order.backends], watch)
+
+
+def _here(order: Order, watch: Watch) -> list[Result]:
+    selection, work = order.work()
+
+    def progress(job: Job) -> None:
+        watch(job.backend, f"{job.loss} {job.what}", len(work))
+
+    return run_jobs(selection, work, progress)
+
+
+def _child(order: Order, pipe: Connection) -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        found = _here(order, lambda backend, what, total: pipe.send((backend, what, total)))
+        pipe.send(found)
+    except Exception:
+        pipe.send(traceback.format_exc())
+    pipe.close()
+
+
+def _processes(orders: Sequence[Order], watch: Watch) -> list[Result]:
+    context = multiprocessing.get_context("spawn")
+    # The slowest first.
+    waiting = deque(sorted(orders, key=lambda o: ("torch", "jax", "tensorflow", "numpy").index(o.backends[0])))
+    running: dict[Any, tuple[Order, Any]] = {}
+    results: dict[str, list[Result]] = {}
+    while waiting or running:
+        while waiting and len(running) < max(2, (os.cpu_count() or 2) // 2):
+            order = waiting.popleft()
+            mine, theirs = context.Pipe(duplex=False)
+            process = context.Process(target=_child, args=(order, theirs), daemon=False)
+            process.start()
+            theirs.close()
+            running[mine] = (order, process)
+        for pipe in wait(list(running)):
+            order, process = running[pipe]
+            backend = order.backends[0]
+            try:
+                message = pipe.recv()  # type: ignore[union-attr]
+            except EOFError:
+                process.join()
+                if backend not in results:
+                    results[backend] = [_lost(backend, f"the process ended with {process.exitcode}")]
+                del running[pipe]
+                continue
+            if isinstance(message, tuple):
+                watch(*message)
+            elif isinstance(message, list):
+                results[backend] = message
+            else:
+                results[backend] = [_lost(backend, message)]
+    return [result for order in orders for result in results[order.backends[0]]]
+
+
+def _lost(backend: str, message: str) -> Result:
+    return Result("", backend, "eager", "", "", "coverage", False, message=message)
+
+
+__all__ = ["Order", "run_order"]

@@ -5,6 +5,7 @@ from ._checks import CLASSES, NONNEGATIVE, POSITIVE, SIGN, UNIT, Domain
 from ._loss import Loss, elementwise, rowwise
 from ._numeric import log_sigmoid, log_softmax, log_sum_exp, sigmoid, softmax, softplus
 from ._transform import compile, value_and_grad
+from ._typing import Call, RowCall
 from .classification import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -28,10 +29,12 @@ __all__ = [
     "SIGN",
     "UNIT",
     "Backend",
+    "Call",
     "Domain",
     "Loss",
     "LossSum",
     "MultiTask",
+    "RowCall",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "compile",

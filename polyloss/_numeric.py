@@ -10,12 +10,18 @@ from typing import Any, NamedTuple
 
 from . import _checks as checks
 from ._backend import Backend, find_backend, stop_gradient
+from ._plan import BoundKernel
 from ._typing import Array, Namespace, Pair
+
+
+def is_number(value: Any) -> bool:
+    """Whether a parameter is one number, not an array. Compilers have number types of their own."""
+    return not hasattr(value, "shape")
 
 
 def times(xp: Namespace, factor: Array | float, array: Array) -> Array:
     """``factor * array``, where a factor of 0 wins over anything: even over infinity and NaN."""
-    if isinstance(factor, (int, float)):
+    if is_number(factor):
         return factor * array if factor else xp.zeros_like(array)
     return factor * xp.where(factor == 0, 0.0, array)
 
@@ -48,7 +54,7 @@ def softmax_of(xp: Namespace, x: Array) -> Softmax:
     """
     largest = stop_gradient(xp.max(x, axis=-1, keepdims=True))
     limit = float(xp.finfo(x.dtype).max)
-    shift = xp.minimum(x, limit) - xp.clip(largest, -limit, limit)
+    shift = xp.clip(x, None, limit) - xp.clip(largest, -limit, limit)
     terms = xp.exp(shift)
     # In a row of nothing but -inf there is nothing to divide: all shares are 0.
     total = xp.where(largest == -math.inf, 1.0, xp.sum(terms, axis=-1, keepdims=True))
@@ -161,8 +167,8 @@ def log_sum_exp(x: Array, *, axis: int = -1) -> Array:
     Returns
     -------
     array
-        Half precision is computed in float32. A row of nothing but ``-inf`` is ``-inf`` with a gradient of 0, where
-        the frameworks' own have NaN; a row with ``+inf`` is ``+inf``.
+        Half precision is computed in float32. A row of nothing but ``-inf`` is ``-inf`` with a gradient of 0,
+        where the frameworks' own have NaN; a row with ``+inf`` is ``+inf``.
 
     Raises
     ------
@@ -182,7 +188,7 @@ def log_sum_exp(x: Array, *, axis: int = -1) -> Array:
     array([1000.69314718,          -inf])
     """
     backend, xp, ready = _prepare("log_sum_exp", x, axis)
-    return xp.astype(_attach(backend, xp, _log_sum_exp, ready), x.dtype)
+    return xp.astype(_attach(backend, _log_sum_exp, ready), x.dtype)
 
 
 def log_softmax(x: Array, *, axis: int = -1) -> Array:
@@ -275,8 +281,8 @@ def softplus(x: Array) -> Array:
     Returns
     -------
     array
-        Of the shape of `x`. The gradient at 0 is 1/2 everywhere, and no threshold cuts the tail off. Half precision
-        is computed in float32.
+        Of the shape of `x`. The gradient at 0 is 1/2 everywhere, and no threshold cuts the tail off. Half
+        precision is computed in float32.
 
     Raises
     ------
@@ -369,11 +375,11 @@ def _log_shares(backend: Backend, xp: Namespace, x: Array) -> Array:
     """
     row = softmax_of(xp, stop_gradient(x))
     top, limit = ahead(row), float(xp.finfo(x.dtype).max)
-    capped = xp.minimum(x, limit)
+    capped = xp.clip(x, None, limit)
     largest = xp.clip(stop_gradient(xp.max(x, axis=-1, keepdims=True)), -limit, limit)
     origin = xp.sum(xp.where(top, capped, 0.0), axis=-1, keepdims=True) + xp.where(row.total < 2, 0.0, largest)
     distance = xp.where(top, 0.0, capped - (origin + row.unreachable))
-    return distance - _attach(backend, xp, _log_share, x)[..., None]
+    return distance - _attach(backend, _log_share, x)[..., None]
 
 
 def _prepare(name: str, x: Any, axis: int | None = None) -> tuple[Backend, Namespace, Array]:
@@ -393,10 +399,10 @@ def _prepare(name: str, x: Any, axis: int | None = None) -> tuple[Backend, Names
     return backend, xp, xp.astype(x, xp.float32) if checks.is_half(x.dtype) else x
 
 
-def _attach(backend: Backend, xp: Namespace, pair: Callable[[Namespace, Array], Pair], x: Array) -> Array:
-    return backend.attach(lambda array: pair(xp, array), (x,))
+def _attach(backend: Backend, pair: Callable[[Namespace, Array], Pair], x: Array) -> Array:
+    return backend.attach(BoundKernel(pair, 1, (), ()), (x,))
 
 
 def _elementwise(name: str, x: Array, pair: Callable[[Namespace, Array], Pair]) -> Array:
     backend, xp, ready = _prepare(name, x)
-    return xp.astype(_attach(backend, xp, pair, ready), x.dtype)
+    return xp.astype(_attach(backend, pair, ready), x.dtype)

@@ -98,7 +98,7 @@ class Plan:
                 )
                 checks.shape_is(name, key, shape, expected, what)
             checks.not_empty(name, key, shape)
-        last = whole if self.axis is None else (*rows, whole[self.axis])
+        last = whole if self.axis is None else (whole[self.axis],)
         for key, value in options.items():
             shape = tuple(value.shape)
             if key == "where":
@@ -197,12 +197,15 @@ class Plan:
                 outside = xp.any(outside, axis=-1) if outside.ndim > rows else outside
                 if mask is not None:
                     outside = outside & mask
-                factor = xp.where(outside, xp.asarray(float("nan"), dtype=dtype), xp.asarray(1.0, dtype=dtype))
-                poison = factor if poison is None else poison * factor
+                poison = self._poison(xp, outside, dtype, poison)
             arrays.append(ready)
 
         parameters = dict(self.parameters)
         bound = {key: cast(xp, value, dtype) for key, value in options.items() if key not in _NOT_PARAMETERS}
+        for key, value in bound.items():
+            domain = loss.domains.get(key, REAL)
+            if not self.readable and not domain.everything:
+                poison = self._poison(xp, xp.any(domain.outside(xp, value)), dtype, poison)
         for key, domain in loss.domains.items():
             choice = parameters.get(key)
             if domain.named and isinstance(choice, str):
@@ -218,8 +221,13 @@ class Plan:
             poison,
             weight,
             denominator,
-            self._class_weight(xp, arrays, bound.get("class_weight")),
+            self._class_weight(xp, arrays, bound.get("class_weight", parameters.get("class_weight"))),
         )
+
+    def _poison(self, xp: Namespace, outside: Array, dtype: Any, poison: Array | None) -> Array:
+        """A factor of NaN where a value that could not be looked at is `outside` of its domain."""
+        factor = xp.where(outside, xp.asarray(float("nan"), dtype=dtype), xp.asarray(1.0, dtype=dtype))
+        return factor if poison is None else poison * factor
 
     def _class_weight(self, xp: Namespace, arrays: Sequence[Array], class_weight: Array | None) -> Array | None:
         """What ``class_weight`` contributes to the weight of each example."""
@@ -227,7 +235,13 @@ class Plan:
             return None
         target = arrays[self.loss.arrays.index("target")]
         if checks.is_integer(xp, target):
-            return xp.reshape(xp.take(class_weight, xp.reshape(target, (-1,)), axis=0), target.shape)
+            if target.ndim == 1:
+                return xp.take(class_weight, target, axis=0)
+            # No take and reshape: while tracing, a length may be unknown.
+            device = getattr(target, "device", None) or None
+            ids = xp.arange(class_weight.shape[0], dtype=target.dtype, device=device)
+            chosen = xp.expand_dims(target, axis=-1) == ids
+            return xp.sum(xp.where(chosen, class_weight, xp.zeros_like(class_weight)), axis=-1)
         # Weights are constants, whatever they are made of.
         return backend_of(target).stop_gradient(xp.sum(class_weight * target, axis=-1))
 

@@ -1,6 +1,6 @@
 """Losses of classes: from logits, from probabilities, from scores."""
 
-from typing import Unpack
+from typing import Any, Unpack
 
 from . import _numeric as numeric
 from ._checks import CLASSES, NONNEGATIVE, SIGN, UNIT, Domain, is_integer
@@ -35,7 +35,8 @@ def cross_entropy(
     Parameters
     ----------
     logits : array of shape (..., C)
-        Real floating. The class axis is `axis`. A logit of ``-inf`` masks its class; one of ``+inf`` has its limit.
+        Real floating. The class axis is `axis`. A logit of ``-inf`` masks its class; one of ``+inf`` has its
+        limit.
     target : array of shape (...) or (..., C)
         Integers: class ids in [0, C). Real floating: probabilities in [0, 1] (their sum is not checked).
     class_weight : array of shape (C,), optional
@@ -47,14 +48,20 @@ def cross_entropy(
         :math:`\varepsilon` in [0, 1]. It is spread over all classes, the right one too, but for the masked ones:
         `K` is the number of classes whose logit is not ``-inf``.
     axis, reduction, sample_weight, where, denominator
-        As for every row-wise loss.
+        As in every row-wise loss: see `polyloss.Loss`.
+
+    Returns
+    -------
+    array
+        A scalar, or the shape of `logits` without `axis` with ``reduction="none"``; dtype of `logits`.
 
     Raises
     ------
     TypeError
         If `logits` are not real floating, or `target` holds class ids that are not integers.
     ValueError
-        If shapes do not fit, a class id or a parameter is outside its range, or `ignore_index` comes with probabilities.
+        If shapes do not fit, a class id or a parameter is outside its range, or `ignore_index` comes with
+        probabilities.
 
     See Also
     --------
@@ -63,10 +70,11 @@ def cross_entropy(
 
     Notes
     -----
-    The value and the gradient of a confident row do not cancel to 0, where the built-ins return 0 from a margin of 17
-    on in float32, and a probability of 0 at a logit of ``-inf`` adds 0, where most return NaN. PyTorch's mean over class
-    ids is ``"weighted_mean"`` here; its class axis is 1, and its `ignore_index` is -100 unless given. Keras takes
-    probabilities unless told ``from_logits=True``. The gradient with respect to probabilities is that of the formula.
+    The value and the gradient of a confident row do not cancel to 0, where the built-ins return 0 from a margin
+    of 17 on in float32, and a probability of 0 at a logit of ``-inf`` adds 0, where most return NaN. PyTorch's
+    mean over class ids is ``"weighted_mean"`` here; its class axis is 1, and its `ignore_index` is -100 unless
+    given. Keras takes probabilities unless told ``from_logits=True``. The gradient with respect to
+    probabilities is that of the formula.
 
     References
     ----------
@@ -93,12 +101,14 @@ def cross_entropy(
     mass = _mass(xp, logits, target, class_weight, label_smoothing)
     costs = numeric.minus_log(xp, row)
     value = xp.sum(numeric.times(xp, mass, costs), axis=-1)
-    return value, lambda: numeric.pull_log(xp, row, mass), *_by_target(xp, target, class_weight, logits, costs, label_smoothing)
+    return (
+        value,
+        lambda: numeric.pull_log(xp, row, mass),
+        *_by_target(xp, target, class_weight, logits, costs, label_smoothing),
+    )
 
 
-@rowwise(
-    tasks=["multi-class", "class imbalance"], target=CLASSES, class_weight=NONNEGATIVE, label_smoothing=UNIT
-)
+@rowwise(tasks=["multi-class", "class imbalance"], target=CLASSES, class_weight=NONNEGATIVE, label_smoothing=UNIT)
 def nll(
     xp: Namespace,
     log_probabilities: Array,
@@ -118,7 +128,8 @@ def nll(
     Parameters
     ----------
     log_probabilities : array of shape (..., C)
-        Real floating, the *logarithms* of probabilities: they are neither normalised nor checked. ``-inf`` masks a class.
+        Real floating, the *logarithms* of probabilities: they are neither normalised nor checked. ``-inf``
+        masks a class.
     target : array of shape (...) or (..., C)
         Integers: class ids in [0, C). Real floating: probabilities in [0, 1].
     class_weight : array of shape (C,), optional
@@ -128,14 +139,21 @@ def nll(
     label_smoothing : float, default 0
         :math:`\varepsilon` in [0, 1]; `K` is the number of classes that are not ``-inf``.
     axis, reduction, sample_weight, where, denominator
-        As for every row-wise loss.
+        As in every row-wise loss: see `polyloss.Loss`.
+
+    Returns
+    -------
+    array
+        A scalar, or the shape of `log_probabilities` without `axis` with ``reduction="none"``; dtype of
+        `log_probabilities`.
 
     Raises
     ------
     TypeError
         If `log_probabilities` are not real floating, or `target` holds class ids that are not integers.
     ValueError
-        If shapes do not fit, a class id or a parameter is outside its range, or `ignore_index` comes with probabilities.
+        If shapes do not fit, a class id or a parameter is outside its range, or `ignore_index` comes with
+        probabilities.
 
     See Also
     --------
@@ -144,8 +162,13 @@ def nll(
 
     Notes
     -----
-    PyTorch's mean is ``"weighted_mean"`` here, its class axis is 1, and it takes class ids alone. No other framework has
-    this loss.
+    PyTorch's mean is ``"weighted_mean"`` here, its class axis is 1, and it takes class ids alone. No other
+    framework has this loss.
+
+    References
+    ----------
+    J. S. Bridle, "Probabilistic Interpretation of Feedforward Classification Network Outputs", Neurocomputing,
+    1990.
 
     Examples
     --------
@@ -160,7 +183,7 @@ def nll(
         hot = numeric.one_hot(xp, target, costs.shape[-1])
         weight = _at(xp, hot, class_weight)
         value = _weighted(xp, weight, xp.sum(xp.where(hot, costs, 0.0), axis=-1))
-        one = xp.ones_like(value) if weight is None else weight
+        one: Array = xp.ones_like(value) if weight is None else weight
         return value, lambda: xp.where(hot, -one[..., None], 0.0)
 
     mass = _mass(xp, log_probabilities, target, class_weight, label_smoothing)
@@ -182,12 +205,14 @@ def softmax_focal(
     r"""Focal loss of classes that exclude each other.
 
     .. math::
-        \ell(x, q) = -\sum_c \alpha_c\, q_c\, (1 - p_c)^\gamma \log p_c, \qquad p_c = \frac{e^{x_c}}{\sum_j e^{x_j}}
+        \ell(x, q) = -\sum_c \alpha_c\, q_c\, (1 - p_c)^\gamma \log p_c, \qquad
+        p_c = \frac{e^{x_c}}{\sum_j e^{x_j}}
 
     Parameters
     ----------
     logits : array of shape (..., C)
-        Real floating. The class axis is `axis`. A logit of ``-inf`` masks its class; one of ``+inf`` has its limit.
+        Real floating. The class axis is `axis`. A logit of ``-inf`` masks its class; one of ``+inf`` has its
+        limit.
     target : array of shape (...) or (..., C)
         Integers: class ids in [0, C). Real floating: probabilities in [0, 1].
     alpha : float or array of shape (C,), optional
@@ -197,7 +222,12 @@ def softmax_focal(
     ignore_index : int, optional
         Rows with this class id count for nothing.
     axis, reduction, sample_weight, where, denominator
-        As for every row-wise loss.
+        As in every row-wise loss: see `polyloss.Loss`.
+
+    Returns
+    -------
+    array
+        A scalar, or the shape of `logits` without `axis` with ``reduction="none"``; dtype of `logits`.
 
     Raises
     ------
@@ -261,10 +291,15 @@ def binary_cross_entropy(
     target : array of the same shape
         In [0, 1]: labels or probabilities.
     clip : float, optional
-        In (0, 0.5]: probabilities are clipped into ``[clip, 1 - clip]``, and have no gradient outside. It has to be
-        large enough for the dtype: ``1 - 1e-8`` is 1 in float32.
+        In (0, 0.5]: probabilities are clipped into ``[clip, 1 - clip]``, and have no gradient outside. It has
+        to be large enough for the dtype: ``1 - 1e-8`` is 1 in float32.
     reduction, sample_weight, where, denominator
-        As for every loss.
+        As in every loss: see `polyloss.Loss`.
+
+    Returns
+    -------
+    array
+        A scalar, or the shape of `probabilities` with ``reduction="none"``; dtype of `probabilities`.
 
     Raises
     ------
@@ -279,9 +314,14 @@ def binary_cross_entropy(
 
     Notes
     -----
-    It is exact at 0 and 1: 0 with gradient 1 or -1 for a right answer, infinite for a wrong one. PyTorch clamps the
-    logarithm at -100 and the slope at 1e12; Keras clips at 1e-7, which takes the gradient away where it is needed most.
-    The gradient with respect to the target, infinite at a probability of 0 or 1, is left out there: 0.
+    It is exact at 0 and 1: 0 with gradient 1 or -1 for a right answer, infinite for a wrong one. PyTorch clamps
+    the logarithm at -100 and the slope at 1e12; Keras clips at 1e-7, which takes the gradient away where it is
+    needed most. The gradient with respect to the target, infinite at a probability of 0 or 1, is left out
+    there: 0.
+
+    References
+    ----------
+    D. R. Cox, "The Regression Analysis of Binary Sequences", Journal of the Royal Statistical Society B 20, 1958.
 
     Examples
     --------
@@ -335,12 +375,17 @@ def binary_cross_entropy_with_logits(
     target : array of the same shape
         In [0, 1]: labels or probabilities.
     pos_weight : float or array, optional
-        `w`, zero or positive, of the positive term alone; an array has the shape of the last axes of `logits`. It is no
-        weight: never in a denominator.
+        `w`, zero or positive, of the positive term alone; an array has the shape of the last axes of `logits`.
+        It is no weight: never in a denominator.
     label_smoothing : float, default 0
         :math:`\varepsilon` in [0, 1].
     reduction, sample_weight, where, denominator
-        As for every loss. With several labels per example the mean is over all labels.
+        As in every loss: see `polyloss.Loss`. With several labels per example the mean is over all labels.
+
+    Returns
+    -------
+    array
+        A scalar, or the shape of `logits` with ``reduction="none"``; dtype of `logits`.
 
     Raises
     ------
@@ -356,8 +401,13 @@ def binary_cross_entropy_with_logits(
 
     Notes
     -----
-    The same as PyTorch's and optax's, but right in both tails (PyTorch's is 0 below a logit of -17 for a target of 0), at
-    infinite logits (NaN elsewhere), and in the gradient at a logit of 0 (TensorFlow's weighted form has 0 or 1 there).
+    The same as PyTorch's and optax's, but right in both tails (PyTorch's is 0 below a logit of -17 for a target
+    of 0), at infinite logits (NaN elsewhere), and in the gradient at a logit of 0 (TensorFlow's weighted form
+    has 0 or 1 there).
+
+    References
+    ----------
+    D. R. Cox, "The Regression Analysis of Binary Sequences", Journal of the Royal Statistical Society B 20, 1958.
 
     Examples
     --------
@@ -401,7 +451,8 @@ def sigmoid_focal(
     r"""Focal loss of labels that are independent of each other.
 
     .. math::
-        \ell(x, t) = \alpha_t\, (1 - p_t)^\gamma\, \bigl(-t \log p - (1 - t) \log(1 - p)\bigr), \qquad p = \sigma(x)
+        \ell(x, t) = \alpha_t\, (1 - p_t)^\gamma\, \bigl(-t \log p - (1 - t) \log(1 - p)\bigr), \qquad
+        p = \sigma(x)
 
     with :math:`1 - p_t = p\,(1 - t) + (1 - p)\,t` and :math:`\alpha_t = \alpha t + (1 - \alpha)(1 - t)`.
 
@@ -416,7 +467,13 @@ def sigmoid_focal(
     gamma : float, default 2
         Zero or positive. 0 is `binary_cross_entropy_with_logits`.
     reduction, sample_weight, where, denominator
-        As for every loss. Detectors divide by the number of positive examples: ``denominator=``.
+        As in every loss: see `polyloss.Loss`. Detectors divide by the number of positive examples:
+        ``denominator=``.
+
+    Returns
+    -------
+    array
+        A scalar, or the shape of `logits` with ``reduction="none"``; dtype of `logits`.
 
     Raises
     ------
@@ -431,8 +488,9 @@ def sigmoid_focal(
 
     Notes
     -----
-    The gradient is finite for every `gamma`, also where ``p_t`` is 1: torchvision and Keras return NaN for `gamma` below 1.
-    torchvision has ``alpha=0.25`` unless given and takes -1 for none; Keras ignores its `alpha` unless told to apply it.
+    The gradient is finite for every `gamma`, also where ``p_t`` is 1: torchvision and Keras return NaN for
+    `gamma` below 1. torchvision has ``alpha=0.25`` unless given and takes -1 for none; Keras ignores its
+    `alpha` unless told to apply it.
 
     References
     ----------
@@ -450,8 +508,8 @@ def sigmoid_focal(
     log_one = xp.log1p(tail)
     near, far = xp.where(up, target, 1.0 - target), xp.where(up, 1.0 - target, target)
 
-    # 1 - p_t = wrong / one, in which nothing cancels. Far out on the right side, where far is 0 and near is 1, it is the
-    # tail, which ends in 0; so its logarithm, and what is divided by it, go on.
+    # 1 - p_t = wrong / one, in which nothing cancels. Far out on the right side, where far is 0 and near is 1,
+    # it is the tail, which ends in 0; so its logarithm, and what is divided by it, go on.
     wrong = far + near * tail
     gone = (far == 0) & (tail < xp.finfo(tail.dtype).smallest_normal)
     wrong = xp.where(gone, 1.0, wrong)
@@ -490,7 +548,12 @@ def hinge(xp: Namespace, scores: Array, target: Array, **call: Unpack[Call]) -> 
     target : array of the same shape
         Labels -1 and 1. Labels 0 and 1 are refused.
     reduction, sample_weight, where, denominator
-        As for every loss.
+        As in every loss: see `polyloss.Loss`.
+
+    Returns
+    -------
+    array
+        A scalar, or the shape of `scores` with ``reduction="none"``; dtype of `scores`.
 
     Raises
     ------
@@ -505,8 +568,8 @@ def hinge(xp: Namespace, scores: Array, target: Array, **call: Unpack[Call]) -> 
 
     Notes
     -----
-    The gradient exactly at the margin is 0, that of least norm; Keras has -1 there, optax -1/2. Keras turns labels 0 and 1
-    into -1 and 1 if the whole batch has them, optax takes them as they are.
+    The gradient exactly at the margin is 0, that of least norm; Keras has -1 there, optax -1/2. Keras turns
+    labels 0 and 1 into -1 and 1 if the whole batch has them, optax takes them as they are.
 
     References
     ----------
@@ -536,7 +599,12 @@ def squared_hinge(xp: Namespace, scores: Array, target: Array, **call: Unpack[Ca
     target : array of the same shape
         Labels -1 and 1. Labels 0 and 1 are refused.
     reduction, sample_weight, where, denominator
-        As for every loss.
+        As in every loss: see `polyloss.Loss`.
+
+    Returns
+    -------
+    array
+        A scalar, or the shape of `scores` with ``reduction="none"``; dtype of `scores`.
 
     Raises
     ------
@@ -552,6 +620,10 @@ def squared_hinge(xp: Namespace, scores: Array, target: Array, **call: Unpack[Ca
     Notes
     -----
     Keras has the same loss, but turns labels 0 and 1 into -1 and 1 if the whole batch has them.
+
+    References
+    ----------
+    Y. Tang, "Deep Learning using Linear Support Vector Machines", ICML workshop on representation learning, 2013.
 
     Examples
     --------
@@ -573,15 +645,15 @@ def _missing(xp: Namespace, scores: Array, target: Array) -> Array:
     return xp.where(missing <= 0, 0.0, missing)
 
 
-def per_class(loss: str, name: str, weight: float | Array | None) -> None:
+def per_class(loss: str, name: str, weight: Any) -> None:
     """Refuse an array that is not one number for each class. Its length has been checked."""
-    if weight is not None and not isinstance(weight, (int, float)) and weight.ndim != 1:
+    if weight is not None and not numeric.is_number(weight) and weight.ndim != 1:
         raise ValueError(f"{loss}: {name} must have one number per class, got shape {tuple(weight.shape)}")
 
 
 def _at(xp: Namespace, hot: Array, weight: float | Array | None) -> float | Array | None:
     """The weight of each row's class."""
-    if weight is None or isinstance(weight, (int, float)):
+    if weight is None or numeric.is_number(weight):
         return weight
     return xp.sum(xp.where(hot, weight, 0.0), axis=-1)
 
@@ -590,9 +662,7 @@ def _weighted(xp: Namespace, weight: float | Array | None, costs: Array) -> Arra
     return costs if weight is None else numeric.times(xp, weight, costs)
 
 
-def _pull_entry(
-    xp: Namespace, row: numeric.Softmax, own: numeric.Softmax, hot: Array, factor: Array | None
-) -> Array:
+def _pull_entry(xp: Namespace, row: numeric.Softmax, own: numeric.Softmax, hot: Array, factor: Array | None) -> Array:
     """The derivative of ``factor * minus_log(own)`` by the logits, with `factor` a constant."""
     gradient = xp.where(hot, -numeric.others(xp, own), row.terms) / row.total
     return gradient if factor is None else factor[..., None] * gradient

@@ -133,6 +133,17 @@ class MultiTask:
 
     Called with a mapping from task to arrays, or with all arrays one after the other in the order of `arrays`, as
     `polyloss.value_and_grad` wants them. Log-variances come last, or by their name.
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss
+    >>> total = polyloss.multi_task({"depth": polyloss.mse, "pose": polyloss.l1})
+    >>> total.arrays
+    ('depth.prediction', 'depth.target', 'pose.prediction', 'pose.target')
+    >>> depth, pose = (np.asarray([3.0]), np.asarray([1.0])), (np.asarray([0.5]), np.asarray([0.0]))
+    >>> value, parts = total({"depth": depth, "pose": pose}, parts=True)
+    >>> float(value), float(parts["pose"])
+    (4.5, 0.5)
     """
 
     autograph_info__: dict[str, object] = {}  # noqa: RUF012 - as in Combinable

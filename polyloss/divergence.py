@@ -32,7 +32,13 @@ def kl_divergence(
     log_target : bool, default False
         Whether `target` holds logarithms. ``-inf`` is a probability of 0.
     axis, reduction, sample_weight, where, denominator
-        As for every row-wise loss.
+        As in every row-wise loss: see `polyloss.Loss`.
+
+    Returns
+    -------
+    array
+        A scalar, or the shape of `log_probabilities` without `axis` with ``reduction="none"``; dtype of
+        `log_probabilities`.
 
     Raises
     ------
@@ -48,9 +54,10 @@ def kl_divergence(
 
     Notes
     -----
-    PyTorch's ``reduction="batchmean"`` is ``"mean"`` here; its own ``"mean"`` divides by the number of classes too. PyTorch
-    and optax return NaN where both distributions are 0. Keras takes two probabilities, the target first, and clips them.
-    The gradient with respect to a target of 0, where the slope is infinite, is 0: such a class is left out.
+    PyTorch's ``reduction="batchmean"`` is ``"mean"`` here; its own ``"mean"`` divides by the number of classes
+    too. PyTorch and optax return NaN where both distributions are 0. Keras takes two probabilities, the target
+    first, and clips them. The gradient with respect to a target of 0, where the slope is infinite, is 0: such a
+    class is left out.
 
     References
     ----------

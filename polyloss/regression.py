@@ -230,6 +230,8 @@ def log_cosh(xp: Namespace, prediction: Array, target: Array, **call: Unpack[Cal
     About :math:`\frac{1}{2} e^2` for small errors :math:`e` and :math:`|e| - \log 2` for large ones. Exact for both:
     neither does a small loss cancel to 0 nor a large one overflow.
 
+    R. Neuneier and H. G. Zimmermann, "How to train neural networks", in Neural Networks: Tricks of the Trade, 1998.
+
     Parameters
     ----------
     prediction : array

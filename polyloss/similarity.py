@@ -62,6 +62,13 @@ def _shared(xp: Namespace, signs: Array) -> Array:
     return signs / xp.where(ties == 0, 1.0, ties)
 
 
+def _numbers(loss: str, ndim: int, **parameters: Any) -> None:
+    """Refuse arrays of `ndim` axes or more as parameters: a value per feature would be broadcast over rows."""
+    for name, value in parameters.items():
+        if getattr(value, "ndim", -1) >= ndim:
+            raise ValueError(f"{loss}: {name} must be a number, got {describe(value)}")
+
+
 def _positive_part(xp: Namespace, x: Array) -> Array:
     # A NaN is neither above nor below, and stays.
     return xp.where(x <= 0, 0.0, x)
@@ -144,6 +151,7 @@ def contrastive(
     >>> polyloss.contrastive(distance, target, margin=2.0, reduction="none").tolist()
     [0.125, 1.125]
     """
+    _numbers("contrastive", 0, similar_label=similar_label, power=power)
     similar = target if similar_label == 1 else 1.0 - target
     gap = _positive_part(xp, margin - distance)
     # An infinite distance of a dissimilar pair counts nothing: the factor 0 must not meet it.
@@ -239,6 +247,8 @@ def contrastive_embedding(
     >>> polyloss.contrastive_embedding(x1, x2, np.asarray([1, 0]), reduction="none").tolist()
     [0.125, 0.125]
     """
+    _numbers("contrastive_embedding", 0, similar_label=similar_label, power=power)
+    _numbers("contrastive_embedding", 1, margin=margin, factor=factor)
     apart = x1 - x2
     distance, direction = _length(xp, apart)
     value, by_distance, by_target = contrastive.kernel(
@@ -332,6 +342,8 @@ def triplet_margin(
     >>> float(polyloss.triplet_margin(anchor, positive, negative))
     1.5
     """
+    _numbers("triplet_margin", 0, p=p)
+    _numbers("triplet_margin", 1, margin=margin)
     if distance is not None:
         return _by_own_distance(xp, anchor, positive, negative, margin, swap, squared, distance)
     differences = [anchor - positive, anchor - negative, *([positive - negative] if swap else [])]

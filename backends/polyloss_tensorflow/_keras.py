@@ -19,7 +19,8 @@ class KerasLoss(keras.losses.Loss):  # type: ignore[misc, name-defined]
     """A loss with its parameters, as Keras wants it: per-example losses from polyloss, the reduction by Keras.
 
     Unlike the losses of Keras it keeps the dtypes: float64 stays float64, and class ids stay integers. A
-    `sample_weight` belongs to examples; axes that it lacks are the last ones.
+    `sample_weight` belongs to examples; axes that it lacks are the last ones. Keras loads a saved model that has one
+    when ``polyloss_tensorflow.KerasLoss``, or any class here, was imported before.
 
     Parameters
     ----------
@@ -79,6 +80,12 @@ class KerasLoss(keras.losses.Loss):  # type: ignore[misc, name-defined]
                 [scale, term.__module__, term.__qualname__, dict(term.fixed)] for scale, term in _terms(self.loss)
             ]
         return config
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "KerasLoss":
+        """The loss that `get_config` was asked of; its arrays may be in Keras's serialized form."""
+        load = keras.saving.deserialize_keras_object
+        return cls(**{key: load(value) if isinstance(value, dict) else value for key, value in config.items()})
 
 
 def _terms(loss: Any) -> Sequence[tuple[float, Any]]:

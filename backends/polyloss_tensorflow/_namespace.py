@@ -170,16 +170,25 @@ def _tensor(x: Any) -> Array:
     return x if isinstance(x, tf.Tensor) else tf.convert_to_tensor(x)
 
 
+def _scalar(value: Scalar, dtype: DType) -> Array:
+    # TensorFlow's cache of scalars takes 0.0 for -0.0; it does not see NumPy arrays.
+    zero = value == 0 and dtype in _FLOATING
+    return tf.constant(np.asarray(value, dtype.as_numpy_dtype) if zero else value, dtype)
+
+
+def _like(value: Array | Scalar, dtype: DType) -> Array:
+    # tf.cast takes a Python number through float32 or int32, and a cast to the same type takes its time.
+    if isinstance(value, _SCALARS):
+        return _scalar(value, dtype)
+    value = _tensor(value)
+    return value if value.dtype == dtype else tf.cast(value, dtype)
+
+
 def _together(*values: Any) -> list[Array]:
     """Arrays and Python scalars as tensors of the data type they have in common."""
     arrays = [v if isinstance(v, _SCALARS) else _tensor(v) for v in values]
     dtype = result_type(*arrays)
-    return [tf.constant(a, dtype) if isinstance(a, _SCALARS) else tf.cast(a, dtype) for a in arrays]
-
-
-def _like(value: Array | Scalar, x: Array) -> Array:
-    # Not tf.cast alone: it takes a Python number through float32.
-    return tf.constant(value, x.dtype) if isinstance(value, _SCALARS) else tf.cast(value, x.dtype)
+    return [_like(a, dtype) for a in arrays]
 
 
 def _wide(dtype: DType) -> DType:
@@ -232,7 +241,7 @@ def _always(x: Array) -> Array:
 
 
 def _minus(x: Array) -> Array:
-    return tf.zeros_like(x) - x
+    return tf.bitwise.invert(x) + tf.ones_like(x)  # 0 - x is turned into a negation that does not exist
 
 
 def _nonzero(x: Array) -> Array:
@@ -257,6 +266,12 @@ def _log2(x: Array) -> Array:
 
 def _log10(x: Array) -> Array:
     return tf.math.log(x) / tf.constant(math.log(10), x.dtype)
+
+
+def _remainder(x1: Array, x2: Array) -> Array:
+    rest = tf.math.floormod(x1, x2)
+    zero = tf.zeros_like(rest)
+    return tf.where(x2 < 0, -(zero - rest), zero + rest)  # a zero takes the sign of the divisor
 
 
 def _pow_unsigned(x1: Array, x2: Array) -> Array:
@@ -357,7 +372,7 @@ multiply = _binary(tf.multiply)
 nextafter = _binary(tf.math.nextafter)
 not_equal = _binary(tf.not_equal)
 pow = _binary(tf.pow, {"unsigned integer": _pow_unsigned})
-remainder = _binary(tf.math.floormod)
+remainder = _binary(_remainder, {"integral": tf.math.floormod})
 subtract = _binary(tf.subtract)
 
 
@@ -365,9 +380,9 @@ def clip(x: Array, /, min: Array | Scalar | None = None, max: Array | Scalar | N
     """`x` limited to [min, max]; either bound may be missing, a number or an array."""
     x = _tensor(x)
     if min is not None:
-        x = tf.maximum(x, _like(min, x))
+        x = tf.maximum(x, _like(min, x.dtype))
     if max is not None:
-        x = tf.minimum(x, _like(max, x))
+        x = tf.minimum(x, _like(max, x.dtype))
     return x
 
 
@@ -402,8 +417,16 @@ def _shape(x: Array) -> list[Any]:
     static = x.shape.as_list()
     if None not in static:
         return static  # type: ignore[no-any-return]
-    dynamic = tf.shape(x)
+    dynamic = tf.shape(x, int64)
     return [dynamic[i] if n is None else n for i, n in enumerate(static)]
+
+
+def _count(x: Array, axis: Axes) -> Any:
+    sizes = _shape(x)
+    count: Any = 1
+    for a in _axes(x, axis):
+        count = count * sizes[a]
+    return count
 
 
 def _total_along(x: Array, axis: int) -> Array:
@@ -428,10 +451,7 @@ def _total_along(x: Array, axis: int) -> Array:
 
 def _total(x: Array, axis: Axes, keepdims: py.bool) -> Array:
     axes = _axes(x, axis)
-    shape = _shape(x)
-    size: Any = 1
-    for a in axes:
-        size = size * shape[a]
+    shape, size = _shape(x), _count(x, axis)
     enough = _PLAIN_EAGER if tf.executing_eagerly() else _PLAIN
     if x.dtype not in _FLOATING or (isinstance(size, int) and size <= enough):
         return tf.reduce_sum(x, axis=axes, keepdims=keepdims)
@@ -440,7 +460,8 @@ def _total(x: Array, axis: Axes, keepdims: py.bool) -> Array:
     order = [*before, *sorted(axes), *after]
     if order != sorted(order):
         x = tf.transpose(x, order)
-    total = _total_along(tf.reshape(x, [*(shape[a] for a in before), size, *(shape[a] for a in after)]), len(before))
+    x = tf.reshape(x, [*(shape[a] for a in before), size, *(shape[a] for a in after)])
+    total = _total_along(x, len(before))
     return tf.reshape(total, [1 if a in axes else n for a, n in enumerate(shape)]) if keepdims else total
 
 
@@ -455,22 +476,14 @@ def sum(x: Array, /, *, axis: Axes = None, dtype: DType | None = None, keepdims:
     x = _tensor(x)
     dtype = _sum_dtype(x.dtype, dtype)
     working = float32 if dtype in _HALF else dtype
-    return tf.cast(_total(tf.cast(x, working), axis, keepdims), dtype)
-
-
-def _count(x: Array, axis: Axes, dtype: DType) -> Array:
-    sizes = _shape(x)
-    count: Any = 1
-    for a in _axes(x, axis):
-        count = count * sizes[a]
-    return tf.cast(count, dtype)
+    return _like(_total(_like(x, working), axis, keepdims), dtype)
 
 
 def mean(x: Array, /, *, axis: Axes = None, keepdims: py.bool = False) -> Array:
     """The arithmetic mean, in blocks; float16 and bfloat16 are accumulated in float32."""
     x = _tensor(x)
     wide = tf.cast(x, float32) if x.dtype in _HALF else x
-    return tf.cast(_total(wide, axis, keepdims) / _count(x, axis, wide.dtype), x.dtype)
+    return _like(_total(wide, axis, keepdims) / _like(_count(x, axis), wide.dtype), x.dtype)
 
 
 def var(x: Array, /, *, axis: Axes = None, correction: float = 0.0, keepdims: py.bool = False) -> Array:
@@ -478,8 +491,8 @@ def var(x: Array, /, *, axis: Axes = None, correction: float = 0.0, keepdims: py
     x = _tensor(x)
     wide = tf.cast(x, float32) if x.dtype in _HALF else x
     deviation = wide - mean(wide, axis=axis, keepdims=True)
-    count = _count(x, axis, wide.dtype) - tf.cast(correction, wide.dtype)
-    return tf.cast(_total(tf.square(deviation), axis, keepdims) / count, x.dtype)
+    count = _like(_count(x, axis), wide.dtype) - _scalar(correction, wide.dtype)
+    return _like(_total(tf.square(deviation), axis, keepdims) / count, x.dtype)
 
 
 def std(x: Array, /, *, axis: Axes = None, correction: float = 0.0, keepdims: py.bool = False) -> Array:
@@ -643,7 +656,7 @@ def _wrapped(indices: Array, size: Any) -> Array:
     indices = _tensor(indices)
     if indices.dtype in _UNSIGNED:
         return tf.cast(indices, int64)
-    return tf.where(indices < 0, indices + tf.cast(size, indices.dtype), indices)
+    return tf.where(indices < 0, indices + _like(size, indices.dtype), indices)
 
 
 def take(x: Array, indices: Array, /, *, axis: int | None = None) -> Array:
@@ -689,17 +702,17 @@ def asarray(obj: Any, /, *, dtype: DType | None = None, device: Any = None, copy
             return tf.identity(x) if copy else x
         if copy is False:
             raise ValueError(f"a {type(obj).__name__} becomes a tensor only by a copy")
-        if dtype is None and isinstance(obj, (*_SCALARS, list, tuple)):
-            if py.any(isinstance(leaf, tf.Tensor) for leaf in tf.nest.flatten(obj)):
-                return tf.convert_to_tensor(obj)
-            obj = np.asarray(obj)
-            dtype = {"i": int64, "f": float32}.get(obj.dtype.kind)
+        if isinstance(obj, (*_SCALARS, list, tuple)):
+            if py.any(isinstance(leaf, (tf.Tensor, tf.Variable)) for leaf in tf.nest.flatten(obj)):
+                return tf.convert_to_tensor(obj, dtype)
+            obj = np.asarray(obj, dtype and dtype.as_numpy_dtype)
+            dtype = dtype or {"i": int64, "f": float32}.get(obj.dtype.kind)
         return tf.convert_to_tensor(obj, dtype)
 
 
 def full(shape: Shape, fill_value: Scalar, *, dtype: DType | None = None, device: Any = None) -> Array:
     with _on(device):
-        return tf.fill(_size(shape), tf.constant(fill_value, dtype or _default(fill_value)))
+        return tf.fill(_size(shape), _scalar(fill_value, dtype or _default(fill_value)))
 
 
 def zeros(shape: Shape, *, dtype: DType | None = None, device: Any = None) -> Array:
@@ -717,7 +730,7 @@ empty = zeros
 
 def full_like(x: Array, /, fill_value: Scalar, *, dtype: DType | None = None, device: Any = None) -> Array:
     with _on(device):
-        return tf.fill(tf.shape(x), tf.constant(fill_value, dtype or x.dtype))
+        return tf.fill(tf.shape(x, int64), _scalar(fill_value, dtype or x.dtype))
 
 
 def zeros_like(x: Array, /, *, dtype: DType | None = None, device: Any = None) -> Array:
@@ -745,7 +758,7 @@ def arange(
         whole = isinstance(start, int) and isinstance(step, int)
         steps = tf.range(size, dtype=int64)
         working = int64 if whole else float64
-        return tf.cast(tf.cast(steps, working) * tf.constant(step, working) + tf.constant(start, working), dtype)
+        return tf.cast(tf.cast(steps, working) * _scalar(step, working) + _scalar(start, working), dtype)
 
 
 def linspace(
@@ -759,23 +772,22 @@ def eye(
     n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: DType | None = None, device: Any = None
 ) -> Array:
     with _on(device):
-        diagonal = tf.range(n_rows)[:, None] + k == tf.range(n_rows if n_cols is None else n_cols)
+        diagonal = _diagonals(n_rows, n_rows if n_cols is None else n_cols) == k
         return tf.cast(diagonal, dtype or float32)
 
 
-def _diagonals(x: Array) -> Array:
-    rows, columns = _shape(x)[-2:]
-    return tf.range(columns) - tf.range(rows)[:, None]
+def _diagonals(rows: Any, columns: Any) -> Array:
+    return tf.range(columns, dtype=int64) - tf.range(rows, dtype=int64)[:, None]
 
 
 def tril(x: Array, /, *, k: int = 0) -> Array:
     x = _tensor(x)
-    return tf.where(_diagonals(x) <= k, x, tf.zeros_like(x))
+    return tf.where(_diagonals(*_shape(x)[-2:]) <= k, x, tf.zeros_like(x))
 
 
 def triu(x: Array, /, *, k: int = 0) -> Array:
     x = _tensor(x)
-    return tf.where(_diagonals(x) >= k, x, tf.zeros_like(x))
+    return tf.where(_diagonals(*_shape(x)[-2:]) >= k, x, tf.zeros_like(x))
 
 
 def meshgrid(*arrays: Array, indexing: str = "xy") -> list[Array]:
@@ -806,7 +818,7 @@ def moveaxis(x: Array, source: int | tuple[int, ...], destination: int | tuple[i
     return tf.transpose(x, rest)
 
 
-def expand_dims(x: Array, /, *, axis: int = 0) -> Array:
+def expand_dims(x: Array, /, axis: int = 0) -> Array:
     x = _tensor(x)
     if not -x.shape.rank - 1 <= axis <= x.shape.rank:
         raise IndexError(f"axis {axis} is out of range for a new axis of an array of {x.shape.rank} dimensions")

@@ -81,7 +81,8 @@ class Call:
 
     def __init__(self, arguments: Arguments, reduction: str) -> None:
         self.arrays = arguments.arrays
-        self.parameters = {k: v for k, v in arguments.parameters.items() if k != "axis"}
+        # What is switched off is not there.
+        self.parameters = {k: v for k, v in arguments.parameters.items() if k != "axis" and v is not None and v is not False}
         self.options = {k: v for k, v in arguments.options.items() if k != "reduction"}
         self.reduction = reduction
         self.axis: int = arguments.parameters.get("axis", -1)

@@ -1,9 +1,10 @@
 """The command line: ``polyloss conformance``, ``losses``, ``show`` and ``guide``."""
 
 import os
+import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -40,6 +41,8 @@ def conformance(
         order = Order(
             tuple(dict.fromkeys(backend or frameworks.installed())), tuple(loss or ()), tuple(dtype or ()), everything, losses
         )
+        if losses is not None:
+            sys.path.insert(0, os.getcwd())
         order.check()
         with Progress(
             TextColumn("{task.description:<11}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
@@ -49,16 +52,16 @@ def conformance(
             results = run_order(
                 order, lambda name, what, total: progress.update(bars[name], total=total, advance=1, what=what)
             )
-    except ValueError as error:
-        console.print(f"[red]{error}")
+    except (ValueError, ModuleNotFoundError) as error:
+        console.print(f"[red]{escape(str(error))}")
         raise typer.Exit(2) from None
-    found = report.Report(results, report.versions(order.backends), time.monotonic() - start, [])
+    found = report.Report(results, report.versions(order.backends), time.monotonic() - start)
     console.print(found.table())
+    if found.deviations:
+        console.print(f"{len(found.deviations)} known deviations of built-ins were met: the HTML report has their inputs")
     for result in found.failures[:20]:
-        console.print(
-            f"[red]{result.loss}[/] {result.backend} {result.mode} {result.dtype} [bold]{result.case}[/] ({result.check})",
-            highlight=False,
-        )
+        what = f"{result.backend} {result.mode} {result.dtype} [bold]{escape(result.case)}[/] ({result.check})"
+        console.print(f"[red]{result.loss}[/] {what}", highlight=False)
         console.print(f"  {result.message}", highlight=False, markup=False)
     if len(found.failures) > 20:
         console.print(f"... and {len(found.failures) - 20} more")
@@ -75,6 +78,86 @@ def conformance(
         raise typer.Exit(1)
 
 
+@app.command("losses")
+def list_losses() -> None:
+    """Every loss: what it is for, and which built-ins compute it."""
+    from . import builtins, guide
+    from .run import public_losses
+
+    table = Table(title="losses of polyloss", title_justify="left", title_style="bold")
+    table.add_column("loss", no_wrap=True)
+    table.add_column("task")
+    table.add_column("built-ins", overflow="fold")
+    for name, loss in public_losses().items():
+        tasks = dict.fromkeys((*guide.tasks_of(name), *loss.tasks))
+        twins = dict.fromkeys(f"{twin.family}.{twin.name}" for twin in builtins.twins_of(name))
+        table.add_row(f"[bold]{name}", ", ".join(tasks), escape(", ".join(twins)))
+    Console().print(table)
+
+
+@app.command()
+def show(loss: Annotated[str, typer.Argument(help="A public loss, such as huber.")]) -> None:
+    """One loss: formula, signature, gradient rule, the built-ins that compute it and where they deviate."""
+    import inspect
+
+    from . import builtins, deviations, guide
+    from .run import public_losses
+
+    console = Console()
+    known = public_losses()
+    if loss not in known:
+        console.print(f"[red]no loss called {escape(loss)}; there is {', '.join(known)}")
+        raise typer.Exit(2)
+    function = known[loss]
+    console.print(f"[bold]polyloss.{loss}[/]{escape(str(inspect.signature(function)))}\n", highlight=False)
+    console.print(inspect.getdoc(function) or "", highlight=False, markup=False)
+    console.print("\n[bold]Gradient[/]")
+    console.print(_gradient_rule(loss, function), highlight=False, markup=False)
+    advice = [entry for entry in guide.GUIDE if entry.loss == loss]
+    if advice:
+        console.print("\n[bold]Use it for[/]")
+        for entry in advice:
+            console.print(f"{entry.task}: {entry.situation}: {entry.why}", highlight=False, markup=False)
+    twins = builtins.twins_of(loss)
+    console.print("\n[bold]Built-ins that compute it[/] (each with its twin in polyloss.compat)")
+    for twin in twins:
+        console.print(f"{twin.id} = polyloss.compat.{twin.family}.{twin.name}", highlight=False, markup=False)
+    if not twins:
+        console.print("none")
+    names = {twin.id for twin in twins}
+    entries = [e for e in deviations.load() if names & set(e.builtin) and e.loss in (None, loss)]
+    if entries:
+        console.print("\n[bold]Where they deviate[/]")
+    for e in entries:
+        console.print(f"{', '.join(sorted(names & set(e.builtin)))} [{e.kind}]: {e.reason}", highlight=False, markup=False)
+        if e.input:
+            console.print(f"    {e.input}", highlight=False, markup=False)
+
+
+def _gradient_rule(name: str, function: Any) -> str:
+    from . import cases, reference
+
+    if function.autodiff is True:
+        return "By the framework's automatic differentiation."
+    entry = cases.LOSSES.get(name)
+    where = function.arrays if entry is None else [entry.arrays[i] for i in entry.differentiable]
+    lines = [f"In closed form, with respect to {', '.join(where)} (class ids have none); each gradient is computed when asked for."]
+    if isinstance(function.autodiff, str):
+        lines.append(f"With {function.autodiff}=... by the framework's automatic differentiation.")
+    kinks = []
+    for case in cases.cases_of(name, "edge") if entry is not None else []:
+        dtype = case.dtypes[-1]
+        if max((getattr(a, "size", 0) for a in case.arrays), default=0) < 100 and any(
+            k is not None and k.any() for k in reference.truth(case, dtype).kinks
+        ):
+            kinks.append(case.name)
+    if kinks:
+        lines.append(f"It has kinks: the sub-gradient of least norm there, on every backend (cases {', '.join(kinks)}).")
+    elif entry is not None:
+        lines.append("It is differentiable everywhere it is finite.")
+    return "\n".join(lines)
+
+
 @app.command()
 def guide() -> None:
     """Which loss for which task."""
@@ -82,7 +165,7 @@ def guide() -> None:
 
     table = Table(title="which loss for which task", title_justify="left", title_style="bold")
     for column in ("task", "situation", "loss", "why"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     previous = ""
     for entry in advice.GUIDE:
         table.add_row("" if entry.task == previous else f"[bold]{entry.task}", entry.situation, f"[cyan]{escape(entry.call)}", entry.why)

@@ -78,7 +78,7 @@ def judge(
             slack = slack + np.log2(np.longdouble(count)) * ulp
         if half:
             slack = slack + tolerances.HALF_CONDITIONED * EPS["float32"] * scale
-        unit = ulp if half else eps * scale
+        unit = ulp if half else np.maximum(eps * scale, np.longdouble(tolerances.step(dtype)))
         error = np.abs(got - truth)
         excess = np.maximum(error - slack, 0)
         k = np.where(excess == 0, 0, excess / unit)
@@ -101,7 +101,8 @@ def judge(
         if kind == "gradient":
             ignored = np.isnan(truth)
             wrong, k = wrong & ~ignored, np.where(ignored, 0, k)
-    return Verdict(np.asarray(k, dtype=np.float64), np.asarray(wrong, dtype=np.bool_))
+    with np.errstate(over="ignore"):
+        return Verdict(np.asarray(k, dtype=np.float64), np.asarray(wrong, dtype=np.bool_))
 
 
 def _ulp(size: LD, dtype: str) -> LD:

@@ -6,6 +6,7 @@ is one, and so is an entry that matches nothing.
 
 import importlib
 import tomllib
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
@@ -49,7 +50,8 @@ class Deviation:
     reason : str
         Why, in words for a user.
     cases : tuple of str
-        Patterns (`fnmatch`) of the names of cases. Each of them must show it, in every built-in.
+        Patterns (`fnmatch`) of the names of cases. Each of them must show it, in every built-in. Empty where no case
+        can: rounding decides (`sometimes`), or the difference is in what is refused (`input`).
     sometimes : tuple of str
         Patterns of cases that may show it: rounding decides, or the machine.
     dtypes : tuple of str
@@ -72,7 +74,7 @@ class Deviation:
     builtin: tuple[str, ...]
     kind: str
     reason: str
-    cases: tuple[str, ...]
+    cases: tuple[str, ...] = ()
     sometimes: tuple[str, ...] = ()
     dtypes: tuple[str, ...] = DTYPES
     parts: tuple[str, ...] = PARTS
@@ -86,8 +88,10 @@ class Deviation:
 
     def __post_init__(self) -> None:
         where = f"deviation of {', '.join(self.builtin)} ({self.reason[:40]})"
-        if not self.builtin or not self.cases or not self.reason:
-            raise ValueError(f"{where}: builtin, cases and reason must not be empty")
+        if not self.builtin or not self.reason or not (self.cases or self.sometimes or self.input):
+            raise ValueError(f"{where}: builtin, reason, and one of cases, sometimes and input must not be empty")
+        if bool(self.input) != bool(self.returns) or bool(self.input) != bool(self.exact):
+            raise ValueError(f"{where}: input, returns and exact come together")
         for name, found, known in (
             ("kind", (self.kind,), KINDS),
             ("parts", self.parts, PARTS),
@@ -97,6 +101,12 @@ class Deviation:
                 if value not in known:
                     raise ValueError(f"{where}: {name} must be among {', '.join(known)}, got {value!r}")
         holds("0", self.versions)
+
+    @property
+    def family(self) -> str:
+        """Whose built-in `input` calls."""
+        names = {"F.": "torch", "keras.losses.": "keras", "optax.losses.": "optax", "tf.nn.": "tf"}
+        return next((family for name, family in names.items() if name in self.input), self.builtin[0].partition(".")[0])
 
     def covers(self, twin: BuiltIn, case: str, dtype: str, reduction: str, part: str) -> bool:
         """Whether this is an explanation of a difference there."""
@@ -123,7 +133,7 @@ def load(path: Path | None = None) -> tuple[Deviation, ...]:
     found = []
     for number, entry in enumerate(tomllib.loads((path or _PATH).read_text("utf-8"))["deviation"], start=1):
         unknown = set(entry) - set(known)
-        missing = {"builtin", "kind", "reason", "cases"} - set(entry)
+        missing = {"builtin", "kind", "reason"} - set(entry)
         if unknown or missing:
             raise ValueError(f"deviation {number}: unknown {sorted(unknown)}, missing {sorted(missing)}")
         found.append(Deviation(**{key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}))
@@ -167,6 +177,7 @@ class Ledger:
     def __init__(self, deviations: Sequence[Deviation]) -> None:
         self._deviations = tuple(deviations)
         self._versions: dict[str, str] = {}
+        self._ran: set[tuple[str, str]] = set()
         self._tallies: dict[tuple[int, str, str, Any], _Tally] = {}
 
     def judge(
@@ -181,6 +192,7 @@ class Ledger:
         """
         name = case if isinstance(case, str) else case.name
         self._versions[twin.id] = twin.version()
+        self._ran.add((twin.id, dtype))
         covering = None
         for number, entry in enumerate(self._deviations):
             if not entry.covers(twin, name, dtype, reduction, part):
@@ -199,7 +211,7 @@ class Ledger:
         Parameters
         ----------
         complete : bool
-            Whether every case ran at every dtype, for the built-ins that ran at all. The table of a partial run
+            Whether every case ran, for the built-ins and the dtypes that ran at all. The table of a partial run
             cannot be judged.
         """
         if not complete:
@@ -207,15 +219,18 @@ class Ledger:
         found = []
         for number, entry in enumerate(self._deviations):
             for builtin in entry.builtin:
-                if builtin not in self._versions or not holds(self._versions[builtin], entry.versions):
+                version = self._versions.get(builtin)
+                if version is None or not entry.cases or not holds(version, entry.versions):
                     continue
-                dtypes = [d for d in entry.dtypes if d != "bfloat16" or has_bfloat16]
-                marks = [("case", p) for p in entry.cases] + [("dtype", d) for d in dtypes]
-                for what, which in marks + [("part", p) for p in entry.parts]:
+                ran = [d for d in entry.dtypes if (builtin, d) in self._ran]
+                marks = [("dtype", d) for d in ran]
+                if len(ran) == len([d for d in entry.dtypes if d != "bfloat16" or has_bfloat16]):
+                    marks += [("case", p) for p in entry.cases] + [("part", p) for p in entry.parts]
+                for what, which in marks:
                     tally = self._tallies.get((number, builtin, what, which), _Tally())
                     if not tally.deviated:
                         said = "no longer occurs" if tally.seen else "matches nothing"
-                        found.append(f"{builtin} {self._versions[builtin]}: {said} at {what} {which}: {entry.reason}")
+                        found.append(f"{builtin} {version}: {said} at {what} {which}: {entry.reason}")
         return found
 
 
@@ -231,7 +246,7 @@ def reproduce(entry: Deviation, *, builtin: bool) -> NDArray[Any]:
     builtin : bool
         Call the built-in; otherwise the function of `polyloss.compat` with its signature.
     """
-    name = entry.builtin[0].partition(".")[0]
+    name = entry.family
     family = FAMILIES[name]
     framework = frameworks.framework(family.backend)
 
@@ -253,5 +268,26 @@ def reproduce(entry: Deviation, *, builtin: bool) -> NDArray[Any]:
         "ids": lambda values: framework.array(np.asarray(values, dtype=np.int64)),
         "grad": grad,
         "inf": float("inf"),
+        "nan": float("nan"),
     }
     return framework.numpy(eval(entry.input, names))
+
+
+def confirm(entry: Deviation) -> str:
+    """What is not so about the `input` of an entry, or nothing: the built-in must still be off, and its twin exact."""
+    for builtin, expected in ((True, entry.returns), (False, entry.exact)):
+        who = ("" if builtin else "polyloss.compat.") + entry.family
+        try:
+            with warnings.catch_warnings(), np.errstate(all="ignore"):
+                warnings.simplefilter("ignore")
+                found = np.asarray(reproduce(entry, builtin=builtin), dtype=np.float64)
+        except Exception as error:
+            if expected != "error":
+                return f"{who}: {entry.input} raises {type(error).__name__}: {error}"
+            continue
+        if expected == "error":
+            return f"{who}: {entry.input} gives {found.tolist()}, expected an error"
+        wanted = np.asarray(eval(expected, {"inf": np.inf, "nan": np.nan}), dtype=np.float64)
+        if found.shape != wanted.shape or not np.allclose(found, wanted, rtol=2e-3, atol=0, equal_nan=True):
+            return f"{who}: {entry.input} gives {found.tolist()}, expected {expected}"
+    return ""

@@ -307,6 +307,12 @@ class TensorflowFramework(Framework):
     flushes = True
     dynamic = True
 
+    def __init__(self) -> None:
+        import tensorflow as tf
+
+        # Many small functions are meant to be traced here, and it would warn of each.
+        tf.get_logger().setLevel("ERROR")
+
     @property
     def version(self) -> str:
         import tensorflow as tf

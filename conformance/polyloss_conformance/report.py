@@ -65,7 +65,7 @@ def number(value: float | None) -> str:
 
 def cell(loss: str, backend: str, mode: str, results: Iterable[Result]) -> Cell:
     """Sum up the results of one cell."""
-    mine = [r for r in results if r.check != "built-in"]
+    mine = [r for r in results if r.check != "built-in" or not r.passed]
 
     def worst(attribute: str, half: bool) -> float | None:
         numbers = [getattr(r, attribute) for r in mine if (r.dtype in HALVES) == half]
@@ -86,8 +86,21 @@ class Report:
     versions: dict[str, str]
     """Of polyloss, Python, the platform and the frameworks."""
     seconds: float
-    deviations: list[dict[str, str]]
-    """Known deviations of built-ins that were met again."""
+
+    @property
+    def deviations(self) -> list[dict[str, str]]:
+        """The known deviations of built-ins that were met again: one line for each cause and built-in."""
+        found: dict[tuple[str, str], dict[str, Any]] = {}
+        for r in self.results:
+            if r.deviation:
+                builtin, _, case = r.case.removeprefix("built-in ").partition(": ")
+                entry = found.setdefault(
+                    (builtin, r.note),
+                    {"builtin": builtin, "loss": r.loss, "kind": r.deviation, "reason": r.note, "link": r.link, "input": r.call,
+                     "case": f"{case}, {r.dtype}", "result": r.message, "count": 0},
+                )
+                entry["count"] += 1
+        return [{k: str(v) for k, v in entry.items()} for entry in found.values()]
 
     @property
     def failures(self) -> list[Result]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import cases as data
-from . import compare, frameworks, reference, tolerances
+from . import compare, deviations, frameworks, reference, tolerances
 from .cases import Case, Entry, numpy_dtype
 from .compare import LD, judge
 from .frameworks import Framework
@@ -51,7 +51,9 @@ class Result:
     call : str
         The failing call, to type in.
     note : str
-        Why the case exists.
+        Why the case exists; or, for a known deviation of a built-in, the reason.
+    deviation, link : str
+        The kind of a known deviation, and where it is discussed.
     """
 
     loss: str
@@ -66,6 +68,8 @@ class Result:
     message: str = ""
     call: str = ""
     note: str = ""
+    deviation: str = ""
+    link: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,7 @@ class Selection:
     dtypes: tuple[str, ...] = data.DTYPES
     everything: bool = False
     modes: tuple[str, ...] | None = None
+    module: str | None = None
     checks: tuple[Check, ...] = ("value and gradient", "second order", "error", "bad values while traced", "law", "built-in")
 
 
@@ -106,7 +111,8 @@ def select(
     if module is None:
         known = {**dict.fromkeys(data.LOSSES), **public_losses()}
     else:
-        known = public_losses(importlib.import_module(module))
+        shipped = list(public_losses().values())
+        known = {k: v for k, v in public_losses(importlib.import_module(module)).items() if v not in shipped}
         if not known:
             raise ValueError(f"{module} has no loss: no attribute that is a polyloss.Loss")
     return Selection(
@@ -114,6 +120,7 @@ def select(
         {name: known[name] for name in _known("loss", losses, tuple(known))},
         _known("dtype", dtypes, data.DTYPES),
         everything,
+        module=module,
     )
 
 
@@ -166,17 +173,17 @@ class Call:
         )
 
 
-def cotangent_of(case: Case, shape: tuple[int, ...], dtype: str, choices: Sequence[float] = COTANGENTS) -> NDArray[Any]:
+def cotangent_of(case: Case, shape: tuple[int, ...], dtype: str, choices: Sequence[float] | None = None) -> NDArray[Any]:
     """A non-uniform upstream gradient, the same in every run."""
     draw = np.random.default_rng(zlib.crc32(case.id.encode()))
-    return np.asarray(draw.choice(choices, shape)).astype(numpy_dtype(dtype))
+    return np.asarray(draw.choice(choices or COTANGENTS, shape)).astype(numpy_dtype(dtype))
 
 
-def _wanted(entry: Entry, truth: reference.Truth) -> tuple[int, ...]:
+def wanted_of(entry: Entry, truth: reference.Truth) -> tuple[int, ...]:
     return tuple(i for i in entry.differentiable if truth.gradients[i] is not None)
 
 
-def _split(keywords: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+def split(keywords: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     arrays = {k: v for k, v in keywords.items() if isinstance(v, np.ndarray)}
     return {k: v for k, v in keywords.items() if k not in arrays}, arrays
 
@@ -185,7 +192,7 @@ def single(case: Case, dtype: str, entry: Entry, framework: Framework) -> Call:
     """The call of one case."""
     truth = reference.truth(case, dtype)
     given = case.at(dtype)
-    static, options = _split({**given.parameters, **given.options})
+    static, options = split({**given.parameters, **given.options})
     shape = truth.values.shape if given.options.get("reduction", "mean") == "none" else ()
     choices: tuple[float, ...] = COTANGENTS
     if not framework.differentiates:
@@ -197,7 +204,7 @@ def single(case: Case, dtype: str, entry: Entry, framework: Framework) -> Call:
     cotangent = cotangent_of(case, shape, dtype, choices)
     exact = reference.to_longdouble(cotangent)
     found = reference.reduced(case, truth, exact)
-    wanted = _wanted(entry, truth)
+    wanted = wanted_of(entry, truth)
     return Call(
         list(given.arrays),
         static,
@@ -228,7 +235,7 @@ def pack(cases: Sequence[Case], dtype: str, entry: Entry, *, weighted: bool, mas
         shape = truth.values.shape
         cotangent = cotangent_of(case, shape, dtype)
         found = reference.reduced(case, truth, reference.to_longdouble(cotangent), reduction="none")
-        wanted = _wanted(entry, truth)
+        wanted = wanted_of(entry, truth)
         rows = _rows(len(shape), given.parameters.get("axis", -1))
         add = {f"array {i}": rows(a) for i, a in enumerate(given.arrays)}
         add |= {"cotangent": rows(cotangent), "value": rows(found.value), "value_scale": rows(found.value_scale)}
@@ -245,7 +252,7 @@ def pack(cases: Sequence[Case], dtype: str, entry: Entry, *, weighted: bool, mas
         parts.append((case, slice(start, start + size)))
         start += size
     joined = {key: np.concatenate(pieces) for key, pieces in columns.items()}
-    static, options = _split(cases[0].at(dtype).parameters)
+    static, options = split(cases[0].at(dtype).parameters)
     static.pop("axis", None)
     options |= {key: joined[key] for key in ("sample_weight", "where") if key in joined}
     return Call(
@@ -296,7 +303,7 @@ class _Key(NamedTuple):
 def _pack_key(case: Case, dtype: str, entry: Entry) -> _Key | None:
     """None: this case can only be called as it stands."""
     given = case.at(dtype)
-    static, arrays = _split({k: v for k, v in given.parameters.items() if k != "axis"})
+    static, arrays = split({k: v for k, v in given.parameters.items() if k != "axis"})
     if max(np.size(a) for a in given.arrays) > LARGE or any(isinstance(v, str) or callable(v) for v in static.values()):
         return None
     if arrays and not entry.rowwise:
@@ -556,7 +563,7 @@ def _refused(name: str, case: Case, framework: Framework, mode: str, call: Calla
     dtype = case.dtypes[0]
     given = case.at(dtype)
     kinds, says = case.error
-    static, options = _split({**given.parameters, **given.options})
+    static, options = split({**given.parameters, **given.options})
     arrays = [framework.convert(a) for a in given.arrays]
     message = ""
     try:
@@ -599,7 +606,7 @@ def run_traced_values(name: str, loss: Any, framework: Framework, modes: Sequenc
 
 def _poisoned(case: Case, loss: Any, entry: Entry, framework: Framework, mode: str, dtype: str) -> str:
     given = case.at(dtype)
-    static, options = _split({**given.parameters, **given.options, "reduction": "none"})
+    static, options = split({**given.parameters, **given.options, "reduction": "none"})
     wanted = tuple(i for i in entry.differentiable if given.arrays[i].dtype == numpy_dtype(dtype))
     arrays = [framework.array(a) for a in given.arrays]
     first = given.arrays[0]
@@ -645,7 +652,7 @@ def run_second_order(name: str, loss: Any, framework: Framework) -> Iterator[Res
             continue
         wanted, directions, cotangent, exact, scale, judged = quotient
         given = case.at("float64")
-        static, options = _split({**given.parameters, **given.options})
+        static, options = split({**given.parameters, **given.options})
         message, worst = "", 0.0
         try:
             bound = _with_options(loss, {k: framework.array(o) for k, o in options.items()})
@@ -691,7 +698,7 @@ def _quotient(case: Case) -> Any:
     entry = data.LOSSES[case.loss]
     truth = reference.truth(case, "float64")
     # Labels at the ends of their domain cannot be moved.
-    wanted = tuple(i for i in _wanted(entry, truth) if entry.arrays[i] != "target")
+    wanted = tuple(i for i in wanted_of(entry, truth) if entry.arrays[i] != "target")
     given = case.at("float64")
     draw = np.random.default_rng(zlib.crc32(case.id.encode()))
     directions = [np.asarray(draw.choice(COTANGENTS, given.arrays[i].shape)) for i in wanted]
@@ -732,7 +739,7 @@ def jobs(selection: Selection) -> list[Job]:
     """All the work of a selection, in the order of backends and losses."""
     work: list[Job] = []
     checks = selection.checks
-    if "value and gradient" in checks:
+    if "value and gradient" in checks and selection.module is None:
         for unit in units(selection):
             loss = selection.losses[unit.loss]
             work.append(Job(unit.loss, unit.backend, f"{unit.mode} {unit.dtype}", _call(run_unit, unit, loss)))
@@ -740,16 +747,37 @@ def jobs(selection: Selection) -> list[Job]:
         framework = frameworks.framework(backend)
         modes = framework.modes if selection.modes is None else tuple(m for m in selection.modes if m in framework.modes)
         compilers = tuple(m for m in modes if m not in ("eager", "compile") or (selection.everything and m != "eager"))
+        ledger = deviations.Ledger(deviations.load())
         for name, loss in selection.losses.items():
+            if selection.module is not None:
+                from . import user
+
+                module = importlib.import_module(selection.module)
+                work.append(Job(name, backend, "own", _all(user.check, name, loss, framework, selection.dtypes, module)))
+                continue
             if name not in data.LOSSES:
                 work.append(Job(name, backend, "cases", _call(_no_cases, name, backend)))
                 continue
+            if "law" in checks and "eager" in modes and loss is not None and "float64" in selection.dtypes:
+                from . import laws
+
+                work.append(Job(name, backend, "laws", _all(laws.check, name, loss, framework)))
+            if "built-in" in checks and "eager" in modes and loss is not None:
+                from . import twins
+
+                arguments = (name, framework, selection.dtypes, ledger, selection.everything)
+                work.append(Job(name, backend, "built-ins", _all(twins.run, *arguments)))
             if "error" in checks and "eager" in modes:
                 work.append(Job(name, backend, "errors", _all(run_errors, name, loss, framework)))
             if "bad values while traced" in checks and compilers:
                 work.append(Job(name, backend, "bad values", _all(run_traced_values, name, loss, framework, compilers)))
             if "second order" in checks and framework.differentiates and "eager" in modes and "float64" in selection.dtypes:
                 work.append(Job(name, backend, "second order", _all(run_second_order, name, loss, framework)))
+        if "built-in" in checks and "eager" in modes and selection.module is None:
+            from . import twins
+
+            complete = set(selection.losses) >= set(data.LOSSES) and set(selection.dtypes) >= set(framework.dtypes)
+            work.append(Job("", backend, "table of deviations", _call(twins.close, framework, ledger, complete)))
     return work
 
 

@@ -47,8 +47,13 @@ def bound(dtype: str, kind: Kind) -> float:
     return HALF_ULP if dtype in HALVES else CONDITIONED[kind]
 
 
+def step(dtype: str) -> float:
+    """The smallest subnormal number: among those it takes the place of eps times scale."""
+    return NORMAL[dtype] * EPS[dtype]
+
+
 def floor(dtype: str, flushes: bool) -> float:
     """The absolute error that is always allowed: one subnormal step, or more where subnormal numbers become zero."""
     if flushes and dtype != "float16":
         return 2.0**8 * NORMAL[dtype]
-    return NORMAL[dtype] * EPS[dtype]
+    return step(dtype)

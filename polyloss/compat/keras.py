@@ -102,9 +102,11 @@ def sparse_categorical_crossentropy(
         # nll picks the class of each row, and checks that it exists.
         xp = namespace(y_pred)
         counts = xp.ones_like(y_true, dtype=xp.bool) if ignore_class is None else y_true != ignore_class
-        picked = polyloss.nll(-y_pred, y_true, axis=axis, ignore_index=ignore_class, reduction="none")
-        total = xp.where(counts, xp.sum(y_pred, axis=axis), 1.0)
-        return xp.log(total) - _log(picked, counts)
+        classes = xp.arange(y_pred.shape[axis], dtype=y_true.dtype)
+        classes = xp.moveaxis(xp.reshape(classes, (-1, *(1,) * (y_pred.ndim - 1))), 0, axis)
+        chosen = (xp.expand_dims(y_true, axis=axis) == classes) & xp.expand_dims(counts, axis=axis)
+        losses = polyloss.nll(_log(y_pred, chosen), y_true, axis=axis, ignore_index=ignore_class, reduction="none")
+        return losses + xp.log(xp.where(counts, xp.sum(y_pred, axis=axis), 1.0))
 
     return widened(of_probabilities, y_pred)
 
@@ -136,7 +138,7 @@ def binary_focal_crossentropy(
 
     def of_probabilities(y_pred: Array, y_true: Array) -> Array:
         losses = polyloss.binary_cross_entropy(y_pred, y_true, reduction="none")
-        losses = _power(y_pred * (1 - y_true) + (1 - y_pred) * y_true, gamma) * losses
+        losses = _power(y_true + y_pred * (1 - 2 * y_true), gamma) * losses
         if apply_class_balancing:
             losses = (y_true * alpha + (1 - y_true) * (1 - alpha)) * losses
         return namespace(losses).mean(losses, axis=axis)

@@ -1,0 +1,262 @@
+"""What holds of every loss, whatever its formula: checked beside the values, in float64, on every backend."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import cases as data
+from . import reference
+from .compare import LD
+from .frameworks import Framework
+from .run import Result
+
+Floats = NDArray[np.float64]
+RELATIVE = 1e-13
+"""Two ways to the same float64 number, relative to the largest of them."""
+
+SHAPE = (4, 3)
+
+
+class LossOf:
+    """A loss on one framework, from NumPy to NumPy."""
+
+    def __init__(self, loss: Any, framework: Framework, rowwise: bool) -> None:
+        self.loss, self.framework, self.rowwise = loss, framework, rowwise
+
+    def value(self, arrays: Sequence[Any], **keywords: Any) -> LD:
+        convert = self.framework.convert
+        with np.errstate(all="ignore"):
+            found = self.loss(*map(convert, arrays), **{k: convert(v) for k, v in keywords.items()})
+        return reference.to_longdouble(self.framework.numpy(found))
+
+    def gradient(self, arrays: Sequence[Any], wanted: Sequence[int], **keywords: Any) -> tuple[LD, ...] | None:
+        """The gradients of the reduced loss. None where there is no differentiation."""
+        given = {k: v for k, v in keywords.items() if isinstance(v, np.ndarray)}
+        static = {k: v for k, v in keywords.items() if k not in given}
+        framework = self.framework
+        with np.errstate(all="ignore"):
+            step = framework.step(self.loss, static, wanted, "eager")
+            outcome = step(
+                [framework.array(a) for a in arrays],
+                {k: framework.array(v) for k, v in given.items()},
+                framework.array(np.ones((), dtype=arrays[0].dtype)),
+            )
+        if outcome.gradients is None:
+            return None
+        return tuple(reference.to_longdouble(framework.numpy(g)) for g in outcome.gradients)
+
+
+@dataclass(frozen=True)
+class Perfect:
+    """A prediction that equals its target.
+
+    Parameters
+    ----------
+    arrays : tuple
+        The arguments.
+    values : array
+        The known loss of each example.
+    stationary : bool
+        Whether no change of the prediction makes the loss smaller, so that its gradient is 0.
+    parameters : mapping
+        Keywords of the loss.
+    """
+
+    arrays: tuple[Any, ...]
+    values: Floats
+    stationary: bool = True
+    parameters: Mapping[str, Any] | None = None
+
+
+def _entropy(q: Floats) -> Floats:
+    with np.errstate(all="ignore"):
+        return np.asarray(-np.where(q > 0, q * np.log(q), 0.0))
+
+
+def _perfect(loss: str, arrays: tuple[str, ...]) -> list[Perfect]:
+    """Perfect predictions of a loss. For one that is not known here, that its first two arrays are equal."""
+    zeros = np.zeros(SHAPE)
+    t = data.normal(f"perfect {loss}", SHAPE, 2.0)
+    q = data.simplex(f"perfect {loss}", (*SHAPE, 5))
+    soft, hard = data.uniform(f"perfect {loss}", SHAPE, 0.05, 0.95), data.bits(f"hard {loss}", SHAPE)
+    ids, sign = data.classes(f"perfect {loss}", SHAPE, 5), data.signs(f"perfect {loss}", SHAPE)
+    one_hot = np.eye(5)[ids]
+    rows = data.normal(f"rows {loss}", (*SHAPE, 5))
+    entropy = _entropy(q).sum(-1)
+    binary = _entropy(soft) + _entropy(1 - soft)
+    match loss:
+        case "cross_entropy":
+            return [Perfect((np.log(q), q), entropy), Perfect((2e4 * one_hot, ids), zeros)]
+        case "softmax_focal":
+            return [Perfect((2e4 * one_hot, ids), zeros), Perfect((np.log(q), q), entropy, parameters={"gamma": 0.0})]
+        case "nll":
+            with np.errstate(divide="ignore"):
+                return [Perfect((np.log(one_hot), ids), zeros, False), Perfect((np.log(q), q), entropy, False)]
+        case "kl_divergence":
+            return [Perfect((np.log(q), q), zeros, False)]
+        case "binary_cross_entropy":
+            return [Perfect((soft, soft), binary), Perfect((hard, hard), zeros, False)]
+        case "binary_cross_entropy_with_logits":
+            return [Perfect((np.log(soft) - np.log1p(-soft), soft), binary), Perfect((2e4 * (2 * hard - 1), hard), zeros)]
+        case "sigmoid_focal":
+            return [Perfect((2e4 * (2 * hard - 1), hard), zeros)]
+        case "hinge" | "squared_hinge":
+            return [Perfect((2.0 * sign, sign), zeros), Perfect((sign, sign), zeros)]
+        case "contrastive":
+            return [Perfect((1.5 * (1 - hard), hard), zeros)]
+        case "contrastive_embedding":
+            return [Perfect((rows, rows + 3 * (1 - hard)[..., None], hard), zeros)]
+        case "triplet_margin":
+            return [Perfect((rows, rows, rows + 3.0), zeros)]
+    if arrays[:2] == ("prediction", "target") and len(arrays) == 2:
+        return [Perfect((t, t.copy()), zeros)]
+    return []
+
+
+def check(name: str, loss: Any, framework: Framework) -> Iterator[Result]:
+    """Every law of a loss of polyloss."""
+    entry = data.LOSSES[name]
+    ordinary = next(c for c in data.CASES[name] if c.name == f"ordinary_{len(SHAPE)}d")
+    many = data._base(name, (60,)) if entry.laws.nonnegative else None
+    yield from laws(
+        name, loss, framework, entry.arrays, tuple(ordinary.arrays), entry.rowwise,
+        nonnegative=many, symmetric=entry.laws.symmetric, perfect=_perfect(name, entry.arrays),
+    )
+
+
+def laws(
+    name: str,
+    loss: Any,
+    framework: Framework,
+    names: tuple[str, ...],
+    arrays: tuple[Any, ...],
+    rowwise: bool,
+    *,
+    nonnegative: tuple[Any, ...] | None = None,
+    symmetric: bool = False,
+    perfect: Sequence[Perfect] = (),
+) -> Iterator[Result]:
+    """The laws of any loss, at `arrays`: ordinary ones, with per-example losses of shape `SHAPE`."""
+    f = LossOf(loss, framework, rowwise)
+
+    def result(law: str, check: Callable[[], str]) -> Result:
+        try:
+            message = check()
+        except Exception as error:
+            message = f"{type(error).__name__}: {str(error).strip()[:300]}"
+        return Result(name, framework.name, "eager", "float64", law, "law", not message, message=message)
+
+    weight = data.uniform("law weight", SHAPE, 0.25, 2.0)
+    keep = data.mask([True, False, True], [True, True, False], [False, False, False], [True, True, True])
+    floating = tuple(i for i, a in enumerate(arrays) if a.dtype == np.float64)
+
+    def parts() -> str:
+        each = f.value(arrays, reduction="none")
+        if each.shape != SHAPE:
+            return f"shape {each.shape}, expected {SHAPE}"
+        return _same(f.value(arrays, reduction="sum"), each.sum(), "sum") or _same(
+            f.value(arrays, reduction="mean"), each.mean(), "mean"
+        )
+
+    def weights() -> str:
+        each = f.value(arrays, reduction="none")
+        return (
+            _same(f.value(arrays, reduction="none", sample_weight=weight), weight * each, "weighted none")
+            or _same(f.value(arrays, reduction="mean", sample_weight=weight), (weight * each).mean(), "weights in mean")
+            or _same(f.value(arrays, reduction="sum", sample_weight=weight[:, 0]), (weight[:, :1] * each).sum(), "weight per row")
+        )
+
+    def weighted_mean() -> str:
+        each = f.value(arrays, reduction="none")
+        got = f.value(arrays, reduction="weighted_mean", sample_weight=weight)
+        return _same(got, (weight * each).sum() / weight.sum(), "weighted mean")
+
+    def masks() -> str:
+        each = f.value(arrays, reduction="none")
+        broken = []
+        for array in arrays:
+            array = array.copy()
+            if array.dtype == np.float64:
+                array[~keep] = np.nan
+            broken.append(array)
+        message = _same(f.value(broken, reduction="mean", where=keep), each[keep].mean(), "masked mean")
+        message = message or _same(f.value(broken, reduction="none", where=keep), np.where(keep, each, 0), "masked none")
+        gradients = f.gradient(broken, floating, reduction="sum", where=keep)
+        for place, gradient in zip(floating, gradients or (), strict=False):
+            if not message and not (gradient[~keep] == 0).all():
+                message = f"the gradient of {names[place]} is not 0 in masked examples: {gradient[~keep].ravel()[:8]}"
+        return message
+
+    def nothing_left() -> str:
+        none = np.zeros(SHAPE, dtype=np.bool_)
+        message = _same(f.value(arrays, reduction="mean", where=none), np.longdouble(0), "mean of nothing")
+        gradients = f.gradient(arrays, floating, reduction="mean", where=none)
+        return message or ("" if all((g == 0).all() for g in gradients or ()) else "the gradient of nothing is not 0")
+
+    def denominator() -> str:
+        each = f.value(arrays, reduction="none")
+        return _same(f.value(arrays, reduction="mean", denominator=5.0), each.sum() / 5, "denominator")
+
+    def order() -> str:
+        each = f.value(arrays, reduction="none")
+        backwards = [a[::-1].copy() for a in arrays]
+        return _same(f.value(backwards, reduction="none"), each[::-1], "examples in another order")
+
+    yield result("none has the parts of sum and mean", parts)
+    yield result("a weight multiplies", weights)
+    yield result("the weighted mean divides by the weights", weighted_mean)
+    yield result("a mask removes", masks)
+    yield result("the mean of nothing is 0", nothing_left)
+    yield result("denominator replaces the count", denominator)
+    yield result("examples are independent of their order", order)
+    if nonnegative is not None:
+        def never_negative() -> str:
+            low = f.value(nonnegative, reduction="none").min()
+            return "" if low >= 0 else f"{float(low)!r}"
+
+        yield result("never negative", never_negative)
+    if symmetric:
+        def exchanged() -> str:
+            one = f.value(arrays, reduction="none")
+            return _same(f.value((arrays[1], arrays[0], *arrays[2:]), reduction="none"), one, "exchanged")
+
+        yield result("symmetric", exchanged)
+    for number, ideal in enumerate(perfect):
+        yield result(f"perfect prediction {number}: its known value", lambda ideal=ideal: _at_truth(f, ideal))
+        if ideal.stationary:
+            yield result(f"perfect prediction {number}: least, with zero gradient", lambda ideal=ideal: _least(f, ideal))
+
+
+def _same(got: Any, expected: Any, what: str) -> str:
+    got, expected = np.asarray(got, dtype=np.longdouble), np.asarray(expected, dtype=np.longdouble)
+    if got.shape != expected.shape:
+        return f"{what}: shape {got.shape}, expected {expected.shape}"
+    limit = RELATIVE * max(1.0, float(np.abs(expected).max()))
+    if not (np.abs(got - expected) <= limit).all():
+        return f"{what}: {got.tolist()}, expected {expected.tolist()}"
+    return ""
+
+
+def _at_truth(f: LossOf, ideal: Perfect) -> str:
+    return _same(f.value(ideal.arrays, reduction="none", **ideal.parameters or {}), ideal.values, "loss")
+
+
+def _least(f: LossOf, ideal: Perfect) -> str:
+    parameters = ideal.parameters or {}
+    truth = f.value(ideal.arrays, reduction="none", **parameters)
+    first, *others = ideal.arrays
+    draw = np.random.default_rng(0)
+    for size in (1e-3, 1e-1):
+        moved = first + size * draw.uniform(-1, 1, first.shape)
+        if "probabilities" in getattr(f.loss, "arrays", ()):
+            moved = np.clip(moved, 0, 1)
+        if (f.value((np.maximum(moved, 0) if "distance" in getattr(f.loss, "arrays", ()) else moved, *others),
+                    reduction="none", **parameters) < truth - 1e-12).any():
+            return f"smaller at a distance of {size} from the truth"
+    gradients = f.gradient(ideal.arrays, (0,), reduction="sum", **parameters)
+    if gradients is not None and not (np.abs(gradients[0]) <= 1e-14).all():
+        return f"the gradient is {gradients[0].ravel()[:6].tolist()}"
+    return ""

@@ -1,0 +1,210 @@
+"""The functions of `polyloss.compat` on every kind of array: what they refuse, and what they get right."""
+
+import inspect
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from polyloss_conformance import cases, reference
+from polyloss_conformance.builtins import TWINS, Twin
+
+import polyloss
+from polyloss import compat
+
+LOGITS = np.random.default_rng(1).normal(0, 2, (6, 4))
+TARGET = np.random.default_rng(2).normal(0, 2, (6, 4))
+IDS = np.asarray([0, 3, 1, 2, 3, 1])
+UNIFORM = np.random.default_rng(3).uniform(0.02, 0.98, (6, 4))
+SIMPLEX = UNIFORM / UNIFORM.sum(axis=-1, keepdims=True)
+EVERYTHING = [(module, name) for module in ("torch", "keras", "optax", "tf") for name in getattr(compat, module).__all__]
+
+
+def samples(twin: Twin) -> list[cases.Case]:
+    """A few ordinary cases of a twin."""
+    found = [c for c in cases.cases_of(twin.loss) if any(twin.expressible(c, r) for r in twin.reductions)]
+    return ([c for c in found if c.kind == "sample"] or found)[:3]
+
+
+@pytest.mark.parametrize("twin", TWINS, ids=lambda twin: f"{twin.id}-{twin.loss}")
+def test_every_backend_gives_the_exact_result(twin: Twin, backend: Any) -> None:
+    found = samples(twin)
+    assert found
+    for case in found:
+        truth = reference.truth(case, "float64")
+        given = case.at("float64")
+        arrays = [backend.array(a) for a in given.arrays]
+        options = {k: backend.array(v) if isinstance(v, np.ndarray) else v for k, v in given.options.items()}
+        parameters = {k: backend.array(v) if isinstance(v, np.ndarray) else v for k, v in given.parameters.items()}
+        wanted = [i for i in cases.LOSSES[twin.loss].differentiable if truth.gradients[i] is not None and i not in twin.constants]
+        for reduction in twin.reductions:
+            if not twin.expressible(case, reduction):
+                continue
+
+            def call(*inputs: Any, reduction: str = reduction) -> Any:
+                return twin.evaluate(twin.twin(), cases.Arguments(inputs, parameters, options), reduction)
+
+            exact = reference.reduced(case, truth, reduction=reduction)
+            value = call(*arrays)
+            backend.check(value, np.asarray(exact.value, dtype=np.float64), dtype="float64", rtol=1e-11)
+            if not backend.has_autodiff:
+                continue
+            cotangent = np.linspace(-1, 2, exact.value.size).reshape(exact.value.shape)
+            exact = reference.reduced(case, truth, cotangent, reduction=reduction)
+            gradients = backend.grad(lambda *a, **_: call(*a), *arrays, cotangent=cotangent) if exact.value.shape else backend.grad(call, *arrays)
+            if not exact.value.shape:
+                exact = reference.reduced(case, truth, reduction=reduction)
+            for i in wanted:
+                backend.check(gradients[i], np.asarray(exact.gradients[i], dtype=np.float64), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("module", "name"), EVERYTHING, ids=lambda value: value)
+def test_everything_is_documented_and_has_a_plain_signature(module: str, name: str) -> None:
+    function = getattr(getattr(compat, module), name)
+    assert function.__doc__
+    kinds = {p.kind for p in inspect.signature(function).parameters.values()}
+    assert kinds <= {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
+
+
+def test_every_function_is_a_twin() -> None:
+    assert {(t.family, t.name) for t in TWINS} == set(EVERYTHING)
+
+
+@pytest.mark.parametrize("name", [n for n in compat.torch.__all__ if n != "huber_loss" and "distance" not in n])
+@pytest.mark.parametrize(
+    ("legacy", "reduction"),
+    [
+        ({"size_average": True}, "mean"),
+        ({"size_average": False}, "sum"),
+        ({"reduce": False}, "none"),
+        ({"reduce": True, "size_average": False}, "sum"),
+    ],
+)
+def test_legacy_arguments_are_refused_and_the_message_says_what_to_use(name: str, legacy: Any, reduction: str) -> None:
+    count = 3 if "triplet" in name else 2
+    with pytest.raises(TypeError, match=f"{name}: .*use reduction='{reduction}'"):
+        getattr(compat.torch, name)(*[LOGITS] * count, **legacy)
+
+
+@pytest.mark.parametrize("name", compat.torch.__all__)
+@pytest.mark.parametrize("reduction", ["weighted_mean", "average", None])
+def test_only_the_reductions_of_torch(name: str, reduction: Any) -> None:
+    arrays = {"cross_entropy": (LOGITS, IDS), "nll_loss": (LOGITS, IDS), "soft_margin_loss": (LOGITS, np.sign(LOGITS)), "hinge_embedding_loss": (UNIFORM, np.sign(LOGITS))}
+    with pytest.raises(ValueError, match="reduction"):
+        getattr(compat.torch, name)(*arrays.get(name, [UNIFORM] * (3 if "triplet" in name else 2)), reduction=reduction)
+
+
+def test_what_torch_accepts_is_refused() -> None:
+    torch = compat.torch
+    with pytest.raises(ValueError, match="shape"):
+        torch.mse_loss(LOGITS[:, :1], LOGITS[:, 0])
+    with pytest.raises(ValueError, match="shape"):
+        torch.kl_div(LOGITS, SIMPLEX[:1])
+    with pytest.raises(ValueError, match="weight"):
+        torch.mse_loss(LOGITS, TARGET, weight=np.ones(4))
+    with pytest.raises(ValueError, match="weight"):
+        torch.huber_loss(LOGITS, TARGET, weight=np.ones((6, 1)))
+    with pytest.raises(TypeError, match="class ids"):
+        torch.nll_loss(LOGITS, SIMPLEX)
+    with pytest.raises(ValueError, match="eps"):
+        torch.triplet_margin_loss(LOGITS, TARGET, UNIFORM, eps=1e-3)
+    with pytest.raises(ValueError, match="eps"):
+        compat.optax.triplet_margin_loss(LOGITS, TARGET, UNIFORM, eps=1e-3)
+    for margin in (0.0, -1.0, math.nan):
+        with pytest.raises(ValueError, match="margin"):
+            torch.triplet_margin_loss(LOGITS, TARGET, UNIFORM, margin=margin)
+        with pytest.raises(ValueError, match="margin"):
+            torch.triplet_margin_with_distance_loss(LOGITS, TARGET, UNIFORM, margin=margin)
+    for loss in (torch.soft_margin_loss, torch.hinge_embedding_loss, compat.optax.hinge_loss):
+        with pytest.raises(ValueError, match="target"):
+            loss(UNIFORM, np.zeros((6, 4)))
+    with pytest.raises(ValueError, match="ignore_index"):
+        torch.cross_entropy(LOGITS, SIMPLEX, ignore_index=2)
+    with pytest.raises(TypeError, match="missing labels"):
+        compat.tf.sigmoid_cross_entropy_with_logits(logits=LOGITS)
+
+
+def test_a_bad_label_that_cannot_be_seen_gives_nan(dask: Any) -> None:
+    values = compat.torch.soft_margin_loss(dask.array([1.0, 2.0]), dask.array([1.0, 0.0]), reduction="none")
+    assert np.isnan(values.compute()).tolist() == [False, True]
+
+
+def test_the_mean_of_cross_entropy_divides_by_weights_for_ids_and_by_rows_for_probabilities(backend: Any) -> None:
+    logits, weight = backend.array([[1.0, 0.0], [0.0, 0.0]]), backend.array([1.0, 3.0])
+    by_ids = compat.torch.cross_entropy(logits, backend.array([0, 1]), weight)
+    by_rows = compat.torch.cross_entropy(logits, backend.array([[1.0, 0.0], [0.0, 1.0]]), weight)
+    total = math.log1p(math.exp(-1)) + 3 * math.log(2)
+    backend.check(by_ids, total / 4, rtol=1e-14)
+    backend.check(by_rows, total / 2, rtol=1e-14)
+
+
+def test_means_over_nothing_are_zero(backend: Any) -> None:
+    logits, ids = backend.array(LOGITS), backend.array(np.full(6, -100))
+    backend.check(compat.torch.cross_entropy(logits, ids), 0.0)
+    backend.check(compat.torch.mse_loss(logits, logits + 1, weight=backend.array(np.zeros((6, 4)))), 0.0)
+
+
+def test_batchmean_is_the_mean_over_the_first_axis(backend: Any) -> None:
+    cube, target = np.log(SIMPLEX).reshape(2, 3, 4), SIMPLEX[::-1].reshape(2, 3, 4)
+    exact = np.sum(target * (np.log(target) - cube)) / 2
+    for reduction, expected in (("batchmean", exact), ("sum", 2 * exact), ("mean", exact / 12)):
+        found = compat.torch.kl_div(backend.array(cube), backend.array(target.copy()), reduction=reduction)
+        backend.check(found, expected, rtol=1e-12)
+
+
+def test_keras_probabilities_are_exact_to_the_ends(backend: Any) -> None:
+    keras = compat.keras
+    certain = backend.array([[0.0, 1.0], [1.0, 0.0]])
+    one_hot = backend.array([[0.0, 1.0], [0.0, 1.0]])
+    expected = [0.0, math.inf]
+    backend.check(keras.categorical_crossentropy(one_hot, certain), expected)
+    backend.check(keras.sparse_categorical_crossentropy(backend.array([1, 1]), certain), expected)
+    backend.check(keras.kl_divergence(one_hot, certain), expected)
+    backend.check(keras.categorical_focal_crossentropy(one_hot, certain, alpha=1.0), expected)
+    binary = backend.array([[1.0], [1.0]]), backend.array([[1.0], [0.0]])
+    backend.check(keras.binary_crossentropy(*binary), expected)
+    for gamma in (0.0, 0.5, 2.0):
+        backend.check(keras.binary_focal_crossentropy(*binary, gamma=gamma), expected)
+
+
+def test_keras_probabilities_have_a_gradient_to_the_ends(backend: Any) -> None:
+    if not backend.has_autodiff:
+        pytest.skip("a function of losses has a gradient only where there is automatic differentiation")
+    keras = compat.keras
+    certain = np.asarray([[0.0, 1.0], [1.0, 0.0]])
+    one_hot = np.asarray([[0.0, 1.0], [0.0, 1.0]])
+    cross = [[1.0, 0.0], [1.0, -math.inf]]
+
+    def slope(function: Any, target: Any, **keywords: Any) -> Any:
+        target = backend.array(target)
+        return backend.grad(lambda p, **_: function(target, p, **keywords), backend.array(certain), cotangent=np.ones(2))[0]
+
+    backend.check(slope(keras.categorical_crossentropy, one_hot), cross)
+    backend.check(slope(keras.sparse_categorical_crossentropy, [1, 1]), cross)
+    backend.check(slope(keras.kl_divergence, one_hot), [[0.0, -1.0], [0.0, -math.inf]])
+    found = backend.numpy(slope(keras.binary_focal_crossentropy, one_hot, gamma=0.5))
+    np.testing.assert_array_equal(found, [[0.0, 0.0], [math.inf, -math.inf]])
+
+
+def test_keras_ignores_a_class_whatever_is_in_its_rows(backend: Any) -> None:
+    rows = backend.array([[0.25, 0.75], [math.nan, math.nan]])
+    found = compat.keras.sparse_categorical_crossentropy(backend.array([1, -1]), rows, ignore_class=-1)
+    backend.check(found, [-math.log(0.75), 0.0], rtol=1e-14)
+
+
+def test_half_precision_is_rounded_once(backend: Any) -> None:
+    if "float16" not in backend.dtypes:
+        pytest.skip("no half precision")
+    prediction, target = backend.array(np.full((1, 4096), 8.0), "float16"), backend.array(np.zeros((1, 4096)), "float16")
+    backend.check(compat.keras.mean_squared_error(target, prediction), [64.0], dtype="float16")
+    probabilities = backend.array([[0.1, 0.9]], "float16")
+    exact = -math.log(float(np.float16(0.1)) / float(np.float16(0.1) + np.float64(np.float16(0.9))))
+    found = compat.keras.sparse_categorical_crossentropy(backend.array([0]), probabilities)
+    backend.check(found, [float(np.float16(exact))], dtype="float16", rtol=0)
+
+
+def test_scripts_need_no_framework() -> None:
+    # NumPy alone runs what was written for any of them.
+    assert compat.torch.huber_loss(LOGITS, TARGET) == polyloss.huber(LOGITS, TARGET)
+    assert compat.tf.l2_loss(LOGITS) == pytest.approx(np.sum(LOGITS**2) / 2)
+    np.testing.assert_allclose(compat.optax.l2_loss(LOGITS), LOGITS**2 / 2)

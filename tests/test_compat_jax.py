@@ -1,0 +1,103 @@
+"""`polyloss.compat.optax` against `optax.losses`."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+jax = pytest.importorskip("jax")
+optax = pytest.importorskip("optax")
+
+from polyloss.compat import optax as compat
+
+jax.config.update("jax_enable_x64", True)
+LOGITS = np.random.default_rng(1).normal(0, 2, (6, 4))
+TARGET = np.random.default_rng(2).normal(0, 2, (6, 4))
+LABELS = np.random.default_rng(3).uniform(0, 1, (6, 4))
+SIMPLEX = LABELS / LABELS.sum(axis=-1, keepdims=True)
+IDS = np.asarray([0, 3, 1, 2, 3, 1])
+CUBE = np.random.default_rng(4).normal(0, 2, (2, 3, 4))
+CUBE_LABELS = np.random.default_rng(5).uniform(0, 1, (2, 3, 4))
+ROWS = np.asarray([True, True, False, True, False, True])
+
+
+def both(name: str, *arrays: Any, wrt: Sequence[int] = (0,), rtol: float = 1e-9, **keywords: Any) -> None:
+    """Value and gradient, with an upstream gradient that is not uniform, of the built-in and of its twin."""
+
+    def run(function: Callable[..., Any]) -> Any:
+        @jax.jit
+        def evaluate(inputs: list[Any]) -> Any:
+            def chosen(*values: Any) -> Any:
+                return function(*(values[wrt.index(i)] if i in wrt else a for i, a in enumerate(inputs)), **given)
+
+            value, pull = jax.vjp(chosen, *(inputs[i] for i in wrt))
+            upstream = np.linspace(-1, 2, value.size).reshape(value.shape)
+            return value, *pull(jax.numpy.asarray(upstream))
+
+        given = {k: jax.numpy.asarray(v) if isinstance(v, np.ndarray) else v for k, v in keywords.items()}
+        return evaluate([None if a is None else jax.numpy.asarray(a) for a in arrays])
+
+    for one, other in zip(run(getattr(compat, name)), run(getattr(optax.losses, name)), strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_allclose(one, other, rtol=rtol, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", compat.__all__)
+def test_the_signature_is_that_of_the_built_in(name: str) -> None:
+    expected = inspect.signature(getattr(optax.losses, name)).parameters.values()
+    found = inspect.signature(getattr(compat, name)).parameters.values()
+    assert [(p.name, p.default, p.kind) for p in found] == [(p.name, p.default, p.kind) for p in expected]
+
+
+@pytest.mark.parametrize("name", ["squared_error", "l2_loss", "huber_loss", "log_cosh"])
+def test_residuals(name: str) -> None:
+    both(name, LOGITS, TARGET, wrt=(0, 1))
+    both(name, LOGITS)
+    if name == "huber_loss":
+        both(name, LOGITS, TARGET, delta=0.5)
+
+
+def test_binary() -> None:
+    both("hinge_loss", LOGITS, np.where(LABELS < 0.5, -1.0, 1.0))
+    both("sigmoid_binary_cross_entropy", LOGITS, LABELS, wrt=(0, 1))
+    both("sigmoid_focal_loss", LOGITS, LABELS, wrt=(0, 1))
+    both("sigmoid_focal_loss", LOGITS, LABELS, wrt=(0, 1), alpha=0.25, gamma=1.5)
+    both("sigmoid_focal_loss", LOGITS, np.where(LABELS < 0.5, 0.0, 1.0), alpha=0.25, gamma=0.5)
+
+
+@pytest.mark.parametrize("axis", [-1, 1, (1, 2), None])
+def test_classes(axis: Any) -> None:
+    labels = CUBE_LABELS / np.sum(CUBE_LABELS, axis=axis, keepdims=True)
+    both("softmax_cross_entropy", CUBE, labels, wrt=(0, 1), axis=axis)
+    both("kl_divergence", CUBE, labels, wrt=(0, 1), axis=axis)
+    both("kl_divergence_with_log_targets", CUBE, np.log(labels), wrt=(0, 1), axis=axis)
+    if axis is not None:
+        length = np.prod([CUBE.shape[a] for a in (axis if isinstance(axis, tuple) else (axis,))])
+        shape = [n for i, n in enumerate(CUBE.shape) if i not in ({axis % 3} if isinstance(axis, int) else set(axis))]
+        ids = np.random.default_rng(6).integers(0, length, shape)
+        both("softmax_cross_entropy_with_integer_labels", CUBE, ids, axis=axis)
+
+
+def test_masks() -> None:
+    both("softmax_cross_entropy", LOGITS, SIMPLEX, where=ROWS)
+    both("softmax_cross_entropy_with_integer_labels", LOGITS, IDS, where=ROWS)
+    classes = np.ones((6, 4), dtype=np.bool_)
+    classes[2] = False
+    classes[np.arange(6), (IDS + 1) % 4] = False
+    both("softmax_cross_entropy", LOGITS, SIMPLEX, where=classes)
+    both("softmax_cross_entropy_with_integer_labels", LOGITS, IDS, where=classes)
+    both("kl_divergence", LOGITS, SIMPLEX, where=classes)
+    both("kl_divergence_with_log_targets", LOGITS, np.log(SIMPLEX), where=classes)
+
+
+def test_safe_softmax_cross_entropy() -> None:
+    both("safe_softmax_cross_entropy", LOGITS, SIMPLEX)
+    both("safe_softmax_cross_entropy", np.where(np.eye(4)[(IDS + 1) % 4] == 1, -np.inf, LOGITS), np.eye(4)[IDS])
+
+
+def test_triplet() -> None:
+    anchor, positive, negative = np.random.default_rng(9).normal(0, 1, (3, 5, 4))
+    both("triplet_margin_loss", anchor, positive, negative, wrt=(0, 1, 2), margin=2.0, eps=0)
+    both("triplet_margin_loss", anchor, positive, negative, wrt=(0, 1, 2), margin=2.0, axis=0, rtol=1e-4)

@@ -1,0 +1,145 @@
+"""`polyloss.compat.torch` against `torch.nn.functional`."""
+
+import inspect
+import itertools
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+F = torch.nn.functional
+
+from polyloss.compat import torch as compat
+
+LOGITS = np.random.default_rng(1).normal(0, 2, (6, 4))
+CUBE = np.random.default_rng(2).normal(0, 2, (2, 4, 3, 2))
+WEIGHT = np.asarray([0.5, 2.0, 1.0, 3.0])
+
+
+def both(
+    name: str, *arrays: np.ndarray[Any, Any], wrt: Sequence[int] = (0,), rtol: float = 1e-11, **keywords: Any
+) -> None:
+    """Value and gradient, with an upstream gradient that is not uniform, of the built-in and of its twin."""
+
+    def run(function: Callable[..., Any]) -> tuple[Any, ...]:
+        inputs = [torch.tensor(a, requires_grad=i in wrt) for i, a in enumerate(arrays)]
+        given = {key: torch.tensor(value) if isinstance(value, np.ndarray) else value for key, value in keywords.items()}
+        value = function(*inputs, **given)
+        upstream = torch.linspace(-1, 2, value.numel(), dtype=value.dtype).reshape(value.shape)
+        return value.detach(), *torch.autograd.grad(value, [inputs[i] for i in wrt], upstream)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # kl_div warns of its own mean
+        expected = run(getattr(F, name))
+    found = run(getattr(compat, name))
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=rtol, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", compat.__all__)
+def test_the_signature_is_that_of_the_built_in(name: str) -> None:
+    theirs = inspect.signature(getattr(F, name)).parameters
+    ours = inspect.signature(getattr(compat, name)).parameters
+    known = [(p.name, p.default, p.kind) for p in ours.values()]
+    expected = [(p.name, p.default, p.kind) for p in theirs.values()]
+    if tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 13):
+        assert known == expected
+    else:
+        # An older version may lack parameters.
+        assert [p for p in known if p in expected] == expected
+
+
+def ids(shape: tuple[int, ...], ignored: int | None) -> np.ndarray[Any, Any]:
+    found = np.random.default_rng(3).integers(0, 4, shape)
+    if ignored is not None:
+        found.reshape(-1)[::3] = ignored
+    return found
+
+
+def simplex(logits: np.ndarray[Any, Any], axis: int) -> np.ndarray[Any, Any]:
+    powers = np.exp(np.random.default_rng(4).normal(0, 1, logits.shape))
+    return np.asarray(powers / powers.sum(axis=axis, keepdims=True))
+
+
+def log_softmax(logits: np.ndarray[Any, Any], axis: int = 1) -> np.ndarray[Any, Any]:
+    return np.asarray(logits - np.log(np.exp(logits).sum(axis=axis, keepdims=True)))
+
+
+GRID = list(
+    itertools.product((None, WEIGHT), (None, -100, 2), ("none", "sum", "mean"), ((6, 4), (2, 4, 3, 2), (4,)))
+)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+@pytest.mark.parametrize(("weight", "ignored", "reduction", "shape"), GRID)
+def test_cross_entropy_of_class_ids(
+    weight: Any, ignored: int | None, reduction: str, shape: tuple[int, ...], smoothing: float
+) -> None:
+    logits = LOGITS[1] if shape == (4,) else LOGITS if len(shape) == 2 else CUBE
+    target = np.asarray(1) if shape == (4,) else ids((shape[0], *shape[2:]), ignored)
+    keywords = {} if ignored is None else {"ignore_index": ignored}
+    both("cross_entropy", logits, target, weight=weight, reduction=reduction, label_smoothing=smoothing, **keywords)
+    if not smoothing:
+        scores = log_softmax(logits, 0 if logits.ndim == 1 else 1)
+        if logits.ndim == 4 and reduction == "none":
+            scores = np.ascontiguousarray(scores)
+        both("nll_loss", scores, target, weight=weight, reduction=reduction, **keywords)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+@pytest.mark.parametrize("weight", [None, WEIGHT])
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+def test_cross_entropy_of_probabilities(reduction: str, weight: Any, smoothing: float) -> None:
+    for logits in (LOGITS, CUBE, LOGITS[0]):
+        target = simplex(logits, min(1, logits.ndim - 1))
+        both("cross_entropy", logits, target, wrt=(0, 1), weight=weight, reduction=reduction, label_smoothing=smoothing)
+
+
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+def test_binary(reduction: str) -> None:
+    target = np.random.default_rng(5).uniform(0, 1, (6, 4))
+    probabilities = np.random.default_rng(6).uniform(0.02, 0.98, (6, 4))
+    for weight in (None, WEIGHT, np.ones((6, 1)) / 3, np.random.default_rng(7).uniform(0, 2, (6, 4))):
+        both("binary_cross_entropy", probabilities, target, wrt=(0, 1), weight=weight, reduction=reduction)
+        for pos_weight in (None, WEIGHT, np.asarray([2.5])):
+            both("binary_cross_entropy_with_logits", LOGITS, target, wrt=(0, 1), weight=weight, pos_weight=pos_weight, reduction=reduction)
+    both("soft_margin_loss", LOGITS, np.where(target < 0.5, -1.0, 1.0), reduction=reduction)
+    both("hinge_embedding_loss", probabilities, np.where(target < 0.5, -1.0, 1.0), margin=0.4, reduction=reduction)
+
+
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+def test_regression(reduction: str) -> None:
+    target = LOGITS[::-1].copy()
+    for weight in (None, np.random.default_rng(8).uniform(0, 2, (6, 4))):
+        both("mse_loss", LOGITS, target, wrt=(0, 1), reduction=reduction, weight=weight)
+        both("l1_loss", LOGITS, target, wrt=(0, 1), reduction=reduction, weight=weight)
+        both("huber_loss", LOGITS, target, wrt=(0, 1), reduction=reduction, delta=0.7, weight=weight)
+    for beta in (0.0, 0.7, 2):
+        both("smooth_l1_loss", LOGITS, target, wrt=(0, 1), reduction=reduction, beta=beta)
+
+
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean", "batchmean"])
+def test_kl_div(reduction: str) -> None:
+    for logits in (LOGITS, CUBE, LOGITS[0]):
+        prediction, target = log_softmax(logits, -1), simplex(logits, -1)
+        both("kl_div", prediction, target, wrt=(0, 1), reduction=reduction)
+        both("kl_div", prediction, np.log(target), wrt=(0, 1), reduction=reduction, log_target=True)
+
+
+@pytest.mark.parametrize("swap", [False, True])
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+def test_triplet(reduction: str, swap: bool) -> None:
+    anchor, positive, negative = np.random.default_rng(9).normal(0, 1, (3, 5, 4))
+    for p in (1.0, 1.5, 2, 3.0):
+        both("triplet_margin_loss", anchor, positive, negative, wrt=(0, 1, 2), eps=0, p=p, margin=2.0, swap=swap, reduction=reduction)
+        both("triplet_margin_loss", anchor, positive, negative, rtol=1e-4, p=p, margin=2.0, swap=swap, reduction=reduction)
+    for distance in (None, lambda x, y: abs(x - y).sum(-1), lambda x, y: 1 - F.cosine_similarity(x, y)):
+        both(
+            "triplet_margin_with_distance_loss",
+            *(anchor, positive, negative),
+            rtol=1e-4 if distance is None else 1e-9,
+            **{"distance_function": distance, "margin": 2.0, "swap": swap, "reduction": reduction},
+        )

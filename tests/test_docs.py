@@ -1,0 +1,143 @@
+"""README, CONTRIBUTING, CHANGELOG and docs say what is true: examples run, links lead somewhere, tables are up to date.
+
+``pytest tests/test_docs.py --update-docs`` writes the generated tables.
+"""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
+    ROOT.glob("docs/**/*.md")
+)
+FRAMEWORKS = ("torch", "jax", "tensorflow")
+
+
+def code_blocks() -> Iterator[object]:
+    """Every Python block of a document, marked with the framework that it imports."""
+    for document in DOCUMENTS:
+        text = document.read_text()
+        for match in re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+            line = text[: match.start()].count("\n") + 2
+            used = [f for f in FRAMEWORKS if re.search(rf"^\s*(import|from) (polyloss_)?{f}\b", match[1], re.MULTILINE)]
+            mark = "cross" if len(used) > 1 else used[0] if used else "docs"
+            yield pytest.param(
+                "\n" * (line - 1) + match[1],
+                document,
+                marks=getattr(pytest.mark, mark),
+                id=f"{document.relative_to(ROOT)}:{line}",
+            )
+
+
+@pytest.mark.parametrize(("code", "document"), list(code_blocks()))
+def test_example_runs(code: str, document: Path) -> None:
+    for framework in FRAMEWORKS:
+        if re.search(rf"\b{framework}\b", code) and importlib.util.find_spec(framework) is None:
+            pytest.skip(f"{framework} is not installed")
+    if ">>> " in code:
+        import doctest
+
+        test = doctest.DocTestParser().get_doctest(code, {}, document.name, str(document), 0)
+        lines: list[str] = []
+        assert doctest.DocTestRunner().run(test, out=lines.append).failed == 0, "".join(lines)
+    else:
+        exec(compile(code, str(document), "exec"), {"__name__": "__example__"})
+
+
+@pytest.mark.docs
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_and_paths_exist(document: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+    assert [link for link in links if link and not (document.parent / link).exists()] == []
+    folders = "polyloss|backends|conformance|tests|examples|docs|benchmarks"
+    paths = re.findall(rf"`((?:{folders})/[\w./-]*)`", text)
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.docs
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_names_exist(document: Path) -> None:
+    import polyloss
+
+    names = set(re.findall(r"\bpolyloss\.(\w+)", document.read_text())) - {"compat", "md"}
+    assert [name for name in sorted(names) if not hasattr(polyloss, name)] == []
+
+
+@pytest.mark.docs
+def test_nobody_is_sent_to_the_wrong_distribution() -> None:
+    """The name polyloss belongs to somebody else on the package index."""
+    files = [p for s in ("md", "py", "toml", "ini", "txt") for p in ROOT.glob(f"**/*.{s}") if ".tox" not in p.parts]
+    wrong = re.compile(r"(pip|uv) (install|add) (-\S+ )*['\"]?polyloss(?!-array)\b")
+    assert [str(path) for path in files if wrong.search(path.read_text())] == []
+
+
+@pytest.mark.docs
+def test_commands_are_the_ones_that_run() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert "\npip install tox && tox\n" in readme
+    assert '\npip install ".[all]" -c constraints.txt && polyloss conformance\n' in readme
+    ci = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert ci[-2:] == ["pip install tox", "tox"]
+
+
+@pytest.mark.docs
+def test_constraints_admit_what_the_project_requires() -> None:
+    """Each requirement of pyproject.toml is pinned once."""
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    lists = project["project"]["optional-dependencies"] | project["dependency-groups"]
+    required = [project["project"]["dependencies"], *lists.values()]
+    lines = [line for part in required for line in part if isinstance(line, str)]
+    names = {re.split(r"[<>=\[; ]", line)[0] for line in lines} - {"polyloss-array", "tensorflow"}
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
+    pinned = [line.partition("==")[0] for line in lines]
+    assert len(set(pinned)) == len(pinned)
+    assert all("==" in line for line in lines)
+    assert names <= set(pinned)
+
+
+@pytest.fixture
+def compare(pytestconfig: pytest.Config) -> Callable[[str, str], None]:
+    """Compares a generated table with the README, or writes it there."""
+
+    def check(name: str, table: str) -> None:
+        path = ROOT / "README.md"
+        text = path.read_text()
+        pattern = re.compile(rf"(<!-- begin {name}: [^>]*-->\n)(.*?)(<!-- end {name} -->)", re.DOTALL)
+        match = pattern.search(text)
+        assert match is not None
+        if pytestconfig.getoption("--update-docs"):
+            path.write_text(text[: match.start(2)] + table.strip() + "\n" + text[match.end(2) :])
+        else:
+            assert match[2].strip() == table.strip()
+
+    return check
+
+
+@pytest.mark.docs
+def test_guide_table_is_up_to_date(compare: Callable[[str, str], None]) -> None:
+    from polyloss_conformance import guide
+
+    compare("guide", guide.markdown())
+
+
+@pytest.mark.cross
+def test_traps_table_is_up_to_date(compare: Callable[[str, str], None], backends: list[object]) -> None:
+    if len(backends) < 6:
+        pytest.skip("needs every framework")
+    command = [sys.executable, "-P", str(ROOT / "examples" / "traps.py")]
+    table = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    compare("traps", table)
+    for line in table.splitlines()[2:]:
+        builtin, ours, exact = line.split(" | ")[2:]
+        exact = exact.partition(" ")[0]
+        assert ours == exact or (ours, exact) == ("ValueError", "an")
+        assert builtin != exact

@@ -1,0 +1,71 @@
+"""`import polyloss` imports no framework, an adapter imports its own alone, and both are quick."""
+
+import importlib.util
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import pytest
+
+FRAMEWORKS = ("torch", "jax", "tensorflow", "keras", "optax", "cupy", "dask", "array_api_strict", "sklearn")
+ADAPTERS = {
+    "polyloss_numpy": "numpy",
+    "polyloss_torch": "torch",
+    "polyloss_jax": "jax",
+    "polyloss_tensorflow": "tensorflow",
+}
+BUDGET_S = 0.15
+
+
+def imported(code: str, names: Sequence[str] = FRAMEWORKS) -> set[str]:
+    """Which of `names` are loaded after `code` ran in a fresh interpreter."""
+    report = f"{code}\nimport json, sys\nprint('\\n' + json.dumps([n for n in {names!r} if n in sys.modules]))"
+    out = subprocess.run([sys.executable, "-P", "-c", report], capture_output=True, text=True, check=True).stdout
+    return set(json.loads(out.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import polyloss",
+        "from polyloss import *",
+        "import numpy as np, polyloss; polyloss.mse(np.ones(3), np.zeros(3))",
+        "import numpy as np, polyloss; polyloss.value_and_grad(polyloss.huber)(np.ones(3), np.zeros(3))",
+        "import polyloss.compat",
+    ],
+)
+def test_core_imports_no_framework(code: str) -> None:
+    assert imported(code) == set()
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_adapter_imports_its_framework_alone(adapter: str) -> None:
+    framework = ADAPTERS[adapter]
+    if importlib.util.find_spec(framework) is None:
+        pytest.skip(f"{framework} is not installed")
+    found = imported(f"import {adapter}")
+    # TensorFlow imports JAX by itself, where that is installed.
+    assert found == imported(f"import {framework}")
+    assert framework in (*found, "numpy")
+
+
+def test_this_test_can_fail() -> None:
+    assert imported("import json.tool, wave", ("wave", "chunk", "turtle")) >= {"wave"}
+    assert imported("import types, sys; sys.modules['torch'] = types.ModuleType('torch')") == {"torch"}
+
+
+def import_time(module: str) -> float:
+    """Seconds that an import takes in a fresh interpreter which has NumPy already."""
+    code = f"import numpy, time\nt = time.process_time()\nimport {module}\nprint(time.process_time() - t)"
+    return float(subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True).stdout)
+
+
+def test_import_is_quick() -> None:
+    import_time("polyloss")  # writes the byte code
+    assert statistics.median(import_time("polyloss") for _ in range(5)) < BUDGET_S
+
+
+def test_import_time_is_measured() -> None:
+    assert import_time("polyloss") > 0.001

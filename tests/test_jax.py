@@ -1,0 +1,207 @@
+"""JAX: both modes, vmap, jit, the cache of jitted plans."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import polyloss
+
+jax = pytest.importorskip("jax")
+import jax.numpy as jnp  # noqa: E402
+
+import polyloss_jax  # noqa: E402
+
+
+@polyloss.elementwise
+def detector(xp: Any, prediction: Any, target: Any, **call: Any) -> Any:
+    """A value whose own derivative is 0, with the closed form 7 p^2; infinitely steep in its target."""
+    return 0.0 * prediction * target + 1.0, lambda: 7.0 * prediction * prediction, lambda: prediction / 0.0
+
+
+@pytest.fixture(autouse=True, params=[True, False], ids=["x64", "x32"])
+def x64(request: Any) -> Any:
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", request.param)
+    yield request.param
+    jax.config.update("jax_enable_x64", before)
+
+
+@pytest.fixture
+def x(rng: Any) -> Any:
+    return jnp.asarray(rng.normal(size=(6, 4)))
+
+
+@pytest.fixture
+def y(rng: Any) -> Any:
+    return jnp.asarray(rng.normal(size=(6, 4)))
+
+
+def huber(a: Any, b: Any) -> Any:
+    return polyloss.huber(a, b, delta=0.7)
+
+
+def detect(a: Any, b: Any) -> Any:
+    return detector(a, b, reduction="sum")
+
+
+def close(actual: Any, expected: Any) -> None:
+    np.testing.assert_allclose(np.asarray(actual), np.asarray(expected), rtol=1e-5, atol=1e-7)
+
+
+TRANSFORMS = {
+    "grad": lambda a, b: jax.grad(detect)(a, b),
+    "vjp": lambda a, b: jax.vjp(lambda p: detect(p, b), a)[1](jnp.ones((), a.dtype))[0],
+    "jacrev": lambda a, b: jax.jacrev(detect)(a, b),
+    "jacfwd": lambda a, b: jax.jacfwd(detect)(a, b),
+    "jvp": lambda a, b: jax.vmap(lambda p, t: jax.jvp(lambda q: detect(q, t), (p,), (jnp.ones_like(p),))[1])(
+        a.reshape(-1), b.reshape(-1)
+    ).reshape(a.shape),
+    "linearize": lambda a, b: (
+        jax.vmap(jax.linearize(lambda p: detect(p, b), a)[1])(jnp.eye(a.size, dtype=a.dtype).reshape(-1, *a.shape))
+    ).reshape(a.shape),
+    "vmap of grad": lambda a, b: jax.vmap(jax.grad(detect))(a, b),
+    "vmap over targets": lambda a, b: jax.vmap(jax.grad(detect), in_axes=(None, 0))(a[0], b) * a**2 / a[0] ** 2,
+    "grad of vmap": lambda a, b: jax.grad(lambda p: jax.vmap(detect)(p, b).sum())(a),
+    "value_and_grad": lambda a, b: polyloss.value_and_grad(detect)(a, b)[1],
+    "half of grad of grad": lambda a, b: jax.grad(lambda p: jax.grad(detect)(p, b).sum())(a) * a / 2,
+    "half the diagonal of hessian": lambda a, b: (
+        jnp.diagonal(jax.hessian(detect)(a, b).reshape(a.size, -1)).reshape(a.shape) * a / 2
+    ),
+}
+
+
+@pytest.mark.parametrize("jit", [False, True], ids=["eager", "jit"])
+@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS.keys())
+def test_transform_uses_the_closed_form(transform: Any, jit: bool, x: Any, y: Any) -> None:
+    close((jax.jit(transform) if jit else transform)(x, y), 7 * x**2)
+
+
+def test_numeric_derivatives(x64: bool, x: Any, y: Any) -> None:
+    if x64:
+        from jax.test_util import check_grads
+
+        check_grads(huber, (x, y), order=2)
+        check_grads(lambda a, b: polyloss.triplet_margin(a, b, -b, axis=0, margin=3.0), (x, y), order=2)
+        check_grads(lambda w: polyloss.huber(x, y, sample_weight=w, reduction="weighted_mean"), (x[:, 0] ** 2,), order=2)
+
+
+def test_jit_with_a_batch_that_changes(x: Any, y: Any) -> None:
+    step = jax.jit(jax.value_and_grad(huber))
+    for rows in (2, 4, 6):
+        value, gradient = step(x[:rows], y[:rows])
+        expected = polyloss.value_and_grad(polyloss.huber)(np.asarray(x[:rows]), np.asarray(y[:rows]), delta=0.7)
+        close(value, expected[0])
+        close(gradient, expected[1])
+
+
+def test_static_and_donated_arguments(x: Any, y: Any) -> None:
+    def step(a: Any, b: Any, reduction: Any) -> Any:
+        return a - jax.grad(lambda p: polyloss.huber(p, b, reduction=reduction))(a)
+
+    fast = jax.jit(step, static_argnums=2, donate_argnums=0)
+    for reduction in ("sum", "mean"):
+        close(fast(x + 0.0, y, reduction), step(x, y, reduction))
+
+
+def test_every_option_jitted(x: Any, y: Any) -> None:
+    options = {"sample_weight": jnp.arange(6.0), "where": y > 0, "denominator": jnp.asarray(3.0)}
+    eager = polyloss.huber(x, y, **options)
+    jitted = jax.jit(lambda a, b, options: polyloss.huber(a, b, **options))(x, y, options)
+    close(jitted, eager)
+    close(polyloss.compile(polyloss.huber)(x, y, delta=1.0, reduction="mean", **options), eager)
+
+
+def test_bad_class_id_is_nan_in_its_row_of_value_and_gradient(x: Any) -> None:
+    ids = jnp.asarray([0, 1, 4, 3, -1, 2])
+
+    def total(a: Any) -> Any:
+        losses = polyloss.cross_entropy(a, ids, reduction="none")
+        return losses.sum(), losses
+
+    gradient, losses = jax.jit(jax.grad(total, has_aux=True))(x)
+    bad = np.asarray([False, False, True, False, True, False])
+    assert np.array_equal(np.isnan(losses), bad)
+    assert np.array_equal(np.isnan(gradient).all(axis=1), bad)
+    assert np.array_equal(np.isnan(gradient).any(axis=1), bad)
+
+
+def test_a_call_outside_jit_is_traced_once_per_set_of_parameters(x: Any, y: Any) -> None:
+    traces = []
+
+    @polyloss.elementwise
+    def scaled(xp: Any, prediction: Any, target: Any, *, factor: float = 1.0, **call: Any) -> Any:
+        traces.append(factor)
+        return factor * prediction * target, lambda: factor * target, lambda: factor * prediction
+
+    for _ in range(3):
+        scaled(x, y)
+    assert traces == [1.0]
+    for _ in range(3):
+        scaled(x, y, factor=2.0)
+    assert traces == [1.0, 2.0]
+    scaled(x[:2], y[:2])
+    assert traces == [1.0, 2.0, 1.0]
+
+
+def test_compile_traces_once(x: Any, y: Any) -> None:
+    traces = []
+
+    def loss(a: Any, b: Any, *, reduction: str, scale: Any) -> Any:
+        traces.append(reduction)
+        return scale * polyloss.mse(a, b, reduction=reduction)
+
+    fast = polyloss.compile(loss)
+    for _ in range(3):
+        close(fast(x, y, reduction="sum", scale=jnp.asarray(2.0)), 2 * ((x - y) ** 2).sum())
+    assert traces == ["sum"]
+    fast(x, 0.0, reduction="mean", scale=jnp.asarray(2.0))
+    assert traces == ["sum", "mean"]
+
+
+def test_numpy_arrays_are_welcome(x: Any, y: Any) -> None:
+    expected = huber(x, y)
+    for arrays in ((x, np.asarray(y)), (np.asarray(x), y)):
+        assert isinstance(huber(*arrays), jax.Array)
+        close(huber(*arrays), expected)
+        close(polyloss.value_and_grad(huber)(*arrays)[1], jax.grad(huber)(x, y))
+
+
+def test_python_number_as_target(x: Any) -> None:
+    close(huber(x, 0.5), huber(x, jnp.full_like(x, 0.5)))
+    close(jax.jit(lambda a: huber(a, 0.5))(x), huber(x, 0.5))
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint8", "bool"])
+def test_integer_target(x: Any, dtype: str) -> None:
+    target = jnp.ones((6, 4), dtype)
+    close(jax.grad(huber)(x, target), jax.grad(huber)(x, jnp.ones_like(x)))
+    close(jax.jvp(lambda a: huber(a, target), (x,), (x,))[1], (jax.grad(huber)(x, target) * x).sum())
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half(x: Any, y: Any, dtype: str) -> None:
+    a, b = x.astype(dtype), y.astype(dtype)
+    value, gradient = jax.value_and_grad(huber)(a, b)
+    expected = jax.value_and_grad(huber)(a.astype("float32"), b.astype("float32"))
+    assert value.dtype == gradient.dtype == dtype
+    assert value == expected[0].astype(dtype)
+    assert np.array_equal(gradient, expected[1].astype(dtype))
+
+
+def test_a_parameter_that_is_an_array_is_constant(x: Any, y: Any) -> None:
+    gradient = jax.grad(lambda delta: polyloss.huber(x, y, delta=delta))(jnp.asarray(0.7))
+    assert gradient == 0
+    close(polyloss.huber(x, y, delta=jnp.asarray(0.7)), huber(x, y))
+
+
+def test_dtype_follows_the_prediction(x64: bool, x: Any, y: Any) -> None:
+    assert huber(x, y).dtype == ("float64" if x64 else "float32")
+    assert huber(x.astype("float32"), y).dtype == "float32"
+    assert huber(x.astype("float32"), np.asarray(y, "float64")).dtype == "float32"
+
+
+def test_the_adapter_counts_as_jax() -> None:
+    assert polyloss_jax.backend.name == "jax"
+    with pytest.raises(TypeError, match="callable|must be an array"):
+        polyloss.mse(jnp.ones(3), [1.0, 1.0, 1.0])

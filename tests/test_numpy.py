@@ -1,0 +1,155 @@
+"""Arrays without automatic differentiation: NumPy, array-api-strict, Dask."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import polyloss
+import polyloss_numpy
+
+LOSSES = {name: value for name, value in vars(polyloss).items() if isinstance(value, polyloss.Loss)}
+
+
+def arguments(name: str, rng: Any) -> tuple[Any, ...]:
+    """Arrays that a loss accepts."""
+    x, y, z = rng.normal(size=(3, 6, 4))
+    log_p = x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
+    probabilities = 1 / (1 + np.exp(-y))
+    ids, labels = rng.integers(0, 4, size=6), rng.integers(0, 2, size=6).astype(float)
+    special: dict[str, tuple[Any, ...]] = {
+        "cross_entropy": (x, ids),
+        "softmax_focal": (x, ids),
+        "nll": (log_p, ids),
+        "kl_divergence": (log_p, np.exp(log_p[::-1])),
+        "binary_cross_entropy": (1 / (1 + np.exp(-x)), probabilities),
+        "binary_cross_entropy_with_logits": (x, probabilities),
+        "sigmoid_focal": (x, probabilities),
+        "hinge": (x, np.sign(y)),
+        "squared_hinge": (x, np.sign(y)),
+        "contrastive": (abs(x), np.sign(y) / 2 + 0.5),
+        "contrastive_embedding": (x, y, labels),
+        "triplet_margin": (x, y, z),
+    }
+    return special.get(name, (x, y))
+
+
+def options(name: str, rng: Any) -> dict[str, Any]:
+    mask = rng.random((6, 4)) < 0.7
+    mask[0] = True
+    return {"sample_weight": rng.random(6), "where": mask[:, 0] if LOSSES[name].rowwise else mask}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_read_only_arrays(name: str, rng: Any) -> None:
+    arrays = arguments(name, rng)
+    expected = polyloss.value_and_grad(LOSSES[name])(*arrays)
+    for array in arrays:
+        array.flags.writeable = False
+    value, gradient = polyloss.value_and_grad(LOSSES[name])(*arrays)
+    assert value == expected[0]
+    assert np.array_equal(gradient, expected[1])
+    gradient += 1.0  # the caller's own
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_closed_form_against_differences(name: str, rng: Any) -> None:
+    arrays, more = arguments(name, rng), options(name, rng)
+    step = rng.normal(size=arrays[0].shape) * 1e-6
+    _, gradient = polyloss.value_and_grad(LOSSES[name])(*arrays, **more)
+    ahead, behind = (
+        float(LOSSES[name](arrays[0] + sign * step, *arrays[1:], **more)) for sign in (0.5, -0.5)
+    )
+    np.testing.assert_allclose(np.sum(gradient * step), ahead - behind, rtol=1e-4, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_strict(name: str, rng: Any) -> None:
+    strict = pytest.importorskip("array_api_strict")
+    arrays, more = arguments(name, rng), options(name, rng)
+    expected = polyloss.value_and_grad(LOSSES[name])(*arrays, **more)
+    with strict.ArrayAPIStrictFlags(boolean_indexing=False, data_dependent_shapes=False, enabled_extensions=()):
+        value, gradient = polyloss.value_and_grad(LOSSES[name])(
+            *map(strict.asarray, arrays), **{key: strict.asarray(option) for key, option in more.items()}
+        )
+        assert isinstance(value, type(strict.asarray(0)))
+        assert (value.shape, value.dtype) == ((), strict.float64)
+        assert (gradient.shape, gradient.dtype) == ((6, 4), strict.float64)
+        np.testing.assert_allclose(float(value), expected[0], rtol=1e-13)
+        np.testing.assert_allclose(np.from_dlpack(gradient), expected[1], rtol=1e-13, atol=1e-16)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_dask_computes_nothing_early(name: str, rng: Any) -> None:
+    dask = pytest.importorskip("dask")
+    import dask.array as da
+
+    def now(*_: Any, **__: Any) -> Any:
+        raise AssertionError("computed while the graph was built")
+
+    def lazy(array: Any) -> Any:
+        return da.from_array(array, chunks=2)
+
+    arrays, more = arguments(name, rng), options(name, rng)
+    expected = polyloss.value_and_grad(LOSSES[name])(*arrays, **more)
+    with dask.config.set(scheduler=now):
+        value, gradient = polyloss.value_and_grad(LOSSES[name])(
+            *map(lazy, arrays), **{key: lazy(option) for key, option in more.items()}
+        )
+        losses = LOSSES[name](*map(lazy, arrays), reduction="none")
+    for array in (value, gradient, losses):
+        assert isinstance(array, da.Array)
+    with dask.config.set(scheduler="synchronous"):
+        np.testing.assert_allclose(value.compute(), expected[0], rtol=1e-13)
+        np.testing.assert_allclose(gradient.compute(), expected[1], rtol=1e-13, atol=1e-16)
+        np.testing.assert_allclose(losses.compute(), LOSSES[name](*arrays, reduction="none"), rtol=1e-13)
+
+
+def test_dask_bad_values_become_nan(rng: Any) -> None:
+    da = pytest.importorskip("dask.array")
+    logits = da.from_array(rng.normal(size=(3, 4)), chunks=2)
+    losses = polyloss.cross_entropy(logits, da.from_array(np.asarray([1, 4, -1]), chunks=2), reduction="none")
+    assert np.isnan(losses.compute(scheduler="synchronous")).tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("reduction", ["sum", "mean", "weighted_mean"])
+def test_the_kind_of_a_result_is_always_the_same(dtype: str, reduction: Any, rng: Any) -> None:
+    x, y = rng.normal(size=(2, 6)).astype(dtype)
+    for more in ({}, {"where": y > 0}, {"sample_weight": y**2}):
+        value = polyloss.huber(x, y, reduction=reduction, **more)
+        of_pair, gradient = polyloss.value_and_grad(polyloss.huber)(x, y, reduction=reduction, **more)
+        assert type(value) is type(of_pair) is np.dtype(dtype).type
+        assert type(gradient) is np.ndarray
+        assert gradient.dtype == dtype
+
+
+def test_numpy_scalars() -> None:
+    assert polyloss.mse(np.float64(3.0), np.float64(1.0)) == 4.0
+    assert polyloss.mse(np.float32(3.0), np.float32(1.0)).dtype == np.float32
+    x, y = np.asarray([3.0, 0.5]), np.zeros(2)
+    for delta in (np.float64(2.0), np.float32(2.0), np.int64(2), np.asarray(2.0)):
+        assert polyloss.huber(x, y, delta=delta) == polyloss.huber(x, y, delta=2.0)
+    for bad in (np.float64(-2.0), np.float32(-2.0), np.asarray(-2.0)):
+        with pytest.raises(ValueError, match="delta must be positive"):
+            polyloss.huber(x, y, delta=bad)
+
+
+def test_only_losses_have_gradients() -> None:
+    x = np.ones(3)
+    with pytest.raises(TypeError, match="must be a loss or a sum of losses"):
+        polyloss.value_and_grad(lambda a: (a * a).sum())(x)
+
+    @polyloss.elementwise(autodiff=True)
+    def value_alone(xp: Any, prediction: Any, target: Any, **call: Any) -> Any:
+        return (prediction - target) ** 4
+
+    assert value_alone(x, 0 * x) == 1.0
+    with pytest.raises(TypeError, match="value_alone has no closed-form gradient"):
+        polyloss.value_and_grad(value_alone)(x, x)
+
+
+def test_nothing_to_compile() -> None:
+    assert polyloss_numpy.backend.compile(polyloss.mse) is polyloss.mse
+    x = np.ones(3)
+    assert polyloss.stop_gradient(x) is x

@@ -1,0 +1,125 @@
+"""The reference agrees with itself: its gradients are the derivatives of its values."""
+
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from polyloss_conformance import reference
+from polyloss_conformance.cases import CASES, HELPER_CASES, LOSSES, Case
+
+ORDINARY = [
+    case
+    for cases in CASES.values()
+    for case in cases
+    if case.kind == "sample" and case.options.get("reduction") == "none" and not set(case.options) - {"reduction"}
+]
+
+
+def rule_calls(case: Case) -> list[tuple[list[Any], dict[str, Any]]]:
+    """What the rule of a loss is asked for a case: one call for each example."""
+    found: list[tuple[list[Any], dict[str, Any]]] = []
+    rule = reference.RULES[case.loss]
+
+    def spy(*inputs: Any, **parameters: Any) -> Any:
+        found.append((list(inputs), parameters))
+        return rule(*inputs, **parameters)
+
+    with mock.patch.dict(reference.RULES, {case.loss: spy}), mock.patch.dict(reference._KNOWN, clear=True):
+        reference.truth.__wrapped__(case, "float64")
+    return found
+
+
+def derivative(rule: Any, inputs: list[Any], parameters: dict[str, Any], place: int, element: int | None) -> Any:
+    """By mpmath, from values alone."""
+
+    def value(x: Any) -> Any:
+        moved = list(inputs)
+        if element is None:
+            moved[place] = x
+        else:
+            moved[place] = [*inputs[place][:element], x, *inputs[place][element + 1 :]]
+        return rule(*moved, **parameters).value
+
+    point = inputs[place] if element is None else inputs[place][element]
+    return reference.mp.diff(value, point, h=reference.mp.mpf(10) ** -25)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_gradients_are_derivatives_of_the_values(loss: str) -> None:
+    compared = 0
+    rule = reference.RULES[loss]
+    for case in ORDINARY:
+        if case.loss != loss:
+            continue
+        for inputs, parameters in rule_calls(case)[:3]:
+            local = rule(*inputs, **parameters)
+            if local.kink:
+                continue
+            for place in LOSSES[loss].differentiable:
+                if isinstance(inputs[place], int):
+                    continue
+                row = isinstance(inputs[place], list)
+                for element in range(len(inputs[place])) if row else (None,):
+                    number = inputs[place] if element is None else inputs[place][element]
+                    if number in (0, 1, -1):  # the end of a domain, or a kink in that coordinate
+                        continue
+                    gradient = local.gradients[place] if element is None else local.gradients[place][element]
+                    expected = derivative(rule, inputs, parameters, place, element)
+                    assert abs(gradient - expected) < 1e-18 * (1 + abs(expected)), (case.name, place, element)
+                    compared += 1
+    assert compared > 5
+
+
+@pytest.mark.parametrize("helper", HELPER_CASES)
+def test_gradients_of_helpers_are_derivatives_of_the_values(helper: str) -> None:
+    case = next(case for case in HELPER_CASES[helper] if case.name == "ordinary")
+    truth = reference.helper_truth(case, "float64")
+    x = case.at("float64").arrays[0]
+    for spot in list(np.ndindex(x.shape))[:6]:
+
+        def total(distance: float, spot: tuple[int, ...] = spot) -> Any:
+            moved = x.copy()
+            moved[spot] += distance
+            other = Case(helper, f"moved {distance} {spot}", "sample", (moved,), case.parameters)
+            return reference.helper_truth(other, "float64").value.sum()
+
+        near = (total(2.0**-12) - total(-(2.0**-12))) / 2.0**-11
+        far = (total(2.0**-11) - total(-(2.0**-11))) / 2.0**-10
+        assert abs((4 * near - far) / 3 - truth.gradient[spot]) < 1e-10
+
+
+def test_negative_numbers_keep_their_sign() -> None:
+    case = next(case for case in CASES["mse"] if case.name == "no_half")
+    truth = reference.truth(case, "float64")
+    assert truth.values.tolist() == [4, 4, 16]
+    assert truth.gradients[0] is not None
+    assert truth.gradients[0].tolist() == [4, -4, -8]
+
+
+def test_the_sub_gradient_of_least_norm_is_marked() -> None:
+    case = next(case for case in CASES["l1"] if case.name == "perfect")
+    truth = reference.truth(case, "float64")
+    kinks, gradient = truth.kinks[0], truth.gradients[0]
+    assert kinks is not None
+    assert gradient is not None
+    assert kinks.all()
+    assert (gradient == 0).all()
+
+
+def test_results_beyond_double_stay_finite() -> None:
+    case = Case("mse", "beyond", "edge", (np.asarray([1e300]), np.asarray([0.0])))
+    truth = reference.truth(case, "float64")
+    assert np.isfinite(truth.values).all()
+    assert truth.values[0] > np.longdouble(1e308)
+
+
+def test_a_reduction_is_the_sum_of_its_parts() -> None:
+    case = next(case for case in CASES["cross_entropy"] if case.name == "masked_weighted_mean")
+    truth = reference.truth(case, "float64")
+    found = reference.reduced(case, truth)
+    expected = (truth.values * truth.sample_weights).sum() / truth.weights.sum()
+    assert abs(found.value - expected) < 1e-18
+    assert found.gradients[0] is not None
+    assert (found.gradients[0][~truth.valid] == 0).all()

@@ -1,0 +1,157 @@
+"""The suite catches every seeded mistake, and raises no alarm without it."""
+
+import dataclasses
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import pytest
+
+import polyloss
+from polyloss_conformance import compare, frameworks, mutants, run
+from polyloss_conformance.mutants import MUTANTS, Mutant
+
+SEEDED = [
+    pytest.param(
+        mutant,
+        backend,
+        loss,
+        id=f"{mutant.name}-{backend}-{loss}".replace(" ", "_"),
+        marks=pytest.mark.skipif(find_spec(backend) is None, reason=f"{backend} is not installed"),
+    )
+    for mutant in MUTANTS
+    for backend in mutant.backends
+    for loss in mutant.losses
+]
+
+
+@pytest.mark.parametrize(("mutant", "backend", "loss"), SEEDED)
+def test_mutant_is_caught(mutant: Mutant, backend: str, loss: str) -> None:
+    assert mutants.caught(mutant, backend, loss) is not None
+
+
+@pytest.mark.parametrize(
+    ("mutant", "backend", "loss"),
+    {
+        (m.dtypes, m.modes, m.checks, *p.values[1:]): p for p in SEEDED for m in [p.values[0]] if isinstance(m, Mutant)
+    }.values(),
+)
+def test_no_false_alarm(mutant: Mutant, backend: str, loss: str) -> None:
+    found = mutants.false_alarm(mutant, backend, loss)
+    assert found is None, found
+
+
+def test_every_kind_of_mistake_is_seeded() -> None:
+    words = " ".join(mutant.name for mutant in MUTANTS)
+    for mistake in ("wrong sign", "factor 2", "upstream", "axis", "denominator", "swapped", "where dropped", "poisoned"):
+        assert mistake in words
+
+
+def test_altering_a_loss_leaves_the_public_one_alone() -> None:
+    kernel = polyloss.mse.kernel
+    for mutant in MUTANTS:
+        if mutant.alter is not None:
+            mutant.alter(polyloss.mse)
+    assert polyloss.mse.kernel is kernel
+
+
+# What the comparison itself notices
+
+
+def judged(got: Any, truth: Any, scale: Any = None, **keywords: Any) -> compare.Verdict:
+    got, truth = (np.atleast_1d(np.asarray(x, dtype=np.longdouble)) for x in (got, truth))
+    scale = np.abs(truth) if scale is None else np.atleast_1d(np.asarray(scale, dtype=np.longdouble))
+    return compare.judge(got, truth, scale, **{"dtype": "float32", "kind": "value", **keywords})
+
+
+EPS = 2.0**-23
+
+
+@pytest.mark.parametrize(
+    ("got", "truth", "keywords"),
+    [
+        (1 + 9 * EPS, 1.0, {}),
+        (1 + 9 * EPS, 1.0, {"kind": "gradient"}),
+        (np.inf, 1.0, {}),
+        (-np.inf, np.inf, {}),
+        (np.nan, 1.0, {}),
+        (1.0, np.nan, {}),
+        (3.4e38, np.inf, {}),
+        (np.inf, 1e38, {}),
+        (0.0, 1e-30, {}),
+        (0.0, 1e-30, {"flushes": True}),
+        (1 + 5 * EPS, 1.0, {"scale": 1.0, "dtype": "float64"}),
+        (1 + 2.0**-9 + 2.0**-12, 1.0, {"dtype": "float16"}),
+        (1.0, 0.0, {"kind": "gradient", "kinks": np.asarray([True])}),
+        (np.nan, 0.0, {"kind": "gradient", "kinks": np.asarray([True])}),
+    ],
+)
+def test_wrong(got: Any, truth: Any, keywords: dict[str, Any]) -> None:
+    assert judged(got, truth, **keywords).wrong.all()
+
+
+@pytest.mark.parametrize(
+    ("got", "truth", "keywords"),
+    [
+        (1 + 3 * EPS, 1.0, {}),
+        (1 + 7 * EPS, 1.0, {"kind": "gradient"}),
+        (1 + 100 * EPS, 1.0, {"scale": 50.0}),
+        (np.inf, np.inf, {}),
+        (np.nan, np.nan, {}),
+        (np.inf, 1e39, {}),
+        (123.0, np.nan, {"kind": "gradient"}),
+        (0.0, 1e-45, {}),
+        (0.0, 1e-37, {"flushes": True}),
+        (1 + 2.0**-10, 1.0, {"dtype": "float16"}),
+        (np.inf, 70000.0, {"dtype": "float16"}),
+        (0.0, 0.0, {"kind": "gradient", "kinks": np.asarray([True])}),
+        (1 + 15 * EPS, 1.0, {"count": 2**20}),
+    ],
+)
+def test_right(got: Any, truth: Any, keywords: dict[str, Any]) -> None:
+    assert not judged(got, truth, **keywords).wrong.any()
+
+
+def test_nothing_is_broadcast_by_the_comparison() -> None:
+    with pytest.raises(ValueError, match="shapes"):
+        judged([1.0, 1.0], [1.0])
+
+
+# What a run notices
+
+
+def test_a_comparison_of_nothing_is_an_error() -> None:
+    selection = dataclasses.replace(run.select(["numpy"], ["mse"]), modes=(), checks=("value and gradient",))
+    with pytest.raises(ValueError, match="nothing"):
+        run.run(selection)
+
+
+def test_a_loss_without_a_comparison_fails() -> None:
+    selection = dataclasses.replace(run.select(["numpy"], ["mse", "l1"]), dtypes=("float64",))
+    work = [job for job in run.jobs(selection) if job.loss != "l1"]
+    results = run.run_jobs(selection, work)
+    assert [(r.loss, r.check) for r in results if not r.passed] == [("l1", "coverage")]
+
+
+def test_a_loss_that_polyloss_lacks_fails() -> None:
+    selection = dataclasses.replace(run.select(["numpy"], ["mse"]), losses={"mse": None}, dtypes=("float64",))
+    results = run.run(selection)
+    assert results
+    assert not any(result.passed for result in results)
+
+
+def test_a_loss_without_cases_fails() -> None:
+    selection = dataclasses.replace(run.select(["numpy"], ["mse"]), losses={"unheard_of": polyloss.mse})
+    assert any("not one case" in result.message for result in run.run(selection))
+
+
+@pytest.mark.parametrize("name", ["backends", "losses", "dtypes"])
+def test_unknown_names_list_the_known(name: str) -> None:
+    known = {"backends": "numpy", "losses": "huber", "dtypes": "bfloat16"}[name]
+    with pytest.raises(ValueError, match=f"nonsense.*{known}"):
+        run.select(**{name: ["nonsense"]})  # type: ignore[arg-type]
+
+
+def test_the_suite_has_its_own_view_of_every_framework() -> None:
+    assert set(frameworks.installed()) <= set(frameworks.KNOWN)
+    assert "numpy" in frameworks.installed()

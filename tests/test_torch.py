@@ -1,0 +1,394 @@
+"""PyTorch: autograd, forward mode, torch.func, the compiler, modules."""
+
+import copy
+import io
+import pickle
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+import polyloss
+
+torch = pytest.importorskip("torch")
+from torch import func  # noqa: E402
+from torch.autograd import forward_ad  # noqa: E402
+
+import polyloss_torch  # noqa: E402
+
+# torch's own: forward mode loads decompositions by torch.jit.script, and AOTAutograd looks at .grad of a non-leaf
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning"),
+]
+
+
+@polyloss.elementwise
+def detector(xp: Any, prediction: Any, target: Any, **call: Any) -> Any:
+    """A value whose own derivative is 0: only its closed form yields 7 p^2."""
+    return 0.0 * prediction * target + 1.0, lambda: 7.0 * prediction * prediction, lambda: target
+
+
+@pytest.fixture
+def x() -> Any:
+    return torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def y() -> Any:
+    return torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+def huber(a: Any, b: Any) -> Any:
+    return polyloss.huber(a, b, delta=0.7)
+
+
+def detect(a: Any, b: Any) -> Any:
+    return detector(a, b, reduction="sum")
+
+
+def closed(loss: Any, a: Any, b: Any, **keywords: Any) -> Any:
+    """The closed form, by NumPy."""
+    return torch.asarray(polyloss.value_and_grad(loss)(a.detach().numpy(), b.detach().numpy(), **keywords)[1])
+
+
+TRANSFORMS = {
+    "grad": lambda a, b: func.grad(detect)(a, b),
+    "vjp": lambda a, b: func.vjp(detect, a, b)[1](torch.tensor(1.0, dtype=a.dtype))[0],
+    "jacrev": lambda a, b: func.jacrev(detect)(a, b),
+    "jacfwd": lambda a, b: func.jacfwd(detect)(a, b),
+    "vmap of grad": lambda a, b: func.vmap(func.grad(detect))(a, b),
+    "grad of vmap": lambda a, b: func.grad(lambda p: func.vmap(detect)(p, b).sum())(a),
+    "vmap over targets": lambda a, b: func.vmap(func.grad(detect), in_dims=(None, 0))(a[0], b) * a**2 / a[0] ** 2,
+    "value_and_grad": lambda a, b: polyloss.value_and_grad(detect)(a, b)[1],
+    "vmap of value_and_grad": lambda a, b: func.vmap(polyloss.value_and_grad(detect))(a, b)[1],
+    "half of grad of grad": lambda a, b: func.grad(lambda p: func.grad(detect)(p, b).sum())(a) * a / 2,
+    "half of grad of value_and_grad": lambda a, b: (
+        func.grad(lambda p: polyloss.value_and_grad(detect)(p, b)[1].sum())(a) * a / 2
+    ),
+    "half the diagonal of hessian": lambda a, b: (
+        func.hessian(detect)(a, b).reshape(a.numel(), -1).diagonal().reshape(a.shape) * a / 2
+    ),
+}
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS.keys())
+def test_transform_uses_the_closed_form(transform: Any, x: Any, y: Any) -> None:
+    torch.testing.assert_close(transform(x, y), 7 * x**2)
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS.keys())
+def test_transform_inside_the_compiler_uses_the_closed_form(transform: Any, x: Any, y: Any) -> None:
+    torch._dynamo.reset()
+    compiled = torch.compile(transform, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(x, y), 7 * x**2)
+
+
+def test_jvp(x: Any, y: Any) -> None:
+    value, tangent = func.jvp(lambda a: detect(a, y), (x,), (y,))
+    torch.testing.assert_close(tangent, (7 * x**2 * y).sum())
+    torch.testing.assert_close(value, torch.tensor(24.0, dtype=x.dtype))
+    with forward_ad.dual_level():
+        dual = detect(forward_ad.make_dual(x, y), y)
+        torch.testing.assert_close(forward_ad.unpack_dual(dual).tangent, tangent)
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+def test_gradcheck(x: Any, y: Any, reduction: Any) -> None:
+    inputs = (x.requires_grad_(), y.requires_grad_())
+
+    def loss(a: Any, b: Any) -> Any:
+        return polyloss.huber(a, b, delta=0.7, reduction=reduction)
+
+    assert torch.autograd.gradcheck(
+        loss, inputs, check_forward_ad=True, check_batched_grad=True, check_batched_forward_grad=True
+    )
+    assert torch.autograd.gradgradcheck(loss, inputs, check_batched_grad=True, check_fwd_over_rev=True)
+
+
+def test_gradcheck_rowwise(x: Any, y: Any) -> None:
+    inputs = (x.requires_grad_(), y.requires_grad_(), torch.randn(6, 4, dtype=torch.float64, requires_grad=True))
+
+    def loss(*arrays: Any) -> Any:
+        return polyloss.triplet_margin(*arrays, axis=0, margin=3.0, reduction="none")
+
+    assert torch.autograd.gradcheck(loss, inputs, check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(loss, inputs)
+
+
+def test_weights_get_their_natural_gradient(x: Any, y: Any) -> None:
+    weight = torch.rand(6, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(
+        lambda w: polyloss.huber(x, y, sample_weight=w, reduction="weighted_mean"), (weight,)
+    )
+
+
+def test_backward_twice(x: Any, y: Any) -> None:
+    a = x.requires_grad_()
+    value = huber(a, y)
+    value.backward(retain_graph=True)
+    once = a.grad.clone()
+    value.backward()
+    torch.testing.assert_close(a.grad, 2 * once)
+
+
+def test_create_graph_after_backward(x: Any, y: Any) -> None:
+    a = x.requires_grad_()
+    value = detect(a, y)
+    (first,) = torch.autograd.grad(value, a, retain_graph=True)
+    assert not first.requires_grad
+    (again,) = torch.autograd.grad(value, a, create_graph=True)
+    (second,) = torch.autograd.grad(again.sum(), a)
+    torch.testing.assert_close(second, 14 * a)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_modification_in_place_is_noticed(x: Any, y: Any, which: int) -> None:
+    arrays = [x.requires_grad_() * 1.0, y * 1.0]
+    value = huber(*arrays)
+    arrays[which].add_(1.0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        value.backward()
+
+
+@pytest.mark.parametrize("layout", ["transposed", "strided", "expanded"])
+def test_layouts(x: Any, y: Any, layout: str) -> None:
+    base = x.requires_grad_()
+    a = {"transposed": base.T, "strided": base[::2, 1::2], "expanded": base[:, :1].expand(6, 4)}[layout]
+    b = y.T if layout == "transposed" else y[: a.shape[0], : a.shape[1]]
+    cotangent = torch.linspace(1, 2, a.numel(), dtype=torch.float64).reshape(a.shape)
+    (actual,) = torch.autograd.grad(polyloss.huber(a, b, reduction="none"), base, cotangent, retain_graph=True)
+    slope = torch.asarray(polyloss.value_and_grad(polyloss.huber)(a.detach().numpy(), b.numpy(), reduction="sum")[1])
+    (expected,) = torch.autograd.grad(a, base, cotangent * slope)
+    torch.testing.assert_close(actual, expected)
+
+
+def test_only_the_target_requires_a_gradient(x: Any, y: Any) -> None:
+    target = y.requires_grad_()
+    huber(x, target).backward()
+    torch.testing.assert_close(target.grad, -closed(polyloss.huber, x, y, delta=0.7))
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.uint8, torch.bool])
+def test_integer_target(x: Any, dtype: Any) -> None:
+    a, target = x.requires_grad_(), torch.ones(6, 4, dtype=dtype)
+    huber(a, target).backward()
+    torch.testing.assert_close(a.grad, func.grad(huber)(x.detach(), target.double()))
+
+
+def test_a_parameter_that_requires_a_gradient_is_refused(x: Any, y: Any) -> None:
+    weight = torch.ones(4, dtype=torch.float64, requires_grad=True)
+    with pytest.raises(TypeError, match=r"pos_weight.*no gradient.*pos_weight\.detach\(\)"):
+        polyloss.binary_cross_entropy_with_logits(x, torch.sigmoid(y), pos_weight=weight)
+    with torch.no_grad():
+        polyloss.binary_cross_entropy_with_logits(x, torch.sigmoid(y), pos_weight=weight)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half(x: Any, y: Any, dtype: Any) -> None:
+    a, b = x.to(dtype).requires_grad_(), y.to(dtype)
+    value = huber(a, b)
+    value.backward()
+    wide = a.detach().float().requires_grad_()
+    expected = huber(wide, b.float())
+    expected.backward()
+    assert value.dtype == a.grad.dtype == dtype
+    torch.testing.assert_close(value, expected.to(dtype), rtol=0, atol=0)
+    torch.testing.assert_close(a.grad, wide.grad.to(dtype), rtol=0, atol=0)
+
+
+def test_no_graph_where_nothing_requires_a_gradient(x: Any, y: Any) -> None:
+    assert huber(x, y).grad_fn is None
+    with torch.no_grad():
+        assert huber(x.requires_grad_(), y).grad_fn is None
+    with torch.inference_mode():
+        assert huber(x, y).isfinite()
+
+
+# ------------------------------------------------------------------------------------------------------ the compiler
+
+
+def compiled(function: Any, **options: Any) -> Any:
+    torch._dynamo.reset()
+    return torch.compile(function, fullgraph=True, backend="aot_eager", **options)
+
+
+def test_compiled_with_a_batch_that_changes(x: Any, y: Any) -> None:
+    loss = compiled(polyloss.huber)
+    with torch._dynamo.config.patch(recompile_limit=2, fail_on_recompile_limit_hit=True):
+        for rows in (3, 5, 6, 4, 2):
+            a = x[:rows].detach().requires_grad_()
+            value = loss(a, y[:rows], delta=0.7)
+            value.backward()
+            torch.testing.assert_close(value, huber(a, y[:rows]))
+            torch.testing.assert_close(a.grad, closed(polyloss.huber, a, y[:rows], delta=0.7))
+
+
+def test_compiled_with_numbers_that_change(x: Any, y: Any) -> None:
+    loss = compiled(lambda a, b, delta: polyloss.huber(a, b, delta=delta))
+    with torch._dynamo.config.patch(recompile_limit=4, fail_on_recompile_limit_hit=True):
+        for delta in (0.5, 0.7, 1.5, 1, 2, 3):
+            torch.testing.assert_close(loss(x, y, delta), polyloss.huber(x, y, delta=delta))
+
+
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean", "weighted_mean"])
+def test_compiled_with_every_option(x: Any, y: Any, reduction: Any) -> None:
+    cotangent = torch.linspace(1, 2, 24, dtype=torch.float64).reshape(6, 4)
+
+    def step(a: Any, b: Any, weight: Any, mask: Any, denominator: Any) -> Any:
+        more = {"denominator": denominator} if "mean" in reduction else {}
+        losses = polyloss.smooth_l1(a, b, sample_weight=weight, where=mask, reduction=reduction, **more)
+        return (losses * cotangent).sum()
+
+    options = (torch.linspace(0, 1, 6, dtype=torch.float64), y > 0, torch.tensor(3.0))
+    a, b = (x.detach().clone().requires_grad_() for _ in range(2))
+    actual, expected = compiled(step)(a, y, *options), step(b, y, *options)
+    actual.backward()
+    expected.backward()
+    torch.testing.assert_close(actual, expected)
+    torch.testing.assert_close(a.grad, b.grad)
+
+
+@pytest.mark.parametrize("options", [{}, {"ignore_index": -1}, {"label_smoothing": 0.1, "axis": 0}, {"weights": True}])
+def test_compiled_class_ids(x: Any, options: Any) -> None:
+    logits = x.T.contiguous() if "axis" in options else x
+    keywords = {k: v for k, v in options.items() if k != "weights"}
+    if "weights" in options:
+        keywords |= {"class_weight": torch.arange(1.0, 5.0), "reduction": "weighted_mean"}
+    ids = torch.tensor([0, 1, 2, 3, 0, -1 if "ignore_index" in options else 2])
+    a, b = (logits.detach().clone().requires_grad_() for _ in range(2))
+    actual = compiled(polyloss.cross_entropy)(a, ids, **keywords)
+    expected = polyloss.cross_entropy(b, ids, **keywords)
+    actual.backward()
+    expected.backward()
+    torch.testing.assert_close(actual, expected)
+    torch.testing.assert_close(a.grad, b.grad)
+
+
+def test_compiled_bad_class_id_is_nan_in_its_row(x: Any) -> None:
+    a = x.requires_grad_()
+    losses = compiled(polyloss.cross_entropy)(a, torch.tensor([0, 1, 4, 3, -1, 2]), reduction="none")
+    losses.sum().backward()
+    bad = torch.tensor([False, False, True, False, True, False])
+    assert torch.equal(losses.isnan(), bad)
+    assert torch.equal(a.grad.isnan().all(dim=1), bad)
+    assert torch.equal(a.grad.isnan().any(dim=1), bad)
+
+
+def test_compiled_value_and_grad_and_sums(x: Any, y: Any) -> None:
+    both = 0.7 * polyloss.mse + 0.3 * polyloss.huber
+    expected = polyloss.value_and_grad(both, argnums=(0, 1))(x, y, reduction="sum")
+    actual = compiled(lambda a, b: polyloss.value_and_grad(both, argnums=(0, 1))(a, b, reduction="sum"))(x, y)
+    torch.testing.assert_close(actual, expected)
+
+
+def test_compile_is_the_first_thing_a_process_does() -> None:
+    code = """
+import polyloss, torch
+a = torch.ones(3, requires_grad=True)
+torch.compile(polyloss.mse, fullgraph=True, backend="aot_eager")(a, torch.zeros(3)).backward()
+assert torch.allclose(a.grad, torch.full((3,), 2 / 3)), a.grad
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+
+
+# ---------------------------------------------------------------------------------------------------- value and grad
+
+
+def test_value_and_grad_is_detached_and_touches_nothing(x: Any, y: Any) -> None:
+    a = x.requires_grad_()
+    value, gradient = polyloss.value_and_grad(huber)(a * 1.0, y)
+    assert not value.requires_grad
+    assert not gradient.requires_grad
+    assert a.grad is None
+    with torch.no_grad():
+        torch.testing.assert_close(polyloss.value_and_grad(huber)(x, y)[1], gradient)
+
+
+def test_value_and_grad_of_unused_argument_is_zero(x: Any, y: Any) -> None:
+    _, (used, unused) = polyloss.value_and_grad(lambda a, b: a.sum(), argnums=(0, 1))(x, y)
+    assert bool((used == 1).all())
+    assert bool((unused == 0).all())
+    assert bool((polyloss.value_and_grad(lambda a: torch.tensor(2.0))(x)[1] == 0).all())
+
+
+# ----------------------------------------------------------------------------------------------------------- modules
+
+
+def test_module(x: Any, y: Any) -> None:
+    criterion = polyloss_torch.Huber(delta=0.7, reduction="sum")
+    torch.testing.assert_close(criterion(x, y), polyloss.huber(x, y, delta=0.7, reduction="sum"))
+    weight = torch.rand(6, dtype=torch.float64)
+    torch.testing.assert_close(
+        criterion(x, y, sample_weight=weight, where=y > 0),
+        polyloss.huber(x, y, delta=0.7, reduction="sum", sample_weight=weight, where=y > 0),
+    )
+    assert repr(criterion) == "Huber(delta=0.7, reduction='sum')"
+    assert not list(criterion.parameters())
+
+
+def test_module_arrays_are_buffers(x: Any) -> None:
+    ids = torch.tensor([0, 1, 2, 3, 0, 1])
+    weight = torch.arange(1.0, 5.0)
+    criterion = polyloss_torch.CrossEntropy(class_weight=weight, axis=-1)
+    assert "class_weight=tensor of shape (4,)" in repr(criterion)
+    torch.testing.assert_close(criterion(x, ids), polyloss.cross_entropy(x, ids, class_weight=weight))
+    assert criterion.double().class_weight.dtype == torch.float64
+    other = polyloss_torch.CrossEntropy(class_weight=torch.zeros(4))
+    other.load_state_dict(criterion.state_dict())
+    torch.testing.assert_close(other(x, ids), criterion(x, ids))
+
+
+@pytest.mark.parametrize("make", [polyloss_torch.Huber, lambda **k: polyloss_torch.module(polyloss.huber, **k)])
+def test_module_refuses_at_construction(make: Any) -> None:
+    with pytest.raises(TypeError, match="unexpected dleta; its parameters are delta, reduction"):
+        make(dleta=1.0)
+    with pytest.raises(ValueError, match="delta must be positive, got -1"):
+        make(delta=-1.0)
+    with pytest.raises(ValueError, match="reduction must be one of none, sum, mean, weighted_mean, got 'avg'"):
+        make(reduction="avg")
+    with pytest.raises(TypeError, match="unexpected where"):
+        make(where=torch.ones(3, dtype=torch.bool))
+
+
+def test_module_of_a_sum(x: Any, y: Any) -> None:
+    both = 0.5 * polyloss.mse + polyloss.l1
+    criterion = polyloss_torch.module(both, reduction="sum")
+    torch.testing.assert_close(criterion(x, y), both(x, y, reduction="sum"))
+    assert "0.5 * mse + l1" in repr(criterion)
+    with pytest.raises(TypeError, match="mse: unexpected delta"):
+        polyloss_torch.module(both, delta=1.0)
+    with pytest.raises(TypeError, match="expected a loss or a sum of losses, got function"):
+        polyloss_torch.module(huber)
+
+
+def test_module_is_copied_pickled_saved_and_compiled(x: Any, y: Any) -> None:
+    criterion = polyloss_torch.Huber(delta=0.7)
+    file = io.BytesIO()
+    torch.save(criterion, file)
+    file.seek(0)
+    copies = [
+        copy.deepcopy(criterion),
+        pickle.loads(pickle.dumps(criterion)),
+        torch.load(file, weights_only=False),
+        compiled(criterion),
+    ]
+    for other in copies:
+        torch.testing.assert_close(other(x, y), criterion(x, y))
+
+
+def test_every_loss_has_a_module_class() -> None:
+    names = set(dir(polyloss_torch))
+    losses = [name for name in polyloss.__all__ if isinstance(getattr(polyloss, name), polyloss.Loss)]
+    assert {"".join(part.capitalize() for part in name.split("_")) for name in losses} <= names
+    for name in ("Mse", "L1", "KlDivergence", "BinaryCrossEntropyWithLogits"):
+        assert issubclass(getattr(polyloss_torch, name), torch.nn.Module)
+    with pytest.raises(AttributeError, match="Hubr"):
+        _ = polyloss_torch.Hubr
+
+
+def test_a_numpy_array_among_tensors_is_refused(x: Any) -> None:
+    with pytest.raises(TypeError, match=r"mse.*prediction is torch, target is numpy"):
+        polyloss.mse(x, np.ones((6, 4)))

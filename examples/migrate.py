@@ -1,7 +1,7 @@
 """Moving a script: the calls of one library, on the arrays of another.
 
-`evaluate` is written for ``torch.nn.functional``. With ``polyloss.compat.torch`` in its place it takes the arrays of any
-framework, here NumPy's, and returns the same numbers. Afterwards the calls can become polyloss' own, one at a time.
+`evaluate` is written for ``torch.nn.functional``. With ``polyloss.compat.torch`` in its place it takes the arrays of
+any framework, here NumPy's, and returns the same numbers. Afterwards the calls can become polyloss' own, one at a time.
 
     python examples/migrate.py
 """

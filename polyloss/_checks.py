@@ -4,10 +4,12 @@ import math
 import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from ._backend import Backend, find_backend
 from ._typing import Array, Namespace
+
+Shape: TypeAlias = tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
@@ -174,22 +176,23 @@ def same_length(one: int | None, other: int | None) -> bool:
     return one is None or other is None or one == other
 
 
-def same_shape(one: tuple[int | None, ...], other: tuple[int | None, ...]) -> bool:
+def same_shape(one: Shape, other: Shape) -> bool:
     return len(one) == len(other) and all(map(same_length, one, other))
 
 
-def shape_is(loss: str, name: str, shape: tuple[int | None, ...], expected: tuple[int | None, ...], why: str) -> None:
+def shape_is(loss: str, name: str, shape: Shape, expected: Shape, why: str) -> None:
     if not same_shape(shape, expected):
         raise ValueError(f"{loss}: {name} must have {why} {expected}, got {shape}; nothing is broadcast")
 
 
-def shape_ends(loss: str, name: str, shape: tuple[int | None, ...], last: tuple[int | None, ...]) -> None:
-    """A parameter that is an array belongs to the last axes."""
+def shape_ends(loss: str, name: str, shape: Shape, last: Shape, rowwise: bool) -> None:
+    """A parameter that is an array belongs to the last axes; in a row-wise loss, to the entries of a row."""
     if len(shape) > len(last) or not same_shape(shape, last[len(last) - len(shape) :]):
-        raise ValueError(f"{loss}: {name} must be a number or have the shape of the last axes of {last}, got {shape}")
+        expected = "one number per class," if rowwise else "the shape of the last axes of"
+        raise ValueError(f"{loss}: {name} must have {expected} {last}, or be a number; got shape {shape}")
 
 
-def shape_starts(loss: str, name: str, shape: tuple[int | None, ...], examples: tuple[int | None, ...]) -> None:
+def shape_starts(loss: str, name: str, shape: Shape, examples: Shape) -> None:
     """A weight or a mask may lack trailing axes."""
     if len(shape) > len(examples) or not same_shape(shape, examples[: len(shape)]):
         raise ValueError(
@@ -198,7 +201,7 @@ def shape_starts(loss: str, name: str, shape: tuple[int | None, ...], examples: 
         )
 
 
-def not_empty(loss: str, name: str, shape: tuple[int | None, ...]) -> None:
+def not_empty(loss: str, name: str, shape: Shape) -> None:
     if 0 in shape:
         raise ValueError(f"{loss}: {name} must not be empty, got shape {shape}")
 

@@ -55,7 +55,7 @@ class Loss(Combinable, Generic[P]):
         self.__module__ = kernel.__module__
         self.__doc__ = kernel.__doc__
         self.__wrapped__ = kernel
-        for name in (*self.domains, *self.fixed):
+        for name in self.domains:
             if name not in self.defaults and name not in self.arrays:
                 raise TypeError(f"{self.__name__} has no parameter {name}; it has {', '.join(self.defaults) or 'none'}")
 
@@ -101,6 +101,9 @@ class Loss(Combinable, Generic[P]):
         >>> float(wide(np.asarray([3.0]), np.asarray([0.0])))
         4.5
         """
+        for name in parameters:
+            if name not in self.defaults:
+                raise TypeError(f"{self.__name__} has no parameter {name}; it has {', '.join(self.defaults) or 'none'}")
         return Loss(
             self.kernel,
             rowwise=self.rowwise,
@@ -147,6 +150,9 @@ class Loss(Combinable, Generic[P]):
                 constants.append((key, value))
             else:
                 options[key] = value
+        if not all(isinstance(a, np.generic) for a in arrays):
+            # Beside arrays, a NumPy scalar is a number like any other.
+            arrays = tuple(a.item() if isinstance(a, np.generic) else a for a in arrays)
         backend = checks.common_backend(name, dict(zip(self.arrays, arrays, strict=True)) | options)
         like = next(backend.asarray(a, None) for a in arrays if find_backend(type(a)) is not None)
         xp = backend.namespace(like)

@@ -378,7 +378,9 @@ def _log_shares(backend: Backend, xp: Namespace, x: Array) -> Array:
     capped = xp.clip(x, None, limit)
     largest = xp.clip(stop_gradient(xp.max(x, axis=-1, keepdims=True)), -limit, limit)
     origin = xp.sum(xp.where(top, capped, 0.0), axis=-1, keepdims=True) + xp.where(row.total < 2, 0.0, largest)
-    distance = xp.where(top, 0.0, capped - (origin + row.unreachable))
+    away = capped - origin
+    away = xp.where(row.shift == 0, away, away - row.unreachable)
+    distance = xp.where(top, 0.0, away)
     return distance - _attach(backend, _log_share, x)[..., None]
 
 

@@ -110,7 +110,7 @@ class Plan:
             elif key in _NOT_PARAMETERS:
                 checks.shape_starts(name, key, shape, rows)
             else:
-                checks.shape_ends(name, key, shape, last)
+                checks.shape_ends(name, key, shape, last, self.axis is not None)
 
     def check_values(self, inputs: Sequence[Array], options: Mapping[str, Array]) -> None:
         """Raise for values outside their domain, masked examples aside."""
@@ -133,9 +133,7 @@ class Plan:
             if not domain.everything:
                 checks.none_outside(name, key, xp, value, domain.outside(xp, value), str(domain))
 
-    def _check_classes(
-        self, xp: Namespace, key: str, array: Array, whole: tuple[int | None, ...], rows: tuple[int | None, ...]
-    ) -> None:
+    def _check_classes(self, xp: Namespace, key: str, array: Array, whole: checks.Shape, rows: checks.Shape) -> None:
         name, shape = self.loss.__name__, tuple(array.shape)
         if checks.is_integer(xp, array):
             checks.shape_is(name, key, shape, rows, "class ids, one per row, shape")

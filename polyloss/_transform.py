@@ -54,11 +54,10 @@ def value_and_grad(function: Callable[..., Array], argnums: int | Sequence[int] 
 
     @functools.wraps(function, updated=())
     def differentiated(*arguments: Any, **keywords: Any) -> Any:
-        positions = tuple(number % len(arguments) if -len(arguments) <= number < 0 else number for number in numbers)
-        if not positions or max(positions) >= len(arguments):
-            raise ValueError(
-                f"{name}: argnums must name positional arguments, got {argnums} with {len(arguments)} of them"
-            )
+        count = len(arguments)
+        if not numbers or not all(-count <= number < count for number in numbers):
+            raise ValueError(f"{name}: argnums must name positional arguments, got {argnums} with {count} of them")
+        positions = tuple(number % count for number in numbers)
         backend = checks.common_backend(name, _arrays(arguments, keywords))
         for number in positions:
             _check_differentiable(name, number, backend, arguments[number])

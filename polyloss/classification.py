@@ -1,6 +1,6 @@
 """Losses of classes: from logits, from probabilities, from scores."""
 
-from typing import Any, Unpack
+from typing import Unpack
 
 from . import _numeric as numeric
 from ._checks import CLASSES, NONNEGATIVE, SIGN, UNIT, Domain, is_integer
@@ -89,7 +89,6 @@ def cross_entropy(
     >>> round(float(polyloss.cross_entropy(logits, np.asarray([0, -1]), ignore_index=-1)), 4)
     0.2395
     """
-    per_class("cross_entropy", "class_weight", class_weight)
     row = numeric.softmax_of(xp, logits)
     if is_integer(xp, target) and not label_smoothing:
         hot = numeric.one_hot(xp, target, logits.shape[-1])
@@ -177,7 +176,6 @@ def nll(
     >>> round(float(polyloss.nll(log_probabilities, np.asarray([0, 1]), reduction="sum")), 4)
     0.9808
     """
-    per_class("nll", "class_weight", class_weight)
     costs = -log_probabilities
     if is_integer(xp, target) and not label_smoothing:
         hot = numeric.one_hot(xp, target, costs.shape[-1])
@@ -256,7 +254,6 @@ def softmax_focal(
     >>> polyloss.softmax_focal(logits, np.asarray([0, 2]), reduction="none").round(4)
     array([0.0109, 2.821 ])
     """
-    per_class("softmax_focal", "alpha", alpha)
     row = numeric.softmax_of(xp, logits)
     if is_integer(xp, target):
         hot = numeric.one_hot(xp, target, logits.shape[-1])
@@ -339,8 +336,8 @@ def binary_cross_entropy(
     infinity = xp.full_like(p, xp.inf)
 
     def by_probability() -> Array:
-        up = xp.where(certain, numeric.times(xp, 1.0 - t, infinity), (1.0 - t) / (1.0 - no))
-        down = xp.where(impossible, numeric.times(xp, t, infinity), t / yes)
+        up = xp.where(certain, xp.where(t == 1, 0.0, infinity), (1.0 - t) / (1.0 - no))
+        down = xp.where(impossible, xp.where(t == 0, 0.0, infinity), t / yes)
         if clip is None:
             return up - down
         return xp.where((probabilities > clip) & (probabilities < 1.0 - clip), up - down, 0.0)
@@ -643,12 +640,6 @@ def _missing(xp: Namespace, scores: Array, target: Array) -> Array:
     """What a score lacks to the margin. NaN stays NaN."""
     missing = 1.0 - target * scores
     return xp.where(missing <= 0, 0.0, missing)
-
-
-def per_class(loss: str, name: str, weight: Any) -> None:
-    """Refuse an array that is not one number for each class. Its length has been checked."""
-    if weight is not None and not numeric.is_number(weight) and weight.ndim != 1:
-        raise ValueError(f"{loss}: {name} must have one number per class, got shape {tuple(weight.shape)}")
 
 
 def _at(xp: Namespace, hot: Array, weight: float | Array | None) -> float | Array | None:

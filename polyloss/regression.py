@@ -215,10 +215,12 @@ def smooth_l1(xp: Namespace, prediction: Array, target: Array, *, beta: float = 
     2.0
     """
     error = prediction - target
-    inside = xp.abs(error) < beta
-    width = xp.where(inside, xp.zeros_like(error) + beta, 1.0)
-    slope = xp.where(inside, error, xp.sign(error)) / width
-    return slope * (error - (0.5 * beta) * slope), lambda: slope, lambda: -slope
+    bound = xp.clip(error, -beta, beta)
+    if isinstance(beta, (int, float)):
+        slope = bound / beta if beta else xp.sign(error)
+    else:
+        slope = xp.where(beta > 0, bound / xp.where(beta > 0, beta, 1.0), xp.sign(error))
+    return slope * (error - 0.5 * bound), lambda: slope, lambda: -slope
 
 
 @elementwise(tasks=["regression", "outliers"])

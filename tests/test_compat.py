@@ -6,18 +6,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from polyloss_conformance import cases, reference
-from polyloss_conformance.builtins import TWINS, Twin
 
 import polyloss
 from polyloss import compat
+from polyloss_conformance import cases, reference
+from polyloss_conformance.builtins import TWINS, Twin
 
 LOGITS = np.random.default_rng(1).normal(0, 2, (6, 4))
 TARGET = np.random.default_rng(2).normal(0, 2, (6, 4))
 IDS = np.asarray([0, 3, 1, 2, 3, 1])
 UNIFORM = np.random.default_rng(3).uniform(0.02, 0.98, (6, 4))
 SIMPLEX = UNIFORM / UNIFORM.sum(axis=-1, keepdims=True)
-EVERYTHING = [(module, name) for module in ("torch", "keras", "optax", "tf") for name in getattr(compat, module).__all__]
+EVERYTHING = [
+    (module, name) for module in ("torch", "keras", "optax", "tf") for name in getattr(compat, module).__all__
+]
 
 
 def samples(twin: Twin) -> list[cases.Case]:
@@ -36,13 +38,17 @@ def test_every_backend_gives_the_exact_result(twin: Twin, backend: Any) -> None:
         arrays = [backend.array(a) for a in given.arrays]
         options = {k: backend.array(v) if isinstance(v, np.ndarray) else v for k, v in given.options.items()}
         parameters = {k: backend.array(v) if isinstance(v, np.ndarray) else v for k, v in given.parameters.items()}
-        wanted = [i for i in cases.LOSSES[twin.loss].differentiable if truth.gradients[i] is not None and i not in twin.constants]
+        wanted = [
+            i
+            for i in cases.LOSSES[twin.loss].differentiable
+            if truth.gradients[i] is not None and i not in twin.constants
+        ]
         for reduction in twin.reductions:
             if not twin.expressible(case, reduction):
                 continue
 
-            def call(*inputs: Any, reduction: str = reduction) -> Any:
-                return twin.evaluate(twin.twin(), cases.Arguments(inputs, parameters, options), reduction)
+            def call(*inputs: Any, said: tuple[Any, ...] = (parameters, options), how: str = reduction) -> Any:
+                return twin.evaluate(twin.twin(), cases.Arguments(inputs, *said), how)
 
             exact = reference.reduced(case, truth, reduction=reduction)
             value = call(*arrays)
@@ -51,7 +57,11 @@ def test_every_backend_gives_the_exact_result(twin: Twin, backend: Any) -> None:
                 continue
             cotangent = np.linspace(-1, 2, exact.value.size).reshape(exact.value.shape)
             exact = reference.reduced(case, truth, cotangent, reduction=reduction)
-            gradients = backend.grad(lambda *a, **_: call(*a), *arrays, cotangent=cotangent) if exact.value.shape else backend.grad(call, *arrays)
+            gradients = (
+                backend.grad(lambda *a, **_: call(*a), *arrays, cotangent=cotangent)
+                if exact.value.shape
+                else backend.grad(call, *arrays)
+            )
             if not exact.value.shape:
                 exact = reference.reduced(case, truth, reduction=reduction)
             for i in wanted:
@@ -89,7 +99,12 @@ def test_legacy_arguments_are_refused_and_the_message_says_what_to_use(name: str
 @pytest.mark.parametrize("name", compat.torch.__all__)
 @pytest.mark.parametrize("reduction", ["weighted_mean", "average", None])
 def test_only_the_reductions_of_torch(name: str, reduction: Any) -> None:
-    arrays = {"cross_entropy": (LOGITS, IDS), "nll_loss": (LOGITS, IDS), "soft_margin_loss": (LOGITS, np.sign(LOGITS)), "hinge_embedding_loss": (UNIFORM, np.sign(LOGITS))}
+    arrays = {
+        "cross_entropy": (LOGITS, IDS),
+        "nll_loss": (LOGITS, IDS),
+        "soft_margin_loss": (LOGITS, np.sign(LOGITS)),
+        "hinge_embedding_loss": (UNIFORM, np.sign(LOGITS)),
+    }
     with pytest.raises(ValueError, match="reduction"):
         getattr(compat.torch, name)(*arrays.get(name, [UNIFORM] * (3 if "triplet" in name else 2)), reduction=reduction)
 
@@ -177,7 +192,9 @@ def test_keras_probabilities_have_a_gradient_to_the_ends(backend: Any) -> None:
 
     def slope(function: Any, target: Any, **keywords: Any) -> Any:
         target = backend.array(target)
-        return backend.grad(lambda p, **_: function(target, p, **keywords), backend.array(certain), cotangent=np.ones(2))[0]
+        return backend.grad(
+            lambda p, **_: function(target, p, **keywords), backend.array(certain), cotangent=np.ones(2)
+        )[0]
 
     backend.check(slope(keras.categorical_crossentropy, one_hot), cross)
     backend.check(slope(keras.sparse_categorical_crossentropy, [1, 1]), cross)
@@ -195,7 +212,10 @@ def test_keras_ignores_a_class_whatever_is_in_its_rows(backend: Any) -> None:
 def test_half_precision_is_rounded_once(backend: Any) -> None:
     if "float16" not in backend.dtypes:
         pytest.skip("no half precision")
-    prediction, target = backend.array(np.full((1, 4096), 8.0), "float16"), backend.array(np.zeros((1, 4096)), "float16")
+    prediction, target = (
+        backend.array(np.full((1, 4096), 8.0), "float16"),
+        backend.array(np.zeros((1, 4096)), "float16"),
+    )
     backend.check(compat.keras.mean_squared_error(target, prediction), [64.0], dtype="float16")
     probabilities = backend.array([[0.1, 0.9]], "float16")
     exact = -math.log(float(np.float16(0.1)) / float(np.float16(0.1) + np.float64(np.float16(0.9))))
@@ -208,3 +228,24 @@ def test_scripts_need_no_framework() -> None:
     assert compat.torch.huber_loss(LOGITS, TARGET) == polyloss.huber(LOGITS, TARGET)
     assert compat.tf.l2_loss(LOGITS) == pytest.approx(np.sum(LOGITS**2) / 2)
     np.testing.assert_allclose(compat.optax.l2_loss(LOGITS), LOGITS**2 / 2)
+
+
+COMPILED = {
+    "torch.cross_entropy": (LOGITS, IDS),
+    "torch.kl_div": (np.log(SIMPLEX), SIMPLEX[::-1].copy()),
+    "torch.soft_margin_loss": (LOGITS, np.sign(TARGET)),
+    "torch.triplet_margin_loss": (LOGITS, TARGET, UNIFORM),
+    "keras.categorical_crossentropy": (SIMPLEX[::-1].copy(), SIMPLEX),
+    "keras.sparse_categorical_crossentropy": (IDS, SIMPLEX),
+    "keras.binary_focal_crossentropy": (UNIFORM[::-1].copy(), UNIFORM),
+    "optax.softmax_cross_entropy": (LOGITS, SIMPLEX),
+    "tf.l2_loss": (LOGITS,),
+}
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_compilers_take_them(name: str, backend: Any) -> None:
+    module, _, function = name.partition(".")
+    loss = getattr(getattr(compat, module), function)
+    arrays = [backend.array(a) for a in COMPILED[name]]
+    backend.check(backend.compile(loss)(*arrays), backend.numpy(loss(*arrays)), rtol=1e-12)

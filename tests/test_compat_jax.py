@@ -1,5 +1,6 @@
 """`polyloss.compat.optax` against `optax.losses`."""
 
+import importlib.metadata
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,10 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from polyloss.compat import optax as compat
+from polyloss_conformance import deviations
+from polyloss_conformance.builtins import FAMILIES
+
 jax = pytest.importorskip("jax")
 optax = pytest.importorskip("optax")
 
-from polyloss.compat import optax as compat
 
 jax.config.update("jax_enable_x64", True)
 LOGITS = np.random.default_rng(1).normal(0, 2, (6, 4))
@@ -27,7 +31,6 @@ def both(name: str, *arrays: Any, wrt: Sequence[int] = (0,), rtol: float = 1e-9,
     """Value and gradient, with an upstream gradient that is not uniform, of the built-in and of its twin."""
 
     def run(function: Callable[..., Any]) -> Any:
-        @jax.jit
         def evaluate(inputs: list[Any]) -> Any:
             def chosen(*values: Any) -> Any:
                 return function(*(values[wrt.index(i)] if i in wrt else a for i, a in enumerate(inputs)), **given)
@@ -37,7 +40,7 @@ def both(name: str, *arrays: Any, wrt: Sequence[int] = (0,), rtol: float = 1e-9,
             return value, *pull(jax.numpy.asarray(upstream))
 
         given = {k: jax.numpy.asarray(v) if isinstance(v, np.ndarray) else v for k, v in keywords.items()}
-        return evaluate([None if a is None else jax.numpy.asarray(a) for a in arrays])
+        return jax.jit(evaluate)([None if a is None else jax.numpy.asarray(a) for a in arrays])
 
     for one, other in zip(run(getattr(compat, name)), run(getattr(optax.losses, name)), strict=True):
         assert one.dtype == other.dtype
@@ -101,3 +104,12 @@ def test_triplet() -> None:
     anchor, positive, negative = np.random.default_rng(9).normal(0, 1, (3, 5, 4))
     both("triplet_margin_loss", anchor, positive, negative, wrt=(0, 1, 2), margin=2.0, eps=0)
     both("triplet_margin_loss", anchor, positive, negative, wrt=(0, 1, 2), margin=2.0, axis=0, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "entry", [e for e in deviations.load() if e.input and FAMILIES[e.family].backend == "jax"], ids=lambda e: e.input
+)
+def test_what_the_table_of_deviations_says_is_so(entry: deviations.Deviation) -> None:
+    if not deviations.holds(importlib.metadata.version(FAMILIES[entry.family].package), entry.versions):
+        pytest.skip("another version")
+    assert deviations.confirm(entry) == ""

@@ -8,13 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from polyloss.compat import keras as keras_compat
+from polyloss.compat import tf as tf_compat
+from polyloss_conformance import deviations
+from polyloss_conformance.builtins import FAMILIES
+
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
 
-from polyloss.compat import keras as keras_compat
-from polyloss.compat import tf as tf_compat
 
-BUILT_IN = {**{n: (keras.losses, keras_compat) for n in keras_compat.__all__}, **{n: (tf.nn, tf_compat) for n in tf_compat.__all__}}
+BUILT_IN = {
+    **dict.fromkeys(keras_compat.__all__, (keras.losses, keras_compat)),
+    **dict.fromkeys(tf_compat.__all__, (tf.nn, tf_compat)),
+}
 LOGITS = np.random.default_rng(1).normal(0, 2, (6, 4))
 TARGET = np.random.default_rng(2).normal(0, 2, (6, 4))
 LABELS = np.random.default_rng(3).uniform(0, 1, (6, 4))
@@ -23,7 +29,9 @@ IDS = np.asarray([0, 3, 1, 2, 3, 1])
 PROBABILITIES = np.exp(LOGITS) / np.exp(LOGITS).sum(axis=-1, keepdims=True)
 
 
-def both(name: str, *arrays: np.ndarray[Any, Any], wrt: Sequence[int] = (1,), rtol: float = 1e-9, **keywords: Any) -> None:
+def both(
+    name: str, *arrays: np.ndarray[Any, Any], wrt: Sequence[int] = (1,), rtol: float = 1e-9, **keywords: Any
+) -> None:
     """Value and gradient, with an upstream gradient that is not uniform, of the built-in and of its twin."""
 
     def run(function: Callable[..., Any]) -> list[np.ndarray[Any, Any]]:
@@ -69,7 +77,7 @@ def test_binary(smoothing: float, axis: int) -> None:
     both("binary_crossentropy", LABELS, SIMPLEX, wrt=(0, 1), label_smoothing=smoothing, axis=axis, rtol=1e-6)
     hard = np.where(LABELS < 0.5, 0.0, 1.0)
     for labels, balanced, gamma in itertools.product((LABELS, hard), (False, True), (1.5, 2.0)):
-        keywords = {"apply_class_balancing": balanced, "gamma": gamma, "label_smoothing": smoothing, "axis": axis}
+        keywords: Any = {"apply_class_balancing": balanced, "gamma": gamma, "label_smoothing": smoothing, "axis": axis}
         both("binary_focal_crossentropy", labels, LOGITS, from_logits=True, rtol=1e-6, **keywords)
         both("binary_focal_crossentropy", labels, SIMPLEX, rtol=1e-6, **keywords)
 
@@ -80,8 +88,24 @@ def test_classes(smoothing: float) -> None:
         both("categorical_crossentropy", labels, LOGITS, from_logits=True, label_smoothing=smoothing)
         both("categorical_crossentropy", labels, 0.5 * PROBABILITIES, label_smoothing=smoothing, rtol=1e-6)
         for alpha in (0.25, WEIGHT):
-            both("categorical_focal_crossentropy", labels, LOGITS, from_logits=True, alpha=alpha, label_smoothing=smoothing, rtol=1e-6)
-            both("categorical_focal_crossentropy", labels, PROBABILITIES, alpha=alpha, gamma=1.5, label_smoothing=smoothing, rtol=1e-6)
+            both(
+                "categorical_focal_crossentropy",
+                labels,
+                LOGITS,
+                from_logits=True,
+                alpha=alpha,
+                label_smoothing=smoothing,
+                rtol=1e-6,
+            )
+            both(
+                "categorical_focal_crossentropy",
+                labels,
+                PROBABILITIES,
+                alpha=alpha,
+                gamma=1.5,
+                label_smoothing=smoothing,
+                rtol=1e-6,
+            )
     both("categorical_crossentropy", SIMPLEX, 0.5 * PROBABILITIES, wrt=(0, 1), rtol=1e-6)
     cube = np.stack([LOGITS, LOGITS[::-1]], axis=-1)
     both("categorical_crossentropy", np.stack([SIMPLEX, SIMPLEX], axis=-1), cube, from_logits=True, axis=1)
@@ -115,3 +139,14 @@ def test_tf_nn() -> None:
 def test_arrays_of_numpy_are_welcome_beside_tensors() -> None:
     value = keras_compat.mean_squared_error(TARGET, tf.constant(LOGITS))
     np.testing.assert_allclose(value, keras.losses.mean_squared_error(TARGET, tf.constant(LOGITS)))
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [e for e in deviations.load() if e.input and FAMILIES[e.family].backend == "tensorflow"],
+    ids=lambda e: e.input,
+)
+def test_what_the_table_of_deviations_says_is_so(entry: deviations.Deviation) -> None:
+    if not deviations.holds(str({"keras": keras, "tf": tf}[entry.family].__version__), entry.versions):
+        pytest.skip("another version")
+    assert deviations.confirm(entry) == ""

@@ -1,5 +1,6 @@
 """`polyloss.compat.torch` against `torch.nn.functional`."""
 
+import importlib.metadata
 import inspect
 import itertools
 import warnings
@@ -9,10 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from polyloss.compat import torch as compat
+from polyloss_conformance import deviations
+from polyloss_conformance.builtins import FAMILIES
+
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
 
-from polyloss.compat import torch as compat
 
 LOGITS = np.random.default_rng(1).normal(0, 2, (6, 4))
 CUBE = np.random.default_rng(2).normal(0, 2, (2, 4, 3, 2))
@@ -26,7 +30,9 @@ def both(
 
     def run(function: Callable[..., Any]) -> tuple[Any, ...]:
         inputs = [torch.tensor(a, requires_grad=i in wrt) for i, a in enumerate(arrays)]
-        given = {key: torch.tensor(value) if isinstance(value, np.ndarray) else value for key, value in keywords.items()}
+        given = {
+            key: torch.tensor(value) if isinstance(value, np.ndarray) else value for key, value in keywords.items()
+        }
         value = function(*inputs, **given)
         upstream = torch.linspace(-1, 2, value.numel(), dtype=value.dtype).reshape(value.shape)
         return value.detach(), *torch.autograd.grad(value, [inputs[i] for i in wrt], upstream)
@@ -68,9 +74,7 @@ def log_softmax(logits: np.ndarray[Any, Any], axis: int = 1) -> np.ndarray[Any, 
     return np.asarray(logits - np.log(np.exp(logits).sum(axis=axis, keepdims=True)))
 
 
-GRID = list(
-    itertools.product((None, WEIGHT), (None, -100, 2), ("none", "sum", "mean"), ((6, 4), (2, 4, 3, 2), (4,)))
-)
+GRID = list(itertools.product((None, WEIGHT), (None, -100, 2), ("none", "sum", "mean"), ((6, 4), (2, 4, 3, 2), (4,))))
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
@@ -80,7 +84,7 @@ def test_cross_entropy_of_class_ids(
 ) -> None:
     logits = LOGITS[1] if shape == (4,) else LOGITS if len(shape) == 2 else CUBE
     target = np.asarray(1) if shape == (4,) else ids((shape[0], *shape[2:]), ignored)
-    keywords = {} if ignored is None else {"ignore_index": ignored}
+    keywords: Any = {} if ignored is None else {"ignore_index": ignored}
     both("cross_entropy", logits, target, weight=weight, reduction=reduction, label_smoothing=smoothing, **keywords)
     if not smoothing:
         scores = log_softmax(logits, 0 if logits.ndim == 1 else 1)
@@ -105,7 +109,15 @@ def test_binary(reduction: str) -> None:
     for weight in (None, WEIGHT, np.ones((6, 1)) / 3, np.random.default_rng(7).uniform(0, 2, (6, 4))):
         both("binary_cross_entropy", probabilities, target, wrt=(0, 1), weight=weight, reduction=reduction)
         for pos_weight in (None, WEIGHT, np.asarray([2.5])):
-            both("binary_cross_entropy_with_logits", LOGITS, target, wrt=(0, 1), weight=weight, pos_weight=pos_weight, reduction=reduction)
+            both(
+                "binary_cross_entropy_with_logits",
+                LOGITS,
+                target,
+                wrt=(0, 1),
+                weight=weight,
+                pos_weight=pos_weight,
+                reduction=reduction,
+            )
     both("soft_margin_loss", LOGITS, np.where(target < 0.5, -1.0, 1.0), reduction=reduction)
     both("hinge_embedding_loss", probabilities, np.where(target < 0.5, -1.0, 1.0), margin=0.4, reduction=reduction)
 
@@ -134,12 +146,45 @@ def test_kl_div(reduction: str) -> None:
 def test_triplet(reduction: str, swap: bool) -> None:
     anchor, positive, negative = np.random.default_rng(9).normal(0, 1, (3, 5, 4))
     for p in (1.0, 1.5, 2, 3.0):
-        both("triplet_margin_loss", anchor, positive, negative, wrt=(0, 1, 2), eps=0, p=p, margin=2.0, swap=swap, reduction=reduction)
-        both("triplet_margin_loss", anchor, positive, negative, rtol=1e-4, p=p, margin=2.0, swap=swap, reduction=reduction)
+        both(
+            "triplet_margin_loss",
+            anchor,
+            positive,
+            negative,
+            wrt=(0, 1, 2),
+            eps=0,
+            p=p,
+            margin=2.0,
+            swap=swap,
+            reduction=reduction,
+        )
+        both(
+            "triplet_margin_loss",
+            anchor,
+            positive,
+            negative,
+            rtol=1e-4,
+            p=p,
+            margin=2.0,
+            swap=swap,
+            reduction=reduction,
+        )
     for distance in (None, lambda x, y: abs(x - y).sum(-1), lambda x, y: 1 - F.cosine_similarity(x, y)):
         both(
             "triplet_margin_with_distance_loss",
             *(anchor, positive, negative),
             rtol=1e-4 if distance is None else 1e-9,
-            **{"distance_function": distance, "margin": 2.0, "swap": swap, "reduction": reduction},
+            distance_function=distance,
+            margin=2.0,
+            swap=swap,
+            reduction=reduction,
         )
+
+
+@pytest.mark.parametrize(
+    "entry", [e for e in deviations.load() if e.input and FAMILIES[e.family].backend == "torch"], ids=lambda e: e.input
+)
+def test_what_the_table_of_deviations_says_is_so(entry: deviations.Deviation) -> None:
+    if not deviations.holds(importlib.metadata.version(FAMILIES[entry.family].package), entry.versions):
+        pytest.skip("another version")
+    assert deviations.confirm(entry) == ""

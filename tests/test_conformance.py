@@ -40,7 +40,9 @@ def test_every_public_loss_has_cases() -> None:
 def test_every_loss_is_in_the_guide_once_or_more() -> None:
     recommended = {advice.loss for advice in guide.GUIDE}
     assert recommended == set(run.public_losses())
-    assert {"multi-class", "binary", "multi-label", "regression", "outliers", "class imbalance", "similarity"} <= set(guide.TASKS)
+    assert {"multi-class", "binary", "multi-label", "regression", "outliers", "class imbalance", "similarity"} <= set(
+        guide.TASKS
+    )
 
 
 def test_calls_of_the_guide_name_real_parameters() -> None:
@@ -58,11 +60,14 @@ def test_guide_is_a_table() -> None:
 
 def test_packed_cases_are_judged_like_single_ones() -> None:
     entry = cases.LOSSES["cross_entropy"]
-    members = [case for case in cases.CASES["cross_entropy"] if case.name in ("ordinary_1d", "ordinary_2d", "masked_mean")]
+    members = [
+        case for case in cases.CASES["cross_entropy"] if case.name in ("ordinary_1d", "ordinary_2d", "masked_mean")
+    ]
     call = run.pack(members, "float64", entry, weighted=False, masked=True)
     assert call.arrays[0].shape == (7 + 12 + 12, 5)
+    function: Any = polyloss.cross_entropy
     assert [part.stop - part.start for _, part in call.parts] == [7, 12, 12]
-    value = polyloss.cross_entropy(*call.arrays, **call.static, **call.options)
+    value = function(*call.arrays, **call.static, **call.options)
     np.testing.assert_allclose(value, call.value.astype(np.float64), rtol=1e-13)
     half = call.first(10)
     assert [case.name for case, _ in half.parts] == ["ordinary_1d", "ordinary_2d"]

@@ -105,10 +105,10 @@ def test_constraints_admit_what_the_project_requires() -> None:
 
 
 @pytest.fixture
-def compare(pytestconfig: pytest.Config) -> Callable[[str, str], None]:
-    """Compares a generated table with the README, or writes it there."""
+def compare(pytestconfig: pytest.Config) -> Callable[..., None]:
+    """Compares a generated table with the README, without what matches `drop`, or writes it there."""
 
-    def check(name: str, table: str) -> None:
+    def check(name: str, table: str, drop: str = r"(?!)") -> None:
         path = ROOT / "README.md"
         text = path.read_text()
         pattern = re.compile(rf"(<!-- begin {name}: [^>]*-->\n)(.*?)(<!-- end {name} -->)", re.DOTALL)
@@ -117,25 +117,27 @@ def compare(pytestconfig: pytest.Config) -> Callable[[str, str], None]:
         if pytestconfig.getoption("--update-docs"):
             path.write_text(text[: match.start(2)] + table.strip() + "\n" + text[match.end(2) :])
         else:
-            assert match[2].strip() == table.strip()
+            written, wanted = (re.sub(drop, "|", text.strip(), flags=re.MULTILINE) for text in (match[2], table))
+            assert written == wanted
 
     return check
 
 
 @pytest.mark.docs
-def test_guide_table_is_up_to_date(compare: Callable[[str, str], None]) -> None:
+def test_guide_table_is_up_to_date(compare: Callable[..., None]) -> None:
     from polyloss_conformance import guide
 
     compare("guide", guide.markdown())
 
 
 @pytest.mark.cross
-def test_traps_table_is_up_to_date(compare: Callable[[str, str], None], backends: list[object]) -> None:
+def test_traps_table_is_up_to_date(compare: Callable[..., None], backends: list[object]) -> None:
     if len(backends) < 6:
         pytest.skip("needs every framework")
     command = [sys.executable, "-P", str(ROOT / "examples" / "traps.py")]
     table = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    compare("traps", table)
+    # How wrong a built-in is may depend on the processor.
+    compare("traps", table, drop=r"(?<=` )\|[^|]+\|")
     for line in table.splitlines()[2:]:
         builtin, ours, exact = line.split(" | ")[2:]
         exact = exact.partition(" ")[0]

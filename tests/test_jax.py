@@ -14,7 +14,7 @@ import polyloss_jax  # noqa: E402
 
 
 @polyloss.elementwise
-def detector(xp: Any, prediction: Any, target: Any, **call: Any) -> Any:
+def detector(xp: Any, /, prediction: Any, target: Any, **call: Any) -> Any:
     """A value whose own derivative is 0, with the closed form 7 p^2; infinitely steep in its target."""
     return 0.0 * prediction * target + 1.0, lambda: 7.0 * prediction * prediction, lambda: prediction / 0.0
 
@@ -79,11 +79,14 @@ def test_transform_uses_the_closed_form(transform: Any, jit: bool, x: Any, y: An
 
 def test_numeric_derivatives(x64: bool, x: Any, y: Any) -> None:
     if x64:
-        from jax.test_util import check_grads
+        from jax import test_util
 
+        check_grads: Any = test_util.check_grads
         check_grads(huber, (x, y), order=2)
         check_grads(lambda a, b: polyloss.triplet_margin(a, b, -b, axis=0, margin=3.0), (x, y), order=2)
-        check_grads(lambda w: polyloss.huber(x, y, sample_weight=w, reduction="weighted_mean"), (x[:, 0] ** 2,), order=2)
+        check_grads(
+            lambda w: polyloss.huber(x, y, sample_weight=w, reduction="weighted_mean"), (x[:, 0] ** 2,), order=2
+        )
 
 
 def test_jit_with_a_batch_that_changes(x: Any, y: Any) -> None:
@@ -130,7 +133,7 @@ def test_a_call_outside_jit_is_traced_once_per_set_of_parameters(x: Any, y: Any)
     traces = []
 
     @polyloss.elementwise
-    def scaled(xp: Any, prediction: Any, target: Any, *, factor: float = 1.0, **call: Any) -> Any:
+    def scaled(xp: Any, /, prediction: Any, target: Any, *, factor: float = 1.0, **call: Any) -> Any:
         traces.append(factor)
         return factor * prediction * target, lambda: factor * target, lambda: factor * prediction
 
@@ -147,7 +150,7 @@ def test_a_call_outside_jit_is_traced_once_per_set_of_parameters(x: Any, y: Any)
 def test_compile_traces_once(x: Any, y: Any) -> None:
     traces = []
 
-    def loss(a: Any, b: Any, *, reduction: str, scale: Any) -> Any:
+    def loss(a: Any, b: Any, *, reduction: Any, scale: Any) -> Any:
         traces.append(reduction)
         return scale * polyloss.mse(a, b, reduction=reduction)
 
@@ -190,9 +193,9 @@ def test_half(x: Any, y: Any, dtype: str) -> None:
 
 
 def test_a_parameter_that_is_an_array_is_constant(x: Any, y: Any) -> None:
-    gradient = jax.grad(lambda delta: polyloss.huber(x, y, delta=delta))(jnp.asarray(0.7))
-    assert gradient == 0
-    close(polyloss.huber(x, y, delta=jnp.asarray(0.7)), huber(x, y))
+    delta: Any = jnp.asarray(0.7)
+    assert jax.grad(lambda d: polyloss.huber(x, y, delta=d))(delta) == 0
+    close(polyloss.huber(x, y, delta=delta), huber(x, y))
 
 
 def test_dtype_follows_the_prediction(x64: bool, x: Any, y: Any) -> None:
@@ -203,5 +206,5 @@ def test_dtype_follows_the_prediction(x64: bool, x: Any, y: Any) -> None:
 
 def test_the_adapter_counts_as_jax() -> None:
     assert polyloss_jax.backend.name == "jax"
-    with pytest.raises(TypeError, match="callable|must be an array"):
+    with pytest.raises(TypeError, match="target must be an array"):
         polyloss.mse(jnp.ones(3), [1.0, 1.0, 1.0])

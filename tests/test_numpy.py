@@ -57,18 +57,19 @@ def test_closed_form_against_differences(name: str, rng: Any) -> None:
     arrays, more = arguments(name, rng), options(name, rng)
     step = rng.normal(size=arrays[0].shape) * 1e-6
     _, gradient = polyloss.value_and_grad(LOSSES[name])(*arrays, **more)
-    ahead, behind = (
-        float(LOSSES[name](arrays[0] + sign * step, *arrays[1:], **more)) for sign in (0.5, -0.5)
-    )
+    ahead, behind = (float(LOSSES[name](arrays[0] + sign * step, *arrays[1:], **more)) for sign in (0.5, -0.5))
     np.testing.assert_allclose(np.sum(gradient * step), ahead - behind, rtol=1e-4, atol=1e-14)
 
 
+@pytest.mark.parametrize("version", ["2023.12", "2024.12"])
 @pytest.mark.parametrize("name", LOSSES)
-def test_strict(name: str, rng: Any) -> None:
+def test_strict(name: str, version: str, rng: Any) -> None:
     strict = pytest.importorskip("array_api_strict")
     arrays, more = arguments(name, rng), options(name, rng)
     expected = polyloss.value_and_grad(LOSSES[name])(*arrays, **more)
-    with strict.ArrayAPIStrictFlags(boolean_indexing=False, data_dependent_shapes=False, enabled_extensions=()):
+    with strict.ArrayAPIStrictFlags(
+        api_version=version, boolean_indexing=False, data_dependent_shapes=False, enabled_extensions=()
+    ):
         value, gradient = polyloss.value_and_grad(LOSSES[name])(
             *map(strict.asarray, arrays), **{key: strict.asarray(option) for key, option in more.items()}
         )
@@ -82,13 +83,13 @@ def test_strict(name: str, rng: Any) -> None:
 @pytest.mark.parametrize("name", LOSSES)
 def test_dask_computes_nothing_early(name: str, rng: Any) -> None:
     dask = pytest.importorskip("dask")
-    import dask.array as da
-
-    def now(*_: Any, **__: Any) -> Any:
-        raise AssertionError("computed while the graph was built")
+    da = pytest.importorskip("dask.array")
 
     def lazy(array: Any) -> Any:
         return da.from_array(array, chunks=2)
+
+    def now(*_: Any, **__: Any) -> Any:
+        raise AssertionError("computed while the graph was built")
 
     arrays, more = arguments(name, rng), options(name, rng)
     expected = polyloss.value_and_grad(LOSSES[name])(*arrays, **more)
@@ -128,6 +129,8 @@ def test_numpy_scalars() -> None:
     assert polyloss.mse(np.float64(3.0), np.float64(1.0)) == 4.0
     assert polyloss.mse(np.float32(3.0), np.float32(1.0)).dtype == np.float32
     x, y = np.asarray([3.0, 0.5]), np.zeros(2)
+    delta: Any
+    bad: Any
     for delta in (np.float64(2.0), np.float32(2.0), np.int64(2), np.asarray(2.0)):
         assert polyloss.huber(x, y, delta=delta) == polyloss.huber(x, y, delta=2.0)
     for bad in (np.float64(-2.0), np.float32(-2.0), np.asarray(-2.0)):
@@ -141,7 +144,7 @@ def test_only_losses_have_gradients() -> None:
         polyloss.value_and_grad(lambda a: (a * a).sum())(x)
 
     @polyloss.elementwise(autodiff=True)
-    def value_alone(xp: Any, prediction: Any, target: Any, **call: Any) -> Any:
+    def value_alone(xp: Any, /, prediction: Any, target: Any, **call: Any) -> Any:
         return (prediction - target) ** 4
 
     assert value_alone(x, 0 * x) == 1.0

@@ -1,5 +1,6 @@
 """Losses of a residual: hand-computed values, scales at which built-ins fail, derivatives."""
 
+import importlib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import polyloss
 from polyloss import huber, l1, log_cosh, mse, smooth_l1
 from polyloss_conformance.frameworks import framework
 
@@ -88,6 +90,27 @@ def test_a_parameter_per_feature(backend: Any, loss: Any, name: str) -> None:
     together = loss(prediction, target, reduction="none", **{name: backend.array([0.25, 2.0])})
     apart = [backend.numpy(loss(prediction, target, reduction="none", **{name: value})) for value in (0.25, 2.0)]
     backend.check(together, np.stack([apart[0][:, 0], apart[1][:, 1]], axis=1))
+
+
+def test_a_beta_of_zero_among_others(backend: Any) -> None:
+    prediction, target = backend.array([[3.0, 3.0, 0.0], [-0.25, -0.25, 0.25]]), backend.array(np.zeros((2, 3)))
+    value, gradients = backend.value_and_grad(
+        smooth_l1, prediction, target, cotangent=np.ones((2, 3)), beta=backend.array([0.0, 0.5, 0.0])
+    )
+    backend.check(value, [[3.0, 2.75, 0.0], [0.25, 0.0625, 0.25]])
+    backend.check(gradients[0], [[1.0, 1.0, 0.0], [-1.0, -0.5, 1.0]])
+
+
+@pytest.mark.parametrize("loss", ALL)
+def test_gradients_per_example(backend: Any, loss: Any, rng: np.random.Generator) -> None:
+    module = {"torch": "torch.func", "jax": "jax"}.get(backend.name)
+    if module is None:
+        pytest.skip("has no vmap")
+    transforms: Any = importlib.import_module(module)
+    prediction, target = rng.normal(size=(2, 3, 4))
+    found = transforms.vmap(transforms.grad(loss))(backend.array(prediction), backend.array(target))
+    for one, x, t in zip(backend.numpy(found), prediction, target, strict=True):
+        np.testing.assert_allclose(one, polyloss.value_and_grad(loss)(x, t)[1], rtol=1e-14)
 
 
 @pytest.mark.parametrize("loss", ALL)

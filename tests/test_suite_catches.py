@@ -25,25 +25,34 @@ SEEDED = [
 ]
 
 
-@pytest.mark.parametrize(("mutant", "backend", "loss"), SEEDED)
-def test_mutant_is_caught(mutant: Mutant, backend: str, loss: str) -> None:
-    assert mutants.caught(mutant, backend, loss) is not None
+@pytest.mark.parametrize(("mutant", "framework", "loss"), SEEDED)
+def test_mutant_is_caught(mutant: Mutant, framework: str, loss: str) -> None:
+    assert mutants.caught(mutant, framework, loss) is not None
 
 
 @pytest.mark.parametrize(
-    ("mutant", "backend", "loss"),
+    ("mutant", "framework", "loss"),
     {
         (m.dtypes, m.modes, m.checks, *p.values[1:]): p for p in SEEDED for m in [p.values[0]] if isinstance(m, Mutant)
     }.values(),
 )
-def test_no_false_alarm(mutant: Mutant, backend: str, loss: str) -> None:
-    found = mutants.false_alarm(mutant, backend, loss)
+def test_no_false_alarm(mutant: Mutant, framework: str, loss: str) -> None:
+    found = mutants.false_alarm(mutant, framework, loss)
     assert found is None, found
 
 
 def test_every_kind_of_mistake_is_seeded() -> None:
     words = " ".join(mutant.name for mutant in MUTANTS)
-    for mistake in ("wrong sign", "factor 2", "upstream", "axis", "denominator", "swapped", "where dropped", "poisoned"):
+    for mistake in (
+        "wrong sign",
+        "factor 2",
+        "upstream",
+        "axis",
+        "denominator",
+        "swapped",
+        "where dropped",
+        "poisoned",
+    ):
         assert mistake in words
 
 

@@ -1,5 +1,6 @@
 """TensorFlow: tapes, tf.function with and without XLA, Keras."""
 
+import doctest
 import json
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import polyloss_tensorflow  # noqa: E402
 
 
 @polyloss.elementwise
-def detector(xp: Any, prediction: Any, target: Any, **call: Any) -> Any:
+def detector(xp: Any, /, prediction: Any, target: Any, **call: Any) -> Any:
     """A value whose own derivative is 0: only its closed form yields 7 p^2."""
     return 0.0 * prediction * target + 1.0, lambda: 7.0 * prediction * prediction, lambda: target
 
@@ -64,7 +65,7 @@ MODES = {
 BATCH = tf.TensorSpec([None, 4], tf.float32)
 
 
-@pytest.fixture(params=MODES.values(), ids=MODES.keys())
+@pytest.fixture(params=[*MODES.values()], ids=[*MODES])
 def mode(request: Any) -> Any:
     return request.param
 
@@ -312,3 +313,10 @@ def test_keras_refuses_at_construction() -> None:
     with pytest.raises(AttributeError, match="Hubr"):
         _ = polyloss_tensorflow.Hubr
     assert "CrossEntropy" in dir(polyloss_tensorflow)
+
+
+def test_examples_in_docstrings() -> None:
+    pytest.importorskip("keras")
+    results = doctest.testmod(polyloss_tensorflow)
+    assert results.failed == 0
+    assert results.attempted > 3

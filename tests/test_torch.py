@@ -1,6 +1,7 @@
 """PyTorch: autograd, forward mode, torch.func, the compiler, modules."""
 
 import copy
+import doctest
 import io
 import pickle
 import subprocess
@@ -26,7 +27,7 @@ pytestmark = [
 
 
 @polyloss.elementwise
-def detector(xp: Any, prediction: Any, target: Any, **call: Any) -> Any:
+def detector(xp: Any, /, prediction: Any, target: Any, **call: Any) -> Any:
     """A value whose own derivative is 0: only its closed form yields 7 p^2."""
     return 0.0 * prediction * target + 1.0, lambda: 7.0 * prediction * prediction, lambda: target
 
@@ -87,12 +88,14 @@ def test_transform_inside_the_compiler_uses_the_closed_form(transform: Any, x: A
 
 
 def test_jvp(x: Any, y: Any) -> None:
-    value, tangent = func.jvp(lambda a: detect(a, y), (x,), (y,))
+    jvp: Any = func.jvp
+    value, tangent = jvp(lambda a: detect(a, y), (x,), (y,))
     torch.testing.assert_close(tangent, (7 * x**2 * y).sum())
     torch.testing.assert_close(value, torch.tensor(24.0, dtype=x.dtype))
     with forward_ad.dual_level():
-        dual = detect(forward_ad.make_dual(x, y), y)
-        torch.testing.assert_close(forward_ad.unpack_dual(dual).tangent, tangent)
+        forward: Any = forward_ad
+        dual = detect(forward.make_dual(x, y), y)
+        torch.testing.assert_close(forward.unpack_dual(dual).tangent, tangent)
 
 
 @pytest.mark.parametrize("reduction", ["none", "mean"])
@@ -392,3 +395,9 @@ def test_every_loss_has_a_module_class() -> None:
 def test_a_numpy_array_among_tensors_is_refused(x: Any) -> None:
     with pytest.raises(TypeError, match=r"mse.*prediction is torch, target is numpy"):
         polyloss.mse(x, np.ones((6, 4)))
+
+
+def test_examples_in_docstrings() -> None:
+    results = doctest.testmod(sys.modules[polyloss_torch.LossModule.__module__])
+    assert results.failed == 0
+    assert results.attempted > 4

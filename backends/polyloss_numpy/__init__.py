@@ -1,5 +1,6 @@
-"""Arrays without automatic differentiation: NumPy, CuPy, Dask, array-api-strict. Their gradients are the closed forms."""
+"""Arrays without automatic differentiation: NumPy, CuPy, Dask, array-api-strict. Closed forms are their gradients."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,13 +9,44 @@ import array_api_compat
 from polyloss import Backend
 
 
+class _WithScalars:
+    """A namespace of a standard before 2024.12, where functions take arrays alone, with functions that take numbers."""
+
+    def __init__(self, xp: Any) -> None:
+        self._xp = xp
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._xp, name)
+
+    def _arrays(self, *values: Any) -> list[Any]:
+        like = next(v for v in values if not isinstance(v, (bool, int, float)))
+        device = array_api_compat.device(like)
+        return [
+            self._xp.asarray(v, dtype=like.dtype, device=device) if isinstance(v, (bool, int, float)) else v
+            for v in values
+        ]
+
+    def where(self, condition: Any, x1: Any, x2: Any, /) -> Any:
+        return self._xp.where(condition, *self._arrays(x1, x2))
+
+    def maximum(self, x1: Any, x2: Any, /) -> Any:
+        return self._xp.maximum(*self._arrays(x1, x2))
+
+    def minimum(self, x1: Any, x2: Any, /) -> Any:
+        return self._xp.minimum(*self._arrays(x1, x2))
+
+
+_with_scalars = functools.cache(_WithScalars)
+
+
 class NumpyBackend(Backend):
     """The adapter of every array that cannot differentiate."""
 
     name = "numpy"
 
     def namespace(self, array: Any) -> Any:
-        return array_api_compat.array_namespace(array)
+        xp = array_api_compat.array_namespace(array)
+        return _with_scalars(xp) if getattr(xp, "__array_api_version__", "2024.12") < "2024.12" else xp
 
     def asarray(self, value: Any, like: Any) -> Any:
         if array_api_compat.is_array_api_obj(value):

@@ -41,7 +41,7 @@ class TensorflowBackend(Backend):
         return tf.executing_eagerly() and all("CPU" in a.device for a in arrays)
 
     def attach(self, pair: Callable[..., tuple[Any, ...]], arrays: Sequence[Any]) -> Any:
-        @tf.custom_gradient
+        @tf.custom_gradient  # type: ignore[untyped-decorator]
         def attached(*inputs: Any) -> Any:
             def gradient(upstream: Any) -> list[Any]:
                 found = [pull(upstream, g()) for g in pair(*inputs)[1:]]
@@ -103,13 +103,13 @@ def keras_loss(loss: Callable[..., Any], **parameters: Any) -> "KerasLoss":
     return KerasLoss(loss, **parameters)
 
 
-def __getattr__(name: str) -> type["KerasLoss"]:
+def __getattr__(name: str) -> Callable[..., "KerasLoss"]:
     # Keras is imported when one of its classes is asked for.
     if name == "KerasLoss" or name in classes():
         from . import _keras
 
         if name in vars(_keras):
-            found: type[KerasLoss] = vars(_keras)[name]
+            found: Callable[..., KerasLoss] = vars(_keras)[name]
             return found
     raise AttributeError(f"module 'polyloss_tensorflow' has no attribute {name!r}")
 

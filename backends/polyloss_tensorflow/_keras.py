@@ -15,7 +15,7 @@ Terms = Sequence[tuple[float, str, str, Mapping[str, Any]]]
 
 
 @keras.saving.register_keras_serializable("polyloss")
-class KerasLoss(keras.losses.Loss):  # type: ignore[misc, name-defined]
+class KerasLoss(keras.losses.Loss):  # type: ignore[misc]
     """A loss with its parameters, as Keras wants it: per-example losses from polyloss, the reduction by Keras.
 
     Unlike the losses of Keras it keeps the dtypes: float64 stays float64, and class ids stay integers. A
@@ -101,12 +101,12 @@ def _from_terms(terms: Terms) -> Any:
 
 
 def _make(name: str, loss: Loss[Any]) -> type[KerasLoss]:
-    def __init__(self: KerasLoss, **parameters: Any) -> None:
+    def construct(self: KerasLoss, **parameters: Any) -> None:
         KerasLoss.__init__(self, loss, **parameters)
 
     keras_own = [p for p in inspect.signature(KerasLoss.__init__).parameters.values() if p.kind is p.KEYWORD_ONLY]
     attributes = {
-        "__init__": __init__,
+        "__init__": construct,
         "__doc__": loss.__doc__,
         "__module__": __name__,
         "__signature__": inspect.Signature([*parameters_of(loss, reduction=False), *keras_own]),

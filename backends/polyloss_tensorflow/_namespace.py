@@ -268,6 +268,15 @@ def _log10(x: Array) -> Array:
     return tf.math.log(x) / tf.constant(math.log(10), x.dtype)
 
 
+def _left_shift(x1: Array, x2: Array) -> Array:
+    # Both shifts stop one bit short of shifting everything out.
+    return tf.where(x2 < 8 * x1.dtype.size, tf.bitwise.left_shift(x1, x2), tf.zeros_like(x1))
+
+
+def _right_shift_unsigned(x1: Array, x2: Array) -> Array:
+    return tf.where(x2 < 8 * x1.dtype.size, tf.bitwise.right_shift(x1, x2), tf.zeros_like(x1))
+
+
 def _remainder(x1: Array, x2: Array) -> Array:
     rest = tf.math.floormod(x1, x2)
     zero = tf.zeros_like(rest)
@@ -349,9 +358,9 @@ trunc = _unary(_trunc, _EXACT)
 add = _binary(tf.add)
 atan2 = _binary(tf.atan2)
 bitwise_and = _binary(tf.bitwise.bitwise_and, {"bool": tf.logical_and})
-bitwise_left_shift = _binary(tf.bitwise.left_shift)
+bitwise_left_shift = _binary(_left_shift)
 bitwise_or = _binary(tf.bitwise.bitwise_or, {"bool": tf.logical_or})
-bitwise_right_shift = _binary(tf.bitwise.right_shift)
+bitwise_right_shift = _binary(tf.bitwise.right_shift, {"unsigned integer": _right_shift_unsigned})
 bitwise_xor = _binary(tf.bitwise.bitwise_xor, {"bool": tf.math.logical_xor})
 copysign = _binary(_copysign)
 divide = _binary(tf.divide)
@@ -771,9 +780,10 @@ def linspace(
 def eye(
     n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: DType | None = None, device: Any = None
 ) -> Array:
+    columns = n_rows if n_cols is None else n_cols
+    k = py.max(-n_rows, py.min(k, columns))  # any other integer need not fit into a tensor
     with _on(device):
-        diagonal = _diagonals(n_rows, n_rows if n_cols is None else n_cols) == k
-        return tf.cast(diagonal, dtype or float32)
+        return tf.cast(_diagonals(n_rows, columns) == k, dtype or float32)
 
 
 def _diagonals(rows: Any, columns: Any) -> Array:

@@ -27,6 +27,11 @@ def _backward(ctx: Any, upstream: torch.Tensor, gradients: Sequence[Callable[[],
     return (None, *found, *(None,) * (len(wanted) - len(found)))
 
 
+def _apply(function: Any, pair: Pair, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
+    value: torch.Tensor = function.apply(pair, *arrays)
+    return value
+
+
 class _Eager(torch.autograd.Function):
     """The value of a pair. The backward pass asks the forward pass's own gradients, which share its results."""
 
@@ -73,7 +78,8 @@ class _Transformed(torch.autograd.Function):
     def jvp(ctx: Any, _: None, *tangents: torch.Tensor | None) -> torch.Tensor:
         gradients = ctx.pair(*ctx.saved_tensors)[1:]
         parts = [push(xp, g(), t, ctx.ndim) for g, t in zip(gradients, tangents, strict=False) if t is not None]
-        return sum(parts[1:], start=parts[0])
+        tangent: torch.Tensor = sum(parts[1:], start=parts[0])
+        return tangent
 
 
 _bound: list[Callable[..., BoundKernel]] = []
@@ -81,7 +87,11 @@ _bound: list[Callable[..., BoundKernel]] = []
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _entry(
-    kernel: Callable[..., Any], inputs: int, constants: tuple[Any, ...], numeric: tuple[str, ...], names: tuple[str, ...]
+    kernel: Callable[..., Any],
+    inputs: int,
+    constants: tuple[Any, ...],
+    numeric: tuple[str, ...],
+    names: tuple[str, ...],
 ) -> int:
     """The place in the list of a pair without its numbers."""
 
@@ -92,22 +102,22 @@ def _entry(
     return len(_bound) - 1
 
 
-@torch.compiler.allow_in_graph
+@torch.compiler.allow_in_graph  # type: ignore[untyped-decorator]
 def _in_graph(entry: int, numbers: Sequence[float], *arrays: torch.Tensor) -> torch.Tensor:
     """The value of a pair, as a call that the compiler does not look into.
 
     It would lose the gradients: under `torch.func` it would differentiate the value. What such a call takes besides
     tensors must be numbers, symbolic ones among them; the rest waits in a list.
     """
-    value: torch.Tensor = _Transformed.apply(_bound[entry](numbers), *arrays)
-    return value
+    return _apply(_Transformed, _bound[entry](numbers), arrays)
 
 
 def _compiled(pair: BoundKernel, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
     numbers = {k: v for k, v in pair.parameters if isinstance(v, (int, float)) and not isinstance(v, bool)}
     constants = tuple((k, v) for k, v in pair.parameters if k not in numbers)
     entry = _entry(pair.kernel, pair.inputs, constants, tuple(numbers), pair.names)
-    return _in_graph(entry, tuple(numbers.values()), *arrays)
+    value: torch.Tensor = _in_graph(entry, tuple(numbers.values()), *arrays)
+    return value
 
 
 def _is_transformed(array: Any) -> bool:
@@ -132,7 +142,7 @@ class TorchBackend(Backend):
             return False
         return all(a.device.type == "cpu" and not _is_transformed(a) for a in arrays)
 
-    def attach(self, pair: BoundKernel, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
+    def attach(self, pair: Any, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
         if torch.is_grad_enabled():
             for name, array in zip(pair.names, arrays[pair.inputs :], strict=True):
                 if array.requires_grad:
@@ -140,15 +150,13 @@ class TorchBackend(Backend):
                         f"{pair.kernel.__name__}: {name} is a constant and gets no gradient: "
                         f"it must not require one, got a tensor that does; use {name}.detach()"
                     )
-        value: torch.Tensor
         if torch.compiler.is_compiling():
-            value = _compiled(pair, arrays)
-        elif forward_ad._current_level >= 0 or any(map(_is_transformed, arrays)):
-            value = _Transformed.apply(pair, *arrays)
-        elif torch.is_grad_enabled() and any(a.requires_grad for a in arrays):
-            value = _Eager.apply(pair, *arrays)
-        else:
-            value = pair(*arrays)[0]
+            return _compiled(pair, arrays)
+        if forward_ad._current_level >= 0 or any(map(_is_transformed, arrays)):
+            return _apply(_Transformed, pair, arrays)
+        if torch.is_grad_enabled() and any(a.requires_grad for a in arrays):
+            return _apply(_Eager, pair, arrays)
+        value: torch.Tensor = pair(*arrays)[0]
         return value
 
     def value_and_grad(self, function: Callable[..., Any], argnums: Sequence[int]) -> Callable[..., Any]:
@@ -181,7 +189,7 @@ class TorchBackend(Backend):
 backend = TorchBackend()
 
 
-def __getattr__(name: str) -> type[LossModule]:
+def __getattr__(name: str) -> Callable[..., LossModule]:
     return module_class(name)
 
 

@@ -83,11 +83,11 @@ def module_class(name: str) -> type[LossModule]:
     if loss is None:
         raise AttributeError(f"module 'polyloss_torch' has no attribute {name!r}")
 
-    def __init__(self: LossModule, **parameters: Any) -> None:
+    def construct(self: LossModule, **parameters: Any) -> None:
         LossModule.__init__(self, loss, **parameters)
 
     attributes = {
-        "__init__": __init__,
+        "__init__": construct,
         "__doc__": loss.__doc__,
         "__module__": "polyloss_torch",
         "__signature__": inspect.Signature(parameters_of(loss, reduction=True)),

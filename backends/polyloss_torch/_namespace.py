@@ -9,7 +9,7 @@ from array_api_compat.torch import astype as astype
 from array_api_compat.torch import isdtype as isdtype
 
 
-def clip(x: torch.Tensor, /, min: Any = None, max: Any = None) -> torch.Tensor:  # noqa: A002
+def clip(x: torch.Tensor, /, min: Any = None, max: Any = None) -> torch.Tensor:
     """`x` within bounds. The bounds may be symbolic while compiling, where a question like isnan has no answer."""
     return torch.clamp(x, min, max)
 
@@ -17,7 +17,7 @@ def clip(x: torch.Tensor, /, min: Any = None, max: Any = None) -> torch.Tensor: 
 _BLOCK = 512
 
 
-def sum(x: torch.Tensor, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> torch.Tensor:  # noqa: A001
+def sum(x: torch.Tensor, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> torch.Tensor:
     """The sum along one axis, several or all. Compiled code adds one by one: there, long sums are sums of sums."""
     if torch.compiler.is_compiling() and x.dtype.is_floating_point and dtype is None and not keepdims:
         if axis is None:
@@ -33,3 +33,8 @@ def mean(x: torch.Tensor, /, *, axis: Any = None, keepdims: bool = False) -> tor
     if torch.compiler.is_compiling() and axis is None and not keepdims:
         return sum(x) / x.numel()
     return compat.mean(x, axis=axis, keepdims=keepdims)
+
+
+def sign(x: torch.Tensor, /) -> torch.Tensor:
+    """The sign, NaN of NaN: without the boolean indexing that vmap cannot follow."""
+    return torch.where(torch.isnan(x), x, torch.sign(x))

@@ -3,9 +3,3 @@
 ``polyloss conformance`` runs it. A loss is added in `cases` (an entry and its cases) and `reference` (one function),
 a built-in in `builtins`, a deviation of one in ``deviations.toml``, a framework in `frameworks`.
 """
-
-from .frameworks import installed
-from .report import Report
-from .run import Result, Selection, run, select
-
-__all__ = ["Report", "Result", "Selection", "installed", "run", "select"]

@@ -82,7 +82,9 @@ class Call:
     def __init__(self, arguments: Arguments, reduction: str) -> None:
         self.arrays = arguments.arrays
         # What is switched off is not there.
-        self.parameters = {k: v for k, v in arguments.parameters.items() if k != "axis" and v is not None and v is not False}
+        self.parameters = {
+            k: v for k, v in arguments.parameters.items() if k != "axis" and v is not None and v is not False
+        }
         self.options = {k: v for k, v in arguments.options.items() if k != "reduction"}
         self.reduction = reduction
         self.axis: int = arguments.parameters.get("axis", -1)
@@ -237,7 +239,11 @@ def _torch_elements(call: Call, *, weight: str | None = None, **names: str) -> S
 
 
 def _torch_bce_logits(call: Call) -> Said | None:
-    return None if call.parameters.get("label_smoothing") else _torch_elements(call, weight="mean", pos_weight="pos_weight")
+    return (
+        None
+        if call.parameters.get("label_smoothing")
+        else _torch_elements(call, weight="mean", pos_weight="pos_weight")
+    )
 
 
 def _torch_bce_tensor(call: Call) -> Said | None:
@@ -279,7 +285,11 @@ def _torch_kl(call: Call) -> Said | None:
 
 
 def _torch_triplet(call: Call, *, eps: float | None = None) -> Said | None:
-    if not call.has("margin", "p", "swap") or not call.parameters.get("margin", 1.0) or call.reduction == "weighted_mean":
+    if (
+        not call.has("margin", "p", "swap")
+        or not call.parameters.get("margin", 1.0)
+        or call.reduction == "weighted_mean"
+    ):
         return None
     keywords = {**call.parameters, "reduction": call.reduction} | ({} if eps is None else {"eps": eps})
     return Said(call.to(-1, *call.arrays), keywords)
@@ -362,7 +372,12 @@ def _keras_classes(call: Call) -> Said | None:
 
 
 def _keras_ids(call: Call) -> Said | None:
-    if call.options or not call.ids or not call.has("ignore_index") or call.axis % call.arrays[0].ndim != call.arrays[0].ndim - 1:
+    if (
+        call.options
+        or not call.ids
+        or not call.has("ignore_index")
+        or call.axis % call.arrays[0].ndim != call.arrays[0].ndim - 1
+    ):
         return None
     logits, target = call.arrays
     return Said((target, logits), {"from_logits": True, "ignore_class": call.parameters.get("ignore_index")})
@@ -479,7 +494,7 @@ TWINS: tuple[Twin, ...] = (
     Twin("mse", "keras", "mean_squared_error", _keras_elements),
     Twin("mse", "optax", "squared_error", _plain),
     Twin("mse", "optax", "l2_loss", partial(_plain, factor=2.0)),
-    Twin("mse", "tf", "l2_loss", _tf_l2, reductions=("sum",)),
+    Twin("mse", "tf", "l2_loss", _tf_l2, reductions=("sum",), dtypes=SINGLE),
     Twin("l1", "torch", "l1_loss", partial(_torch_elements, weight="weighted_mean"), reductions=_ALL),
     Twin("l1", "keras", "mean_absolute_error", _keras_elements),
     Twin("huber", "torch", "huber_loss", partial(_torch_elements, weight="mean", delta="delta"), reductions=_ALL),
@@ -497,7 +512,13 @@ TWINS: tuple[Twin, ...] = (
     Twin("cross_entropy", "tf", "softmax_cross_entropy_with_logits", partial(_tf_classes, ids=False)),
     Twin("cross_entropy", "tf", "sparse_softmax_cross_entropy_with_logits", partial(_tf_classes, ids=True)),
     Twin("nll", "torch", "nll_loss", partial(_torch_classes, smoothing=False), reductions=_ALL),
-    Twin("binary_cross_entropy", "torch", "binary_cross_entropy", partial(_torch_elements, weight="mean"), reductions=_ALL),
+    Twin(
+        "binary_cross_entropy",
+        "torch",
+        "binary_cross_entropy",
+        partial(_torch_elements, weight="mean"),
+        reductions=_ALL,
+    ),
     Twin("binary_cross_entropy", "keras", "binary_crossentropy", _keras_bce),
     Twin(
         "binary_cross_entropy",
@@ -517,7 +538,15 @@ TWINS: tuple[Twin, ...] = (
         admits=lambda case: _complement_is_exact(case) and _labels_are_hard(case),
     ),
     Twin(_BCE, "torch", "binary_cross_entropy_with_logits", _torch_bce_tensor, reductions=_ALL),
-    Twin(_BCE, "torch", "soft_margin_loss", _torch_soft_margin, reductions=_ALL[:3], constants=(1,), admits=_labels_are_hard),
+    Twin(
+        _BCE,
+        "torch",
+        "soft_margin_loss",
+        _torch_soft_margin,
+        reductions=_ALL[:3],
+        constants=(1,),
+        admits=_labels_are_hard,
+    ),
     Twin(
         _BCE,
         "keras",
@@ -538,10 +567,23 @@ TWINS: tuple[Twin, ...] = (
     Twin("kl_divergence", "keras", "kl_divergence", _keras_kl, dtypes=SINGLE, admits=_logarithms_are_moderate),
     Twin("kl_divergence", "optax", "kl_divergence", partial(_optax_kl, log_target=False)),
     Twin("kl_divergence", "optax", "kl_divergence_with_log_targets", partial(_optax_kl, log_target=True)),
-    Twin("contrastive", "torch", "hinge_embedding_loss", _torch_hinge_embedding, reductions=_ALL[:3], constants=(1,), admits=_labels_are_hard),
+    Twin(
+        "contrastive",
+        "torch",
+        "hinge_embedding_loss",
+        _torch_hinge_embedding,
+        reductions=_ALL[:3],
+        constants=(1,),
+        admits=_labels_are_hard,
+    ),
     Twin("triplet_margin", "torch", "triplet_margin_loss", _torch_triplet, reductions=_ALL[:3]),
     Twin(
-        "triplet_margin", "torch", "triplet_margin_loss", partial(_torch_triplet, eps=0), variant="eps=0", reductions=_ALL[:3]
+        "triplet_margin",
+        "torch",
+        "triplet_margin_loss",
+        partial(_torch_triplet, eps=0),
+        variant="eps=0",
+        reductions=_ALL[:3],
     ),
     Twin("triplet_margin", "torch", "triplet_margin_with_distance_loss", _torch_triplet_distance, reductions=_ALL[:3]),
     Twin("triplet_margin", "optax", "triplet_margin_loss", _optax_triplet),

@@ -13,22 +13,31 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 app = typer.Typer(
-    help="One loss function for every array framework.", no_args_is_help=True, add_completion=False, rich_markup_mode="rich",
+    help="One loss function for every array framework.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
 
 
 @app.command()
 def conformance(
-    backend: Annotated[list[str] | None, typer.Option(help="Backend to run; repeat for more. [default: all installed]")] = None,
+    backend: Annotated[
+        list[str] | None, typer.Option(help="Backend to run; repeat for more. [default: all installed]")
+    ] = None,
     loss: Annotated[list[str] | None, typer.Option(help="Loss to run; repeat for more. [default: all]")] = None,
     dtype: Annotated[list[str] | None, typer.Option(help="Dtype to run; repeat for more. [default: all]")] = None,
     html: Annotated[Path, typer.Option(help="Where the HTML report goes.")] = Path("polyloss-conformance.html"),
     no_html: Annotated[bool, typer.Option("--no-html", help="Write no HTML report.")] = False,
     json: Annotated[Path | None, typer.Option(help="Where a JSON report goes.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Where a JUnit XML report goes.")] = None,
-    losses: Annotated[str | None, typer.Option(metavar="MODULE", help="Check the losses of this module instead.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every case in every dtype under every compiler. Slow.")] = False,
+    losses: Annotated[
+        str | None, typer.Option(metavar="MODULE", help="Check the losses of this module instead.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every case in every dtype under every compiler. Slow.")
+    ] = False,
 ) -> None:
     """Prove that losses are right on every backend: values, gradients, second derivatives, bad input."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -39,14 +48,23 @@ def conformance(
     start = time.monotonic()
     try:
         order = Order(
-            tuple(dict.fromkeys(backend or frameworks.installed())), tuple(loss or ()), tuple(dtype or ()), everything, losses
+            tuple(dict.fromkeys(backend or frameworks.installed())),
+            tuple(loss or ()),
+            tuple(dtype or ()),
+            everything,
+            losses,
         )
         if losses is not None:
             sys.path.insert(0, os.getcwd())
         order.check()
         with Progress(
-            TextColumn("{task.description:<11}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-            TextColumn("[dim]{task.fields[what]}"), console=console, transient=True,
+            TextColumn("{task.description:<11}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[what]}"),
+            console=console,
+            transient=True,
         ) as progress:
             bars = {name: progress.add_task(name, total=None, what="") for name in order.backends}
             results = run_order(
@@ -58,7 +76,9 @@ def conformance(
     found = report.Report(results, report.versions(order.backends), time.monotonic() - start)
     console.print(found.table())
     if found.deviations:
-        console.print(f"{len(found.deviations)} known deviations of built-ins were met: the HTML report has their inputs")
+        console.print(
+            f"{len(found.deviations)} known deviations of built-ins were met: the HTML report has their inputs"
+        )
     for result in found.failures[:20]:
         what = f"{result.backend} {result.mode} {result.dtype} [bold]{escape(result.case)}[/] ({result.check})"
         console.print(f"[red]{result.loss}[/] {what}", highlight=False)
@@ -73,7 +93,9 @@ def conformance(
         html.write_text(found.html(), encoding="utf-8")
         console.print(f"report: {html}")
     passed = len(results) - len(found.failures)
-    console.print(f"{passed} of {len(results)} checks passed in {found.seconds:.0f} s", style="red" if found.failures else "green")
+    console.print(
+        f"{passed} of {len(results)} checks passed in {found.seconds:.0f} s", style="red" if found.failures else "green"
+    )
     if found.failures:
         raise typer.Exit(1)
 
@@ -129,7 +151,9 @@ def show(loss: Annotated[str, typer.Argument(help="A public loss, such as huber.
     if entries:
         console.print("\n[bold]Where they deviate[/]")
     for e in entries:
-        console.print(f"{', '.join(sorted(names & set(e.builtin)))} [{e.kind}]: {e.reason}", highlight=False, markup=False)
+        console.print(
+            f"{', '.join(sorted(names & set(e.builtin)))} [{e.kind}]: {e.reason}", highlight=False, markup=False
+        )
         if e.input:
             console.print(f"    {e.input}", highlight=False, markup=False)
 
@@ -141,7 +165,9 @@ def _gradient_rule(name: str, function: Any) -> str:
         return "By the framework's automatic differentiation."
     entry = cases.LOSSES.get(name)
     where = function.arrays if entry is None else [entry.arrays[i] for i in entry.differentiable]
-    lines = [f"In closed form, with respect to {', '.join(where)} (class ids have none); each gradient is computed when asked for."]
+    lines = [
+        f"In closed form, with respect to {', '.join(where)} (class ids have none), each computed when it is asked for."
+    ]
     if isinstance(function.autodiff, str):
         lines.append(f"With {function.autodiff}=... by the framework's automatic differentiation.")
     kinks = []
@@ -152,7 +178,9 @@ def _gradient_rule(name: str, function: Any) -> str:
         ):
             kinks.append(case.name)
     if kinks:
-        lines.append(f"It has kinks: the sub-gradient of least norm there, on every backend (cases {', '.join(kinks)}).")
+        lines.append(
+            f"It has kinks: the sub-gradient of least norm there, on every backend (cases {', '.join(kinks)})."
+        )
     elif entry is not None:
         lines.append("It is differentiable everywhere it is finite.")
     return "\n".join(lines)
@@ -168,7 +196,12 @@ def guide() -> None:
         table.add_column(column, overflow="fold")
     previous = ""
     for entry in advice.GUIDE:
-        table.add_row("" if entry.task == previous else f"[bold]{entry.task}", entry.situation, f"[cyan]{escape(entry.call)}", entry.why)
+        table.add_row(
+            "" if entry.task == previous else f"[bold]{entry.task}",
+            entry.situation,
+            f"[cyan]{escape(entry.call)}",
+            entry.why,
+        )
         previous = entry.task
     Console().print(table)
 

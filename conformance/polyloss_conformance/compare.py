@@ -48,7 +48,8 @@ def judge(
     Parameters
     ----------
     got, truth, scale : array of longdouble
-        The result, the exact result, and the scale that conditions its error. In a gradient, a NaN in `truth` is not judged.
+        The result, the exact result, and the scale that conditions its error. In a gradient, a NaN in `truth` is not
+        judged.
     dtype : str
         The dtype that the result was computed for.
     kind : str
@@ -108,7 +109,8 @@ def judge(
 def _ulp(size: LD, dtype: str) -> LD:
     exponent = np.frexp(np.where(np.isfinite(size), size, 0))[1]
     spacing = np.ldexp(np.longdouble(EPS[dtype]), exponent - 1)
-    return np.maximum(spacing, np.longdouble(NORMAL[dtype] * EPS[dtype]))
+    found: LD = np.maximum(spacing, np.longdouble(NORMAL[dtype] * EPS[dtype]))
+    return found
 
 
 def show(array: Any) -> str:

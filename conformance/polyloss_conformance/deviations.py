@@ -45,8 +45,8 @@ class Deviation:
     builtin : tuple of str
         `Twin.id` of each built-in that it concerns. Each of them must show it.
     kind : str
-        ``"value"`` or ``"gradient"`` (off by more than rounding), ``"nan"`` (not a number, or infinite where the exact
-        result is finite), ``"error"`` (raises, or accepts what it should not), ``"definition"`` (computes something else).
+        ``"value"`` or ``"gradient"``: off by more than rounding. ``"nan"``: not a number, or infinite where the exact
+        result is finite. ``"error"``: raises, or accepts what it should not. ``"definition"``: computes something else.
     reason : str
         Why, in words for a user.
     cases : tuple of str
@@ -136,7 +136,8 @@ def load(path: Path | None = None) -> tuple[Deviation, ...]:
         missing = {"builtin", "kind", "reason"} - set(entry)
         if unknown or missing:
             raise ValueError(f"deviation {number}: unknown {sorted(unknown)}, missing {sorted(missing)}")
-        found.append(Deviation(**{key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}))
+        fixed: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in entry.items()}
+        found.append(Deviation(**fixed))
     return tuple(found)
 
 
@@ -147,7 +148,13 @@ def holds(version: str, condition: str) -> bool:
             if part.startswith(sign):
                 limit = _numbers(part.removeprefix(sign))
                 found = _numbers(version)[: len(limit)]
-                if not {">=": found >= limit, "<=": found <= limit, "==": found == limit, ">": found > limit, "<": found < limit}[sign]:
+                if not {
+                    ">=": found >= limit,
+                    "<=": found <= limit,
+                    "==": found == limit,
+                    ">": found > limit,
+                    "<": found < limit,
+                }[sign]:
                     return False
                 break
         else:

@@ -1,4 +1,4 @@
-"""What the suite does with a framework: make arrays, run a loss, differentiate it by the framework's own means, look at results.
+"""What the suite does with a framework: make arrays, run a loss, differentiate it by the framework's own means.
 
 Nothing here asks polyloss which framework is which: the suite has its own opinion to compare with.
 """
@@ -84,7 +84,9 @@ class Framework(ABC):
         return self.array(value) if isinstance(value, np.ndarray) else value
 
     @abstractmethod
-    def step(self, loss: Any, static: Mapping[str, Any], wanted: Sequence[int], mode: str, batched: bool = False) -> Step:
+    def step(
+        self, loss: Any, static: Mapping[str, Any], wanted: Sequence[int], mode: str, batched: bool = False
+    ) -> Step:
         """A function that evaluates `loss` and its gradients with respect to the arrays at the positions `wanted`.
 
         Parameters
@@ -93,12 +95,19 @@ class Framework(ABC):
             Whether the first axis of every array of at least one axis is a batch that may change between calls.
         """
 
-    def traced(self, loss: Any, static: Mapping[str, Any], arrays: Sequence[Array], options: Mapping[str, Array]) -> bool:
+    def traced(
+        self, loss: Any, static: Mapping[str, Any], arrays: Sequence[Array], options: Mapping[str, Array]
+    ) -> bool:
         """Trace `loss` without running it, so that nothing of its values is known. False where there is no tracing."""
         return False
 
     def hessian_product(
-        self, loss: Any, static: Mapping[str, Any], arrays: Sequence[Array], wanted: Sequence[int], cotangent: Array,
+        self,
+        loss: Any,
+        static: Mapping[str, Any],
+        arrays: Sequence[Array],
+        wanted: Sequence[int],
+        cotangent: Array,
         directions: Sequence[Array],
     ) -> tuple[Array, ...]:
         """The derivative, along `directions`, of the gradients with respect to the arrays at `wanted`."""
@@ -122,7 +131,9 @@ class NumpyFramework(Framework):
     def is_array(self, value: Any) -> bool:
         return isinstance(value, np.ndarray | np.generic)
 
-    def step(self, loss: Any, static: Mapping[str, Any], wanted: Sequence[int], mode: str, batched: bool = False) -> Step:
+    def step(
+        self, loss: Any, static: Mapping[str, Any], wanted: Sequence[int], mode: str, batched: bool = False
+    ) -> Step:
         import polyloss
 
         def run(arrays: Sequence[Array], options: Mapping[str, Array], cotangent: Array) -> Outcome:
@@ -173,7 +184,9 @@ class TorchFramework(Framework):
     def dtype(self, array: Array) -> str:
         return str(array.dtype).removeprefix("torch.")
 
-    def step(self, loss: Any, static: Mapping[str, Any], wanted: Sequence[int], mode: str, batched: bool = False) -> Step:
+    def step(
+        self, loss: Any, static: Mapping[str, Any], wanted: Sequence[int], mode: str, batched: bool = False
+    ) -> Step:
         import torch
 
         function = loss
@@ -195,8 +208,9 @@ class TorchFramework(Framework):
 
         return run
 
-    def traced(self, loss: Any, static: Mapping[str, Any], arrays: Sequence[Array], options: Mapping[str, Array]) -> bool:
-        import torch
+    def traced(
+        self, loss: Any, static: Mapping[str, Any], arrays: Sequence[Array], options: Mapping[str, Array]
+    ) -> bool:
 
         names = tuple(options)
 
@@ -210,7 +224,12 @@ class TorchFramework(Framework):
         return True
 
     def hessian_product(
-        self, loss: Any, static: Mapping[str, Any], arrays: Sequence[Array], wanted: Sequence[int], cotangent: Array,
+        self,
+        loss: Any,
+        static: Mapping[str, Any],
+        arrays: Sequence[Array],
+        wanted: Sequence[int],
+        cotangent: Array,
         directions: Sequence[Array],
     ) -> tuple[Array, ...]:
         import torch
@@ -234,7 +253,7 @@ class JaxFramework(Framework):
     def __init__(self) -> None:
         import jax
 
-        jax.config.update("jax_enable_x64", True)
+        jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
 
     def array(self, value: NDArray[Any]) -> Array:
         import jax.numpy as jnp
@@ -249,7 +268,9 @@ class JaxFramework(Framework):
 
         return isinstance(value, jax.Array)
 
-    def step(self, loss: Any, static: Mapping[str, Any], wanted: Sequence[int], mode: str, batched: bool = False) -> Step:
+    def step(
+        self, loss: Any, static: Mapping[str, Any], wanted: Sequence[int], mode: str, batched: bool = False
+    ) -> Step:
         import jax
 
         def run(arrays: Sequence[Array], options: Mapping[str, Array], cotangent: Array) -> Outcome:
@@ -264,7 +285,9 @@ class JaxFramework(Framework):
 
         return jax.jit(run) if mode == "jit" else run
 
-    def traced(self, loss: Any, static: Mapping[str, Any], arrays: Sequence[Array], options: Mapping[str, Array]) -> bool:
+    def traced(
+        self, loss: Any, static: Mapping[str, Any], arrays: Sequence[Array], options: Mapping[str, Array]
+    ) -> bool:
         import jax
 
         places = [i for i, a in enumerate(arrays) if self.is_array(a)]
@@ -280,7 +303,12 @@ class JaxFramework(Framework):
         return True
 
     def hessian_product(
-        self, loss: Any, static: Mapping[str, Any], arrays: Sequence[Array], wanted: Sequence[int], cotangent: Array,
+        self,
+        loss: Any,
+        static: Mapping[str, Any],
+        arrays: Sequence[Array],
+        wanted: Sequence[int],
+        cotangent: Array,
         directions: Sequence[Array],
     ) -> tuple[Array, ...]:
         import jax
@@ -337,7 +365,9 @@ class TensorflowFramework(Framework):
     def dtype(self, array: Array) -> str:
         return str(array.dtype.name)
 
-    def step(self, loss: Any, static: Mapping[str, Any], wanted: Sequence[int], mode: str, batched: bool = False) -> Step:
+    def step(
+        self, loss: Any, static: Mapping[str, Any], wanted: Sequence[int], mode: str, batched: bool = False
+    ) -> Step:
         import tensorflow as tf
 
         def run(arrays: Sequence[Array], options: Mapping[str, Array], cotangent: Array) -> Any:
@@ -354,6 +384,7 @@ class TensorflowFramework(Framework):
 
         def call(arrays: Sequence[Array], options: Mapping[str, Array], cotangent: Array) -> Outcome:
             if not compiled:
+
                 def spec(a: Array) -> Any:
                     shape = [None] * a.shape.rank if batched else a.shape
                     return tf.TensorSpec(shape, a.dtype)
@@ -364,7 +395,9 @@ class TensorflowFramework(Framework):
 
         return call
 
-    def traced(self, loss: Any, static: Mapping[str, Any], arrays: Sequence[Array], options: Mapping[str, Array]) -> bool:
+    def traced(
+        self, loss: Any, static: Mapping[str, Any], arrays: Sequence[Array], options: Mapping[str, Array]
+    ) -> bool:
         import tensorflow as tf
 
         def function(inputs: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
@@ -379,7 +412,12 @@ class TensorflowFramework(Framework):
         return True
 
     def hessian_product(
-        self, loss: Any, static: Mapping[str, Any], arrays: Sequence[Array], wanted: Sequence[int], cotangent: Array,
+        self,
+        loss: Any,
+        static: Mapping[str, Any],
+        arrays: Sequence[Array],
+        wanted: Sequence[int],
+        cotangent: Array,
         directions: Sequence[Array],
     ) -> tuple[Array, ...]:
         import tensorflow as tf

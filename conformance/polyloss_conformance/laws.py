@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,10 @@ def _perfect(loss: str, arrays: tuple[str, ...]) -> list[Perfect]:
         case "binary_cross_entropy":
             return [Perfect((soft, soft), binary), Perfect((hard, hard), zeros, False)]
         case "binary_cross_entropy_with_logits":
-            return [Perfect((np.log(soft) - np.log1p(-soft), soft), binary), Perfect((2e4 * (2 * hard - 1), hard), zeros)]
+            return [
+                Perfect((np.log(soft) - np.log1p(-soft), soft), binary),
+                Perfect((2e4 * (2 * hard - 1), hard), zeros),
+            ]
         case "sigmoid_focal":
             return [Perfect((2e4 * (2 * hard - 1), hard), zeros)]
         case "hinge" | "squared_hinge":
@@ -122,8 +126,15 @@ def check(name: str, loss: Any, framework: Framework) -> Iterator[Result]:
     ordinary = next(c for c in data.CASES[name] if c.name == f"ordinary_{len(SHAPE)}d")
     many = data._base(name, (60,)) if entry.laws.nonnegative else None
     yield from laws(
-        name, loss, framework, entry.arrays, tuple(ordinary.arrays), entry.rowwise,
-        nonnegative=many, symmetric=entry.laws.symmetric, perfect=_perfect(name, entry.arrays),
+        name,
+        loss,
+        framework,
+        entry.arrays,
+        tuple(ordinary.arrays),
+        entry.rowwise,
+        nonnegative=many,
+        symmetric=entry.laws.symmetric,
+        perfect=_perfect(name, entry.arrays),
     )
 
 
@@ -166,7 +177,11 @@ def laws(
         return (
             _same(f.value(arrays, reduction="none", sample_weight=weight), weight * each, "weighted none")
             or _same(f.value(arrays, reduction="mean", sample_weight=weight), (weight * each).mean(), "weights in mean")
-            or _same(f.value(arrays, reduction="sum", sample_weight=weight[:, 0]), (weight[:, :1] * each).sum(), "weight per row")
+            or _same(
+                f.value(arrays, reduction="sum", sample_weight=weight[:, 0]),
+                (weight[:, :1] * each).sum(),
+                "weight per row",
+            )
         )
 
     def weighted_mean() -> str:
@@ -183,7 +198,9 @@ def laws(
                 array[~keep] = np.nan
             broken.append(array)
         message = _same(f.value(broken, reduction="mean", where=keep), each[keep].mean(), "masked mean")
-        message = message or _same(f.value(broken, reduction="none", where=keep), np.where(keep, each, 0), "masked none")
+        message = message or _same(
+            f.value(broken, reduction="none", where=keep), np.where(keep, each, 0), "masked none"
+        )
         gradients = f.gradient(broken, floating, reduction="sum", where=keep)
         for place, gradient in zip(floating, gradients or (), strict=False):
             if not message and not (gradient[~keep] == 0).all():
@@ -213,21 +230,23 @@ def laws(
     yield result("denominator replaces the count", denominator)
     yield result("examples are independent of their order", order)
     if nonnegative is not None:
+
         def never_negative() -> str:
             low = f.value(nonnegative, reduction="none").min()
             return "" if low >= 0 else f"{float(low)!r}"
 
         yield result("never negative", never_negative)
     if symmetric:
+
         def exchanged() -> str:
             one = f.value(arrays, reduction="none")
             return _same(f.value((arrays[1], arrays[0], *arrays[2:]), reduction="none"), one, "exchanged")
 
         yield result("symmetric", exchanged)
     for number, ideal in enumerate(perfect):
-        yield result(f"perfect prediction {number}: its known value", lambda ideal=ideal: _at_truth(f, ideal))
+        yield result(f"perfect prediction {number}: its known value", partial(_at_truth, f, ideal))
         if ideal.stationary:
-            yield result(f"perfect prediction {number}: least, with zero gradient", lambda ideal=ideal: _least(f, ideal))
+            yield result(f"perfect prediction {number}: least, with zero gradient", partial(_least, f, ideal))
 
 
 def _same(got: Any, expected: Any, what: str) -> str:
@@ -253,8 +272,14 @@ def _least(f: LossOf, ideal: Perfect) -> str:
         moved = first + size * draw.uniform(-1, 1, first.shape)
         if "probabilities" in getattr(f.loss, "arrays", ()):
             moved = np.clip(moved, 0, 1)
-        if (f.value((np.maximum(moved, 0) if "distance" in getattr(f.loss, "arrays", ()) else moved, *others),
-                    reduction="none", **parameters) < truth - 1e-12).any():
+        if (
+            f.value(
+                (np.maximum(moved, 0) if "distance" in getattr(f.loss, "arrays", ()) else moved, *others),
+                reduction="none",
+                **parameters,
+            )
+            < truth - 1e-12
+        ).any():
             return f"smaller at a distance of {size} from the truth"
     gradients = f.gradient(ideal.arrays, (0,), reduction="sum", **parameters)
     if gradients is not None and not (np.abs(gradients[0]) <= 1e-14).all():

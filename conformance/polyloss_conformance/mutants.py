@@ -97,11 +97,12 @@ def _kernel(change: Callable[..., Any]) -> Callable[[Any], Any]:
 
 
 def _each_gradient(change: Callable[[Any, Any], Any], last: bool = False) -> Callable[[Any], Any]:
+    def wrong(xp: Any, gradient: Callable[[], Any]) -> Callable[[], Any]:
+        return lambda: change(xp, gradient())
+
     def altered(xp: Any, value: Any, *gradients: Callable[[], Any]) -> Any:
         count = len(gradients)
-        return value, *(
-            (lambda g=g: change(xp, g())) if not last or i == count - 1 else g for i, g in enumerate(gradients)
-        )
+        return value, *(wrong(xp, g) if not last or i == count - 1 else g for i, g in enumerate(gradients))
 
     return _kernel(altered)
 
@@ -266,21 +267,39 @@ def _half_poisoned(reduce: Any) -> Any:
 
 MUTANTS = (
     Mutant("gradient of the wrong sign", ("mse", "cross_entropy"), _each_gradient(lambda xp, g: -g)),
-    Mutant("gradient of the last array of the wrong sign", ("huber", "triplet_margin"), _each_gradient(lambda xp, g: -g, last=True)),
+    Mutant(
+        "gradient of the last array of the wrong sign",
+        ("huber", "triplet_margin"),
+        _each_gradient(lambda xp, g: -g, last=True),
+    ),
     Mutant("gradient without its factor 2", ("mse", "squared_hinge"), _each_gradient(lambda xp, g: 0.5 * g)),
     Mutant("gradient that is a little off", ("log_cosh", "kl_divergence"), _each_gradient(lambda xp, g: 1.00001 * g)),
-    Mutant("gradient with NaN where it is 0", ("l1", "contrastive"), _each_gradient(lambda xp, g: xp.where(g == 0, math.nan, g))),
+    Mutant(
+        "gradient with NaN where it is 0",
+        ("l1", "contrastive"),
+        _each_gradient(lambda xp, g: xp.where(g == 0, math.nan, g)),
+    ),
     Mutant("another sub-gradient at the kink", ("l1", "hinge"), _each_gradient(lambda xp, g: xp.where(g == 0, 1.0, g))),
     Mutant("gradient in reverse order", ("mse", "nll"), _each_gradient(lambda xp, g: xp.flip(g, axis=-1))),
     Mutant("value without its factor 1/2", ("huber", "contrastive"), _kernel(lambda xp, v, *g: (2.0 * v, *g))),
-    Mutant("value and gradient twice as large", ("mse", "softmax_focal"), _kernel(lambda xp, v, *g: (2.0 * v, *((lambda g=g: 2.0 * g()) for g in g)))),
+    Mutant(
+        "value and gradient twice as large",
+        ("mse", "softmax_focal"),
+        _kernel(lambda xp, v, *g: (2.0 * v, *((lambda g=g: 2.0 * g()) for g in g))),
+    ),
     Mutant("value that is a little off", ("mse", "cross_entropy"), _kernel(lambda xp, v, *g: (1.00001 * v, *g))),
     Mutant("value that cancels", ("cross_entropy", "log_cosh"), _kernel(_naive_cross_entropy)),
     Mutant("examples in another order", ("l1", "kl_divergence"), _kernel(_mean_over_rows)),
     Mutant("arguments swapped", ("binary_cross_entropy",), _swapped(0, 1)),
     Mutant("positive and negative swapped", ("triplet_margin",), _swapped(1, 2)),
-    Mutant("gradient that is a constant", ("mse", "cross_entropy"), _each_gradient(_constant), backends=("torch",),
-           dtypes=("float64",), checks=("second order",)),
+    Mutant(
+        "gradient that is a constant",
+        ("mse", "cross_entropy"),
+        _each_gradient(_constant),
+        backends=("torch",),
+        dtypes=("float64",),
+        checks=("second order",),
+    ),
     Mutant("where dropped", ("mse", "cross_entropy"), _without("where")),
     Mutant("sample_weight dropped", ("huber", "nll"), _without("sample_weight")),
     Mutant("denominator dropped", ("mse", "kl_divergence"), _without("denominator")),
@@ -290,24 +309,65 @@ MUTANTS = (
     Mutant("weighted_mean instead of mean", ("mse", "cross_entropy"), _instead("weighted_mean", "mean")),
     Mutant("sum instead of mean", ("l1", "softmax_focal"), _instead("sum", "mean")),
     Mutant("masked examples in the denominator", ("mse",), _divide(lambda array, where: float(math.prod(array.shape)))),
-    Mutant("number of rows as the denominator", ("l1", "sigmoid_focal"), _divide(lambda array, where: float(array.shape[0]))),
+    Mutant(
+        "number of rows as the denominator",
+        ("l1", "sigmoid_focal"),
+        _divide(lambda array, where: float(array.shape[0])),
+    ),
     Mutant("upstream gradient ignored", ("mse", "cross_entropy"), _OwnGradient, backends=("numpy",)),
-    Mutant("upstream gradient ignored", ("mse", "cross_entropy"), backends=("torch",),
-           patch=_replace("polyloss_torch", "pull", lambda pull: lambda upstream, local: local + 0.0 * pull(upstream, local))),
+    Mutant(
+        "upstream gradient ignored",
+        ("mse", "cross_entropy"),
+        backends=("torch",),
+        patch=_replace(
+            "polyloss_torch", "pull", lambda pull: lambda upstream, local: local + 0.0 * pull(upstream, local)
+        ),
+    ),
     Mutant("mask of the result, not of the input", ("mse", "huber"), _MaskedResult, backends=("torch",)),
     Mutant("result in another dtype", ("mse",), _OtherDtype, dtypes=("float32",)),
-    Mutant("half precision computed in half precision", ("cross_entropy", "tukey_biweight"), dtypes=("float16",),
-           patch=_replace("polyloss._checks", "is_half", lambda is_half: lambda dtype: False)),
-    Mutant("shapes not checked", ("mse", "cross_entropy"), patch=_replace("polyloss._checks", "shape_is", _nothing), checks=("error",)),
-    Mutant("values not checked", ("binary_cross_entropy", "nll"), patch=_replace("polyloss._plan", "Plan.check_values", _nothing),
-           checks=("error",)),
-    Mutant("bad rows not poisoned", ("hinge", "cross_entropy"), backends=("torch",), modes=("aot_eager",),
-           patch=_replace("polyloss._plan", "reduce", _unpoisoned), checks=("bad values while traced",)),
-    Mutant("bad rows poisoned in the value alone", ("hinge", "cross_entropy"), backends=("torch",), modes=("aot_eager",),
-           patch=_replace("polyloss._plan", "reduce", _half_poisoned), checks=("bad values while traced",)),
+    Mutant(
+        "half precision computed in half precision",
+        ("cross_entropy", "tukey_biweight"),
+        dtypes=("float16",),
+        patch=_replace("polyloss._checks", "is_half", lambda is_half: lambda dtype: False),
+    ),
+    Mutant(
+        "shapes not checked",
+        ("mse", "cross_entropy"),
+        patch=_replace("polyloss._checks", "shape_is", _nothing),
+        checks=("error",),
+    ),
+    Mutant(
+        "values not checked",
+        ("binary_cross_entropy", "nll"),
+        patch=_replace("polyloss._plan", "Plan.check_values", _nothing),
+        checks=("error",),
+    ),
+    Mutant(
+        "bad rows not poisoned",
+        ("hinge", "cross_entropy"),
+        backends=("torch",),
+        modes=("aot_eager",),
+        patch=_replace("polyloss._plan", "reduce", _unpoisoned),
+        checks=("bad values while traced",),
+    ),
+    Mutant(
+        "bad rows poisoned in the value alone",
+        ("hinge", "cross_entropy"),
+        backends=("torch",),
+        modes=("aot_eager",),
+        patch=_replace("polyloss._plan", "reduce", _half_poisoned),
+        checks=("bad values while traced",),
+    ),
     Mutant("gradient of the mean of nothing", ("mse",), _without("where"), dtypes=("float64",), checks=("law",)),
     Mutant("weights that do not multiply", ("l1",), _without("sample_weight"), dtypes=("float64",), checks=("law",)),
     Mutant("a sum that is no sum", ("cross_entropy",), _instead("mean", "sum"), dtypes=("float64",), checks=("law",)),
-    Mutant("a loss below zero", ("huber",), _kernel(lambda xp, v, *g: (v - 0.001, *g)), dtypes=("float64",), checks=("law",)),
+    Mutant(
+        "a loss below zero",
+        ("huber",),
+        _kernel(lambda xp, v, *g: (v - 0.001, *g)),
+        dtypes=("float64",),
+        checks=("law",),
+    ),
     Mutant("least elsewhere", ("mse",), _each_gradient(lambda xp, g: g + 0.1), dtypes=("float64",), checks=("law",)),
 )

@@ -73,8 +73,15 @@ def cell(loss: str, backend: str, mode: str, results: Iterable[Result]) -> Cell:
 
     failed = sum(not r.passed for r in mine)
     return Cell(
-        loss, backend, mode, len(mine) - failed, failed,
-        worst("value", False), worst("gradient", False), worst("value", True), worst("gradient", True),
+        loss,
+        backend,
+        mode,
+        len(mine) - failed,
+        failed,
+        worst("value", False),
+        worst("gradient", False),
+        worst("value", True),
+        worst("gradient", True),
     )
 
 
@@ -96,8 +103,17 @@ class Report:
                 builtin, _, case = r.case.removeprefix("built-in ").partition(": ")
                 entry = found.setdefault(
                     (builtin, r.note),
-                    {"builtin": builtin, "loss": r.loss, "kind": r.deviation, "reason": r.note, "link": r.link, "input": r.call,
-                     "case": f"{case}, {r.dtype}", "result": r.message, "count": 0},
+                    {
+                        "builtin": builtin,
+                        "loss": r.loss,
+                        "kind": r.deviation,
+                        "reason": r.note,
+                        "link": r.link,
+                        "input": r.call,
+                        "case": f"{case}, {r.dtype}",
+                        "result": r.message,
+                        "count": 0,
+                    },
                 )
                 entry["count"] += 1
         return [{k: str(v) for k, v in entry.items()} for entry in found.values()]
@@ -127,8 +143,11 @@ class Report:
     def table(self) -> Table:
         """The summary for a terminal."""
         table = Table(
-            title="worst error, value / gradient: k in float32 and float64 (below 4 / 8), ulp in half precision (below 1 / 1)",
-            title_justify="left", title_style="", show_lines=False, header_style="bold",
+            title="worst error, value / gradient: k in float32 and float64 (limits 4 / 8), ulp in half (1 / 1)",
+            title_justify="left",
+            title_style="",
+            show_lines=False,
+            header_style="bold",
         )
         table.add_column("loss", no_wrap=True)
         for backend in self.backends:
@@ -214,7 +233,10 @@ class Report:
                 if r.check != "value and gradient":
                     others.setdefault((r.backend, r.check), []).append(r)
             found[loss] = {
-                "rows": [(*key, len(group), _worst(group, "value"), _worst(group, "gradient")) for key, group in groups.items()],
+                "rows": [
+                    (*key, len(group), _worst(group, "value"), _worst(group, "gradient"))
+                    for key, group in groups.items()
+                ],
                 "others": [(*key, len(group), sum(not r.passed for r in group)) for key, group in others.items()],
                 "failures": [r for r in mine if not r.passed],
             }
@@ -239,7 +261,9 @@ def _terminal(cell: Cell) -> Text:
 
 def _finite(record: Mapping[str, Any]) -> dict[str, Any]:
     """JSON has no infinity: the largest double stands for it."""
-    return {k: 1.7976931348623157e308 if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
+    return {
+        k: 1.7976931348623157e308 if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()
+    }
 
 
 def _clean(text: str) -> str:

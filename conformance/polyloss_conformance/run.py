@@ -1,7 +1,8 @@
 """Run the cases: which calls are made on which framework, in which mode, and what is expected of them.
 
-A *unit* is one call. Eagerly, every case is a unit of its own. Where a call has to be compiled first, cases that differ in
-nothing but their examples are packed into one call with ``reduction="none"``: a few compilations instead of a thousand.
+A *unit* is one function and its calls. Eagerly, every case is a unit of its own. Where a call has to be compiled first,
+cases that differ in nothing but their examples are packed into one call with ``reduction="none"``: a few compilations
+instead of a thousand.
 """
 
 import importlib
@@ -9,7 +10,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cache
 from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
@@ -45,7 +46,8 @@ class Result:
         What was looked at.
     passed : bool
     value, gradient : float or None
-        The worst error, in the unit of its tolerance (see `polyloss_conformance.tolerances`); None where nothing was compared.
+        The worst error, in the unit of its tolerance (see `polyloss_conformance.tolerances`); None where nothing was
+        compared.
     message : str
         What is wrong, empty where nothing is.
     call : str
@@ -82,7 +84,14 @@ class Selection:
     everything: bool = False
     modes: tuple[str, ...] | None = None
     module: str | None = None
-    checks: tuple[Check, ...] = ("value and gradient", "second order", "error", "bad values while traced", "law", "built-in")
+    checks: tuple[Check, ...] = (
+        "value and gradient",
+        "second order",
+        "error",
+        "bad values while traced",
+        "law",
+        "built-in",
+    )
 
 
 def public_losses(module: ModuleType | None = None) -> dict[str, Any]:
@@ -169,11 +178,15 @@ class Call:
             gradients=[cut(g) for g in self.gradients],
             gradient_scales=[cut(g) for g in self.gradient_scales],
             kinks=[cut(k) for k in self.kinks],
-            parts=[(case, slice(part.start, min(part.stop, length))) for case, part in self.parts if part.start < length],
+            parts=[
+                (case, slice(part.start, min(part.stop, length))) for case, part in self.parts if part.start < length
+            ],
         )
 
 
-def cotangent_of(case: Case, shape: tuple[int, ...], dtype: str, choices: Sequence[float] | None = None) -> NDArray[Any]:
+def cotangent_of(
+    case: Case, shape: tuple[int, ...], dtype: str, choices: Sequence[float] | None = None
+) -> NDArray[Any]:
     """A non-uniform upstream gradient, the same in every run."""
     draw = np.random.default_rng(zlib.crc32(case.id.encode()))
     return np.asarray(draw.choice(choices or COTANGENTS, shape)).astype(numpy_dtype(dtype))
@@ -213,7 +226,9 @@ def single(case: Case, dtype: str, entry: Entry, framework: Framework) -> Call:
         wanted,
         found.value,
         found.value_scale,
-        *(_chosen(parts, wanted) for parts in (found.gradients, found.gradient_scales, found.kinks)),
+        _chosen(found.gradients, wanted),
+        _chosen(found.gradient_scales, wanted),
+        _chosen(found.kinks, wanted),
         count=found.count,
         parts=[(case, slice(None))],
     )
@@ -239,7 +254,8 @@ def pack(cases: Sequence[Case], dtype: str, entry: Entry, *, weighted: bool, mas
         rows = _rows(len(shape), given.parameters.get("axis", -1))
         add = {f"array {i}": rows(a) for i, a in enumerate(given.arrays)}
         add |= {"cotangent": rows(cotangent), "value": rows(found.value), "value_scale": rows(found.value_scale)}
-        for name, pieces in (("g", found.gradients), ("s", found.gradient_scales), ("k", found.kinks)):
+        sides: dict[str, Sequence[Any]] = {"g": found.gradients, "s": found.gradient_scales, "k": found.kinks}
+        for name, pieces in sides.items():
             add |= {f"{name} {i}": rows(pieces[i]) for i in wanted}
         if weighted:
             weight = given.options.get("sample_weight", np.ones((), dtype=numpy_dtype(dtype)))
@@ -263,7 +279,9 @@ def pack(cases: Sequence[Case], dtype: str, entry: Entry, *, weighted: bool, mas
         wanted,
         joined["value"],
         joined["value_scale"],
-        *([joined[f"{name} {i}"] for i in wanted] for name in "gsk"),
+        [joined[f"g {i}"] for i in wanted],
+        [joined[f"s {i}"] for i in wanted],
+        [joined[f"k {i}"] for i in wanted],
         count=1,
         parts=parts,
     )
@@ -287,7 +305,7 @@ def _rows(ndim: int, axis: int) -> Callable[[NDArray[Any]], NDArray[Any]]:
 
 
 class _Key(NamedTuple):
-    """What cases must have in common to be one call (all of it) or calls of one compiled function (all but the last two)."""
+    """What cases have in common that are one call; without the last two, calls of one compiled function."""
 
     static: tuple[tuple[str, str], ...]
     arrays: tuple[str, ...]
@@ -441,7 +459,13 @@ def _judged(unit: Unit, call: Call, framework: Framework, step: frameworks.Step)
     verdict = None
     if value is not None:
         verdict = judge(
-            value, call.value, call.value_scale, dtype=unit.dtype, kind="value", flushes=framework.flushes, count=call.count
+            value,
+            call.value,
+            call.value_scale,
+            dtype=unit.dtype,
+            kind="value",
+            flushes=framework.flushes,
+            count=call.count,
         )
     gradients: list[tuple[str, LD, compare.Verdict, LD]] = []
     if outcome.gradients is not None:
@@ -549,7 +573,16 @@ def run_errors(name: str, loss: Any, framework: Framework) -> Iterator[Result]:
         if case.kind != "error" or case.error is None:
             continue
         if loss is None:
-            yield Result(name, framework.name, "eager", case.dtypes[0], case.name, "error", False, message=f"polyloss has no {name}")
+            yield Result(
+                name,
+                framework.name,
+                "eager",
+                case.dtypes[0],
+                case.name,
+                "error",
+                False,
+                message=f"polyloss has no {name}",
+            )
             continue
         modes: list[tuple[str, Callable[..., Any]]] = [("eager", lambda s, a, o: loss(*a, **s, **o))]
         if len(framework.modes) > 1 and not case.value_check:
@@ -576,8 +609,16 @@ def _refused(name: str, case: Case, framework: Framework, mode: str, call: Calla
         elif not re.search(says, str(error), re.IGNORECASE):
             message = f"the message must match {says!r}: {type(error).__name__}: {str(error)[:300]}"
     return Result(
-        name, framework.name, mode, dtype, case.name, "error", not message,
-        message=message, call=call_text(case, dtype) if message else "", note=case.note,
+        name,
+        framework.name,
+        mode,
+        dtype,
+        case.name,
+        "error",
+        not message,
+        message=message,
+        call=call_text(case, dtype) if message else "",
+        note=case.note,
     )
 
 
@@ -599,8 +640,16 @@ def run_traced_values(name: str, loss: Any, framework: Framework, modes: Sequenc
             except Exception as error:
                 message = f"{type(error).__name__}: {str(error).strip()[:400]}"
             yield Result(
-                name, framework.name, mode, dtype, case.name, "bad values while traced", not message,
-                message=message, call=call_text(case, dtype) if message else "", note=case.note,
+                name,
+                framework.name,
+                mode,
+                dtype,
+                case.name,
+                "bad values while traced",
+                not message,
+                message=message,
+                call=call_text(case, dtype) if message else "",
+                note=case.note,
             )
 
 
@@ -625,7 +674,9 @@ def _poisoned(case: Case, loss: Any, entry: Entry, framework: Framework, mode: s
         if entry.rowwise and numbers.ndim > value.ndim:
             numbers = numbers.any(axis=axis)
         if not (numbers == value).all():
-            return f"NaN in the value at {value.tolist()}, in the gradient of {entry.arrays[place]} at {numbers.tolist()}"
+            return (
+                f"NaN in the value at {value.tolist()}, in the gradient of {entry.arrays[place]} at {numbers.tolist()}"
+            )
     return ""
 
 
@@ -657,8 +708,12 @@ def run_second_order(name: str, loss: Any, framework: Framework) -> Iterator[Res
         try:
             bound = _with_options(loss, {k: framework.array(o) for k, o in options.items()})
             found = framework.hessian_product(
-                bound, static, [framework.array(a) for a in given.arrays], wanted,
-                framework.array(cotangent), [framework.array(d) for d in directions],
+                bound,
+                static,
+                [framework.array(a) for a in given.arrays],
+                wanted,
+                framework.array(cotangent),
+                [framework.array(d) for d in directions],
             )
             for place, got, truth, size, usable in zip(wanted, found, exact, scale, judged, strict=True):
                 numbers = reference.to_longdouble(framework.numpy(got))
@@ -668,14 +723,22 @@ def run_second_order(name: str, loss: Any, framework: Framework) -> Iterator[Res
                 if not (error <= tolerances.SECOND_ORDER * size).all():
                     spot = np.unravel_index(int(np.argmax(error / size)), error.shape)
                     message = (
-                        f"second derivative of {entry.arrays[place]} at {list(map(int, spot))} is {float(numbers[spot])!r}, "
-                        f"the difference quotient {float(truth[spot])!r}"
+                        f"second derivative of {entry.arrays[place]} at {list(map(int, spot))} "
+                        f"is {float(numbers[spot])!r}, the difference quotient {float(truth[spot])!r}"
                     )
         except Exception as error:
             message = f"{type(error).__name__}: {str(error).strip()[:400]}"
         yield Result(
-            name, framework.name, "eager", "float64", case.name, "second order", not message,
-            message=message, call=call_text(case, "float64") if message else "", note=case.note,
+            name,
+            framework.name,
+            "eager",
+            "float64",
+            case.name,
+            "second order",
+            not message,
+            message=message,
+            call=call_text(case, "float64") if message else "",
+            note=case.note,
         )
 
 
@@ -692,7 +755,7 @@ def _plain(case: Case) -> bool:
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def _quotient(case: Case) -> Any:
     """Two central differences of the reference's gradient, and where they agree."""
     entry = data.LOSSES[case.loss]
@@ -745,7 +808,9 @@ def jobs(selection: Selection) -> list[Job]:
             work.append(Job(unit.loss, unit.backend, f"{unit.mode} {unit.dtype}", _call(run_unit, unit, loss)))
     for backend in selection.backends:
         framework = frameworks.framework(backend)
-        modes = framework.modes if selection.modes is None else tuple(m for m in selection.modes if m in framework.modes)
+        modes = (
+            framework.modes if selection.modes is None else tuple(m for m in selection.modes if m in framework.modes)
+        )
         compilers = tuple(m for m in modes if m not in ("eager", "compile") or (selection.everything and m != "eager"))
         ledger = deviations.Ledger(deviations.load())
         for name, loss in selection.losses.items():
@@ -753,7 +818,9 @@ def jobs(selection: Selection) -> list[Job]:
                 from . import user
 
                 module = importlib.import_module(selection.module)
-                work.append(Job(name, backend, "own", _all(user.check, name, loss, framework, selection.dtypes, module)))
+                work.append(
+                    Job(name, backend, "own", _all(user.check, name, loss, framework, selection.dtypes, module))
+                )
                 continue
             if name not in data.LOSSES:
                 work.append(Job(name, backend, "cases", _call(_no_cases, name, backend)))
@@ -771,7 +838,12 @@ def jobs(selection: Selection) -> list[Job]:
                 work.append(Job(name, backend, "errors", _all(run_errors, name, loss, framework)))
             if "bad values while traced" in checks and compilers:
                 work.append(Job(name, backend, "bad values", _all(run_traced_values, name, loss, framework, compilers)))
-            if "second order" in checks and framework.differentiates and "eager" in modes and "float64" in selection.dtypes:
+            if (
+                "second order" in checks
+                and framework.differentiates
+                and "eager" in modes
+                and "float64" in selection.dtypes
+            ):
                 work.append(Job(name, backend, "second order", _all(run_second_order, name, loss, framework)))
         if "built-in" in checks and "eager" in modes and selection.module is None:
             from . import twins
@@ -822,7 +894,9 @@ def _covered(selection: Selection, results: Sequence[Result]) -> list[Result]:
         return []
     compared = {(r.loss, r.backend) for r in results if r.value is not None or not r.passed}
     return [
-        Result(loss, backend, "eager", "", "", "coverage", False, message="nothing was compared: fewer than two parties")
+        Result(
+            loss, backend, "eager", "", "", "coverage", False, message="nothing was compared: fewer than two parties"
+        )
         for backend in selection.backends
         for loss in selection.losses
         if (loss, backend) not in compared

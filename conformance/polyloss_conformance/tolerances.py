@@ -1,7 +1,7 @@
 """The one table of tolerances: dtype by kind. None depends on the size of an array.
 
-The unit is ``k = |error| / (eps * scale)``, where the scale of a result is its own magnitude plus what a relative change
-of each input moves it: about 1 is what one rounding of every input costs already. Half precision is computed in float32
+The unit is ``k = |error| / (eps * scale)``: the scale of a result is its own magnitude plus what a relative change of
+each input moves it: about 1 is what one rounding of every input costs already. Half precision is computed in float32
 and rounded once, so it is judged in units in the last place of the output, without conditioning.
 """
 
@@ -35,11 +35,11 @@ HALF_CONDITIONED = 8.0
 """What the float32 computation before that one rounding may cost, in eps of float32 times scale."""
 
 KINK_ULP = 2.0
-"""At a kink the sub-gradient is a choice, which must be met: only its product with the coefficient of a reduction rounds."""
+"""At a kink the sub-gradient is a choice, which must be met: only its product with a coefficient rounds."""
 
 SECOND_ORDER = 1e-6
-"""float64: the largest difference of a Hessian-vector product from a difference quotient, relative to the largest entry of
-its example. The quotient itself is good to about 1e-9."""
+"""float64: the largest difference of a Hessian-vector product from a difference quotient, relative to the largest
+entry, or to 1. The quotient itself is good to about 1e-9."""
 
 
 def bound(dtype: str, kind: Kind) -> float:

@@ -1,7 +1,7 @@
 """Built-in losses and their twins in `polyloss.compat`, called with the same arguments and judged by the same rule.
 
-A twin is held to the tolerances on every backend. A built-in is measured, on its own: where it is outside of them, the table of
-deviations must say so, and where the table says so it must be.
+A twin is held to the tolerances on every backend. A built-in is measured, on its own: where it is outside of them, the
+table of deviations must say so, and where the table says so it must be.
 """
 
 from collections.abc import Iterator, Sequence
@@ -86,16 +86,24 @@ def _parts(
     )
     found = {"value": (not verdict.wrong.any(), verdict.worst, _first(got, exact.value, verdict.wrong))}
     for place, gradient in zip(wanted, gradients, strict=False):
+        truth_there, scale_there = exact.gradients[place], exact.gradient_scales[place]
+        assert truth_there is not None
+        assert scale_there is not None
         if gradient is None:
-            numbers = np.full(exact.gradients[place].shape, np.nan, dtype=np.longdouble)
+            numbers = np.full(truth_there.shape, np.nan, dtype=np.longdouble)
         else:
             numbers = reference.to_longdouble(framework.numpy(gradient))
         sides = judge(
-            numbers, exact.gradients[place], exact.gradient_scales[place], dtype=dtype, kind="gradient",
-            flushes=framework.flushes, kinks=exact.kinks[place],
+            numbers,
+            truth_there,
+            scale_there,
+            dtype=dtype,
+            kind="gradient",
+            flushes=framework.flushes,
+            kinks=exact.kinks[place],
         )
         before = found.get("gradient", (True, 0.0, ""))
-        wrong = _first(numbers, exact.gradients[place], sides.wrong)
+        wrong = _first(numbers, truth_there, sides.wrong)
         found["gradient"] = (before[0] and not sides.wrong.any(), max(before[1], sides.worst), before[2] or wrong)
     return found
 
@@ -138,18 +146,44 @@ def _builtin(
         return result
     part, wrong, entry = recorded[0]
     return Result(
-        result.loss, result.backend, result.mode, dtype, result.case, "built-in", True, result.value, result.gradient,
-        message=f"{part} {wrong}", call=entry.input or call_text(case, dtype), note=entry.reason, deviation=entry.kind,
+        result.loss,
+        result.backend,
+        result.mode,
+        dtype,
+        result.case,
+        "built-in",
+        True,
+        result.value,
+        result.gradient,
+        message=f"{part} {wrong}",
+        call=entry.input or call_text(case, dtype),
+        note=entry.reason,
+        deviation=entry.kind,
         link=entry.link,
     )
 
 
 def _result(
-    twin: Twin, case: Case, framework: Framework, dtype: str, reduction: str, who: str, message: str, parts: dict[str, Any]
+    twin: Twin,
+    case: Case,
+    framework: Framework,
+    dtype: str,
+    reduction: str,
+    who: str,
+    message: str,
+    parts: dict[str, Any],
 ) -> Result:
     return Result(
-        twin.loss, framework.name, "eager", dtype, f"{who} {twin.id}: {case.name}, {reduction}", "built-in", not message,
+        twin.loss,
+        framework.name,
+        "eager",
+        dtype,
+        f"{who} {twin.id}: {case.name}, {reduction}",
+        "built-in",
+        not message,
         value=parts["value"][1] if "value" in parts else None,
         gradient=parts["gradient"][1] if "gradient" in parts else None,
-        message=message, call=call_text(case, dtype) if message else "", note=case.note,
+        message=message,
+        call=call_text(case, dtype) if message else "",
+        note=case.note,
     )

@@ -1,8 +1,8 @@
-"""A user's own losses, which no reference knows: their gradients against difference quotients, their backends against NumPy.
+"""A user's own losses, which no reference knows: gradients against difference quotients, backends against NumPy.
 
 A module gives its losses as attributes, and may give calls of them as well, to be tried besides generated arguments::
 
-    CASES = {"my_loss": [((prediction, target), {"delta": 2.0}), ...]}      # NumPy arrays in float64, class ids as integers
+    CASES = {"my_loss": [((prediction, target), {"delta": 2.0}), ...]}  # NumPy arrays: float64, class ids as integers
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -73,7 +73,17 @@ def check(name: str, loss: Any, framework: Framework, dtypes: Sequence[str], mod
                     continue  # NumPy in float64, without a gradient: it is what the others are compared with
                 text = f"{name}({', '.join(map(show, arrays))}, **{keywords!r})" if message else ""
                 yield Result(
-                    name, framework.name, mode, dtype, case, "value and gradient", not message, value, gradient, message, text
+                    name,
+                    framework.name,
+                    mode,
+                    dtype,
+                    case,
+                    "value and gradient",
+                    not message,
+                    value,
+                    gradient,
+                    message,
+                    text,
                 )
 
 
@@ -81,8 +91,12 @@ def _compare(
     loss: Any, framework: Framework, mode: str, dtype: str, arrays: tuple[Any, ...], keywords: Mapping[str, Any]
 ) -> tuple[str, float | None, float | None]:
     rounded = [a.astype(numpy_dtype(dtype)) if a.dtype == np.float64 else a for a in arrays]
-    exact = [np.asarray(reference.to_longdouble(a), dtype=np.float64) if a.dtype != arrays[i].dtype or a.dtype == np.float64 else a
-             for i, a in enumerate(rounded)]
+    exact = [
+        np.asarray(reference.to_longdouble(a), dtype=np.float64)
+        if a.dtype != arrays[i].dtype or a.dtype == np.float64
+        else a
+        for i, a in enumerate(rounded)
+    ]
     wanted = tuple(i for i, a in enumerate(arrays) if a.dtype == np.float64)
     static, options = split({**keywords, "reduction": "none"})
     numpy = laws.LossOf(loss, frameworks.framework("numpy"), loss.rowwise)
@@ -107,7 +121,9 @@ def _compare(
         return f"dtype {framework.dtype(outcome.value)}, expected {dtype}", None, None
     if got.shape != truth.shape:
         return f"shape {got.shape}, on NumPy {truth.shape}", None, None
-    moves = sum(np.abs(s * exact[i]).reshape(-1).sum() for i, (s, _) in zip(wanted, slopes, strict=True)) / max(1, truth.size)
+    moves = sum(np.abs(s * exact[i]).reshape(-1).sum() for i, (s, _) in zip(wanted, slopes, strict=True)) / max(
+        1, truth.size
+    )
     size = np.abs(truth) + moves + (eps if dtype in HALVES else 0)
     first = framework.name == "numpy" and mode == "eager" and dtype == "float64"
     value = None if first else float((np.abs(got - truth) / (eps * size)).max())
@@ -133,6 +149,7 @@ def _slopes(value_at: Any, inputs: Sequence[Any], place: int, cotangent: Floats)
     slope = np.zeros(inputs[place].shape)
     smooth = np.ones(inputs[place].shape, dtype=np.bool_)
     for spot in np.ndindex(inputs[place].shape):
+
         def moved(distance: float, spot: tuple[int, ...] = spot) -> Any:
             arrays = list(inputs)
             arrays[place] = arrays[place].copy()

@@ -46,7 +46,9 @@ def run_order(order: Order, watch: Watch) -> list[Result]:
     """
     if len(order.backends) == 1:
         return _here(order, watch)
-    return _processes([Order((b,), order.losses, order.dtypes, order.everything, order.module) for b in order.backends], watch)
+    return _processes(
+        [Order((b,), order.losses, order.dtypes, order.everything, order.module) for b in order.backends], watch
+    )
 
 
 def _here(order: Order, watch: Watch) -> list[Result]:
@@ -83,10 +85,11 @@ def _processes(orders: Sequence[Order], watch: Watch) -> list[Result]:
             theirs.close()
             running[mine] = (order, process)
         for pipe in wait(list(running)):
+            assert isinstance(pipe, Connection)
             order, process = running[pipe]
             backend = order.backends[0]
             try:
-                message = pipe.recv()  # type: ignore[union-attr]
+                message: Any = pipe.recv()
             except EOFError:
                 process.join()
                 if backend not in results:

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .. import _checks as checks
-from .._backend import backend_of
-from .._checks import Domain
-from .._typing import Array, Namespace
+from polyloss import _checks as checks
+from polyloss._backend import backend_of
+from polyloss._checks import Domain
+from polyloss._typing import Array, Namespace
 
 
 def namespace(array: Array) -> Namespace:

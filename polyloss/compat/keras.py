@@ -9,9 +9,9 @@ refused.
 from typing import Any
 
 import polyloss
+from polyloss._loss import Loss
+from polyloss._typing import Array
 
-from .._loss import Loss
-from .._typing import Array
 from ._common import as_probabilities, namespace, widened
 
 __all__ = [

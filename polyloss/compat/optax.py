@@ -7,9 +7,9 @@ are refused and never wrap around, and the distances of `triplet_margin_loss` ar
 from collections.abc import Sequence
 
 import polyloss
+from polyloss import _checks as checks
+from polyloss._typing import Array
 
-from .. import _checks as checks
-from .._typing import Array
 from ._common import as_probabilities, last, namespace
 
 __all__ = [
@@ -62,7 +62,10 @@ def sigmoid_binary_cross_entropy(logits: Array, labels: Array) -> Array:
 def softmax_cross_entropy(
     logits: Array, labels: Array, axis: int | tuple[int, ...] | None = -1, where: Array | None = None
 ) -> Array:
-    """`polyloss.cross_entropy` of probabilities. `where` selects rows, or classes where it has as many axes as `logits`."""
+    """`polyloss.cross_entropy` of probabilities.
+
+    `where` selects rows, or classes where it has as many axes as `logits`.
+    """
     logits, labels = last(logits, axis), last(as_probabilities(labels, logits), axis)
     rows, classes = _rows_and_classes(where, logits, axis)
     if classes is not None:
@@ -75,9 +78,10 @@ def softmax_cross_entropy(
 def softmax_cross_entropy_with_integer_labels(
     logits: Array, labels: Array, axis: int | tuple[int, ...] = -1, where: Array | None = None
 ) -> Array:
-    """`polyloss.cross_entropy` of class ids. `where` selects rows, or classes where it has as many axes as `logits`.
+    """`polyloss.cross_entropy` of class ids.
 
-    A label whose class is not selected has infinite loss.
+    `where` selects rows, or classes where it has as many axes as `logits`. A label whose class is not selected has
+    infinite loss.
     """
     logits = last(logits, axis)
     rows, classes = _rows_and_classes(where, logits, axis)
@@ -167,7 +171,13 @@ def _kl_divergence(
     if where is not None:
         xp = namespace(log_predictions)
         where = xp.broadcast_to(where, log_predictions.shape)
-        checks.shape_is("kl_divergence", "targets", tuple(targets.shape), tuple(log_predictions.shape), "the shape of log_predictions,")
+        checks.shape_is(
+            "kl_divergence",
+            "targets",
+            tuple(targets.shape),
+            tuple(log_predictions.shape),
+            "the shape of log_predictions,",
+        )
         log_predictions = xp.where(where, log_predictions, 0.0)
         targets = xp.where(where, targets, -float("inf") if log_target else 0.0)
     return polyloss.kl_divergence(

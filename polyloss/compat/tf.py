@@ -1,8 +1,8 @@
 """The losses of `tf.nn`: same names, same parameters, on the arrays of any framework. `name` has no meaning here."""
 
 import polyloss
+from polyloss._typing import Array
 
-from .._typing import Array
 from ._common import as_probabilities, namespace, needs
 
 __all__ = [

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import polyloss
+from polyloss import _checks as checks
+from polyloss._checks import SIGN
+from polyloss._typing import Array
 
-from .. import _checks as checks
-from .._checks import SIGN
-from .._typing import Array
 from ._common import namespace, only
 
 __all__ = [

@@ -1,0 +1,156 @@
+"""`value_and_grad` and `compile`, the same on every framework."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import polyloss
+
+BOTH = 0.7 * polyloss.mse + 0.3 * polyloss.huber
+
+
+@pytest.mark.parametrize("argnums", [0, 1, -1, (0,), (1, 0), [0, 1]])
+def test_argnums(backend: Any, rng: Any, argnums: Any) -> None:
+    x, y = rng.normal(size=(2, 4))
+    value, gradient = polyloss.value_and_grad(polyloss.mse, argnums)(backend.array(x), backend.array(y))
+    slopes = [(x - y) / 2, (y - x) / 2]
+    backend.check(value, np.mean((x - y) ** 2), rtol=1e-14)
+    if isinstance(argnums, int):
+        backend.check(gradient, slopes[argnums], rtol=1e-14)
+    else:
+        assert isinstance(gradient, tuple)
+        for number, part in zip(argnums, gradient, strict=True):
+            backend.check(part, slopes[number], rtol=1e-14)
+
+
+def test_keywords_pass_through(backend: Any, rng: Any) -> None:
+    x, y = rng.normal(size=(2, 4))
+    weight, mask = rng.random(4), np.asarray([True, True, False, True])
+    value, gradient = polyloss.value_and_grad(BOTH)(
+        backend.array(x),
+        target=backend.array(y),
+        sample_weight=backend.array(weight),
+        where=backend.array(mask),
+        reduction="sum",
+    )
+    slope = 1.4 * (x - y) + 0.3 * np.clip(x - y, -1, 1)
+    backend.check(gradient, np.where(mask, weight * slope, 0), rtol=1e-14)
+    assert backend.owns(value)
+
+
+def test_functions_of_ones_own(backend: Any, rng: Any) -> None:
+    x, y = rng.normal(size=(2, 4))
+
+    def step(a: Any, b: Any) -> Any:
+        return 2.0 * polyloss.mse(a, b) + polyloss.l1(a, b)
+
+    if not backend.has_autodiff:
+        with pytest.raises(TypeError, match="step must be a loss or a sum of losses"):
+            polyloss.value_and_grad(step)(backend.array(x), backend.array(y))
+        return
+    value, gradient = polyloss.value_and_grad(step)(backend.array(x), backend.array(y))
+    backend.check(value, np.mean(2 * (x - y) ** 2 + abs(x - y)), rtol=1e-14)
+    backend.check(gradient, (4 * (x - y) + np.sign(x - y)) / 4, rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("argnums", "error", "message"),
+    [
+        (2, ValueError, r"mse: argnums must name positional arguments, got 2 with 2"),
+        ((), ValueError, r"argnums must name positional arguments, got \(\)"),
+        (-3, ValueError, r"argnums must name positional arguments, got -3"),
+        (1, TypeError, r"mse: argument 1 must be an array to have a gradient, got float 0.5"),
+    ],
+)
+def test_argnums_refused(backend: Any, argnums: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
+        polyloss.value_and_grad(polyloss.mse, argnums)(backend.array(np.ones(3)), 0.5)
+
+
+def test_integers_have_no_gradient(backend: Any) -> None:
+    x, y = backend.array(np.ones(3)), backend.array(np.ones(3, int))
+    with pytest.raises(TypeError, match=r"mse: argument 1 must be real floating to have a gradient, got dtype .*int64"):
+        polyloss.value_and_grad(polyloss.mse, 1)(x, y)
+    ids = backend.array(np.asarray([0, 1, 1]))
+    with pytest.raises(TypeError, match="argument 1 must be real floating"):
+        polyloss.value_and_grad(polyloss.cross_entropy, (0, 1))(backend.array(np.ones((3, 2))), ids)
+
+
+@pytest.mark.parametrize("loss", [polyloss.mse, BOTH])
+def test_a_gradient_needs_a_scalar(backend: Any, loss: Any) -> None:
+    x = backend.array(np.ones(3))
+    with pytest.raises(ValueError, match=r"a gradient needs a scalar.*reduction must be 'sum' or a mean"):
+        polyloss.value_and_grad(loss)(x, x, reduction="none")
+
+
+def test_no_arrays() -> None:
+    with pytest.raises(TypeError, match="mse: expected at least one array"):
+        polyloss.value_and_grad(polyloss.mse)(1.0, 2.0)
+    with pytest.raises(TypeError, match="mse: expected at least one array"):
+        polyloss.compile(polyloss.mse)(1.0, 2.0)
+
+
+def test_names_survive() -> None:
+    for made in (polyloss.value_and_grad(polyloss.huber), polyloss.compile(polyloss.huber)):
+        assert made.__name__ == "huber"
+        assert made.__doc__ == polyloss.huber.__doc__
+
+
+def test_second_derivatives(backend: Any, rng: Any) -> None:
+    if not backend.has_autodiff or backend.framework == "torch":
+        pytest.skip("nothing to differentiate again: torch has torch.func for it")
+    x, y = rng.normal(size=(2, 4))
+
+    def steepness(a: Any, b: Any) -> Any:
+        return backend.xp.sum(polyloss.value_and_grad(polyloss.log_cosh)(a, b)[1] ** 2)
+
+    gradient = backend.grad(steepness, backend.array(x), backend.array(y))[0]
+    backend.check(gradient, 2 * np.tanh(x - y) * (1 - np.tanh(x - y) ** 2) / 16, rtol=1e-11)
+
+
+def test_compile(backend: Any, rng: Any) -> None:
+    x, y = rng.normal(size=(2, 4, 3))
+    weight = rng.random(4)
+    if backend.framework == "torch":
+        pytest.skip("the code generator takes long; test_torch.py compiles with another one")
+    fast = polyloss.compile(polyloss.huber)
+    for rows in (2, 4):
+        arrays = backend.array(x[:rows]), backend.array(y[:rows])
+        for keywords in (
+            {},
+            {"delta": 0.5},
+            {"reduction": "sum", "delta": 2},
+            {"delta": backend.array(np.asarray(0.5))},
+        ):
+            backend.check(
+                fast(*arrays, sample_weight=backend.array(weight[:rows]), **keywords),
+                backend.numpy(polyloss.huber(*arrays, sample_weight=backend.array(weight[:rows]), **keywords)),
+                rtol=1e-13,
+            )
+    backend.check(
+        fast(backend.array(x), 0.5, reduction="none"),
+        backend.numpy(polyloss.huber(backend.array(x), 0.5, reduction="none")),
+    )
+
+
+def test_compile_cross_entropy(backend: Any, rng: Any) -> None:
+    if backend.framework == "torch":
+        pytest.skip("the code generator takes long; test_torch.py compiles with another one")
+    logits, ids = rng.normal(size=(5, 4)), np.asarray([0, 3, 1, -1, 2])
+    keywords: Any = {"class_weight": backend.array(np.asarray([1.0, 2.0, 0.5, 1.0])), "ignore_index": -1}
+    arrays: Any = backend.array(logits), backend.array(ids)
+    loss: Any = polyloss.cross_entropy
+    fast = polyloss.compile(loss)
+    more: Any
+    for more in ({"label_smoothing": 0.1}, {"reduction": "weighted_mean"}):
+        expected = backend.numpy(loss(*arrays, **keywords, **more))
+        backend.check(fast(*arrays, **keywords, **more), expected, rtol=1e-13)
+
+
+def test_one_compiled_function_serves_every_framework(backends: Any) -> None:
+    fast = polyloss.compile(polyloss.l1)
+    for backend in backends:
+        if backend.framework != "torch":
+            x = backend.array(np.asarray([3.0, 1.0]))
+            backend.check(fast(x, 1.0), np.asarray(1.0))

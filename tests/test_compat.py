@@ -139,6 +139,29 @@ def test_what_torch_accepts_is_refused() -> None:
         compat.tf.sigmoid_cross_entropy_with_logits(logits=LOGITS)
 
 
+def test_what_keras_accepts_is_refused() -> None:
+    keras = compat.keras
+    for function in (keras.binary_crossentropy, keras.categorical_crossentropy, keras.binary_focal_crossentropy):
+        for logits in (False, True):
+            with pytest.raises(ValueError, match="label_smoothing"):
+                function(SIMPLEX, UNIFORM, from_logits=logits, label_smoothing=1.5)
+        with pytest.raises(TypeError, match="array"):
+            function(SIMPLEX.tolist(), UNIFORM)
+        with pytest.raises(ValueError, match="shape"):
+            function(SIMPLEX[:1], UNIFORM)
+        with pytest.raises(ValueError, match="in \\[0, 1\\]"):
+            function(SIMPLEX, 3 * UNIFORM)
+    for focal in (keras.binary_focal_crossentropy, keras.categorical_focal_crossentropy):
+        with pytest.raises(ValueError, match="gamma"):
+            focal(SIMPLEX, UNIFORM, gamma=-1.0)
+    with pytest.raises(ValueError, match="class id"):
+        keras.sparse_categorical_crossentropy(np.asarray([4] * 6), SIMPLEX)
+    with pytest.raises(ValueError, match="shape"):
+        keras.sparse_categorical_crossentropy(IDS[:2], SIMPLEX)
+    with pytest.raises(TypeError, match="target"):
+        keras.sparse_categorical_crossentropy(IDS.astype(np.float64), LOGITS, from_logits=True)
+
+
 def test_a_bad_label_that_cannot_be_seen_gives_nan(dask: Any) -> None:
     values = compat.torch.soft_margin_loss(dask.array([1.0, 2.0]), dask.array([1.0, 0.0]), reduction="none")
     assert np.isnan(values.compute()).tolist() == [False, True]

@@ -76,6 +76,9 @@ class Framework(ABC):
     def is_array(self, value: Any) -> bool:
         """Whether `value` is an array of the framework."""
 
+    def forget(self) -> None:  # noqa: B027
+        """Free what was compiled, if anything is kept."""
+
     def dtype(self, array: Array) -> str:
         return str(array.dtype)
 
@@ -254,6 +257,11 @@ class JaxFramework(Framework):
         import jax
 
         jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
+
+    def forget(self) -> None:
+        import jax
+
+        jax.clear_caches()  # type: ignore[no-untyped-call]
 
     def array(self, value: NDArray[Any]) -> Array:
         import jax.numpy as jnp
@@ -447,6 +455,11 @@ KNOWN: dict[str, type[Framework]] = {
 def installed() -> tuple[str, ...]:
     """The names of the frameworks that can be imported here."""
     return tuple(name for name in KNOWN if importlib.util.find_spec(name) is not None)
+
+
+def dtypes(name: str) -> tuple[str, ...]:
+    """The floating dtypes of a framework. Does not import it."""
+    return KNOWN[name].dtypes
 
 
 @functools.lru_cache

@@ -124,10 +124,18 @@ def select(
         known = {k: v for k, v in public_losses(importlib.import_module(module)).items() if v not in shipped}
         if not known:
             raise ValueError(f"{module} has no loss: no attribute that is a polyloss.Loss")
+    chosen = _known("dtype", dtypes, data.DTYPES)
+    able = [
+        name
+        for name in _known("backend", backends, frameworks.installed())
+        if set(frameworks.dtypes(name)) & set(chosen)
+    ]
+    if not able:
+        raise ValueError(f"there is nothing to run: {', '.join(backends)} has no {', '.join(chosen)}")
     return Selection(
-        _known("backend", backends, frameworks.installed()),
+        tuple(able),
         {name: known[name] for name in _known("loss", losses, tuple(known))},
-        _known("dtype", dtypes, data.DTYPES),
+        chosen,
         everything,
         module=module,
     )
@@ -881,9 +889,13 @@ def run_jobs(selection: Selection, work: Sequence[Job], progress: Callable[[Job]
     if not work:
         raise ValueError("nothing was selected: no case fits these backends, losses and dtypes")
     results: list[Result] = []
+    previous = work[0]
     for job in work:
         if progress is not None:
             progress(job)
+        if (job.backend, job.loss) != (previous.backend, previous.loss):
+            frameworks.framework(previous.backend).forget()
+        previous = job
         results += job.run()
     return results + _covered(selection, results)
 

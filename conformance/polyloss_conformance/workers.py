@@ -5,7 +5,7 @@ import os
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -22,9 +22,10 @@ class Order:
     everything: bool = False
     module: str | None = None
 
-    def check(self) -> None:
-        """Raise ValueError for a name that is not known."""
-        select(self.backends, self.losses, self.dtypes, everything=self.everything, module=self.module)
+    def checked(self) -> "Order":
+        """The same for the backends that have one of the dtypes. ValueError for a name that is not known."""
+        selection = select(self.backends, self.losses, self.dtypes, everything=self.everything, module=self.module)
+        return replace(self, backends=selection.backends)
 
     def work(self) -> tuple[Any, list[Job]]:
         """The selection, and its jobs."""
@@ -46,9 +47,7 @@ def run_order(order: Order, watch: Watch) -> list[Result]:
     """
     if len(order.backends) == 1:
         return _here(order, watch)
-    return _processes(
-        [Order((b,), order.losses, order.dtypes, order.everything, order.module) for b in order.backends], watch
-    )
+    return _processes([replace(order, backends=(b,)) for b in order.backends], watch)
 
 
 def _here(order: Order, watch: Watch) -> list[Result]:

@@ -25,7 +25,9 @@ def widened(function: Callable[..., Array], *arrays: Array) -> Array:
 
 def as_probabilities(target: Array, like: Array) -> Array:
     """A target in the dtype of the prediction: an integer one-hot target is not class ids."""
-    return namespace(like).astype(target, like.dtype)
+    backend = checks.common_backend("probabilities", {"prediction": like, "target": target})
+    checks.real("probabilities", "target", backend_of(target).namespace(target), target)
+    return backend.namespace(like).astype(backend.asarray(target, like), like.dtype)
 
 
 def only(loss: str, name: str, array: Array, domain: Domain) -> Array:

@@ -9,6 +9,8 @@ refused.
 from typing import Any
 
 import polyloss
+from polyloss import _checks as checks
+from polyloss._checks import NONNEGATIVE, UNIT
 from polyloss._loss import Loss
 from polyloss._typing import Array
 
@@ -68,7 +70,7 @@ def binary_crossentropy(
         return _averaged(
             polyloss.binary_cross_entropy_with_logits, y_true, y_pred, axis=axis, label_smoothing=label_smoothing
         )
-    y_true = _smoothed(as_probabilities(y_true, y_pred), label_smoothing, 2)
+    y_true = _smoothed("binary_crossentropy", as_probabilities(y_true, y_pred), label_smoothing, 2)
     return _averaged(polyloss.binary_cross_entropy, y_true, y_pred, axis=axis)
 
 
@@ -82,7 +84,7 @@ def categorical_crossentropy(
 
     def of_probabilities(y_pred: Array, y_true: Array) -> Array:
         xp = namespace(y_pred)
-        y_true = _smoothed(y_true, label_smoothing, y_true.shape[axis])
+        y_true = _smoothed("categorical_crossentropy", y_true, label_smoothing, y_true.shape[axis])
         losses = polyloss.nll(_log(y_pred, y_true != 0), y_true, axis=axis, reduction="none")
         return losses + xp.sum(y_true, axis=axis) * xp.log(xp.sum(y_pred, axis=axis))
 
@@ -131,7 +133,10 @@ def binary_focal_crossentropy(
     axis: int = -1,
 ) -> Array:
     """`polyloss.sigmoid_focal`, averaged over `axis`. `alpha` counts only with `apply_class_balancing`."""
-    y_true = _smoothed(as_probabilities(y_true, y_pred), label_smoothing, 2)
+    loss = "binary_focal_crossentropy"
+    checks.number_in(loss, "alpha", alpha, UNIT)
+    checks.number_in(loss, "gamma", gamma, NONNEGATIVE)
+    y_true = _smoothed(loss, as_probabilities(y_true, y_pred), label_smoothing, 2)
     if from_logits:
         balance = alpha if apply_class_balancing else None
         return _averaged(polyloss.sigmoid_focal, y_true, y_pred, axis=axis, alpha=balance, gamma=gamma)
@@ -156,7 +161,9 @@ def categorical_focal_crossentropy(
     axis: int = -1,
 ) -> Array:
     """`polyloss.softmax_focal`, one value per row. `alpha` multiplies every class, or is one number per class."""
-    y_true = _smoothed(as_probabilities(y_true, y_pred), label_smoothing, y_true.shape[axis])
+    loss = "categorical_focal_crossentropy"
+    checks.number_in(loss, "gamma", gamma, NONNEGATIVE)
+    y_true = _smoothed(loss, as_probabilities(y_true, y_pred), label_smoothing, y_true.shape[axis])
     if from_logits:
         return polyloss.softmax_focal(y_pred, y_true, axis=axis, alpha=alpha, gamma=gamma, reduction="none")
 
@@ -175,7 +182,8 @@ def _averaged(loss: Loss[Any], y_true: Array, y_pred: Array, *, axis: int = -1, 
     return widened(averaged, y_pred, y_true)
 
 
-def _smoothed(y_true: Array, label_smoothing: float, classes: int) -> Array:
+def _smoothed(loss: str, y_true: Array, label_smoothing: float, classes: int) -> Array:
+    checks.number_in(loss, "label_smoothing", label_smoothing, UNIT)
     return y_true * (1.0 - label_smoothing) + label_smoothing / classes if label_smoothing else y_true
 
 

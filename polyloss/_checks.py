@@ -31,6 +31,18 @@ class Domain:
         ``(xp, *arrays, mask) -> array``.
     unless : str or None
         For an array argument: a parameter of the loss that, when true, lifts all limits.
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss
+    >>> @polyloss.elementwise(q=polyloss.Domain(low=0, high=1))
+    ... def pinball(xp, prediction, target, *, q=0.5, **call):
+    ...     error = target - prediction
+    ...     return xp.where(error > 0, q * error, (q - 1) * error), lambda: xp.where(error > 0, -q, 1 - q)
+    >>> pinball(np.asarray([1.0]), np.asarray([0.0]), q=2.0)
+    Traceback (most recent call last):
+        ...
+    ValueError: pinball: q must be in [0, 1], got 2.0
     """
 
     low: float = -math.inf

@@ -29,6 +29,12 @@ class Loss(Combinable, Generic[P]):
     """A loss function: callable on the arrays of any framework. Made by `elementwise` and `rowwise`.
 
     Losses add and scale: ``0.7 * polyloss.mse + 0.3 * polyloss.l1`` is a loss.
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss
+    >>> isinstance(polyloss.huber, polyloss.Loss), polyloss.huber.arrays, polyloss.huber.defaults
+    (True, ('prediction', 'target'), {'delta': 1.0})
     """
 
     def __init__(
@@ -194,8 +200,9 @@ def _with_defaults(module: str, name: str, fixed: Mapping[str, Any]) -> Loss[Any
 class _Decorator:
     """Makes a `Loss` of a kernel."""
 
-    def __init__(self, rowwise: bool) -> None:
+    def __init__(self, rowwise: bool, doc: str) -> None:
         self.rowwise = rowwise
+        self.__doc__ = doc
 
     @overload
     def __call__(self, kernel: Kernel[P], /) -> Loss[P]: ...
@@ -212,5 +219,53 @@ class _Decorator:
         return make if kernel is None else make(kernel)
 
 
-elementwise = _Decorator(rowwise=False)
-rowwise = _Decorator(rowwise=True)
+_PARAMETERS = """
+Parameters
+----------
+kernel : callable
+    Takes the namespace, the arrays and, as keywords, its parameters; returns the loss of each example, and one
+    function without arguments for each array that it is differentiable in: the local derivative.
+autodiff : bool or str, default False
+    Whether the kernel returns its value alone, for the framework to differentiate; or the name of a parameter with
+    which, when it is not None, it does.
+tasks : sequence of str, optional
+    What the loss is for.
+**domains : Domain
+    The values that an argument may take, by its name: `polyloss.POSITIVE` and so on.
+
+Returns
+-------
+Loss
+"""
+
+elementwise = _Decorator(
+    rowwise=False,
+    doc=f"""Makes a loss of a kernel with one value for each element.
+{_PARAMETERS}
+Examples
+--------
+>>> import numpy as np, polyloss
+>>> @polyloss.elementwise
+... def cube(xp, prediction, target, **call):
+...     error = prediction - target
+...     return xp.abs(error) ** 3, lambda: 3 * error * xp.abs(error), lambda: -3 * error * xp.abs(error)
+>>> float(cube(np.asarray([2.0, 9.0]), np.asarray([0.0, 0.0]), where=np.asarray([True, False])))
+8.0
+""",
+)
+rowwise = _Decorator(
+    rowwise=True,
+    doc=f"""Makes a loss of a kernel with one value for each row. The kernel sees the row as the last axis.
+{_PARAMETERS}
+Examples
+--------
+>>> import numpy as np, polyloss
+>>> @polyloss.rowwise
+... def total_error(xp, prediction, target, **call):
+...     error = xp.sum(prediction - target, axis=-1)
+...     slope = 2 * error[..., None] * xp.ones_like(prediction)
+...     return error * error, lambda: slope, lambda: -slope
+>>> total_error(np.asarray([[1.0, 2.0], [3.0, 4.0]]), np.zeros((2, 2)), axis=0, reduction="none").tolist()
+[16.0, 36.0]
+""",
+)

@@ -505,27 +505,34 @@ def sigmoid_focal(
     log_one = xp.log1p(tail)
     near, far = xp.where(up, target, 1.0 - target), xp.where(up, 1.0 - target, target)
 
-    # 1 - p_t = wrong / one, in which nothing cancels. Far out on the right side, where far is 0 and near is 1,
-    # it is the tail, which ends in 0; so its logarithm, and what is divided by it, go on.
+    # 1 - p_t = wrong / one, in which nothing cancels.
     wrong = far + near * tail
-    gone = (far == 0) & (tail < xp.finfo(tail.dtype).smallest_normal)
-    wrong = xp.where(gone, 1.0, wrong)
-    log_wrong = xp.where(gone, fall, xp.log(wrong)) - log_one
-    # The root of (1 - p_t)^gamma: two factors of it do not vanish before the whole product does.
-    root = xp.exp(0.5 * gamma * log_wrong) if gamma else xp.ones_like(log_wrong)
+    # A label on its right side: far is 0, near is 1, and what is wrong is the tail, which ends in 0. So its powers,
+    # and what is divided by it, go on.
+    right = far == 0
+    vanished = tail < xp.finfo(tail.dtype).smallest_normal
+    gone = right & vanished
+    divisor = xp.where(gone, 1.0, wrong)
+    root = xp.ones_like(wrong)
+    if gamma:
+        # The root of (1 - p_t)^gamma: two factors of it do not vanish before the whole product does. far and near - 1
+        # are 0 here; their derivatives are not.
+        log_tail = fall + far / xp.where(vanished, 1.0, tail) + (near - 1.0)
+        log_root = xp.where(right, log_tail, 0.0) - log_one
+        root = xp.where(right, 1.0, wrong) ** (0.5 * gamma) * xp.exp(0.5 * gamma * log_root)
     factor = root if alpha is None else (alpha * target + (1.0 - alpha) * (1.0 - target)) * root
     entropy = log_one + numeric.times(xp, far, -fall)
 
     def by_logits() -> Array:
         # The tail takes an infinite distance to 0.
         finite = log_one - far * xp.where(tail == 0, 0.0, fall)
-        share = xp.where(gone, 1.0, tail / wrong)
+        share = xp.where(gone, 1.0, tail / divisor)
         slope = gamma * (far - near) * share * finite + (far - near * tail)
         return factor * (root * xp.where(up, slope, -slope)) / one
 
     def by_target() -> Array:
         step = xp.expm1(fall)
-        odds = root * xp.where(gone, 1.0, entropy / wrong)
+        odds = root * xp.where(gone, 1.0, entropy / divisor)
         slope = gamma * factor * (xp.where(up, step, -step) * odds) - factor * numeric.times(xp, root, logits)
         return slope if alpha is None else slope + (2.0 * alpha - 1.0) * root * numeric.times(xp, root, entropy)
 

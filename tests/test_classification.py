@@ -130,7 +130,8 @@ def test_a_confident_row_does_not_cancel(backend: Any) -> None:
 
 def test_a_confidently_wrong_example_has_its_gradient(backend: Any) -> None:
     logits, target = backend.array([[100.0, 0.0], [0.0, 1e4]], "float32"), backend.array([1, 0])
-    for loss in (cross_entropy, softmax_focal):
+    rowwise: list[Any] = [cross_entropy, softmax_focal]
+    for loss in rowwise:
         value, (gradient, _) = backend.value_and_grad(loss, logits, target, cotangent=np.ones(2))
         backend.check(value, [100.0, 1e4])
         backend.check(gradient, [[1.0, -1.0], [-1.0, 1.0]])
@@ -379,6 +380,7 @@ SMOOTH: list[tuple[Any, dict[str, Any], str]] = [
     (binary_cross_entropy_with_logits, {"pos_weight": 2.5, "label_smoothing": 0.1}, "binary"),
     (sigmoid_focal, {"gamma": 0.5, "alpha": 0.25}, "binary"),
     (sigmoid_focal, {"gamma": 2.0}, "hard"),
+    (sigmoid_focal, {"gamma": 1.5}, "label"),
     (squared_hinge, {}, "sign"),
 ]
 
@@ -394,7 +396,7 @@ def test_second_derivatives(backend: Any, loss: Any, parameters: dict[str, Any],
     second: np.ndarray[Any, Any] = rng.uniform(0.1, 0.9, (5, 4))
     if kind == "ids":
         second = np.asarray([0, 1, 0, 3, 2])
-    elif kind == "hard":
+    elif kind in ("hard", "label"):
         second = (second > 0.5).astype(float)
     elif kind == "sign":
         second = np.sign(second - 0.5)
@@ -403,6 +405,9 @@ def test_second_derivatives(backend: Any, loss: Any, parameters: dict[str, Any],
     wanted = (0,) if kind in ("ids", "hard", "sign") else (0, 1)
     arrays, step = [first, second], 1e-6
     directions = [rng.normal(size=a.shape) for a in arrays[: len(wanted)]]
+    if kind == "label":
+        # Labels cannot move both ways; how the gradients of the logits depend on them shows all the same.
+        directions[1] *= 0.0
 
     def gradients(sign: float) -> Any:
         moved = [a + sign * step * d for a, d in zip(arrays, directions, strict=False)] + arrays[len(wanted) :]
@@ -446,7 +451,13 @@ def test_second_derivatives_stay_finite(backend: Any) -> None:
 def test_lazy_arrays(dask: Any, rng: np.random.Generator) -> None:
     logits, labels = rng.normal(0, 2, (5, 3)), rng.integers(0, 3, 5)
     soft = rng.uniform(size=(5, 3))
-    for loss, target in ((cross_entropy, labels), (cross_entropy, soft), (softmax_focal, labels), (nll, labels)):
+    calls: list[tuple[Any, Any]] = [
+        (cross_entropy, labels),
+        (cross_entropy, soft),
+        (softmax_focal, labels),
+        (nll, labels),
+    ]
+    for loss, target in calls:
         value, gradient = polyloss.value_and_grad(loss)(dask.array(logits), dask.array(target))
         expected, slope = polyloss.value_and_grad(loss)(logits, target)
         np.testing.assert_allclose(np.asarray(value), expected, rtol=1e-13)
@@ -454,3 +465,21 @@ def test_lazy_arrays(dask: Any, rng: np.random.Generator) -> None:
     for loss in (binary_cross_entropy_with_logits, sigmoid_focal):
         value = loss(dask.array(logits), dask.array(soft))
         np.testing.assert_allclose(np.asarray(value), loss(logits, soft), rtol=1e-13)
+
+
+def test_rows_one_at_a_time(backend: Any, rng: np.random.Generator) -> None:
+    """Under the vmap of a framework a row-wise loss sees single rows."""
+    logits, labels = backend.array(rng.normal(0, 2, (5, 3))), backend.array(rng.integers(0, 3, 5))
+    if backend.framework == "torch":
+        import torch
+
+        vmap: Any = torch.func.vmap
+    elif backend.framework == "jax":
+        import jax
+
+        vmap = jax.vmap
+    else:
+        pytest.skip("has no vmap")
+    for loss in (cross_entropy, softmax_focal):
+        backend.check(vmap(loss)(logits, labels), backend.numpy(loss(logits, labels, reduction="none")), rtol=1e-14)
+    backend.check(vmap(polyloss.log_softmax)(logits), backend.numpy(polyloss.log_softmax(logits)), rtol=1e-14)

@@ -23,9 +23,9 @@ EVERYTHING = [
 
 
 def samples(twin: Twin) -> list[cases.Case]:
-    """A few ordinary cases of a twin."""
+    """An ordinary case of a twin: the conformance suite has them all."""
     found = [c for c in cases.cases_of(twin.loss) if any(twin.expressible(c, r) for r in twin.reductions)]
-    return ([c for c in found if c.kind == "sample"] or found)[:3]
+    return ([c for c in found if c.kind == "sample"] or found)[:1]
 
 
 @pytest.mark.parametrize("twin", TWINS, ids=lambda twin: f"{twin.id}-{twin.loss}")

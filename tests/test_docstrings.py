@@ -40,9 +40,9 @@ def test_examples_run(module: str) -> None:
     finder = doctest.DocTestFinder(exclude_empty=True)
     tests = {test.name: test for test in finder.find(loaded)}
     for name, value in vars(loaded).items():
-        # doctest does not look into instances, and a loss is one.
-        if isinstance(value, polyloss.Loss) and value.__module__ == module:
-            source = value.__doc__ or ""
+        # doctest does not look into instances, and losses and decorators are some.
+        source = vars(value).get("__doc__") if type(value).__module__ == "polyloss._loss" else None
+        if source and value.__module__ == module:
             tests[name] = doctest.DocTestParser().get_doctest(source, vars(loaded), name, module, None)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     lines: list[str] = []

@@ -149,11 +149,11 @@ def test_in_a_loss_of_ones_own(backend: Any) -> None:
     """The helpers serve in kernels, with closed forms and without."""
 
     @polyloss.elementwise(autodiff=True)
-    def logistic(xp: Any, scores: Any, target: Any, **call: Any) -> Any:
+    def logistic(xp: Any, /, scores: Any, target: Any, **call: Any) -> Any:
         return softplus(-target * scores)
 
     @polyloss.rowwise(autodiff=True)
-    def surprise(xp: Any, logits: Any, target: Any, **call: Any) -> Any:
+    def surprise(xp: Any, /, logits: Any, target: Any, **call: Any) -> Any:
         return -xp.sum(target * log_softmax(logits), axis=-1)
 
     scores, target = backend.array([0.0, 80.0], "float32"), backend.array([1.0, 1.0], "float32")

@@ -14,6 +14,11 @@ def clip(x: torch.Tensor, /, min: Any = None, max: Any = None) -> torch.Tensor:
     return torch.clamp(x, min, max)
 
 
+def moveaxis(x: torch.Tensor, source: Any, destination: Any, /) -> torch.Tensor:
+    """The array with axes in other places. `torch.moveaxis` itself has no rule for `torch.vmap`."""
+    return torch.movedim(x, source, destination)
+
+
 _BLOCK = 512
 
 

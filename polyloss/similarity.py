@@ -27,7 +27,9 @@ def _length(xp: Namespace, x: Array, p: float = 2.0) -> tuple[Array, Callable[[]
         return xp.sum(xp.abs(x), axis=-1), lambda: xp.sign(x)
     largest = stop_gradient(xp.max(xp.abs(x), axis=-1, keepdims=True))
     if p == math.inf:
-        return largest[..., 0], lambda: _shared(xp, xp.where(xp.abs(x) == largest, xp.sign(x), 0.0))
+        shares = _shared(xp, xp.where(xp.abs(x) == largest, xp.sign(x), 0.0))
+        # Through the shares, and not `largest` itself, for the derivatives to come.
+        return xp.sum(shares * x, axis=-1), lambda: shares
     if p == 2:
         scale = _power_of_two(xp, largest)
         y = x * scale

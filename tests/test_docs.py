@@ -83,8 +83,7 @@ def test_commands_are_the_ones_that_run() -> None:
     readme = (ROOT / "README.md").read_text()
     assert "\npip install tox && tox\n" in readme
     assert '\npip install ".[all]" -c constraints.txt && polyloss conformance\n' in readme
-    ci = (ROOT / ".ci" / "run").read_text().splitlines()
-    assert ci[-2:] == ["pip install tox", "tox"]
+    assert "pip install tox && tox;" in (ROOT / ".ci" / "run").read_text()
 
 
 @pytest.mark.docs

@@ -13,6 +13,8 @@ from polyloss import Backend
 from polyloss._reduction import push
 from polyloss._transform import scalar
 
+from . import _namespace
+
 Pair = Callable[..., tuple[Any, ...]]
 
 
@@ -50,7 +52,7 @@ class JaxBackend(Backend):
     welcomes_numpy = True
 
     def namespace(self, array: Any) -> Any:
-        return jnp
+        return _namespace
 
     def asarray(self, value: Any, like: Any) -> jax.Array:
         if isinstance(value, jax.Array):

@@ -4,6 +4,7 @@ import datetime
 import json
 import math
 import platform
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
@@ -101,6 +102,9 @@ class Report:
         for r in self.results:
             if r.deviation:
                 builtin, _, case = r.case.removeprefix("built-in ").partition(": ")
+                if builtin == "and twin":
+                    named = re.search(r"(F|keras\.losses|optax\.losses|tf\.nn)\.\w+", case)
+                    builtin = named.group() if named else ""
                 entry = found.setdefault(
                     (builtin, r.note),
                     {
@@ -110,7 +114,7 @@ class Report:
                         "reason": r.note,
                         "link": r.link,
                         "input": r.call,
-                        "case": f"{case}, {r.dtype}",
+                        "case": case,
                         "result": r.message,
                         "count": 0,
                     },
@@ -128,7 +132,8 @@ class Report:
 
     @property
     def losses(self) -> list[str]:
-        return list(dict.fromkeys(r.loss for r in self.results))
+        """Those of the results; the empty name, of what concerns the whole run, only where that failed."""
+        return list(dict.fromkeys(r.loss for r in self.results if r.loss or not r.passed))
 
     def cells(self) -> dict[str, dict[str, Cell]]:
         """By loss and backend."""

@@ -22,6 +22,7 @@ from . import compare, deviations, frameworks, reference, tolerances
 from .cases import Case, Entry, numpy_dtype
 from .compare import LD, judge
 from .frameworks import Framework
+from .tolerances import HALVES
 
 Check = Literal["value and gradient", "second order", "error", "bad values while traced", "law", "built-in", "coverage"]
 
@@ -326,7 +327,7 @@ class _Key(NamedTuple):
         return self[:3]
 
 
-def _pack_key(case: Case, dtype: str, entry: Entry) -> _Key | None:
+def pack_key(case: Case, dtype: str, entry: Entry) -> _Key | None:
     """None: this case can only be called as it stands."""
     given = case.at(dtype)
     static, arrays = split({k: v for k, v in given.parameters.items() if k != "axis"})
@@ -363,7 +364,7 @@ class Unit(NamedTuple):
 
 
 _ALONE = ("default_reduction", "everything_masked", "masked_weighted_mean")
-"""What is called with its reduction under every compiler, besides the long means."""
+"""What is called with its reduction under compilers, the last under every one, besides the long means."""
 
 _THOROUGH = ("mse", "cross_entropy")
 """One elementwise and one row-wise loss: all their reductions are called where compilation makes each call dear."""
@@ -395,27 +396,34 @@ def _units(selection: Selection, framework: Framework, mode: str, loss: str, dty
         return
     if compiled and dtype != ("float32" if "float32" in selection.dtypes else selection.dtypes[0]):
         return
+    # Here every call of another shape is a compilation.
+    dear = mode in ("jit", "xla") or (not compiled and dtype != "float32")
+    few = mode in ("jit", "xla") or (not compiled and dtype in HALVES)
     groups: dict[tuple[Any, ...], dict[_Key, list[Case]]] = {}
     for case in usable:
-        key = _pack_key(case, dtype, data.LOSSES[loss])
+        key = pack_key(case, dtype, data.LOSSES[loss])
         if key is not None and _worth(mode, key):
             groups.setdefault(key.group, {}).setdefault(key, []).append(case)
-        reduced = case.options.get("reduction", "mean") != "none"
+        long_mean = case.name.startswith("mean_")
         if mode == "compile":
             alone = case.name in ("masked_weighted_mean", "mean_of_262144_tenths") and loss in ("l1", *_THOROUGH)
         elif mode == "aot_eager":
-            alone = key is None and case.name != "mean_of_70000_rows" and not case.name.startswith("mean_")
+            alone = key is None and not long_mean
         else:
-            alone = (
-                key is None
-                or case.name in _ALONE
-                or case.name.startswith("mean_")
-                or (not compiled and reduced and dtype == "float32" and loss in _THOROUGH)
-            )
+            reduced = not compiled and not dear and loss in _THOROUGH and case.options.get("reduction") != "none"
+            alone = (key is None and not dear) or case.name in _ALONE[-1 if dear else 0 :] or long_mean or reduced
         if alone:
             yield Unit(loss, framework.name, mode, dtype, ((case,),), False)
-    for packs in groups.values():
-        yield Unit(loss, framework.name, mode, dtype, tuple(map(tuple, packs.values())), True)
+    alike: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
+    for group, packs in groups.items():
+        static, *rest = next(iter(packs))[:3]
+        alike.setdefault((tuple(name for name, _ in static), *rest), []).append(group)
+    for same in alike.values():
+        # Where parameters differ in their values alone, the first and the last of these stand for all.
+        for group in dict.fromkeys((same[0], same[-1]) if compiled or few else same):
+            members = sorted(groups[group].values(), key=len, reverse=True)
+            calls = tuple(map(tuple, members[:1] if few else members))
+            yield Unit(loss, framework.name, mode, dtype, calls, True)
 
 
 def _worth(mode: str, key: _Key) -> bool:
@@ -445,7 +453,7 @@ def run_unit(unit: Unit, loss: Any) -> list[Result]:
             if step is None:
                 step = framework.step(loss, call.static, call.wanted, unit.mode, batched)
             results = _judged(unit, call, framework, step)
-            if batched and framework.dynamic and len(call.value) > 3:
+            if batched and framework.dynamic and len(call.value) > 3 and members is unit.calls[0]:
                 # The same compiled function on another batch size.
                 again = {r.case: r for r in _judged(unit, call.first(len(call.value) // 2 + 1), framework, step)}
                 results = [again[r.case] if r.passed and not again.get(r.case, r).passed else r for r in results]
@@ -701,7 +709,7 @@ def run_second_order(name: str, loss: Any, framework: Framework) -> Iterator[Res
     for case in data.CASES[name]:
         if loss is None or case.kind != "sample" or "float64" not in case.dtypes or not _plain(case):
             continue
-        key = _pack_key(case, "float64", entry)
+        key = pack_key(case, "float64", entry)
         if framework.slow_eager and key is not None:
             if key.group in seen:
                 continue
@@ -857,6 +865,8 @@ def jobs(selection: Selection) -> list[Job]:
             from . import twins
 
             complete = set(selection.losses) >= set(data.LOSSES) and set(selection.dtypes) >= set(framework.dtypes)
+            if complete:
+                work.append(Job("", backend, "recorded inputs", _all(twins.confirm, framework)))
             work.append(Job("", backend, "table of deviations", _call(twins.close, framework, ledger, complete)))
     return work
 

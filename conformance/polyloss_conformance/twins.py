@@ -4,18 +4,22 @@ A twin is held to the tolerances on every backend. A built-in is measured, on it
 table of deviations must say so, and where the table says so it must be.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from . import builtins, deviations, reference
 from . import cases as data
-from .builtins import Twin
+from .builtins import FAMILIES, Twin
 from .cases import Arguments, Case
-from .compare import judge
+from .compare import LD, judge
 from .frameworks import Framework
-from .run import OPTIONS, Result, call_text, cotangent_of, split, wanted_of
+from .run import OPTIONS, Result, call_text, cotangent_of, pack, pack_key, single, split, wanted_of
+
+Parts = dict[str, tuple[bool, float, str]]
+"""For value and gradient: whether it agrees, the worst error, and what is wrong."""
 
 _FEW = ("ordinary_2d", "default_reduction", "probabilities", "one_row", "class_axis_1", "hard_targets")
 """What a twin is asked on the backends of others."""
@@ -27,18 +31,42 @@ def run(
     """All built-ins and twins of a loss, on one framework."""
     for twin in builtins.twins_of(loss):
         own = twin.backend == framework.name
-        for case in data.CASES[loss]:
-            if case.kind == "error" or not (own or everything or case.name in _FEW):
-                continue
-            for reduction in dict.fromkeys(("none", str(case.options.get("reduction", "mean")), *twin.reductions[:1])):
-                if not twin.expressible(case, reduction):
-                    continue
-                for dtype in (d for d in framework.dtypes if d in dtypes and d in case.dtypes and d in twin.dtypes):
-                    if framework.slow_eager and not everything and dtype not in ("float32", "float64"):
-                        continue
-                    if own and twin.available():
-                        yield _builtin(twin, case, framework, dtype, reduction, ledger)
-                    yield _twin(twin, case, framework, dtype, reduction)
+        usable = [c for c in data.CASES[loss] if c.kind != "error" and (own or everything or c.name in _FEW)]
+        functions = [("built-in", twin.builtin())] if own and twin.available() else []
+        functions.append(("twin", twin.twin()))
+        for dtype in (d for d in framework.dtypes if d in dtypes and d in twin.dtypes):
+            at_dtype = [case for case in usable if dtype in case.dtypes]
+            if framework.slow_eager and not everything and "none" in twin.reductions:
+                found = _together(twin, functions, at_dtype, framework, dtype)
+            else:
+                found = _one_by_one(twin, functions, at_dtype, framework, dtype)
+            for who, case, reduction, parts in found:
+                yield _result(twin, who, case, framework, dtype, reduction, parts, ledger)
+
+
+def confirm(framework: Framework) -> Iterator[Result]:
+    """The inputs that the table of deviations shows: what the built-in makes of them, and what its twin does."""
+    for entry in deviations.load():
+        family = FAMILIES[entry.family]
+        twin = next(t for t in builtins.TWINS if t.family == entry.family)
+        if not entry.input or family.backend != framework.name or not twin.available():
+            continue
+        if deviations.holds(twin.version(), entry.versions):
+            message = deviations.confirm(entry)
+            yield Result(
+                "",
+                framework.name,
+                "eager",
+                "",
+                f"built-in and twin: {entry.input}",
+                "built-in",
+                not message,
+                message=message or f"gives {entry.returns}, exactly {entry.exact}",
+                call=entry.input,
+                note=entry.reason,
+                deviation=entry.kind,
+                link=entry.link,
+            )
 
 
 def close(framework: Framework, ledger: deviations.Ledger, complete: bool) -> list[Result]:
@@ -58,54 +86,139 @@ def _function(twin: Twin, function: Any, reduction: str) -> Any:
     return call
 
 
-def _parts(
-    twin: Twin, function: Any, case: Case, framework: Framework, dtype: str, reduction: str
-) -> dict[str, tuple[bool, float, str]]:
-    """For value and gradient: whether it agrees, the worst error, and what is wrong."""
-    truth = reference.truth(case, dtype)
-    shape = truth.values.shape if reduction == "none" else ()
-    cotangent = cotangent_of(case, shape, dtype, (1.0,) if not framework.differentiates else None)
-    exact = reference.reduced(case, truth, reference.to_longdouble(cotangent), reduction=reduction)
-    given = case.at(dtype)
-    static, options = split({**given.parameters, **given.options})
-    wanted = tuple(i for i in wanted_of(data.LOSSES[case.loss], truth) if i not in twin.constants)
-    call = _function(twin, function, reduction)
-    arrays = [framework.array(a) for a in given.arrays]
+_Found = Iterator[tuple[str, Case, str, Parts]]
+_Functions = Sequence[tuple[str, Callable[..., Any]]]
+
+
+def _one_by_one(twin: Twin, functions: _Functions, cases: Sequence[Case], framework: Framework, dtype: str) -> _Found:
+    for case in cases:
+        own = str(case.options.get("reduction", "mean"))
+        for reduction in dict.fromkeys(("none", own, *twin.reductions[:1])):
+            if not twin.expressible(case, reduction):
+                continue
+            truth = reference.truth(case, dtype)
+            shape = truth.values.shape if reduction == "none" else ()
+            cotangent = cotangent_of(case, shape, dtype, None if framework.differentiates else (1.0,))
+            exact = reference.reduced(case, truth, reference.to_longdouble(cotangent), reduction=reduction)
+            given = case.at(dtype)
+            static, options = split({**given.parameters, **given.options})
+            wanted = tuple(i for i in wanted_of(data.LOSSES[case.loss], truth) if i not in twin.constants)
+            for who, function in functions:
+                call = _function(twin, function, reduction)
+                try:
+                    value, gradients = _evaluated(framework, call, given.arrays, static, options, wanted, cotangent)
+                    parts = _judged(framework, dtype, value, exact.value, exact.value_scale, exact.count)
+                    for place, gradient in zip(wanted, gradients, strict=False):
+                        truth_there, scale_there = exact.gradients[place], exact.gradient_scales[place]
+                        assert truth_there is not None
+                        assert scale_there is not None
+                        _judge_gradient(
+                            parts, framework, dtype, gradient, truth_there, scale_there, exact.kinks[place], slice(None)
+                        )
+                except Exception as error:
+                    parts = _failed(error)
+                yield who, case, reduction, parts
+
+
+def _together(twin: Twin, functions: _Functions, cases: Sequence[Case], framework: Framework, dtype: str) -> _Found:
+    """Cases that differ in their examples alone are one call, behind the compiler: few compilations."""
+    entry = data.LOSSES[twin.loss]
+    groups: dict[Any, list[Case]] = {}
+    for case in cases:
+        if twin.expressible(case, "none"):
+            groups.setdefault(pack_key(case, dtype, entry) or case.name, []).append(case)
+    for key, members in groups.items():
+        if isinstance(key, str):
+            alone = replace(members[0], options={**members[0].options, "reduction": "none"})
+            call = single(alone, dtype, entry, framework)
+            call.parts = [(members[0], slice(None))]
+        else:
+            call = pack(members, dtype, entry, weighted=False, masked=any("where" in c.options for c in members))
+        wanted = tuple(i for i in call.wanted if i not in twin.constants)
+        for who, function in functions:
+            try:
+                value, gradients = _evaluated(
+                    framework,
+                    _function(twin, function, "none"),
+                    call.arrays,
+                    call.static,
+                    call.options,
+                    wanted,
+                    call.cotangent,
+                    framework.modes[-1],
+                )
+                for case, part in call.parts:
+                    parts = _judged(framework, dtype, value, call.value, call.value_scale, 1, part)
+                    for place, gradient in zip(wanted, gradients, strict=False):
+                        at = call.wanted.index(place)
+                        _judge_gradient(
+                            parts,
+                            framework,
+                            dtype,
+                            gradient,
+                            call.gradients[at],
+                            call.gradient_scales[at],
+                            call.kinks[at],
+                            part,
+                        )
+                    yield who, case, "none", parts
+            except Exception as error:
+                for case, _ in call.parts:
+                    yield who, case, "none", _failed(error)
+
+
+def _evaluated(
+    framework: Framework,
+    call: Any,
+    arrays: Sequence[Any],
+    static: Any,
+    options: Any,
+    wanted: tuple[int, ...],
+    cotangent: Any,
+    mode: str = "eager",
+) -> tuple[Any, Sequence[Any]]:
+    inputs = [framework.array(a) for a in arrays]
     keywords = {k: framework.array(v) for k, v in options.items()}
     with np.errstate(all="ignore"):
-        if framework.differentiates:
-            outcome = framework.step(call, static, wanted, "eager")(arrays, keywords, framework.array(cotangent))
-            value, gradients = outcome.value, outcome.gradients or ()
-        else:
-            value, gradients = call(*arrays, **static, **keywords), ()
+        if not framework.differentiates:
+            return call(*inputs, **static, **keywords), ()
+        outcome = framework.step(call, static, wanted, mode)(inputs, keywords, framework.array(cotangent))
+    return outcome.value, outcome.gradients or ()
+
+
+def _judged(
+    framework: Framework, dtype: str, value: Any, truth: LD, scale: LD, count: int, part: slice = slice(None)
+) -> Parts:
     got = reference.to_longdouble(framework.numpy(value))
-    if got.shape != exact.value.shape:
-        return {"value": (False, np.inf, f"shape {got.shape}, expected {exact.value.shape}")}
-    verdict = judge(
-        got, exact.value, exact.value_scale, dtype=dtype, kind="value", flushes=framework.flushes, count=exact.count
+    if got.shape != truth.shape:
+        return {"value": (False, np.inf, f"shape {got.shape}, expected {truth.shape}")}
+    if framework.dtype(value) != dtype:
+        return {"value": (False, np.inf, f"dtype {framework.dtype(value)}, expected {dtype}")}
+    got, truth, scale = (a if part == slice(None) else a[part] for a in (got, truth, scale))
+    verdict = judge(got, truth, scale, dtype=dtype, kind="value", flushes=framework.flushes, count=count)
+    return {"value": (not verdict.wrong.any(), verdict.worst, _first(got, truth, verdict.wrong))}
+
+
+def _judge_gradient(
+    parts: Parts, framework: Framework, dtype: str, gradient: Any, truth: LD, scale: LD, kinks: Any, part: slice
+) -> None:
+    if gradient is None:
+        got = np.full(truth.shape, np.nan, dtype=np.longdouble)
+    else:
+        got = reference.to_longdouble(framework.numpy(gradient))
+    if part != slice(None):
+        got, truth, scale, kinks = got[part], truth[part], scale[part], kinks[part]
+    verdict = judge(got, truth, scale, dtype=dtype, kind="gradient", flushes=framework.flushes, kinks=kinks)
+    agrees, worst, wrong = parts.get("gradient", (True, 0.0, ""))
+    parts["gradient"] = (
+        agrees and not verdict.wrong.any(),
+        max(worst, verdict.worst),
+        wrong or _first(got, truth, verdict.wrong),
     )
-    found = {"value": (not verdict.wrong.any(), verdict.worst, _first(got, exact.value, verdict.wrong))}
-    for place, gradient in zip(wanted, gradients, strict=False):
-        truth_there, scale_there = exact.gradients[place], exact.gradient_scales[place]
-        assert truth_there is not None
-        assert scale_there is not None
-        if gradient is None:
-            numbers = np.full(truth_there.shape, np.nan, dtype=np.longdouble)
-        else:
-            numbers = reference.to_longdouble(framework.numpy(gradient))
-        sides = judge(
-            numbers,
-            truth_there,
-            scale_there,
-            dtype=dtype,
-            kind="gradient",
-            flushes=framework.flushes,
-            kinks=exact.kinks[place],
-        )
-        before = found.get("gradient", (True, 0.0, ""))
-        wrong = _first(numbers, truth_there, sides.wrong)
-        found["gradient"] = (before[0] and not sides.wrong.any(), max(before[1], sides.worst), before[2] or wrong)
-    return found
+
+
+def _failed(error: Exception) -> Parts:
+    return {"value": (False, np.inf, f"{type(error).__name__}: {str(error).strip()[:300]}")}
 
 
 def _first(got: Any, truth: Any, wrong: Any) -> str:
@@ -115,75 +228,48 @@ def _first(got: Any, truth: Any, wrong: Any) -> str:
     return f"{list(map(int, place))}: {float(got[place])!r}, exactly {float(truth[place])!r}"
 
 
-def _twin(twin: Twin, case: Case, framework: Framework, dtype: str, reduction: str) -> Result:
-    message, parts = "", {}
-    try:
-        parts = _parts(twin, twin.twin(), case, framework, dtype, reduction)
-        message = "; ".join(f"{part} {wrong}" for part, (agrees, _, wrong) in parts.items() if not agrees)
-    except Exception as error:
-        message = f"{type(error).__name__}: {str(error).strip()[:300]}"
-    return _result(twin, case, framework, dtype, reduction, "twin", message, parts)
-
-
-def _builtin(
-    twin: Twin, case: Case, framework: Framework, dtype: str, reduction: str, ledger: deviations.Ledger
-) -> Result:
-    try:
-        parts = _parts(twin, twin.builtin(), case, framework, dtype, reduction)
-    except Exception as error:
-        parts = {"value": (False, np.inf, f"{type(error).__name__}: {str(error).strip()[:200]}")}
-    unrecorded, recorded = [], []
-    for part, (agrees, _, wrong) in parts.items():
-        entry = ledger.judge(twin, case, dtype, reduction, part, agrees)
-        if not agrees:
-            if entry is None:
-                unrecorded.append(f"{part} {wrong}")
-            else:
-                recorded.append((part, wrong, entry))
-    message = f"not in the table of deviations: {'; '.join(unrecorded)}" if unrecorded else ""
-    result = _result(twin, case, framework, dtype, reduction, "built-in", message, parts)
-    if unrecorded or not recorded:
-        return result
-    part, wrong, entry = recorded[0]
-    return Result(
-        result.loss,
-        result.backend,
-        result.mode,
-        dtype,
-        result.case,
-        "built-in",
-        True,
-        result.value,
-        result.gradient,
-        message=f"{part} {wrong}",
-        call=entry.input or call_text(case, dtype),
-        note=entry.reason,
-        deviation=entry.kind,
-        link=entry.link,
-    )
-
-
 def _result(
     twin: Twin,
+    who: str,
     case: Case,
     framework: Framework,
     dtype: str,
     reduction: str,
-    who: str,
-    message: str,
-    parts: dict[str, Any],
+    parts: Parts,
+    ledger: deviations.Ledger,
 ) -> Result:
-    return Result(
+    misses = [(part, wrong) for part, (agrees, _, wrong) in parts.items() if not agrees]
+    recorded = []
+    message = "; ".join(f"{part} {wrong}" for part, wrong in misses)
+    if who == "built-in":
+        entries = {
+            part: ledger.judge(twin, case, dtype, reduction, part, agrees) for part, (agrees, *_) in parts.items()
+        }
+        recorded = [(part, wrong, entry) for part, wrong in misses if (entry := entries[part]) is not None]
+        if len(recorded) < len(misses):
+            message = f"not in the table of deviations: {message}"
+    result = Result(
         twin.loss,
         framework.name,
         "eager",
         dtype,
         f"{who} {twin.id}: {case.name}, {reduction}",
         "built-in",
-        not message,
-        value=parts["value"][1] if "value" in parts else None,
+        len(recorded) == len(misses),
+        value=parts["value"][1],
         gradient=parts["gradient"][1] if "gradient" in parts else None,
         message=message,
-        call=call_text(case, dtype) if message else "",
+        call=call_text(case, dtype) if misses else "",
         note=case.note,
+    )
+    if not recorded or not result.passed:
+        return result
+    part, wrong, entry = recorded[0]
+    return replace(
+        result,
+        message=f"{part} {wrong}",
+        call=entry.input or result.call,
+        note=entry.reason,
+        deviation=entry.kind,
+        link=entry.link,
     )

@@ -29,6 +29,8 @@ class Domain:
     named : mapping or None
         For a parameter: names that stand for a value computed from the data, each with its function
         ``(xp, *arrays, mask) -> array``.
+    number : bool
+        For a parameter: a Python number and never an array, because the code depends on it.
     unless : str or None
         For an array argument: a parameter of the loss that, when true, lifts all limits.
 
@@ -51,6 +53,7 @@ class Domain:
     ends_only: bool = False
     per_example: bool = False
     named: Mapping[str, Callable[..., Array]] | None = None
+    number: bool = False
     unless: str | None = None
 
     __hash__ = object.__hash__
@@ -112,6 +115,11 @@ CLASSES = Classes()
 def per_example(domain: Domain) -> Domain:
     """`domain`, for an array with one value per row of a row-wise loss."""
     return replace(domain, per_example=True)
+
+
+def number(domain: Domain) -> Domain:
+    """`domain`, for a parameter that is a Python number and never an array."""
+    return replace(domain, number=True)
 
 
 def named(domain: Domain, **functions: Callable[..., Array]) -> Domain:

@@ -76,7 +76,7 @@ class Plan:
             gradient = expand(share, local.ndim) * local
             if ready.mask is not None:
                 gradient = xp.where(expand(ready.mask, local.ndim), gradient, 0.0)
-            if self.axis is not None and local.ndim > losses.ndim:
+            if self.axis not in (None, losses.ndim) and local.ndim > losses.ndim:
                 gradient = xp.moveaxis(gradient, -1, self.axis)
             results.append(cast(xp, gradient, inputs[number].dtype))
         return cast(xp, value, inputs[0].dtype), tuple(results)
@@ -109,6 +109,8 @@ class Plan:
                 checks.shape_is(name, key, shape, (), "the shape of a number,")
             elif key in _NOT_PARAMETERS:
                 checks.shape_starts(name, key, shape, rows)
+            elif self.loss.domains.get(key, REAL).number:
+                raise TypeError(f"{name}: {key} must be a number, got {checks.describe(value)}")
             else:
                 checks.shape_ends(name, key, shape, last, self.axis is not None)
 
@@ -183,7 +185,7 @@ class Plan:
         for _, array, domain in self._arguments(inputs):
             ids = self._holds_ids(xp, array, domain)
             ready = cast(xp, array, (xp.int64 if array.dtype == xp.int64 else xp.int32) if ids else dtype)
-            if self.axis is not None and array.ndim > rows:
+            if self.axis not in (None, rows) and array.ndim > rows:
                 ready = xp.moveaxis(ready, self.axis, -1)
             if mask is not None:
                 # Safe input instead of a safe result: NaN in a masked example then meets no derivative.

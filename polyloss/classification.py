@@ -3,7 +3,7 @@
 from typing import Unpack
 
 from . import _numeric as numeric
-from ._checks import CLASSES, NONNEGATIVE, SIGN, UNIT, Domain, is_integer
+from ._checks import CLASSES, NONNEGATIVE, SIGN, UNIT, Domain, is_integer, number
 from ._loss import elementwise, rowwise
 from ._typing import Array, Call, Namespace, Pair, RowCall
 
@@ -12,7 +12,7 @@ from ._typing import Array, Call, Namespace, Pair, RowCall
     tasks=["multi-class", "class imbalance", "distribution"],
     target=CLASSES,
     class_weight=NONNEGATIVE,
-    label_smoothing=UNIT,
+    label_smoothing=number(UNIT),
 )
 def cross_entropy(
     xp: Namespace,
@@ -107,7 +107,9 @@ def cross_entropy(
     )
 
 
-@rowwise(tasks=["multi-class", "class imbalance"], target=CLASSES, class_weight=NONNEGATIVE, label_smoothing=UNIT)
+@rowwise(
+    tasks=["multi-class", "class imbalance"], target=CLASSES, class_weight=NONNEGATIVE, label_smoothing=number(UNIT)
+)
 def nll(
     xp: Namespace,
     log_probabilities: Array,
@@ -189,7 +191,7 @@ def nll(
     return value, lambda: -mass, *_by_target(xp, target, class_weight, log_probabilities, costs, label_smoothing)
 
 
-@rowwise(tasks=["multi-class", "class imbalance"], target=CLASSES, alpha=NONNEGATIVE, gamma=NONNEGATIVE)
+@rowwise(tasks=["multi-class", "class imbalance"], target=CLASSES, alpha=NONNEGATIVE, gamma=number(NONNEGATIVE))
 def softmax_focal(
     xp: Namespace,
     logits: Array,
@@ -350,7 +352,10 @@ def binary_cross_entropy(
 
 
 @elementwise(
-    tasks=["binary", "multi-label", "class imbalance"], target=UNIT, pos_weight=NONNEGATIVE, label_smoothing=UNIT
+    tasks=["binary", "multi-label", "class imbalance"],
+    target=UNIT,
+    pos_weight=NONNEGATIVE,
+    label_smoothing=number(UNIT),
 )
 def binary_cross_entropy_with_logits(
     xp: Namespace,
@@ -439,7 +444,7 @@ def binary_cross_entropy_with_logits(
     return certain + numeric.times(xp, far, -fall), by_logits, by_target
 
 
-@elementwise(tasks=["binary", "multi-label", "class imbalance"], target=UNIT, alpha=UNIT, gamma=NONNEGATIVE)
+@elementwise(tasks=["binary", "multi-label", "class imbalance"], target=UNIT, alpha=UNIT, gamma=number(NONNEGATIVE))
 def sigmoid_focal(
     xp: Namespace,
     logits: Array,

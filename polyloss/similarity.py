@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import Any, TypeAlias, Unpack
 
 from ._backend import stop_gradient
-from ._checks import NONNEGATIVE, POSITIVE, UNIT, Domain, describe, per_example, shape_is
+from ._checks import NONNEGATIVE, POSITIVE, UNIT, Domain, describe, number, per_example, shape_is
 from ._loss import elementwise, rowwise
 from ._typing import Array, Call, Namespace, Pair, RowCall
 
-_ZERO_OR_ONE = Domain(low=0, high=1, ends_only=True)
+_ZERO_OR_ONE = number(Domain(low=0, high=1, ends_only=True))
 _ONE_OR_TWO = replace(_ZERO_OR_ONE, low=1, high=2)
-_NORM = Domain(low=1)
+_NORM = number(Domain(low=1))
 
 
 def _length(xp: Namespace, x: Array, p: float = 2.0) -> tuple[Array, Callable[[], Array]]:
@@ -62,13 +62,6 @@ def _shared(xp: Namespace, signs: Array) -> Array:
     """Equal shares of the coordinates that tie for the maximum."""
     ties = xp.sum(xp.abs(signs), axis=-1, keepdims=True)
     return signs / xp.where(ties == 0, 1.0, ties)
-
-
-def _numbers(loss: str, ndim: int, **parameters: Any) -> None:
-    """Refuse arrays of `ndim` axes or more as parameters: a value per feature would be broadcast over rows."""
-    for name, value in parameters.items():
-        if getattr(value, "ndim", -1) >= ndim:
-            raise ValueError(f"{loss}: {name} must be a number, got {describe(value)}")
 
 
 def _positive_part(xp: Namespace, x: Array) -> Array:
@@ -153,7 +146,6 @@ def contrastive(
     >>> polyloss.contrastive(distance, target, margin=2.0, reduction="none").tolist()
     [0.125, 1.125]
     """
-    _numbers("contrastive", 0, similar_label=similar_label, power=power)
     similar = target if similar_label == 1 else 1.0 - target
     gap = _positive_part(xp, margin - distance)
     # An infinite distance of a dissimilar pair counts nothing: the factor 0 must not meet it.
@@ -177,9 +169,9 @@ def contrastive(
 @rowwise(
     tasks=["similarity"],
     target=per_example(UNIT),
-    margin=POSITIVE,
+    margin=number(POSITIVE),
     similar_label=_ZERO_OR_ONE,
-    factor=POSITIVE,
+    factor=number(POSITIVE),
     power=_ONE_OR_TWO,
 )
 def contrastive_embedding(
@@ -249,8 +241,6 @@ def contrastive_embedding(
     >>> polyloss.contrastive_embedding(x1, x2, np.asarray([1, 0]), reduction="none").tolist()
     [0.125, 0.125]
     """
-    _numbers("contrastive_embedding", 0, similar_label=similar_label, power=power)
-    _numbers("contrastive_embedding", 1, margin=margin, factor=factor)
     apart = x1 - x2
     distance, direction = _length(xp, apart)
     value, by_distance, by_target = contrastive.kernel(
@@ -268,7 +258,7 @@ def contrastive_embedding(
     return value, slope, lambda: -slope(), by_target
 
 
-@rowwise(tasks=["similarity"], autodiff="distance", margin=NONNEGATIVE, p=_NORM)
+@rowwise(tasks=["similarity"], autodiff="distance", margin=number(NONNEGATIVE), p=_NORM)
 def triplet_margin(
     xp: Namespace,
     anchor: Array,
@@ -344,8 +334,6 @@ def triplet_margin(
     >>> float(polyloss.triplet_margin(anchor, positive, negative))
     1.5
     """
-    _numbers("triplet_margin", 0, p=p)
-    _numbers("triplet_margin", 1, margin=margin)
     if distance is not None:
         return _by_own_distance(xp, anchor, positive, negative, margin, swap, squared, distance)
     differences = [anchor - positive, anchor - negative, *([positive - negative] if swap else [])]

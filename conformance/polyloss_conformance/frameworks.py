@@ -59,6 +59,8 @@ class Framework(ABC):
     """Whether a compiled function takes batches of any size without being compiled again."""
     differentiates = True
     """Whether it has automatic differentiation."""
+    welcomes_numpy = True
+    """Whether its own functions take NumPy arrays beside its own."""
 
     @property
     def version(self) -> str:
@@ -164,6 +166,7 @@ class TorchFramework(Framework):
     package = "torch"
     modes = ("eager", "aot_eager", "compile")
     dynamic = True
+    welcomes_numpy = False
 
     def array(self, value: NDArray[Any]) -> Array:
         import torch

@@ -222,6 +222,19 @@ def laws(
         backwards = [a[::-1].copy() for a in arrays]
         return _same(f.value(backwards, reduction="none"), each[::-1], "examples in another order")
 
+    def mixed() -> str:
+        inputs = [framework.convert(arrays[0]), *arrays[1:]]
+        try:
+            got = reference.to_longdouble(framework.numpy(loss(*inputs, reduction="none")))
+        except TypeError as error:
+            named = "numpy" in str(error) and framework.name in str(error)
+            return "" if named and not framework.welcomes_numpy else f"TypeError: {error}"
+        return (
+            _same(got, f.value(arrays, reduction="none"), "mixed") if framework.welcomes_numpy else "nothing was raised"
+        )
+
+    if framework.name != "numpy":
+        yield result("arrays of NumPy beside those of the framework", mixed)
     yield result("none has the parts of sum and mean", parts)
     yield result("a weight multiplies", weights)
     yield result("the weighted mean divides by the weights", weighted_mean)

@@ -234,6 +234,8 @@ class Plan:
         if class_weight is None or self.reduction != "weighted_mean":
             return None
         target = arrays[self.loss.arrays.index("target")]
+        if getattr(class_weight, "ndim", 0) == 0:
+            return xp.asarray(class_weight, dtype=arrays[0].dtype)
         if checks.is_integer(xp, target):
             if target.ndim == 1:
                 return xp.take(class_weight, target, axis=0)

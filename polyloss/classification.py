@@ -669,10 +669,14 @@ def _weighted(xp: Namespace, weight: float | Array | None, costs: Array) -> Arra
     return costs if weight is None else numeric.times(xp, weight, costs)
 
 
-def _pull_entry(xp: Namespace, row: numeric.Softmax, own: numeric.Softmax, hot: Array, factor: Array | None) -> Array:
+def _pull_entry(
+    xp: Namespace, row: numeric.Softmax, own: numeric.Softmax, hot: Array, factor: float | Array | None
+) -> Array:
     """The derivative of ``factor * minus_log(own)`` by the logits, with `factor` a constant."""
     gradient = xp.where(hot, -numeric.others(xp, own), row.terms) / row.total
-    return gradient if factor is None else factor[..., None] * gradient
+    if factor is None:
+        return gradient
+    return (factor if numeric.is_number(factor) else factor[..., None]) * gradient
 
 
 def _mass(

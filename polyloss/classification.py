@@ -183,7 +183,7 @@ def nll(
         hot = numeric.one_hot(xp, target, costs.shape[-1])
         weight = _at(xp, hot, class_weight)
         value = _weighted(xp, weight, xp.sum(xp.where(hot, costs, 0.0), axis=-1))
-        one: Array = xp.ones_like(value) if weight is None else weight
+        one = xp.ones_like(value) * (1.0 if weight is None else weight)
         return value, lambda: xp.where(hot, -one[..., None], 0.0)
 
     mass = _mass(xp, log_probabilities, target, class_weight, label_smoothing)
@@ -669,9 +669,7 @@ def _weighted(xp: Namespace, weight: float | Array | None, costs: Array) -> Arra
     return costs if weight is None else numeric.times(xp, weight, costs)
 
 
-def _pull_entry(
-    xp: Namespace, row: numeric.Softmax, own: numeric.Softmax, hot: Array, factor: float | Array | None
-) -> Array:
+def _pull_entry(xp: Namespace, row: numeric.Softmax, own: numeric.Softmax, hot: Array, factor: Array | None) -> Array:
     """The derivative of ``factor * minus_log(own)`` by the logits, with `factor` a constant."""
     gradient = xp.where(hot, -numeric.others(xp, own), row.terms) / row.total
     if factor is None:

@@ -368,12 +368,10 @@ class Selection:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--backends", default=os.environ.get("POLYLOSS_BACKENDS", ""), help="backends to test")
     parser.addoption("--update-docs", action="store_true", help="write the generated tables instead of comparing them")
-    parser.addoption("--slow", action="store_true", help="run the slow proofs, and nothing else")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     Selection.choose(config.getoption("--backends"))
-    config.addinivalue_line("markers", "slow: a proof that takes minutes; only with --slow")
     for marker, meaning in MARKERS.items():
         config.addinivalue_line("markers", f"{marker}: {meaning}")
 
@@ -388,16 +386,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("backend", Selection.names, indirect=True)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    slow = config.getoption("--slow")
-    kept: list[pytest.Item] = []
-    dropped: list[pytest.Item] = []
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(_needed(item))
-        (kept if (item.get_closest_marker("slow") is not None) == slow else dropped).append(item)
-    items[:] = kept
-    if dropped:
-        config.hook.pytest_deselected(items=dropped)
 
 
 def _needed(item: pytest.Item) -> str:

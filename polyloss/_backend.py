@@ -50,6 +50,10 @@ class Backend(ABC):
     def value_and_grad(self, function: Callable[..., Array], argnums: Sequence[int]) -> Callable[..., Any]:
         """A function that returns the value of `function` and a tuple of its gradients."""
 
+    def length(self, array: Array, axis: int, like: Array) -> Any:
+        """The length of an axis; where it is unknown while tracing, as an array of the dtype of `like`."""
+        return array.shape[axis]
+
     def run(self, plan: Callable[..., Array], arrays: Sequence[Array], options: Mapping[str, Array]) -> Array:
         """Evaluate `plan`. The place to compile it, where a framework gains from that."""
         return plan(arrays, options)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from . import _checks as checks
-from ._backend import Backend, find_backend, stop_gradient
+from ._backend import Backend, backend_of, find_backend, stop_gradient
 from ._plan import BoundKernel
 from ._typing import Array, Namespace, Pair
 
@@ -26,8 +26,9 @@ def times(xp: Namespace, factor: Array | float, array: Array) -> Array:
     return factor * xp.where(factor == 0, 0.0, array)
 
 
-def one_hot(xp: Namespace, ids: Array, count: int) -> Array:
-    """Class ids of shape ``(...)`` as a boolean array of shape ``(..., count)``."""
+def one_hot(xp: Namespace, ids: Array, classes: Array) -> Array:
+    """Class ids of shape ``(...)`` as a boolean array of shape ``(..., C)``: as long as `classes` on its last axis."""
+    count = backend_of(classes).length(classes, -1, ids)
     # While tracing there may be no device to ask for, and none needed.
     return ids[..., None] == xp.arange(count, dtype=ids.dtype, device=getattr(ids, "device", None) or None)
 

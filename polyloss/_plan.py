@@ -191,7 +191,8 @@ class Plan:
                 # Safe input instead of a safe result: NaN in a masked example then meets no derivative.
                 ready = xp.where(expand(mask, ready.ndim), ready, xp.zeros_like(ready))
             if not self.readable and not domain.everything:
-                outside = domain.outside(xp, ready, first.shape[self.axis] if ids else None)
+                classes = backend_of(first).length(arrays[0], -1, ready) if ids else None
+                outside = domain.outside(xp, ready, classes)
                 if ids:
                     ready = xp.where(outside, xp.zeros_like(ready), ready)
                 outside = xp.any(outside, axis=-1) if outside.ndim > rows else outside
@@ -241,7 +242,8 @@ class Plan:
                 return xp.take(class_weight, target, axis=0)
             # No take and reshape: while tracing, a length may be unknown.
             device = getattr(target, "device", None) or None
-            ids = xp.arange(class_weight.shape[0], dtype=target.dtype, device=device)
+            count = backend_of(target).length(class_weight, 0, target)
+            ids = xp.arange(count, dtype=target.dtype, device=device)
             chosen = xp.expand_dims(target, axis=-1) == ids
             return xp.sum(xp.where(chosen, class_weight, xp.zeros_like(class_weight)), axis=-1)
         # Weights are constants, whatever they are made of.

@@ -91,7 +91,7 @@ def cross_entropy(
     """
     row = numeric.softmax_of(xp, logits)
     if is_integer(xp, target) and not label_smoothing:
-        hot = numeric.one_hot(xp, target, logits.shape[-1])
+        hot = numeric.one_hot(xp, target, logits)
         own = numeric.entry(xp, row, hot)
         weight = _at(xp, hot, class_weight)
         value = _weighted(xp, weight, numeric.minus_log(xp, own)[..., 0])
@@ -180,7 +180,7 @@ def nll(
     """
     costs = -log_probabilities
     if is_integer(xp, target) and not label_smoothing:
-        hot = numeric.one_hot(xp, target, costs.shape[-1])
+        hot = numeric.one_hot(xp, target, costs)
         weight = _at(xp, hot, class_weight)
         value = _weighted(xp, weight, xp.sum(xp.where(hot, costs, 0.0), axis=-1))
         one = xp.ones_like(value) * (1.0 if weight is None else weight)
@@ -258,7 +258,7 @@ def softmax_focal(
     """
     row = numeric.softmax_of(xp, logits)
     if is_integer(xp, target):
-        hot = numeric.one_hot(xp, target, logits.shape[-1])
+        hot = numeric.one_hot(xp, target, logits)
         own = numeric.entry(xp, row, hot)
         weight = _at(xp, hot, alpha)
         cost, slope = _focused(xp, own, gamma)
@@ -682,7 +682,7 @@ def _mass(
 ) -> Array:
     """The factor of each class's cost: its share of the target, smoothed and weighted."""
     ids = is_integer(xp, target)
-    mass = xp.astype(numeric.one_hot(xp, target, logits.shape[-1]), logits.dtype) if ids else target
+    mass = xp.astype(numeric.one_hot(xp, target, logits), logits.dtype) if ids else target
     if label_smoothing:
         possible = logits != -xp.inf
         count = xp.sum(xp.astype(possible, logits.dtype), axis=-1, keepdims=True)

@@ -121,8 +121,9 @@ def test_class_ids(mode: Any, x: Any, options: Any) -> None:
     close(gradient, expected[1])
 
 
+@pytest.mark.parametrize("classes", [4, None])
 @pytest.mark.parametrize("compiler", ["graph", "xla"])
-def test_bad_class_id_is_nan_in_its_row_of_value_and_gradient(compiler: str, x: Any) -> None:
+def test_bad_class_id_is_nan_in_its_row_of_value_and_gradient(compiler: str, classes: int | None, x: Any) -> None:
     def step(a: Any, ids: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(a)
@@ -130,7 +131,8 @@ def test_bad_class_id_is_nan_in_its_row_of_value_and_gradient(compiler: str, x: 
         return losses, tape.gradient(losses, a)
 
     ids = tf.constant([0, 1, 4, 3, -1, 2])
-    losses, gradient = MODES[compiler](step, BATCH, tf.TensorSpec([None], tf.int32))(x, ids)
+    specs = tf.TensorSpec([None, classes], tf.float32), tf.TensorSpec([None], tf.int32)
+    losses, gradient = MODES[compiler](step, *specs)(x, ids)
     bad = np.asarray([False, False, True, False, True, False])
     assert np.array_equal(np.isnan(losses), bad)
     assert np.array_equal(np.isnan(gradient).all(axis=1), bad)

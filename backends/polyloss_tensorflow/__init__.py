@@ -40,6 +40,10 @@ class TensorflowBackend(Backend):
     def readable(self, *arrays: Any) -> bool:
         return tf.executing_eagerly() and all("CPU" in a.device for a in arrays)
 
+    def length(self, array: Any, axis: int, like: Any) -> Any:
+        known = array.shape[axis]
+        return tf.cast(tf.shape(array)[axis], like.dtype) if known is None else known
+
     def attach(self, pair: Callable[..., tuple[Any, ...]], arrays: Sequence[Any]) -> Any:
         @tf.custom_gradient  # type: ignore[untyped-decorator]
         def attached(*inputs: Any) -> Any:

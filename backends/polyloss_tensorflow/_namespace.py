@@ -758,6 +758,9 @@ empty_like = zeros_like
 def arange(
     start: float, /, stop: float | None = None, step: float = 1, *, dtype: DType | None = None, device: Any = None
 ) -> Array:
+    """Evenly spaced numbers. A single argument may be a tensor: a length that is unknown while tracing."""
+    if stop is None and isinstance(start, tf.Tensor):
+        return tf.cast(tf.range(start), dtype or start.dtype)
     if stop is None:
         start, stop = 0, start
     if dtype is None:

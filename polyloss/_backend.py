@@ -7,9 +7,12 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ._typing import Array, Namespace, Pair
+from ._typing import Array, Namespace
+
+if TYPE_CHECKING:
+    from ._plan import BoundKernel
 
 _ADAPTERS = {
     "numpy": "polyloss_numpy",
@@ -43,7 +46,7 @@ class Backend(ABC):
         """Whether the values can be looked at now, at no great cost: not traced, not lazy, not on an accelerator."""
 
     @abstractmethod
-    def attach(self, pair: Callable[..., Pair], arrays: Sequence[Array]) -> Array:
+    def attach(self, pair: "BoundKernel", arrays: Sequence[Array]) -> Array:
         """The value of `pair` at `arrays`, with its closed-form gradients as its derivative."""
 
     @abstractmethod

@@ -393,12 +393,9 @@ def _prepare(name: str, x: Any, axis: int | None = None) -> tuple[Backend, Names
     xp = backend.namespace(x)
     checks.real_floating(name, "x", xp, x)
     if axis is not None:
-        if isinstance(axis, bool) or not isinstance(axis, int):
-            raise TypeError(f"{name}: axis must be an integer, got {checks.describe(axis)}")
-        if not -x.ndim <= axis < x.ndim:
-            raise ValueError(f"{name}: axis must be in [{-x.ndim}, {x.ndim}), got {axis}")
+        last = checks.axis_of(name, axis, x.ndim)
         checks.not_empty(name, "x", tuple(x.shape))
-        x = xp.moveaxis(x, axis, -1)
+        x = xp.moveaxis(x, last, -1)
     return backend, xp, xp.astype(x, xp.float32) if checks.is_half(x.dtype) else x
 
 

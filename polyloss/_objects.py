@@ -8,11 +8,9 @@ import polyloss
 
 from . import _checks as checks
 from ._loss import Loss
+from ._plan import OF_A_CALL
 from ._reduction import REDUCTIONS
 from .compose import LossSum
-
-OF_A_CALL = ("sample_weight", "where", "denominator")
-"""The keywords that come with a call, not with the object."""
 
 
 def classes() -> dict[str, Loss[Any]]:

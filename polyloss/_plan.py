@@ -13,7 +13,8 @@ from ._typing import Array, Namespace
 if TYPE_CHECKING:
     from ._loss import Loss
 
-_NOT_PARAMETERS = ("sample_weight", "where", "denominator")
+OF_A_CALL = ("sample_weight", "where", "denominator")
+"""The keywords that come with a call and are no parameters of the loss."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class Plan:
                 checks.real(name, key, xp, value)
             if key == "denominator":
                 checks.shape_is(name, key, shape, (), "the shape of a number,")
-            elif key in _NOT_PARAMETERS:
+            elif key in OF_A_CALL:
                 checks.shape_starts(name, key, shape, rows)
             elif self.loss.domains.get(key, REAL).number:
                 raise TypeError(f"{name}: {key} must be a number, got {checks.describe(value)}")
@@ -202,7 +203,7 @@ class Plan:
             arrays.append(ready)
 
         parameters = dict(self.parameters)
-        bound = {key: cast(xp, value, dtype) for key, value in options.items() if key not in _NOT_PARAMETERS}
+        bound = {key: cast(xp, value, dtype) for key, value in options.items() if key not in OF_A_CALL}
         for key, value in bound.items():
             domain = loss.domains.get(key, REAL)
             if not self.readable and not domain.everything:

@@ -18,6 +18,7 @@ from .classification import (
 )
 from .compose import LossSum, MultiTask, multi_task
 from .divergence import kl_divergence
+from .linear import linear_cross_entropy
 from .regression import huber, l1, log_cosh, mse, smooth_l1
 from .robust import tukey_biweight
 from .similarity import contrastive, contrastive_embedding, triplet_margin
@@ -46,6 +47,7 @@ __all__ = [
     "huber",
     "kl_divergence",
     "l1",
+    "linear_cross_entropy",
     "log_cosh",
     "log_sigmoid",
     "log_softmax",

@@ -3,15 +3,19 @@
 Asking never imports a framework: whoever holds an array of it has imported it already, so its class tells.
 """
 
+import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import numpy as np
 
 from ._typing import Array, Namespace
 
 if TYPE_CHECKING:
+    from ._blocks import Blocks
     from ._plan import BoundKernel
 
 _ADAPTERS = {
@@ -24,6 +28,35 @@ _ADAPTERS = {
 _GENERIC = "polyloss_numpy"
 
 _packages: dict[type, str | None] = {}
+
+_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+Named: TypeAlias = dict[str, Array]
+Step: TypeAlias = Callable[[Named, Named], tuple[Named, Named]]
+
+_STRIP = 1 << 10
+"""So many rows of a matrix are added to at a time."""
+
+
+def strips(count: int, size: int) -> Iterator[slice]:
+    """`count` rows, `size` of them at a time."""
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))
+
+
+class Fused(Protocol):
+    """A function that finds its gradients together with its value."""
+
+    def forward(self, arrays: Sequence[Array], wanted: Sequence[bool]) -> tuple[Array, Any]:
+        """The value, and what `backward` needs of the gradients that are wanted: of a scalar, the gradients."""
+
+    def backward(
+        self, arrays: Sequence[Array], kept: Any, upstream: Array, wanted: Sequence[bool]
+    ) -> Sequence[Array | None]:
+        """The gradients. They may be those in `kept` themselves, which nobody looks at again."""
+
+    def plain(self, *arrays: Array) -> Array:
+        """The same value by the ordinary means of the framework, which can differentiate it any number of times."""
 
 
 class Backend(ABC):
@@ -52,6 +85,79 @@ class Backend(ABC):
     @abstractmethod
     def value_and_grad(self, function: Callable[..., Array], argnums: Sequence[int]) -> Callable[..., Any]:
         """A function that returns the value of `function` and a tuple of its gradients."""
+
+    def attach_fused(self, fused: Fused, arrays: Sequence[Array]) -> Array:
+        """The value of `fused` at `arrays`, with its gradients as its derivative."""
+        return fused.forward(arrays, (False,) * len(arrays))[0]
+
+    def signature(self, arrays: Sequence[Any]) -> Hashable | None:
+        """All that a call depends on, besides values; None where these cannot be looked at now, or one is no array."""
+        return None
+
+    def blockwise(self, inputs: Sequence[Array], options: Sequence[Array]) -> bool:
+        """Whether `memory` and `wrap` do for these arrays, of which `options` are constants."""
+        return False
+
+    def memory(self, array: Array) -> Any:
+        """The NumPy array on the memory of `array`."""
+        raise NotImplementedError
+
+    def empty(self, shape: Sequence[int], dtype: Any) -> Any:
+        """A new NumPy array for `wrap`."""
+        return np.empty(shape, dtype)
+
+    def wrap(self, array: Any) -> Array:
+        """A new NumPy array, or number, as an array of the framework on the same memory."""
+        raise NotImplementedError
+
+    def is_one(self, array: Array) -> bool:
+        """Whether a scalar is 1, as far as can be told now."""
+        return self.readable(array) and float(array) == 1.0
+
+    def threads(self) -> int:
+        """How many threads the framework would use."""
+        return _CORES
+
+    def attach_blocks(self, blocks: "Blocks", arrays: Sequence[Array]) -> Array:
+        """`attach_fused`, for arrays that have a `signature` and can be seen as `memory`."""
+        return self.attach_fused(blocks, arrays)
+
+    def scan(self, step: Step, totals: Named, rows: Named, size: int) -> tuple[Named, Named]:
+        """The last totals, and the results of all rows, where `step` takes `size` of these at a time.
+
+        Parameters
+        ----------
+        step : callable
+            Takes totals and some of the rows; returns the next totals, and results that have the same rows.
+        """
+        xp = self.namespace(next(iter(rows.values())))
+        pieces = []
+        for here in strips(next(iter(rows.values())).shape[0], size):
+            totals, results = step(totals, {name: array[here, ...] for name, array in rows.items()})
+            pieces.append(results)
+        return totals, {name: xp.concat([piece[name] for piece in pieces]) for name in pieces[0]}
+
+    def project(self, rows: Array, matrix: Array) -> Array:
+        """The product of `rows` with the transpose of `matrix`."""
+        return rows @ self.namespace(rows).matrix_transpose(matrix)
+
+    def add_product(self, total: Array, left: Array, right: Array) -> Array:
+        """The sum of `total` and the product of the transpose of `left` with `right`. It may take the place of `total`.
+
+        Nothing else of the size of `total` should exist for it.
+        """
+        xp = self.namespace(total)
+        for here in strips(total.shape[0], _STRIP):
+            total[here, ...] += xp.matrix_transpose(left[:, here]) @ right
+        return total
+
+    def writable(self, *arrays: Array) -> bool:
+        """Whether arrays that were computed from `arrays` may be written to."""
+        return False
+
+    def checkpoint(self, function: Callable[..., Array]) -> Callable[..., Array]:
+        """`function`, which is differentiated by computing it once more instead of keeping what it computed."""
+        return function
 
     def length(self, array: Array, axis: int, like: Array) -> Any:
         """The length of an axis; where it is unknown while tracing, as an array of the dtype of `like`."""

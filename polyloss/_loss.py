@@ -7,10 +7,11 @@ checks, masks, half precision, reduction) is the same for every loss, and is not
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, NamedTuple, ParamSpec, overload
 
 import numpy as np
 
+from . import _blocks
 from . import _checks as checks
 from ._backend import Backend, find_backend
 from ._checks import Domain
@@ -37,6 +38,10 @@ class Loss(Combinable, Generic[P]):
     (True, ('prediction', 'target'), {'delta': 1.0})
     """
 
+    plan_type: ClassVar[type[Plan]] = Plan
+    takes_numbers: ClassVar[bool] = True
+    """Whether a number stands for an array full of it."""
+
     def __init__(
         self,
         kernel: Kernel[P],
@@ -56,6 +61,8 @@ class Loss(Combinable, Generic[P]):
         self.arrays = tuple(p.name for p in own if p.kind is p.POSITIONAL_OR_KEYWORD)
         self.defaults = {p.name: p.default for p in own if p.kind is p.KEYWORD_ONLY} | dict(defaults or {})
         self.fixed = dict(defaults or {})
+        self._origin: Loss[Any] = self
+        self._known: dict[Any, _Known] = {}
         self.__name__: str = kernel.__name__
         self.__qualname__: str = kernel.__qualname__
         self.__module__ = kernel.__module__
@@ -83,8 +90,10 @@ class Loss(Combinable, Generic[P]):
 
         def __call__(self, *arrays, **keywords):
             """Evaluate the loss."""
-            plan, backend, inputs, options = self._plan(arrays, keywords)
-            return backend.run(plan, inputs, options)
+            known, inputs, options = self._recall(arrays, keywords)
+            if known.blocks is not None and _blocks.enabled:
+                return known.backend.attach_blocks(known.blocks, (*inputs, *options) if options else inputs)
+            return known.backend.run(known.plan, inputs, dict(zip(known.names, options, strict=True)))
 
     def __get__(self, instance: object, owner: type | None = None) -> "Loss[P]":
         # As an attribute of a class a loss stays what it is, and pydoc shows its signature.
@@ -110,7 +119,7 @@ class Loss(Combinable, Generic[P]):
         for name in parameters:
             if name not in self.defaults:
                 raise TypeError(f"{self.__name__} has no parameter {name}; it has {', '.join(self.defaults) or 'none'}")
-        return Loss(
+        loss = type(self)(
             self.kernel,
             rowwise=self.rowwise,
             autodiff=self.autodiff,
@@ -118,13 +127,62 @@ class Loss(Combinable, Generic[P]):
             domains=self.domains,
             defaults=self.fixed | parameters,
         )
+        loss._origin = self._origin
+        return loss
 
     def closed_form(
         self, arguments: Sequence[Array], keywords: Mapping[str, Any], argnums: Sequence[int]
     ) -> tuple[Array, tuple[Array, ...]]:
         """The value and its gradients, without automatic differentiation."""
-        plan, _, inputs, options = self._plan(tuple(arguments), dict(keywords))
-        return plan.closed_form(inputs, options, argnums)
+        known, inputs, options = self._recall(tuple(arguments), dict(keywords))
+        if known.blocks is None or not _blocks.enabled:
+            return known.plan.closed_form(inputs, dict(zip(known.names, options, strict=True)), argnums)
+        wanted = [number in argnums for number in range(len(inputs) + len(options))]
+        known.plan.check_argnums(argnums, known.blocks.gradients)
+        value, gradients = known.blocks.forward((*inputs, *options), wanted)
+        return value, tuple(gradients[number] for number in argnums)
+
+    def _recall(
+        self, arrays: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> tuple["_Known", tuple[Array, ...], tuple[Array, ...]]:
+        """What is known of calls like this one; its arrays; those among its keywords."""
+        key = self._signature(arrays, keywords)
+        known = None if key is None else self._known.get(key)
+        if known is not None:
+            inputs = arrays + tuple(keywords[name] for name in self.arrays[len(arrays) :])
+            options = tuple(keywords[name] for name in known.names)
+            if known.plan.readable and not (known.blocks and _blocks.enabled):
+                known.plan.check_values(inputs, dict(zip(known.names, options, strict=True)))
+            return known, inputs, options
+        plan, backend, inputs, named = self._plan(arrays, dict(keywords))
+        known = _Known(plan, backend, tuple(named), _blocks.blocks_of(plan, backend, inputs, named))
+        given = (*arrays, *(keywords[name] for name in self.arrays[len(arrays) :]))
+        as_given = all(one is other for one, other in zip(inputs, given, strict=True))
+        if key is not None and as_given and all(value is keywords.get(name) for name, value in named.items()):
+            if len(self._known) >= _KNOWN:
+                self._known.clear()
+            self._known[key] = known
+        return known, inputs, tuple(named.values())
+
+    def _signature(self, arrays: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        """What two calls have in common that differ in values alone; None where that is not known."""
+        backend = find_backend(type(arrays[0])) if arrays else None
+        if backend is None:
+            return None
+        found = backend.signature(arrays)
+        if found is None or not keywords:
+            return found
+        constants: list[Any] = []
+        others = []
+        for name, value in keywords.items():
+            kind = type(value)
+            if value is None or kind is float or kind is int or kind is bool or kind is str:
+                constants.append((name, kind, value))
+            else:
+                constants.append(name)
+                others.append(value)
+        named = backend.signature(others) if others else ()
+        return None if named is None else (found, named, *constants)
 
     def _plan(
         self, arrays: tuple[Any, ...], keywords: dict[str, Any]
@@ -159,7 +217,11 @@ class Loss(Combinable, Generic[P]):
         if not all(isinstance(a, np.generic) for a in arrays):
             # Beside arrays, a NumPy scalar is a number like any other.
             arrays = tuple(a.item() if isinstance(a, np.generic) else a for a in arrays)
-        backend = checks.common_backend(name, dict(zip(self.arrays, arrays, strict=True)) | options)
+        named = dict(zip(self.arrays, arrays, strict=True))
+        for key, value in () if self.takes_numbers else named.items():
+            if find_backend(type(value)) is None:
+                raise TypeError(f"{name}: {key} must be an array, got {checks.describe(value)}")
+        backend = checks.common_backend(name, named | options)
         like = next(backend.asarray(a, None) for a in arrays if find_backend(type(a)) is not None)
         xp = backend.namespace(like)
         # A number has no shape that could mismatch: it stands for an array full of it.
@@ -167,8 +229,8 @@ class Loss(Combinable, Generic[P]):
             xp.full_like(like, a) if isinstance(a, (int, float)) else backend.asarray(a, like) for a in arrays
         )
         options = {key: backend.asarray(value, like) for key, value in options.items()}
-        plan = Plan(
-            self,
+        plan = self.plan_type(
+            self._origin,
             tuple(constants),
             str(call["reduction"]),
             None if axis is None else checks.axis_of(name, axis, inputs[0].ndim),
@@ -188,6 +250,18 @@ class Loss(Combinable, Generic[P]):
             checks.one_of(self.__name__, key, value, tuple(domain.named))
         else:
             checks.number_in(self.__name__, key, value, domain)
+
+
+_KNOWN = 256
+
+
+class _Known(NamedTuple):
+    """What all calls have in common that differ in values alone."""
+
+    plan: Plan
+    backend: Backend
+    names: tuple[str, ...]
+    blocks: _blocks.Blocks | None
 
 
 def _with_defaults(module: str, name: str, fixed: Mapping[str, Any]) -> Loss[Any]:

@@ -43,9 +43,23 @@ class Softmax(NamedTuple):
     total: Array
     """The sum of all terms of the row."""
     rest: Array
-    """The same without the largest. Right where that one is alone."""
+    """The same without the largest, or without the entry that was picked. Right where that one is alone."""
     unreachable: Array
     """inf where the largest is, else 0: what the others are away from it."""
+
+
+def _exponentials(xp: Namespace, x: Array) -> tuple[Array, Array, Array]:
+    """The largest entry of each row, the distances to it, and their exponentials."""
+    largest = stop_gradient(xp.max(x, axis=-1, keepdims=True))
+    limit = float(xp.finfo(x.dtype).max)
+    shift = xp.clip(x, None, limit) - xp.clip(largest, -limit, limit)
+    return largest, shift, xp.exp(shift)
+
+
+def _softmax(xp: Namespace, largest: Array, shift: Array, terms: Array, total: Array, rest: Array) -> Softmax:
+    # In a row of nothing but -inf there is nothing to divide: all shares are 0.
+    total = xp.where(largest == -math.inf, 1.0, total)
+    return Softmax(shift, terms, total, rest, xp.where(largest == math.inf, largest, 0.0))
 
 
 def softmax_of(xp: Namespace, x: Array) -> Softmax:
@@ -53,20 +67,31 @@ def softmax_of(xp: Namespace, x: Array) -> Softmax:
 
     Infinite entries have their limits: one of +inf takes everything, one of -inf nothing.
     """
-    largest = stop_gradient(xp.max(x, axis=-1, keepdims=True))
-    limit = float(xp.finfo(x.dtype).max)
-    shift = xp.clip(x, None, limit) - xp.clip(largest, -limit, limit)
-    terms = xp.exp(shift)
-    # In a row of nothing but -inf there is nothing to divide: all shares are 0.
-    total = xp.where(largest == -math.inf, 1.0, xp.sum(terms, axis=-1, keepdims=True))
+    largest, shift, terms = _exponentials(xp, x)
+    total = xp.sum(terms, axis=-1, keepdims=True)
     rest = xp.sum(xp.where(shift == 0, 0.0, terms), axis=-1, keepdims=True)
-    return Softmax(shift, terms, total, rest, xp.where(largest == math.inf, largest, 0.0))
+    return _softmax(xp, largest, shift, terms, total, rest)
 
 
-def entry(xp: Namespace, row: Softmax, hot: Array) -> Softmax:
-    """The entries where `hot` is True: one of each row."""
-    shift = xp.sum(xp.where(hot, row.shift, 0.0), axis=-1, keepdims=True)
-    return row._replace(shift=shift, terms=xp.exp(shift))
+def softmax_at(xp: Namespace, x: Array, ids: Array) -> tuple[Softmax, Array, Array]:
+    """The entries of `x` that class ids name, one of each row; where they are; and the terms of all others, else 0.
+
+    What the others sum to is summed without it, so nothing cancels, and the row is summed once.
+    """
+    largest, shift, terms = _exponentials(xp, x)
+    hot = one_hot(xp, ids, x)
+    own = pick(xp, shift, ids, hot)
+    others = xp.where(hot, 0.0, terms)
+    rest = xp.sum(others, axis=-1, keepdims=True)
+    return _softmax(xp, largest, own, xp.exp(own), rest + xp.exp(own), rest), hot, others
+
+
+def pick(xp: Namespace, x: Array, ids: Array, hot: Array) -> Array:
+    """The entry of each row that a class id names, the axis kept."""
+    if hasattr(xp, "take_along_axis"):
+        return xp.take_along_axis(x, ids[..., None], axis=-1)
+    # Before the standard of 2024.12.
+    return xp.sum(xp.where(hot, x, 0.0), axis=-1, keepdims=True)
 
 
 def ahead(row: Softmax) -> Array:

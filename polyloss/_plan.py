@@ -1,13 +1,13 @@
 """The one path that a call takes, once its arguments are known to be arrays of one framework."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import _checks as checks
 from ._backend import backend_of
 from ._checks import REAL, Classes, Domain
-from ._reduction import expand, reduce
+from ._reduction import Weights, expand, reduce
 from ._typing import Array, Namespace
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ class Plan:
         Whether the values were checked. Where they could not be, a row with a bad one becomes NaN.
     """
 
+    in_blocks: ClassVar[bool] = True
+    """Whether the kernel, and what is around it, is all there is to a call."""
+
     loss: "Loss[Any]"
     parameters: tuple[tuple[str, Any], ...]
     reduction: str
@@ -40,11 +43,11 @@ class Plan:
     readable: bool
 
     def __call__(self, inputs: Sequence[Array], options: Mapping[str, Array]) -> Array:
-        """The reduced loss, differentiable by the framework."""
+        """The reduced loss, differentiable by the framework as often as it likes."""
         backend = backend_of(inputs[0])
         xp = backend.namespace(inputs[0])
-        ready = self._prepare(xp, inputs, options)
-        if not self._by_autodiff():
+        ready = self.prepare(xp, inputs, options)
+        if not self.by_autodiff():
             losses = backend.attach(ready.kernel, ready.arrays)
         elif isinstance(losses := ready.kernel(*ready.arrays), tuple):
             raise TypeError(
@@ -58,29 +61,35 @@ class Plan:
     ) -> tuple[Array, tuple[Array, ...]]:
         """The reduced loss and its gradients with respect to some inputs."""
         xp = backend_of(inputs[0]).namespace(inputs[0])
-        name = self.loss.__name__
-        if self._by_autodiff():
-            raise TypeError(f"{name} has no closed-form gradient here, and {type(inputs[0]).__name__} none of its own")
+        if self.by_autodiff():
+            kind = type(inputs[0]).__name__
+            raise TypeError(f"{self.loss.__name__} has no closed-form gradient here, and {kind} none of its own")
         if self.reduction == "none":
-            raise ValueError(f"{name}: a gradient needs a scalar: reduction must be 'sum' or a mean, got 'none'")
-        ready = self._prepare(xp, inputs, options)
+            raise ValueError(
+                f"{self.loss.__name__}: a gradient needs a scalar: reduction must be 'sum' or a mean, got 'none'"
+            )
+        ready = self.prepare(xp, inputs, options)
         losses, *gradients = ready.kernel(*ready.arrays)
         value, coefficient = ready.reduce(xp, losses, self.reduction)
-        for number in argnums:
-            if number >= len(gradients):
-                known = ", ".join(self.loss.arrays[: len(gradients)])
-                raise ValueError(f"{name}: argnums must be of {known}, got {number}")
+        self.check_argnums(argnums, len(gradients))
         share = coefficient()
         results = []
         for number in argnums:
             local = gradients[number]()
             gradient = expand(share, local.ndim) * local
-            if ready.mask is not None:
-                gradient = xp.where(expand(ready.mask, local.ndim), gradient, 0.0)
+            if ready.weights.mask is not None:
+                gradient = xp.where(expand(ready.weights.mask, local.ndim), gradient, 0.0)
             if self.axis not in (None, losses.ndim) and local.ndim > losses.ndim:
                 gradient = xp.moveaxis(gradient, -1, self.axis)
             results.append(cast(xp, gradient, inputs[number].dtype))
         return cast(xp, value, inputs[0].dtype), tuple(results)
+
+    def check_argnums(self, argnums: Sequence[int], count: int) -> None:
+        """Raise where there is no gradient by an argument."""
+        for number in argnums:
+            if number >= count:
+                known = ", ".join(self.loss.arrays[:count])
+                raise ValueError(f"{self.loss.__name__}: argnums must be of {known}, got {number}")
 
     def check_shapes(self, inputs: Sequence[Array], options: Mapping[str, Array]) -> None:
         """Raise for all that dtypes and shapes tell."""
@@ -117,24 +126,32 @@ class Plan:
 
     def check_values(self, inputs: Sequence[Array], options: Mapping[str, Array]) -> None:
         """Raise for values outside their domain, masked examples aside."""
-        name = self.loss.__name__
+        self.check_options(inputs, options)
         xp = backend_of(inputs[0]).namespace(inputs[0])
-        rows = inputs[0].ndim - (self.axis is not None)
-        for key, array, domain in self._arguments(inputs):
-            if domain.everything:
-                continue
-            classes = inputs[0].shape[self.axis] if self._holds_ids(xp, array, domain) else None
-            outside = domain.outside(xp, array, classes)
-            if not bool(xp.any(outside)):
-                continue
-            mask = self._mask(xp, inputs, options, rows)
-            if mask is not None:
-                outside = outside & (mask if array.ndim == rows else xp.expand_dims(mask, axis=self.axis))
-            checks.none_outside(name, key, xp, array, outside, domain.expected(classes))
+        for key, array, outside, expected in self.outside(xp, inputs, options):
+            checks.none_outside(self.loss.__name__, key, xp, array, outside, expected)
+
+    def check_options(self, inputs: Sequence[Array], options: Mapping[str, Array]) -> None:
+        """Raise for values of parameters outside their domain."""
         for key, value in options.items():
             domain = self.loss.domains.get(key, REAL)
             if not domain.everything:
-                checks.none_outside(name, key, xp, value, domain.outside(xp, value), str(domain))
+                xp = backend_of(inputs[0]).namespace(inputs[0])
+                checks.none_outside(self.loss.__name__, key, xp, value, domain.outside(xp, value), str(domain))
+
+    def outside(
+        self, xp: Namespace, inputs: Sequence[Array], options: Mapping[str, Array]
+    ) -> Iterator[tuple[str, Array, Array, str]]:
+        """Each argument that has a domain, where it is outside, masked examples aside, and what was expected."""
+        rows = inputs[0].ndim - (self.axis is not None)
+        mask = self._mask(xp, inputs, options, rows)
+        for key, array, domain in self._arguments(inputs):
+            if not domain.everything:
+                classes = inputs[0].shape[self.axis] if self._holds_ids(xp, array, domain) else None
+                outside = domain.outside(xp, array, classes)
+                if mask is not None:
+                    outside = outside & (mask if array.ndim == rows else xp.expand_dims(mask, axis=self.axis))
+                yield key, array, outside, domain.expected(classes)
 
     def _check_classes(self, xp: Namespace, key: str, array: Array, whole: checks.Shape, rows: checks.Shape) -> None:
         name, shape = self.loss.__name__, tuple(array.shape)
@@ -155,7 +172,7 @@ class Plan:
         domains = (REAL if d.unless and parameters.get(d.unless) else d for d in domains)
         return list(zip(self.loss.arrays, arrays, domains, strict=True))
 
-    def _by_autodiff(self) -> bool:
+    def by_autodiff(self) -> bool:
         autodiff = self.loss.autodiff
         return autodiff if isinstance(autodiff, bool) else dict(self.parameters).get(autodiff) is not None
 
@@ -175,7 +192,7 @@ class Plan:
                     mask = kept if mask is None else mask & kept
         return mask
 
-    def _prepare(self, xp: Namespace, inputs: Sequence[Array], options: Mapping[str, Array]) -> "_Ready":
+    def prepare(self, xp: Namespace, inputs: Sequence[Array], options: Mapping[str, Array]) -> "Ready":
         """The arrays as a kernel wants them: rows last, in float32 or float64, masked examples at 0."""
         loss, first = self.loss, inputs[0]
         dtype = xp.float32 if checks.is_half(first.dtype) else first.dtype
@@ -216,14 +233,16 @@ class Plan:
         weight, denominator = (
             None if key not in options else cast(xp, options[key], dtype) for key in ("sample_weight", "denominator")
         )
-        return _Ready(
+        return Ready(
             BoundKernel(loss.kernel, len(arrays), tuple(parameters.items()), tuple(bound)),
             (*arrays, *bound.values()),
-            mask,
-            poison,
-            weight,
-            denominator,
-            self._class_weight(xp, arrays, bound.get("class_weight", parameters.get("class_weight"))),
+            Weights(
+                poison,
+                weight,
+                mask,
+                denominator,
+                self._class_weight(xp, arrays, bound.get("class_weight", parameters.get("class_weight"))),
+            ),
         )
 
     def _poison(self, xp: Namespace, outside: Array, dtype: Any, poison: Array | None) -> Array:
@@ -272,25 +291,12 @@ class BoundKernel:
 
 
 @dataclass(frozen=True)
-class _Ready:
-    """What `Plan._prepare` made of the arguments."""
+class Ready:
+    """What `Plan.prepare` made of the arguments."""
 
     kernel: BoundKernel
     arrays: tuple[Array, ...]
-    mask: Array | None
-    poison: Array | None
-    weight: Array | None
-    denominator: Array | None
-    class_weight: Array | None
+    weights: Weights
 
     def reduce(self, xp: Namespace, losses: Array, reduction: str) -> tuple[Array, Callable[[], Array]]:
-        return reduce(
-            xp,
-            losses,
-            reduction,
-            poison=self.poison,
-            weight=self.weight,
-            mask=self.mask,
-            denominator=self.denominator,
-            class_weight=self.class_weight,
-        )
+        return reduce(xp, losses, reduction, **vars(self.weights))

@@ -6,7 +6,8 @@ coefficient, is all that a gradient needs to know of it.
 
 import math
 from collections.abc import Callable
-from typing import get_args
+from dataclasses import dataclass
+from typing import Any, get_args
 
 from ._typing import Array, Namespace, Reduction
 
@@ -29,72 +30,79 @@ def push(xp: Namespace, local: Array, tangent: Array, ndim: int) -> Array:
     return change if change.ndim == ndim else xp.sum(change, axis=-1)
 
 
-def reduce(
-    xp: Namespace,
-    losses: Array,
-    reduction: str,
-    *,
-    poison: Array | None,
-    weight: Array | None,
-    mask: Array | None,
-    denominator: Array | None,
-    class_weight: Array | None,
-) -> tuple[Array, Callable[[], Array]]:
-    """The reduced loss, and a function that returns the coefficient of each example in it.
+@dataclass(frozen=True)
+class Weights:
+    """What each example counts.
 
     Parameters
     ----------
-    losses : array
-        Per-example losses.
     poison : array or None
         NaN for an example with a bad value, else 1. A factor and not a choice: so NaN reaches the gradient too.
     weight, mask, class_weight : array or None
-        Per example, with as many axes as `losses` or fewer: the missing ones are trailing. `weight` multiplies,
+        Per example, with as many axes as the losses or fewer: the missing ones are trailing. `weight` multiplies,
         False in `mask` removes, `class_weight` is in the losses already and counts in ``"weighted_mean"`` alone.
     denominator : array or None
         Replaces the denominator of a mean.
     """
-    ndim = losses.ndim
-    if poison is not None:
-        losses = losses * poison
-    if weight is not None:
-        weight = expand(weight, ndim)
-        losses = losses * weight
-    if mask is not None:
-        mask = expand(mask, ndim)
-        losses = xp.where(mask, losses, 0.0)
 
+    poison: Array | None = None
+    weight: Array | None = None
+    mask: Array | None = None
+    denominator: Array | None = None
+    class_weight: Array | None = None
+
+    def weigh(self, xp: Namespace, losses: Array) -> Array:
+        """The part of each example in the sum of all."""
+        if self.poison is not None:
+            losses = losses * self.poison
+        if self.weight is not None:
+            losses = losses * expand(self.weight, losses.ndim)
+        return losses if self.mask is None else xp.where(expand(self.mask, losses.ndim), losses, 0.0)
+
+    def counted(self, xp: Namespace, losses: Array, reduction: str) -> Array | None:
+        """What the denominator of the mean is the sum of; None where it is simply the number of losses, or given."""
+        weights = (self.weight, self.class_weight) if reduction == "weighted_mean" else ()
+        if self.denominator is not None or (self.mask is None and reduction != "weighted_mean"):
+            return None
+        count = xp.ones_like(losses)
+        for weight in weights:
+            if weight is not None:
+                count = count * expand(weight, losses.ndim)
+        return count if self.mask is None else xp.where(expand(self.mask, losses.ndim), count, 0.0)
+
+    def share(self, xp: Namespace, losses: Array, divisor: Array | float | None) -> Array:
+        """The coefficient of each example in the reduced loss."""
+        share = xp.ones_like(losses)
+        if self.weight is not None:
+            share = xp.broadcast_to(expand(self.weight, losses.ndim), losses.shape)
+        if self.poison is not None:
+            share = share * self.poison
+        if self.mask is not None:
+            share = xp.where(expand(self.mask, losses.ndim), share, 0.0)
+        return share if divisor is None else share / divisor
+
+
+def reduce(xp: Namespace, losses: Array, reduction: str, **parts: Any) -> tuple[Array, Callable[[], Array]]:
+    """The reduced loss, and a function that returns the coefficient of each example in it: with `Weights`."""
+    weights = Weights(**parts)
+    parts = weights.weigh(xp, losses)
     divisor: Array | None = None
-    if reduction == "mean" and denominator is None and mask is None:
-        value = xp.mean(losses)
-    elif reduction == "none":
-        value = losses
+    if reduction == "none":
+        value = parts
+    elif reduction == "sum":
+        value = xp.sum(parts)
     else:
-        value = xp.sum(losses)
-        if reduction != "sum":
-            divisor = denominator
-            if divisor is None:
-                total = _total(xp, losses, mask, *((weight, class_weight) if reduction == "weighted_mean" else ()))
-                # Nothing counted: the sum is 0, and so is the mean.
-                divisor = xp.where(total == 0, xp.ones_like(total), total)
-            value = value / divisor
+        counted = weights.counted(xp, losses, reduction)
+        if counted is not None:
+            total = xp.sum(counted)
+            # Nothing counted: the sum is 0, and so is the mean.
+            divisor = xp.where(total == 0, xp.ones_like(total), total)
+        else:
+            divisor = weights.denominator
+        value = xp.mean(parts) if divisor is None else xp.sum(parts) / divisor
 
     def coefficient() -> Array:
-        share = xp.ones_like(losses) if weight is None else xp.broadcast_to(weight, losses.shape)
-        if poison is not None:
-            share = share * poison
-        if mask is not None:
-            share = xp.where(mask, share, 0.0)
-        if divisor is not None:
-            return share / divisor
-        return share / math.prod(losses.shape) if reduction == "mean" else share
+        count = math.prod(losses.shape) if divisor is None and reduction != "sum" else divisor
+        return weights.share(xp, losses, count)
 
     return value, coefficient
-
-
-def _total(xp: Namespace, losses: Array, mask: Array | None, *weights: Array | None) -> Array:
-    count = xp.ones_like(losses)
-    for weight in weights:
-        if weight is not None:
-            count = count * expand(weight, losses.ndim)
-    return xp.sum(count if mask is None else xp.where(mask, count, 0.0))

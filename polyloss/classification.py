@@ -89,14 +89,13 @@ def cross_entropy(
     >>> round(float(polyloss.cross_entropy(logits, np.asarray([0, -1]), ignore_index=-1)), 4)
     0.2395
     """
-    row = numeric.softmax_of(xp, logits)
     if is_integer(xp, target) and not label_smoothing:
-        hot = numeric.one_hot(xp, target, logits)
-        own = numeric.entry(xp, row, hot)
+        own, hot, others = numeric.softmax_at(xp, logits, target)
         weight = _at(xp, hot, class_weight)
         value = _weighted(xp, weight, numeric.minus_log(xp, own)[..., 0])
-        return value, lambda: _pull_entry(xp, row, own, hot, weight)
+        return value, lambda: _pull_entry(xp, own, hot, others, weight)
 
+    row = numeric.softmax_of(xp, logits)
     mass = _mass(xp, logits, target, class_weight, label_smoothing)
     costs = numeric.minus_log(xp, row)
     value = xp.sum(numeric.times(xp, mass, costs), axis=-1)
@@ -256,19 +255,18 @@ def softmax_focal(
     >>> polyloss.softmax_focal(logits, np.asarray([0, 2]), reduction="none").round(4)
     array([0.0109, 2.821 ])
     """
-    row = numeric.softmax_of(xp, logits)
     if is_integer(xp, target):
-        hot = numeric.one_hot(xp, target, logits)
-        own = numeric.entry(xp, row, hot)
+        own, hot, others = numeric.softmax_at(xp, logits, target)
         weight = _at(xp, hot, alpha)
         cost, slope = _focused(xp, own, gamma)
 
         def gradient() -> Array:
             pull = slope()[..., 0]
-            return _pull_entry(xp, row, own, hot, pull if weight is None else weight * pull)
+            return _pull_entry(xp, own, hot, others, pull if weight is None else weight * pull)
 
         return _weighted(xp, weight, cost[..., 0]), gradient
 
+    row = numeric.softmax_of(xp, logits)
     mass = target if alpha is None else target * alpha
     costs, slopes = _focused(xp, row, gamma)
     value = xp.sum(numeric.times(xp, mass, costs), axis=-1)
@@ -669,9 +667,9 @@ def _weighted(xp: Namespace, weight: float | Array | None, costs: Array) -> Arra
     return costs if weight is None else numeric.times(xp, weight, costs)
 
 
-def _pull_entry(xp: Namespace, row: numeric.Softmax, own: numeric.Softmax, hot: Array, factor: Array | None) -> Array:
+def _pull_entry(xp: Namespace, own: numeric.Softmax, hot: Array, others: Array, factor: Array | None) -> Array:
     """The derivative of ``factor * minus_log(own)`` by the logits, with `factor` a constant."""
-    gradient = xp.where(hot, -numeric.others(xp, own), row.terms) / row.total
+    gradient = xp.where(hot, -own.rest, others) / own.total
     if factor is None:
         return gradient
     return (factor if numeric.is_number(factor) else factor[..., None]) * gradient

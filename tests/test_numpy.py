@@ -19,6 +19,7 @@ def arguments(name: str, rng: Any) -> tuple[Any, ...]:
     ids, labels = rng.integers(0, 4, size=6), rng.integers(0, 2, size=6).astype(float)
     special: dict[str, tuple[Any, ...]] = {
         "cross_entropy": (x, ids),
+        "linear_cross_entropy": (x, y[:5], ids),
         "softmax_focal": (x, ids),
         "nll": (log_p, ids),
         "kl_divergence": (log_p, np.exp(log_p[::-1])),
@@ -37,7 +38,8 @@ def arguments(name: str, rng: Any) -> tuple[Any, ...]:
 def options(name: str, rng: Any) -> dict[str, Any]:
     mask = rng.random((6, 4)) < 0.7
     mask[0] = True
-    return {"sample_weight": rng.random(6), "where": mask[:, 0] if LOSSES[name].rowwise else mask}
+    by_row = LOSSES[name].rowwise or name == "linear_cross_entropy"
+    return {"sample_weight": rng.random(6), "where": mask[:, 0] if by_row else mask}
 
 
 @pytest.mark.parametrize("name", LOSSES)

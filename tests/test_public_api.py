@@ -26,6 +26,7 @@ PREDICTIONS = {
     "distance",
     "x1",
     "anchor",
+    "hidden",
 }
 
 
@@ -35,7 +36,8 @@ def loss(name: str) -> Any:
 
 def test_all_losses_are_there() -> None:
     assert set(LOSSES) >= {
-        *("cross_entropy", "nll", "binary_cross_entropy", "binary_cross_entropy_with_logits"),
+        *("cross_entropy", "linear_cross_entropy", "nll"),
+        *("binary_cross_entropy", "binary_cross_entropy_with_logits"),
         *("mse", "l1", "huber", "smooth_l1", "log_cosh", "tukey_biweight"),
         *("contrastive", "contrastive_embedding", "triplet_margin"),
         *("sigmoid_focal", "softmax_focal", "kl_divergence", "hinge", "squared_hinge"),
@@ -83,7 +85,7 @@ def test_signature(name: str) -> None:
 def test_argument_names_are_uniform(name: str) -> None:
     first, *rest = loss(name).arrays
     assert first in PREDICTIONS
-    assert rest in (["target"], ["x2", "target"], ["positive", "negative"])
+    assert rest in (["target"], ["x2", "target"], ["positive", "negative"], ["weight", "target"])
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -96,6 +98,8 @@ def test_signature_is_what_a_call_takes(name: str) -> None:
         values["target"] = np.sign(rows)
     elif entry.domains.get("target") is not None and entry.domains["target"].per_example:
         values["target"] = np.asarray([0.0, 1.0, 1.0])
+    elif name == "linear_cross_entropy":
+        values["target"] = np.asarray([0, 1, 2])
     defaults = {p.name: p.default for p in inspect.signature(entry).parameters.values() if p.kind is p.KEYWORD_ONLY}
     assert float(entry(**values, **defaults)) == float(entry(*values.values()))
     with pytest.raises(TypeError, match="sample_wieght"):

@@ -401,3 +401,73 @@ def test_examples_in_docstrings() -> None:
     results = doctest.testmod(sys.modules[polyloss_torch.LossModule.__module__])
     assert results.failed == 0
     assert results.attempted > 4
+
+
+def gradient_at(x: Any, function: Any) -> Any:
+    (found,) = torch.autograd.grad(function(x), x)
+    return found
+
+
+def test_change_between_forward_and_backward_raises() -> None:
+    x, target = torch.randn(4096, requires_grad=True), torch.randn(4096)
+    value = polyloss.huber(x, target)
+    target.add_(1.0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        value.backward()
+
+
+def test_second_backward_has_a_gradient_of_its_own() -> None:
+    x, target = torch.randn(4096, requires_grad=True), torch.randn(4096)
+    value = polyloss.huber(x, target)
+    (first,) = torch.autograd.grad(value, x, retain_graph=True)
+    kept = first.clone()
+    first.zero_()
+    (second,) = torch.autograd.grad(3.0 * value, x, retain_graph=True)
+    torch.testing.assert_close(second, 3.0 * kept)
+
+
+def test_backward_without_retain_graph_frees() -> None:
+    x = torch.randn(8, requires_grad=True)
+    value = polyloss.mse(x, torch.zeros(8))
+    value.backward()
+    with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+        value.backward()
+
+
+@pytest.mark.parametrize("make", [lambda x: x.T, lambda x: x[:, ::2], lambda x: x[:1].expand(6, 4)], ids=str)
+def test_strided_arrays(make: Any) -> None:
+    x, target = torch.randn(6, 4, dtype=torch.float64, requires_grad=True), torch.randn(6, 4, dtype=torch.float64)
+    found = gradient_at(x, lambda x: polyloss.log_cosh(make(x), make(target)))
+    expected = gradient_at(x, lambda x: torch.log(torch.cosh(make(x) - make(target))).mean())
+    torch.testing.assert_close(found, expected)
+
+
+def test_gradient_of_a_channels_last_class_axis() -> None:
+    x = torch.randn(2, 5, 3, 4, dtype=torch.float64).to(memory_format=torch.channels_last).requires_grad_()
+    target = torch.randint(0, 5, (2, 3, 4))
+    found = gradient_at(x, lambda x: polyloss.cross_entropy(x, target, axis=1))
+    torch.testing.assert_close(found, gradient_at(x, lambda x: torch.nn.functional.cross_entropy(x, target)))
+
+
+def test_hooks_and_accumulation_see_the_gradient() -> None:
+    x, seen = torch.randn(3000, requires_grad=True), []
+    x.register_hook(lambda gradient: seen.append(gradient.clone()))
+    for _ in range(2):
+        polyloss.mse(x, torch.zeros(3000), reduction="sum").backward()
+    assert x.grad is not None
+    torch.testing.assert_close(x.grad, 4.0 * x.detach())
+    torch.testing.assert_close(seen[1], 2.0 * x.detach())
+
+
+def test_weight_that_requires_a_gradient_has_one() -> None:
+    x, weight = torch.randn(5), torch.ones(5, requires_grad=True)
+    (found,) = torch.autograd.grad(polyloss.mse(x, torch.zeros(5), sample_weight=weight, reduction="sum"), weight)
+    torch.testing.assert_close(found, x * x)
+
+
+def test_tracer_records_operations() -> None:
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    x, target = torch.randn(6), torch.randn(6)
+    traced = make_fx(lambda x, t: polyloss.huber(x, t))(x, target)
+    torch.testing.assert_close(traced(2 * x, target), polyloss.huber(2 * x, target))

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
-from polyloss import Backend
 from polyloss._reduction import push
 from polyloss._transform import scalar
 
 from . import _namespace
+from ._chunks import ByChunks
 
 Pair = Callable[..., tuple[Any, ...]]
 
@@ -24,10 +24,16 @@ def _attached(pair: Pair, *arrays: jax.Array) -> jax.Array:
     return value
 
 
-def _jvp(pair: Pair, primals: Sequence[jax.Array], tangents: Sequence[Any]) -> tuple[jax.Array, jax.Array]:
-    # Not the bare value: whoever differentiates this rule again must meet this rule again.
-    value = _attached(pair, *primals)
-    gradients = pair(*primals)[1:]
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _known(pair: Pair, value: jax.Array, *arrays: jax.Array) -> jax.Array:
+    """The value of `pair`, which was found before."""
+    return value
+
+
+def _attached_jvp(pair: Pair, primals: Sequence[jax.Array], tangents: Sequence[Any]) -> tuple[jax.Array, jax.Array]:
+    found, *gradients = pair(*primals)
+    # Not the bare value: whoever differentiates this rule again must meet a rule again.
+    value = _known(pair, found, *primals)
     # An argument that is a constant has no part in the result: not even zero times an infinite derivative.
     parts = [
         push(jnp, gradient(), tangent, value.ndim)
@@ -37,7 +43,12 @@ def _jvp(pair: Pair, primals: Sequence[jax.Array], tangents: Sequence[Any]) -> t
     return value, sum(parts[1:], start=parts[0]) if parts else jnp.zeros_like(value)
 
 
-_attached.defjvp(_jvp, symbolic_zeros=True)
+def _known_jvp(pair: Pair, primals: Sequence[jax.Array], tangents: Sequence[Any]) -> tuple[jax.Array, jax.Array]:
+    return _attached_jvp(pair, primals[1:], tangents[1:])
+
+
+_attached.defjvp(_attached_jvp, symbolic_zeros=True)
+_known.defjvp(_known_jvp, symbolic_zeros=True)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -45,7 +56,7 @@ def _jitted(plan: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
     return jax.jit(plan)
 
 
-class JaxBackend(Backend):
+class JaxBackend(ByChunks):
     """The adapter of `jax.Array`, traced or not."""
 
     name = "jax"

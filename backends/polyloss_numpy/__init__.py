@@ -1,12 +1,16 @@
 """Arrays without automatic differentiation: NumPy, CuPy, Dask, array-api-strict. Closed forms are their gradients."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import array_api_compat
+import numpy as np
 
 from polyloss import Backend
+
+_NEW = ("take_along_axis",)
+"""Functions of the standard of 2024.12 that kernels do without, where they are missing."""
 
 
 class _WithScalars:
@@ -16,6 +20,8 @@ class _WithScalars:
         self._xp = xp
 
     def __getattr__(self, name: str) -> Any:
+        if name in _NEW:
+            raise AttributeError(name)
         return getattr(self._xp, name)
 
     def _arrays(self, *values: Any) -> list[Any]:
@@ -58,8 +64,28 @@ class NumpyBackend(Backend):
             array_api_compat.is_lazy_array(a) or "cpu" not in str(array_api_compat.device(a)).lower() for a in arrays
         )
 
+    def signature(self, arrays: Sequence[Any]) -> Hashable | None:
+        found = []
+        for array in arrays:
+            if type(array) is not np.ndarray:
+                return None
+            found += [array.dtype, array.shape]
+        return tuple(found)
+
+    def blockwise(self, inputs: Sequence[Any], options: Sequence[Any]) -> bool:
+        return all(type(array) is np.ndarray for array in (*inputs, *options))
+
+    def memory(self, array: Any) -> Any:
+        return array
+
+    def wrap(self, array: Any) -> Any:
+        return array
+
     def attach(self, pair: Callable[..., tuple[Any, ...]], arrays: Sequence[Any]) -> Any:
         return pair(*arrays)[0]
+
+    def writable(self, *arrays: Any) -> bool:
+        return not any(array_api_compat.is_lazy_array(a) for a in arrays)
 
     def value_and_grad(self, function: Callable[..., Any], argnums: Sequence[int]) -> Callable[..., Any]:
         closed_form = getattr(function, "closed_form", None)

@@ -3,24 +3,31 @@
 Every loss of two arrays has a Keras class under its name in capitals: ``polyloss_tensorflow.Huber``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.eager.record import should_record_backprop
+from tensorflow.python.ops.gradients_util import PossibleTapeGradientTypes
 
-from polyloss import Backend
+from polyloss._blocks import Blocks
 from polyloss._objects import classes
+from polyloss._program import ALIGNMENT, aligned
 from polyloss._reduction import pull
 from polyloss._transform import scalar
 
 from . import _namespace
+from ._chunks import ByChunks
 
 if TYPE_CHECKING:
     from ._keras import KerasLoss
 
 
-class TensorflowBackend(Backend):
+_Eager = type(tf.constant(0))
+
+
+class TensorflowBackend(ByChunks):
     """The adapter of `tf.Tensor` and `tf.Variable`."""
 
     name = "tensorflow"
@@ -40,6 +47,48 @@ class TensorflowBackend(Backend):
     def readable(self, *arrays: Any) -> bool:
         return tf.executing_eagerly() and all("CPU" in a.device for a in arrays)
 
+    def signature(self, arrays: Sequence[Any]) -> Hashable | None:
+        if not tf.executing_eagerly():
+            return None
+        found: list[Any] = []
+        for array in arrays:
+            if type(array) is not _Eager or "CPU" not in array.device:
+                return None
+            found += [array.dtype, *array.shape.as_list(), None]
+        return tuple(found)
+
+    def blockwise(self, inputs: Sequence[Any], options: Sequence[Any]) -> bool:
+        return self.signature((*inputs, *options)) is not None
+
+    def memory(self, array: Any) -> Any:
+        return np.asarray(array)
+
+    def empty(self, shape: Sequence[int], dtype: Any) -> Any:
+        return aligned(shape, dtype)
+
+    def wrap(self, array: Any) -> Any:
+        # Memory that starts elsewhere ends the process.
+        fits = isinstance(array, np.ndarray) and array.flags.c_contiguous and not array.ctypes.data % ALIGNMENT
+        if fits and array.dtype in (np.float32, np.float64):
+            return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+        return tf.convert_to_tensor(array)
+
+    def attach_blocks(self, blocks: Blocks, arrays: Sequence[Any]) -> Any:
+        order = PossibleTapeGradientTypes(arrays)
+        wanted = [order > 0 and should_record_backprop((array,)) for array in arrays]
+        if order and (order > 1 or not any(wanted) or any(wanted[len(arrays) - len(blocks.names) :])):
+            # Of higher order, in forward mode, or of a weight.
+            return blocks.plain(*arrays)
+        value, kept = blocks.forward(arrays, wanted)
+        if not order:
+            return value
+
+        @tf.custom_gradient  # type: ignore[untyped-decorator]
+        def attached(*inputs: Any) -> Any:
+            return value, lambda upstream: blocks.backward(inputs, kept, upstream, wanted)
+
+        return attached(*arrays)
+
     def length(self, array: Any, axis: int, like: Any) -> Any:
         known = array.shape[axis]
         return tf.cast(tf.shape(array)[axis], like.dtype) if known is None else known
@@ -47,11 +96,15 @@ class TensorflowBackend(Backend):
     def attach(self, pair: Callable[..., tuple[Any, ...]], arrays: Sequence[Any]) -> Any:
         @tf.custom_gradient  # type: ignore[untyped-decorator]
         def attached(*inputs: Any) -> Any:
+            value, *gradients = pair(*inputs)
+
             def gradient(upstream: Any) -> list[Any]:
-                found = [pull(upstream, g()) for g in pair(*inputs)[1:]]
+                # In a graph everything is there to be differentiated again; eagerly, only what is computed here.
+                known = pair(*inputs)[1:] if tf.executing_eagerly() else gradients
+                found = [pull(upstream, g()) for g in known]
                 return [*found, *[None] * (len(inputs) - len(found))]
 
-            return pair(*inputs)[0], gradient
+            return value, gradient
 
         return attached(*arrays)
 

@@ -3,19 +3,22 @@
 Every loss has a module class under its name in capitals: ``polyloss_torch.Huber``, ``polyloss_torch.CrossEntropy``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch.autograd import forward_ad
 
-from polyloss import Backend
+from polyloss._blocks import Blocks
 from polyloss._objects import classes
 from polyloss._plan import BoundKernel
 from polyloss._reduction import pull, push
 from polyloss._transform import scalar
 
 from . import _namespace as xp
+from ._chunks import ByChunks
+from ._fused import FusedFunction
 from ._module import LossModule, module, module_class
 
 Pair = Callable[..., tuple[Any, ...]]
@@ -121,10 +124,29 @@ def _compiled(pair: BoundKernel, arrays: Sequence[torch.Tensor]) -> torch.Tensor
 
 
 def _is_transformed(array: Any) -> bool:
-    return isinstance(array, torch.Tensor) and torch._C._functorch.is_functorch_wrapped_tensor(array)
+    known = torch._C._functorch
+    return isinstance(array, torch.Tensor) and (
+        known.is_functorch_wrapped_tensor(array) or known.is_legacy_batchedtensor(array)
+    )
 
 
-class TorchBackend(Backend):
+_apply_now = super(torch.autograd.Function, FusedFunction).apply
+"""Without what `apply` itself does for transforms, of which there are none here."""
+
+_PLAIN = (torch.Tensor, torch.nn.Parameter)
+
+
+def _is_watched() -> bool:
+    """Whether somebody follows what is done to tensors: a transform, forward mode, a tracer."""
+    return (
+        forward_ad._current_level >= 0
+        or torch._C._functorch.peek_interpreter_stack() is not None
+        or torch._C._len_torch_dispatch_stack() > 0
+        or torch._C._get_tracing_state() is not None
+    )
+
+
+class TorchBackend(ByChunks):
     """The adapter of `torch.Tensor`."""
 
     name = "torch"
@@ -140,7 +162,43 @@ class TorchBackend(Backend):
     def readable(self, *arrays: torch.Tensor) -> bool:
         if torch.compiler.is_compiling():
             return False
-        return all(a.device.type == "cpu" and not _is_transformed(a) for a in arrays)
+        return all(a.is_cpu and not _is_transformed(a) for a in arrays)
+
+    def signature(self, arrays: Sequence[Any]) -> Hashable | None:
+        if torch.compiler.is_compiling() or _is_watched():
+            return None
+        found = []
+        for array in arrays:
+            if type(array) not in _PLAIN or not array.is_cpu or array.layout is not torch.strided or array.is_neg():
+                return None
+            found += [array.dtype, array.shape, array.requires_grad]
+        return tuple(found)
+
+    def blockwise(self, inputs: Sequence[torch.Tensor], options: Sequence[torch.Tensor]) -> bool:
+        known = self.signature((*inputs, *options)) is not None
+        return known and not any(array.requires_grad for array in options)
+
+    def attach_blocks(self, blocks: Blocks, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
+        value: torch.Tensor
+        if torch.is_grad_enabled():
+            for array in arrays:
+                if array.requires_grad:
+                    value = _apply_now(blocks, *arrays)  # type: ignore[no-untyped-call]
+                    return value
+        value, _ = blocks.forward(arrays, (False,) * len(arrays))
+        return value
+
+    def memory(self, array: torch.Tensor) -> Any:
+        return array.numpy() if not array.requires_grad or not torch.is_grad_enabled() else array.detach().numpy()
+
+    def wrap(self, array: Any) -> torch.Tensor:
+        return torch.from_numpy(np.asarray(array))
+
+    def is_one(self, array: torch.Tensor) -> bool:
+        return type(array) is torch.Tensor and not _is_transformed(array) and array.item() == 1.0
+
+    def threads(self) -> int:
+        return torch.get_num_threads()
 
     def attach(self, pair: Any, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
         if torch.is_grad_enabled():

@@ -175,6 +175,8 @@ LOSSES: dict[str, Entry] = {
         laws=Laws(perfect=None, smooth=False),
     ),
 }
+SHARED = ("linear_cross_entropy",)
+"""Losses of an array that all examples share. Cases are judged example by example: these have tests of their own."""
 HELPERS = ("log_sum_exp", "log_softmax", "softmax", "softplus", "log_sigmoid", "sigmoid")
 
 CASES: dict[str, list[Case]] = {loss: [] for loss in LOSSES}

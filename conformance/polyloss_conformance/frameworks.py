@@ -8,8 +8,10 @@ import importlib.metadata
 import importlib.util
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,20 @@ class Outcome(NamedTuple):
     gradients: tuple[Array, ...] | None
 
 
+EAGER = ("eager", "small blocks", "whole arrays")
+"""Without a compiler: as users have it, in blocks of a few elements and by several threads, and without blocks."""
+
+
+@contextmanager
+def engine(mode: str) -> Iterator[None]:
+    """A context in which calls are made as `mode` wants it."""
+    from polyloss import _blocks, _program
+
+    size = 4 if mode == "small blocks" else _program.BLOCK
+    with mock.patch.object(_blocks, "enabled", mode != "whole arrays"), mock.patch.object(_program, "BLOCK", size):
+        yield
+
+
 Step = Callable[[Sequence[Array], Mapping[str, Array], Array], Outcome]
 """Takes the arrays, the keywords that are arrays, and the cotangent."""
 
@@ -40,7 +56,7 @@ class Framework(ABC):
     package : str
         The distribution whose version the report names.
     modes : tuple of str
-        ``"eager"`` first, then the compilers.
+        Some of `EAGER` first, then the compilers.
     dtypes : tuple of str
         The floating dtypes that it has.
     flushes : bool
@@ -51,7 +67,7 @@ class Framework(ABC):
 
     name: str
     package: str
-    modes: tuple[str, ...] = ("eager",)
+    modes: tuple[str, ...] = EAGER
     dtypes: tuple[str, ...] = DTYPES if has_bfloat16 else tuple(d for d in DTYPES if d != "bfloat16")
     flushes = False
     slow_eager = False
@@ -164,7 +180,7 @@ class NumpyFramework(Framework):
 class TorchFramework(Framework):
     name = "torch"
     package = "torch"
-    modes = ("eager", "aot_eager", "compile")
+    modes = (*EAGER, "aot_eager", "compile")
     dynamic = True
     welcomes_numpy = False
 
@@ -342,7 +358,7 @@ class JaxFramework(Framework):
 class TensorflowFramework(Framework):
     name = "tensorflow"
     package = "tensorflow"
-    modes = ("eager", "function", "xla")
+    modes = (*EAGER, "function", "xla")
     flushes = True
     dynamic = True
 

@@ -49,6 +49,13 @@ GUIDE = (
         "keeps the logits finite",
     ),
     Advice(
+        "multi-class",
+        "a large vocabulary: language models",
+        "linear_cross_entropy",
+        "linear_cross_entropy(hidden, weight, class_ids)",
+        "the logits of all tokens never exist at once",
+    ),
+    Advice(
         "binary",
         "a logit for each example",
         "binary_cross_entropy_with_logits",

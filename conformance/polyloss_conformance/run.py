@@ -21,7 +21,7 @@ from . import cases as data
 from . import compare, deviations, frameworks, reference, tolerances
 from .cases import Case, Entry, numpy_dtype
 from .compare import LD, judge
-from .frameworks import Framework
+from .frameworks import EAGER, Framework, engine
 from .tolerances import HALVES
 
 Check = Literal["value and gradient", "second order", "error", "bad values while traced", "law", "built-in", "coverage"]
@@ -119,7 +119,7 @@ def select(
         For a name that is not known, or not installed; the message lists those that are.
     """
     if module is None:
-        known = {**dict.fromkeys(data.LOSSES), **public_losses()}
+        known = {k: v for k, v in {**dict.fromkeys(data.LOSSES), **public_losses()}.items() if k not in data.SHARED}
     else:
         shipped = list(public_losses().values())
         known = {k: v for k, v in public_losses(importlib.import_module(module)).items() if v not in shipped}
@@ -389,7 +389,7 @@ def units(selection: Selection) -> list[Unit]:
 
 def _units(selection: Selection, framework: Framework, mode: str, loss: str, dtype: str) -> Iterator[Unit]:
     usable = [case for case in data.CASES[loss] if case.kind != "error" and dtype in case.dtypes]
-    compiled = mode != "eager"
+    compiled = mode not in EAGER
     if selection.everything or not (compiled or framework.slow_eager):
         for case in usable:
             yield Unit(loss, framework.name, mode, dtype, ((case,),), False)
@@ -441,7 +441,7 @@ def run_unit(unit: Unit, loss: Any) -> list[Result]:
     if loss is None:
         return [_result(unit, case, False, message=f"polyloss has no {unit.loss}") for case in unit.cases]
     found: list[Result] = []
-    batched = unit.packed and unit.mode != "eager"
+    batched = unit.packed and unit.mode not in EAGER
     step = None
     weighted, masked = (any(name in case.options for case in unit.cases) for name in ("sample_weight", "where"))
     for members in unit.calls:
@@ -451,8 +451,10 @@ def run_unit(unit: Unit, loss: Any) -> list[Result]:
             else:
                 call = single(members[0], unit.dtype, entry, framework)
             if step is None:
-                step = framework.step(loss, call.static, call.wanted, unit.mode, batched)
-            results = _judged(unit, call, framework, step)
+                mode = "eager" if unit.mode in EAGER else unit.mode
+                step = framework.step(loss, call.static, call.wanted, mode, batched)
+            with engine(unit.mode):
+                results = _judged(unit, call, framework, step)
             if batched and framework.dynamic and len(call.value) > 3 and members is unit.calls[0]:
                 # The same compiled function on another batch size.
                 again = {r.case: r for r in _judged(unit, call.first(len(call.value) // 2 + 1), framework, step)}
@@ -601,7 +603,7 @@ def run_errors(name: str, loss: Any, framework: Framework) -> Iterator[Result]:
             )
             continue
         modes: list[tuple[str, Callable[..., Any]]] = [("eager", lambda s, a, o: loss(*a, **s, **o))]
-        if len(framework.modes) > 1 and not case.value_check:
+        if framework.differentiates and not case.value_check:
             modes.append(("traced", lambda s, a, o: framework.traced(loss, s, a, o)))
         for mode, call in modes:
             yield _refused(name, case, framework, mode, call)
@@ -827,7 +829,7 @@ def jobs(selection: Selection) -> list[Job]:
         modes = (
             framework.modes if selection.modes is None else tuple(m for m in selection.modes if m in framework.modes)
         )
-        compilers = tuple(m for m in modes if m not in ("eager", "compile") or (selection.everything and m != "eager"))
+        compilers = tuple(m for m in modes if m not in (*EAGER, "compile") or (selection.everything and m not in EAGER))
         ledger = deviations.Ledger(deviations.load())
         for name, loss in selection.losses.items():
             if selection.module is not None:

@@ -1,0 +1,94 @@
+"""Functions of many rows, a chunk of them at a time, that find their gradients together with their value."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
+
+from polyloss import Backend
+from polyloss._backend import Named, Step
+
+_STRIP = 1 << 22
+"""So many elements of a sum are added to at a time."""
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _value(fused: Any, *arrays: jax.Array) -> jax.Array:
+    value: jax.Array = fused.forward(arrays, (False,) * len(arrays))[0]
+    return value
+
+
+def _jvp(fused: Any, primals: Sequence[jax.Array], tangents: Sequence[Any]) -> tuple[jax.Array, jax.Array]:
+    wanted = tuple(map(_moves, tangents))
+    value, gradients = _both(fused, wanted, *primals)
+    pairs = [(g, tangent) for g, tangent in zip(gradients, tangents, strict=True) if g is not None]
+    parts = [jnp.vdot(gradient, tangent) for gradient, tangent in pairs]
+    return value, sum(parts[1:], start=parts[0]) if parts else jnp.zeros_like(value)
+
+
+_value.defjvp(_jvp, symbolic_zeros=True)
+
+
+def _moves(tangent: Any) -> bool:
+    return not isinstance(tangent, SymbolicZero)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _both(fused: Any, wanted: Sequence[bool], *arrays: jax.Array) -> tuple[jax.Array, list[jax.Array | None]]:
+    value, kept = fused.forward(arrays, wanted)
+    return value, list(fused.backward(arrays, kept, jnp.ones_like(value), wanted))
+
+
+def _both_jvp(fused: Any, wanted: Sequence[bool], primals: Sequence[jax.Array], tangents: Sequence[Any]) -> Any:
+    moving = tuple(i for i, tangent in enumerate(tangents) if _moves(tangent))
+
+    def both(*moved: jax.Array) -> Any:
+        arrays = list(primals)
+        for i, array in zip(moving, moved, strict=True):
+            arrays[i] = array
+        # The value has its own rule at every order. It is the gradients whose formula is differentiated.
+        return _value(fused, *arrays), _both.fun(fused, wanted, *arrays)[1]
+
+    results = _both(fused, wanted, *primals)
+    return results, jax.jvp(both, [primals[i] for i in moving], [tangents[i] for i in moving])[1]
+
+
+_both.defjvp(_both_jvp, symbolic_zeros=True)
+
+
+class ByChunks(Backend):
+    """What `JaxBackend` knows of them."""
+
+    def attach_fused(self, fused: Any, arrays: Sequence[jax.Array]) -> jax.Array:
+        value: jax.Array = _value(fused, *arrays) if fused.scalar else fused.plain(*arrays)
+        return value
+
+    def scan(self, step: Step, totals: Named, rows: Named, size: int) -> tuple[Named, Named]:
+        count = next(iter(rows.values())).shape[0]
+        whole = count - count % size
+        pieces = []
+        if whole:
+            chunks = {name: array[:whole].reshape(-1, size, *array.shape[1:]) for name, array in rows.items()}
+            # What a chunk computed is computed once more where it is differentiated.
+            totals, found = jax.lax.scan(jax.checkpoint(step, prevent_cse=False), totals, chunks)
+            pieces.append({name: array.reshape(whole, *array.shape[2:]) for name, array in found.items()})
+        if whole < count:
+            totals, found = step(totals, {name: array[whole:] for name, array in rows.items()})
+            pieces.append(found)
+        return totals, {name: jnp.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+    def add_product(self, total: jax.Array, left: jax.Array, right: jax.Array) -> jax.Array:
+        count = total.shape[0]
+        size = min(count, max(1, _STRIP // total.shape[1]))
+        whole = count - count % size
+
+        def add(start: Any, total: jax.Array, size: int) -> jax.Array:
+            part = jax.lax.dynamic_slice_in_dim(left, start, size, 1).T @ right
+            part = part + jax.lax.dynamic_slice_in_dim(total, start, size)
+            return jax.lax.dynamic_update_slice_in_dim(total, part, start, 0)
+
+        total = jax.lax.fori_loop(0, whole // size, lambda strip, total: add(strip * size, total, size), total)
+        return add(whole, total, count - whole) if whole < count else total

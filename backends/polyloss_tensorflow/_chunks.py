@@ -1,0 +1,117 @@
+"""Functions of many rows, a chunk of them at a time, that find their gradients together with their value."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.eager import record
+
+from polyloss import Backend
+from polyloss._backend import Named, Step
+
+_STRIP = 1 << 22
+"""So many elements of a sum are added to at a time."""
+
+
+class ByChunks(Backend):
+    """What `TensorflowBackend` knows of them."""
+
+    def attach_fused(self, fused: Any, arrays: Sequence[Any]) -> Any:
+        # In a graph nobody knows yet whether a gradient will be wanted.
+        wanted = [
+            array.dtype.is_floating and (not tf.executing_eagerly() or record.should_record_backprop([array]))
+            for array in arrays
+        ]
+
+        @tf.custom_gradient  # type: ignore[untyped-decorator]
+        def attached(*inputs: Any) -> Any:
+            # A tape would keep every chunk.
+            with record.stop_recording():
+                value, kept = fused.forward(inputs, wanted)
+            left = [kept]
+
+            def gradient(upstream: Any) -> Any:
+                return pulled(fused, wanted, left, upstream, inputs)
+
+            return value, gradient
+
+        return attached(*arrays)
+
+    def scan(self, step: Step, totals: Named, rows: Named, size: int) -> tuple[Named, Named]:
+        if tf.executing_eagerly():
+            return super().scan(step, totals, rows, size)
+        any_row = next(iter(rows.values()))
+        known = any_row.shape[0]
+        if known is not None and known <= size:
+            return step(totals, rows)
+        # The first chunk is the short one: never empty, and it tells what there will be to hold.
+        count = tf.shape(any_row)[0] if known is None else known
+        rest = (count - 1) % size + 1
+        chunks = (count - rest) // size
+        totals, first = step(totals, {name: array[:rest] for name, array in rows.items()})
+        held = {
+            name: tf.TensorArray(array.dtype, chunks, element_shape=(size, *array.shape[1:]))
+            for name, array in first.items()
+        }
+
+        def body(chunk: Any, totals: Named, held: dict[str, Any]) -> Any:
+            start = rest + chunk * size
+            row = {
+                name: tf.ensure_shape(
+                    tf.slice(array, [start, *[0] * (array.shape.rank - 1)], [size, *tf.unstack(tf.shape(array))[1:]]),
+                    (size, *array.shape[1:]),
+                )
+                for name, array in rows.items()
+            }
+            totals, found = step(totals, row)
+            return chunk + 1, totals, {name: held[name].write(chunk, array) for name, array in found.items()}
+
+        _, totals, held = tf.while_loop(
+            lambda chunk, *_: chunk < chunks, body, (0, totals, held), parallel_iterations=1, maximum_iterations=chunks
+        )
+        joined = {
+            name: tf.concat([array, tf.reshape(held[name].stack(), (-1, *array.shape[1:]))], 0)
+            for name, array in first.items()
+        }
+        return totals, joined
+
+    def project(self, rows: Any, matrix: Any) -> Any:
+        # The transpose itself would be a copy.
+        return tf.matmul(rows, matrix, transpose_b=True)
+
+    def add_product(self, total: Any, left: Any, right: Any) -> Any:
+        if not tf.executing_eagerly():
+            return total + tf.matmul(left, right, transpose_a=True)
+        size = max(1, _STRIP // total.shape[1])
+        for start in range(0, total.shape[0], size):
+            part = tf.matmul(left[:, start : start + size], right, transpose_a=True)
+            # A sum in place, as nobody else has seen the total.
+            total = tf.raw_ops.InplaceAdd(x=total, i=tf.range(start, start + part.shape[0]), v=part)
+        return total
+
+
+def pulled(fused: Any, wanted: Sequence[bool], left: list[Any], upstream: Any, inputs: Sequence[Any]) -> Any:
+    """The gradients, which have gradients themselves. What the forward pass left is handed out once."""
+    chosen = [i for i, want in enumerate(wanted) if want]
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def first(upstream: Any, *inputs: Any) -> Any:
+        with record.stop_recording():
+            kept = left.pop() if left else fused.forward(inputs, wanted)[1]
+            found = fused.backward(inputs, kept, upstream, wanted)
+
+        def second(*change: Any) -> Any:
+            sources = [upstream, *(inputs[i] for i in chosen)]
+            with tf.GradientTape() as outer:
+                outer.watch(sources)
+                with tf.GradientTape() as inner:
+                    inner.watch(sources[1:])
+                    value = fused.plain(*inputs)
+                gradients = inner.gradient(value, sources[1:], upstream, unconnected_gradients="zero")
+            again = iter(outer.gradient(gradients, sources, list(change)))
+            return [next(again), *(next(again) if want else None for want in wanted)]
+
+        return [tf.zeros_like(inputs[i]) if found[i] is None else found[i] for i in chosen], second
+
+    gradients = iter(first(upstream, *inputs))
+    return [next(gradients) if want else None for want in wanted]

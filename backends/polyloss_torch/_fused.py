@@ -1,0 +1,41 @@
+"""Functions that find their gradients together with their value."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from polyloss._backend import Fused
+
+
+class FusedFunction(torch.autograd.Function):
+    """The forward pass finds the gradients; the backward pass hands them out."""
+
+    @staticmethod
+    def forward(ctx: Any, fused: Fused, *arrays: torch.Tensor) -> torch.Tensor:
+        value: torch.Tensor
+        value, ctx.kept = fused.forward(arrays, ctx.needs_input_grad[1:])
+        ctx.fused = fused
+        # What is modified in place until the backward pass then raises, as in any other function.
+        ctx.save_for_backward(*arrays)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[Any, ...]:
+        arrays: Sequence[torch.Tensor] = ctx.saved_tensors
+        kept, wanted = ctx.kept, ctx.needs_input_grad[1:]
+        if torch.is_grad_enabled():
+            return (None, *_again(ctx.fused, arrays, upstream, wanted))
+        ctx.kept = None
+        if kept is None:
+            _, kept = ctx.fused.forward(arrays, wanted)
+        return (None, *ctx.fused.backward(arrays, kept, upstream, wanted))
+
+
+def _again(
+    fused: Fused, arrays: Sequence[torch.Tensor], upstream: torch.Tensor, wanted: Sequence[bool]
+) -> list[torch.Tensor | None]:
+    """The gradients as functions that can be differentiated themselves."""
+    chosen = [array for array, want in zip(arrays, wanted, strict=True) if want]
+    found = iter(torch.autograd.grad(fused.plain(*arrays), chosen, upstream, create_graph=True, allow_unused=True))
+    return [next(found) if want else None for want in wanted]

@@ -1,0 +1,385 @@
+"""Graphs as straight-line NumPy code that works on a block of rows, without a temporary of its own.
+
+A block is small enough for the cache, and what it needs besides its input and output is allocated once per thread.
+"""
+
+import math
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from ._trace import ROWS, Symbol
+
+BLOCK = 1 << 17
+"""Elements in a block: small enough for the cache, large enough that threads seldom meet in the interpreter."""
+_PIECE = 512
+"""Products that are added one by one."""
+_KEPT = 1 << 25
+"""Bytes of scratch memory that a thread keeps."""
+_LAYOUTS = 64
+ALIGNMENT = 64
+"""Bytes that memory starts at a multiple of."""
+
+
+class _Worker(threading.local):
+    """What a thread keeps between calls: its scratch memory, and the arrays that were laid out in it."""
+
+    def __init__(self) -> None:
+        self.memory = np.empty(0, np.uint8)
+        self.layouts: dict[tuple[Program, int], list[Any]] = {}
+        self.busy = False
+
+
+_worker = _Worker()
+
+
+def aligned(shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
+    """New memory that starts where any vector instruction may."""
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    found: np.ndarray[Any, Any] = memory[start : start + size].view(dtype).reshape(shape)
+    return found
+
+
+class Program:
+    """Code that computes sums over all rows, and arrays of rows.
+
+    Parameters
+    ----------
+    total : Symbol or None
+        What is summed over all of its elements.
+    arrays : sequence of Symbol
+        What is written, block by block.
+    flags : sequence of Symbol
+        Booleans of which none should be True.
+    """
+
+    def __init__(self, total: Symbol | None, arrays: Sequence[Symbol], flags: Sequence[Symbol]) -> None:
+        self._constants: dict[str, Any] = {"float": float, "dot": _dot, "copyto": np.copyto}
+        self._scratch: list[tuple[tuple[Any, ...], Any, int]] = []
+        self._slots: list[int] = []
+        self._free: dict[int, list[int]] = {}
+        self._lines: list[str] = []
+        self._names: dict[Symbol, str] = {}
+        self._slot_of: dict[Symbol, int] = {}
+        self._write(total, arrays, flags)
+
+    def _write(self, total: Symbol | None, arrays: Sequence[Symbol], flags: Sequence[Symbol]) -> None:
+        roots = [*arrays, *flags, *([] if total is None else [total])]
+        uses: dict[Symbol, int] = {}
+        order = _reachable(roots)
+        for symbol in order:
+            for arg in symbol.args:
+                uses[arg] = uses.get(arg, 0) + 1
+        # A product that is only summed is a dot product.
+        factors: tuple[Symbol, ...] = ()
+        if total is not None and total.op == "multiply" and total not in {*uses, *map(_owner, arrays)}:
+            shape = total.shape
+            factors = total.args if all(a.shape == shape and a.op != "constant" for a in total.args) else ()
+            order = [symbol for symbol in order if symbol is not total or not factors]
+        last: dict[Symbol, int] = {}
+        for place, symbol in enumerate(order):
+            for arg in symbol.args:
+                last[_owner(arg)] = place
+        for root in (*roots, *factors):
+            last[_owner(root)] = len(order)
+        outputs: dict[Symbol, tuple[str, Any]] = {}
+        for number, symbol in enumerate(arrays):
+            owner = _owner(symbol)
+            if owner.op not in ("input", "constant", "arange") and owner not in outputs and owner.shape == symbol.shape:
+                outputs[owner] = (f"y{number}", symbol.dtype)
+        self.inputs = sorted({s.value for s in order if s.op == "input"})
+        for place, symbol in enumerate(order):
+            dying = [a for a in {_owner(a) for a in symbol.args} if last[a] == place and a in self._slot_of]
+            self._emit(symbol, outputs, dying)
+            for owner in dying:
+                if owner in self._slot_of:
+                    slot = self._slot_of.pop(owner)
+                    self._free.setdefault(self._slots[slot], []).append(slot)
+        for number, symbol in enumerate(arrays):
+            if outputs.get(_owner(symbol), ("",))[0] != f"y{number}":
+                self._lines.append(f"copyto(y{number}, {self._names[symbol]})")
+        bad = " or ".join(f"{self._names[f]}.any()" for f in flags) or "False"
+        if total is None:
+            result = "0.0"
+        elif factors:
+            result = f"dot({', '.join(self._names[a] for a in factors)})"
+        else:
+            result = f"float({self._function('add.reduce')}({self._names[total]}, None))"
+        parameters = [f"x{i}" for i in self.inputs] + [f"y{i}" for i in range(len(arrays))]
+        parameters += [f"v{i}" for i in range(len(self._scratch))]
+        body = "\n    ".join([*self._lines, f"return {result}, {bad}"])
+        self.source = f"def block({', '.join(parameters)}):\n    {body}\n"
+        exec(compile(self.source, "<polyloss block>", "exec"), self._constants)
+        self._block: Callable[..., tuple[float, bool]] = self._constants["block"]
+        self._row_bytes = max(sum(self._slots), 1)
+
+    def _emit(self, symbol: Symbol, outputs: dict[Symbol, tuple[str, Any]], dying: list[Symbol]) -> None:
+        op, args = symbol.op, symbol.args
+        if op == "input":
+            self._names[symbol] = f"x{symbol.value}"
+            return
+        if op in ("constant", "arange"):
+            name = f"c{len(self._constants)}"
+            found = np.asarray(symbol.value) if op == "constant" else np.arange(symbol.shape[0], dtype=symbol.dtype)
+            found.flags.writeable = False
+            self._constants[name] = found
+            self._names[symbol] = name
+            return
+        if op == "view":
+            self._names[symbol] = self._view(symbol, args[0])
+            return
+        if op == "splat":
+            self._names[symbol] = self._names[args[0]]
+            return
+        a = [self._names[arg] for arg in args]
+        if op == "index":
+            start = self._new((ROWS,), symbol.dtype, -symbol.value)
+            a.append(start)
+        out = self._store(symbol, outputs, dying)
+        self._names[symbol] = out
+        write = self._lines.append
+        if op == "clip":
+            write(f"{a[0]}.clip({a[1]}, {a[2]}, {out})")
+        elif op in ("cast", "full"):
+            write(f"copyto({out}, {a[0]}, 'unsafe')")
+        elif op in ("mask", "unmask"):
+            write(f"copyto({out}, {a[0]})")
+            one = f", {self._constant(np.asarray(1, symbol.dtype))}" if op == "unmask" else ""
+            write(f"{self._function('subtract' if one else 'negative')}({out}{one}, {out})")
+        elif op == "chosen":
+            write(f"{self._function('equal')}({a[0]}, {a[1]}, {out})")
+        elif op == "index":
+            write(f"{self._function('add')}({a[0]}, {a[1]}, {out})")
+        elif op == "pick":
+            write(f"{a[0]}.reshape(-1).take({a[1]}, None, {out}.reshape(-1), 'clip')")
+        elif op == "put":
+            if out != a[0]:
+                write(f"copyto({out}, {a[0]})")
+            write(f"{out}.reshape(-1)[{a[2]}] = {a[1]}.reshape(-1)")
+        elif op.endswith(".reduce"):
+            write(f"{self._function(op)}({a[0]}, -1, None, {out}, True)")
+        elif op in ("maximum", "minimum"):
+            write(f"{self._function(op)}({a[0]}, {a[1]}, out={out})")
+        else:
+            write(f"{self._function(op)}({', '.join(a)}, {out})")
+
+    def _view(self, symbol: Symbol, base: Symbol) -> str:
+        """A name for the memory of `base` in another shape or dtype: laid out before, where it is scratch memory."""
+        slot = self._slot_of.get(_owner(base))
+        if slot is not None:
+            return self._new(symbol.shape, symbol.dtype, slot)
+        name, found = f"w{len(self._lines)}", self._names[base]
+        if symbol.dtype != base.dtype:
+            found += f".view({self._constant(symbol.dtype)})"
+        if symbol.shape != base.shape:
+            if tuple(n for n in symbol.shape if n != 1) != tuple(n for n in base.shape if n != 1):
+                raise ValueError(f"no view of {base.shape} in {symbol.shape}")
+            lengths = ("-1" if n is ROWS else str(n) for n in symbol.shape)
+            found += f".reshape({', '.join(lengths) or '()'})"
+        self._lines.append(f"{name} = {found}")
+        return name
+
+    def _store(self, symbol: Symbol, outputs: dict[Symbol, tuple[str, Any]], dying: list[Symbol]) -> str:
+        """Where the result of an operation goes: into an output, in the place of an operand, or into a free slot."""
+        if symbol in outputs:
+            name, dtype = outputs[symbol]
+            if dtype == symbol.dtype:
+                return name
+            self._lines.append(f"w{len(self._lines)} = {name}.view({self._constant(symbol.dtype)})")
+            return f"w{len(self._lines) - 1}"
+        row = _row_bytes(symbol)
+        if symbol.op in ("put", *_IN_PLACE):
+            for owner in dying:
+                same = self._slot_of.get(owner) is not None and self._slots[self._slot_of[owner]] == row
+                first = symbol.op != "put" or owner is symbol.args[0]
+                if same and first and owner.dtype.itemsize == symbol.dtype.itemsize:
+                    self._slot_of[symbol] = slot = self._slot_of.pop(owner)
+                    known = self._names[owner]
+                    matches = (owner.shape, owner.dtype) == (symbol.shape, symbol.dtype)
+                    return known if matches else self._new(symbol.shape, symbol.dtype, slot)
+        if self._free.get(row):
+            slot = self._free[row].pop()
+        else:
+            slot = len(self._slots)
+            self._slots.append(row)
+        self._slot_of[symbol] = slot
+        return self._new(symbol.shape, symbol.dtype, slot)
+
+    def _new(self, shape: tuple[Any, ...], dtype: Any, slot: int) -> str:
+        known = (shape, dtype, slot)
+        if known not in self._scratch:
+            self._scratch.append(known)
+        return f"v{self._scratch.index(known)}"
+
+    def _function(self, name: str) -> str:
+        found = np
+        for part in name.split("."):
+            found = getattr(found, part)
+        plain = name.replace(".", "_")
+        self._constants[plain] = found
+        return plain
+
+    def _constant(self, value: Any) -> str:
+        name = f"c{len(self._constants)}"
+        self._constants[name] = value
+        return name
+
+    def run(
+        self,
+        inputs: Sequence[Any],
+        blocked: Sequence[bool],
+        outputs: Sequence[Any],
+        rows: int,
+        row: int,
+        threads: Callable[[], int],
+    ) -> tuple[float, bool]:
+        """The total, and whether a flag was raised.
+
+        Parameters
+        ----------
+        inputs, outputs : sequence of numpy.ndarray
+            Rows along the first axis, for those inputs that are `blocked`; the others are whole.
+        rows, row : int
+            The number of rows, and of elements in the largest row.
+        threads : callable
+            Tells how many threads may take part.
+        """
+        used = [inputs[i] for i in self.inputs]
+        if rows * row <= BLOCK:
+            return self._one(used, outputs, rows)
+        cut = [blocked[i] for i in self.inputs]
+        starts = _starts(rows, row)
+        results: list[tuple[float, bool]] = [(0.0, False)] * len(starts)
+        todo: Iterator[tuple[int, int]] = enumerate(starts)
+
+        def work() -> None:
+            with np.errstate(all="ignore"):
+                for place, start in todo:
+                    stop = min(start + starts.step, rows)
+                    parts = [x[start:stop] if c else x for x, c in zip(used, cut, strict=True)]
+                    results[place] = self._one(parts, [y[start:stop] for y in outputs], stop - start)
+
+        others = [_pool().submit(work) for _ in range(min(threads(), len(starts)) - 1)]
+        try:
+            work()
+        finally:
+            for other in others:
+                other.result()
+        return math.fsum(total for total, _ in results) if _finite(results) else sum(t for t, _ in results), any(
+            bad for _, bad in results
+        )
+
+    def _one(self, inputs: Sequence[Any], outputs: Sequence[Any], rows: int) -> tuple[float, bool]:
+        size = self._row_bytes * rows + ALIGNMENT * len(self._slots)
+        worker = _worker
+        if worker.busy or size > _KEPT:
+            return self._block(*inputs, *outputs, *self._layout(aligned((size,), np.uint8), rows))
+        worker.busy = True
+        try:
+            known = worker.layouts.get((self, rows))
+            if known is None:
+                if worker.memory.size < size or len(worker.layouts) >= _LAYOUTS:
+                    worker.layouts.clear()
+                if worker.memory.size < size:
+                    worker.memory = aligned((size,), np.uint8)
+                known = worker.layouts[self, rows] = self._layout(worker.memory, rows)
+            return self._block(*inputs, *outputs, *known)
+        finally:
+            worker.busy = False
+
+    def _layout(self, memory: Any, rows: int) -> list[Any]:
+        """The scratch arrays of a block, in `memory`."""
+        starts, offset = [], 0
+        for size in self._slots:
+            starts.append(offset)
+            offset += -(-size * rows // ALIGNMENT) * ALIGNMENT
+        found = []
+        for shape, dtype, slot in self._scratch:
+            lengths = tuple(rows if n is ROWS else n for n in shape)
+            if slot < 0:
+                found.append(np.arange(rows, dtype=dtype) * -slot)
+            else:
+                size = math.prod(lengths) * dtype.itemsize
+                found.append(memory[starts[slot] : starts[slot] + size].view(dtype).reshape(lengths))
+        return found
+
+
+_IN_PLACE = {"add", "subtract", "multiply", "divide", "negative", "absolute", "power", "exp", "log", "log1p", "expm1"}
+_IN_PLACE |= {"sqrt", "sinh", "cosh", "tanh", "bitwise_and", "bitwise_xor", "logical_and", "logical_or", "logical_not"}
+_IN_PLACE |= {"logical_xor", "clip", "maximum", "minimum"}
+
+
+def _starts(rows: int, row: int) -> range:
+    """Where blocks of about the same size start."""
+    step = -(-rows // -(-rows * row // BLOCK))
+    if step * row > _PIECE > row:
+        # No products are left over in the sums of them.
+        step += -(step * row) % _PIECE // row
+    return range(0, rows, step)
+
+
+def _owner(symbol: Symbol) -> Symbol:
+    """The symbol whose memory this is."""
+    while symbol.op in ("view", "splat"):
+        (symbol,) = symbol.args
+    return symbol
+
+
+def _row_bytes(symbol: Symbol) -> int:
+    shape = symbol.shape[1:] if symbol.shape and symbol.shape[0] is ROWS else symbol.shape
+    return int(math.prod(shape) * symbol.dtype.itemsize)
+
+
+def _reachable(roots: Sequence[Symbol]) -> list[Symbol]:
+    """What the roots are made of, in the order in which it was written down."""
+    found: set[Symbol] = set()
+    todo = list(roots)
+    while todo:
+        symbol = todo.pop()
+        if symbol not in found:
+            found.add(symbol)
+            todo += symbol.args
+    return [symbol for symbol in roots[0].trace.symbols if symbol in found] if roots else []
+
+
+def _dot(one: Any, other: Any) -> float:
+    """The sum of products: short dot products, which are then added in pairs. A long one would add one by one."""
+    if one.size % _PIECE == 0:
+        return float(_add(np.vecdot(one.reshape(-1, _PIECE), other.reshape(-1, _PIECE))))
+    one, other = one.reshape(-1), other.reshape(-1)
+    whole = one.size - one.size % _PIECE
+    total = float(_add(one[whole:] * other[whole:]))
+    return total + _dot(one[:whole], other[:whole]) if whole else total
+
+
+_add = np.add.reduce
+
+
+def _finite(results: Sequence[tuple[float, bool]]) -> bool:
+    return all(math.isfinite(total) for total, _ in results)
+
+
+_executor: ThreadPoolExecutor | None = None
+
+
+def _pool() -> ThreadPoolExecutor:
+    global _executor
+    if _executor is None:
+        _executor = ThreadPoolExecutor(max_workers=max((os.cpu_count() or 2) - 1, 1), thread_name_prefix="polyloss")
+    return _executor
+
+
+def _forget_threads() -> None:
+    """A forked process has none of its parent's threads."""
+    global _executor
+    _executor = None
+
+
+os.register_at_fork(after_in_child=_forget_threads)

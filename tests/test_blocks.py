@@ -1,0 +1,266 @@
+"""Calls in blocks give what calls on whole arrays give, in no more memory than the gradient and a few blocks."""
+
+import os
+import subprocess
+import sys
+import threading
+import tracemalloc
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+import polyloss
+from polyloss import _blocks, _program
+
+ROWS, CLASSES = 37, 5
+
+
+def arguments(loss: Any, rng: Any) -> list[Any]:
+    """Valid arrays for a loss."""
+    shape = (ROWS, CLASSES)
+    made: dict[str, Callable[[], Any]] = {
+        "probabilities": lambda: rng.random(shape),
+        "distance": lambda: rng.random(shape),
+        "log_probabilities": lambda: np.log(rng.dirichlet(np.ones(CLASSES), ROWS)),
+        "target": lambda: rng.random(shape),
+    }
+    targets: dict[str, Callable[[], Any]] = {
+        "hinge": lambda: rng.choice([-1.0, 1.0], shape),
+        "squared_hinge": lambda: rng.choice([-1.0, 1.0], shape),
+        "contrastive_embedding": lambda: rng.random(ROWS),
+        "cross_entropy": lambda: rng.integers(0, CLASSES, ROWS),
+        "nll": lambda: rng.integers(0, CLASSES, ROWS),
+        "softmax_focal": lambda: rng.integers(0, CLASSES, ROWS),
+    }
+    made["target"] = targets.get(loss.__name__, made["target"])
+    return [made.get(name, lambda: rng.normal(size=shape))() for name in loss.arrays]
+
+
+LOSSES = [
+    loss
+    for loss in (getattr(polyloss, name) for name in polyloss.__all__)
+    if type(loss) is polyloss.Loss and "weight" not in loss.arrays
+]
+PER_ROW = np.arange(1.0, ROWS + 1)
+KEPT = np.arange(ROWS) % 3 != 1
+CALLS: list[dict[str, Any]] = [
+    {},
+    {"reduction": "sum"},
+    {"sample_weight": PER_ROW, "reduction": "weighted_mean"},
+    {"where": KEPT},
+    {"where": KEPT, "sample_weight": PER_ROW},
+    {"denominator": 3.5},
+    {"where": np.zeros(ROWS, dtype=bool)},
+    {"sample_weight": np.asarray(2.0)},
+]
+PARAMETERS: list[tuple[Any, dict[str, Any]]] = [
+    (polyloss.huber, {"delta": np.linspace(0.1, 2.0, CLASSES)}),
+    (polyloss.smooth_l1, {"beta": 0.0}),
+    (polyloss.smooth_l1, {"beta": np.linspace(0.0, 2.0, CLASSES)}),
+    (polyloss.tukey_biweight, {"scale": np.asarray(0.5), "c": 2.0}),
+    (polyloss.binary_cross_entropy, {"clip": 0.1}),
+    (polyloss.binary_cross_entropy_with_logits, {"pos_weight": np.linspace(0.1, 2.0, CLASSES)}),
+    (polyloss.binary_cross_entropy_with_logits, {"pos_weight": 2.0, "label_smoothing": 0.1}),
+    (polyloss.sigmoid_focal, {"alpha": 0.25, "gamma": 0.5}),
+    (polyloss.sigmoid_focal, {"gamma": 0.0}),
+    (polyloss.cross_entropy, {"class_weight": np.linspace(0.1, 2.0, CLASSES), "reduction": "weighted_mean"}),
+    (polyloss.cross_entropy, {"label_smoothing": 0.1, "ignore_index": 2}),
+    (polyloss.nll, {"class_weight": np.linspace(0.1, 2.0, CLASSES), "ignore_index": 0}),
+    (polyloss.softmax_focal, {"alpha": np.linspace(0.1, 2.0, CLASSES), "gamma": 1.5}),
+    (polyloss.contrastive, {"power": 1, "similar_label": 0}),
+    (polyloss.contrastive_embedding, {"power": 1}),
+    (polyloss.triplet_margin, {"swap": True, "squared": True}),
+    (polyloss.triplet_margin, {"p": 3.0}),
+    (polyloss.triplet_margin, {"p": float("inf"), "swap": True}),
+    (polyloss.triplet_margin, {"p": 1}),
+]
+
+
+def in_blocks(loss: Any, arrays: list[Any], keywords: dict[str, Any]) -> bool:
+    known, *_ = loss._recall(tuple(arrays), keywords)
+    return known.blocks is not None
+
+
+def compare(loss: Any, arrays: list[Any], keywords: dict[str, Any], monkeypatch: Any, block: int) -> None:
+    floating = tuple(i for i, array in enumerate(arrays) if array.dtype.kind == "f")
+    function = polyloss.value_and_grad(loss, floating)
+    monkeypatch.setattr(_program, "BLOCK", block)
+    assert in_blocks(loss, arrays, keywords)
+    value, gradients = function(*arrays, **keywords)
+    monkeypatch.setattr(_blocks, "enabled", False)
+    expected, others = function(*arrays, **keywords)
+    assert value.dtype == expected.dtype
+    np.testing.assert_allclose(value, expected, rtol=1e-13)
+    for gradient, other in zip(gradients, others, strict=True):
+        assert gradient.dtype == other.dtype
+        np.testing.assert_allclose(gradient, other, rtol=1e-13, atol=1e-300)
+
+
+@pytest.mark.parametrize("block", [7, 64, 1 << 17])
+@pytest.mark.parametrize("call", range(len(CALLS)))
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.__name__)
+def test_every_loss(loss: Any, call: int, block: int, rng: Any, monkeypatch: Any) -> None:
+    compare(loss, arguments(loss, rng), CALLS[call], monkeypatch, block)
+
+
+@pytest.mark.parametrize("block", [7, 1 << 17])
+@pytest.mark.parametrize(("loss", "keywords"), PARAMETERS, ids=lambda p: p.__name__ if callable(p) else "-".join(p))
+def test_every_parameter(loss: Any, keywords: dict[str, Any], block: int, rng: Any, monkeypatch: Any) -> None:
+    compare(loss, arguments(loss, rng), keywords, monkeypatch, block)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1])
+def test_axis(axis: int, rng: Any, monkeypatch: Any) -> None:
+    logits = rng.normal(size=(4, 3, 6))
+    target = rng.integers(0, 3, np.moveaxis(logits, axis, -1).shape[:-1])
+    compare(polyloss.cross_entropy, [logits, target], {"axis": axis}, monkeypatch, 5)
+
+
+def test_weights_of_several_kinds(rng: Any, monkeypatch: Any) -> None:
+    prediction, target = rng.normal(size=(2, 4, 3, 6))
+    keywords = {"sample_weight": rng.random((4,)), "where": rng.random((4, 3, 6)) < 0.5, "delta": rng.random(6) + 0.1}
+    compare(polyloss.huber, [prediction, target], keywords, monkeypatch, 9)
+
+
+def test_strided(rng: Any, monkeypatch: Any) -> None:
+    prediction, target = rng.normal(size=(2, 30, 8))
+    compare(polyloss.mse, [prediction[::2, ::-1], target.T.reshape(8, 30).T[::2]], {}, monkeypatch, 16)
+    monkeypatch.undo()
+    compare(polyloss.l1, [np.broadcast_to(prediction[:1], (30, 8)), target], {}, monkeypatch, 16)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "bool", "float64"])
+def test_target_of_another_dtype(dtype: str, rng: Any, monkeypatch: Any) -> None:
+    logits, target = rng.normal(size=ROWS).astype("float32"), (rng.random(ROWS) < 0.5).astype(dtype)
+    assert in_blocks(polyloss.sigmoid_focal, [logits, target], {})
+    value = polyloss.sigmoid_focal(logits, target)
+    monkeypatch.setattr(_blocks, "enabled", False)
+    np.testing.assert_allclose(value, polyloss.sigmoid_focal(logits, target), rtol=1e-6)
+
+
+@pytest.mark.parametrize("place", [0, 20, 36])
+def test_bad_value_in_any_block(place: int, rng: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(_program, "BLOCK", 8)
+    target = np.full(ROWS, 0.5)
+    polyloss.binary_cross_entropy_with_logits(rng.normal(size=ROWS), target)
+    target[place] = 1.5
+    with pytest.raises(ValueError, match=rf"target must be in \[0, 1\], got 1.5 \(element {place} "):
+        polyloss.binary_cross_entropy_with_logits(rng.normal(size=ROWS), target)
+    where = np.arange(ROWS) != place
+    assert np.isfinite(polyloss.binary_cross_entropy_with_logits(rng.normal(size=ROWS), target, where=where))
+
+
+@pytest.mark.parametrize("bad", [-1, CLASSES])
+def test_bad_class(bad: int, rng: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(_program, "BLOCK", 8)
+    logits, target = rng.normal(size=(ROWS, CLASSES)), rng.integers(0, CLASSES, ROWS)
+    polyloss.cross_entropy(logits, target)
+    target[-1] = bad
+    with pytest.raises(ValueError, match=rf"class ids in \[0, {CLASSES}\), got {bad}"):
+        polyloss.cross_entropy(logits, target)
+
+
+def test_bad_parameter_of_a_known_call() -> None:
+    x, loss = np.ones((3, 2)), cast(Any, polyloss.huber)
+    loss(x, x, delta=np.asarray([1.0, 2.0]))
+    with pytest.raises(ValueError, match="delta must be positive, got -1"):
+        loss(x, x, delta=np.asarray([1.0, -1.0]))
+
+
+def test_no_temporary_of_the_size_of_the_arrays(rng: Any) -> None:
+    size = 1 << 22
+    prediction, target = rng.random((2, size), dtype=np.float32)
+    function = polyloss.value_and_grad(polyloss.binary_cross_entropy_with_logits)
+    function(prediction, target)
+    tracemalloc.start()
+    function(prediction, target)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 * size + (1 << 20)
+
+
+def test_long_sums_are_exact() -> None:
+    tenths = np.full(1 << 20, 0.1, dtype=np.float32)
+    expected = float(np.float32(0.1)) ** 2
+    assert abs(float(polyloss.mse(tenths, np.zeros_like(tenths))) / expected - 1) < 2 * np.finfo(np.float32).eps
+
+
+def test_same_result_with_any_number_of_threads(rng: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(_program, "BLOCK", 1 << 10)
+    prediction, target = rng.normal(size=(2, 1 << 16)).astype(np.float32)
+    found = []
+    for threads in (1, 2, 3):
+        monkeypatch.setattr("polyloss_numpy.NumpyBackend.threads", lambda self, threads=threads: threads)
+        found.append(polyloss.value_and_grad(polyloss.log_cosh)(prediction, target))
+    for value, gradient in found[1:]:
+        assert value == found[0][0]
+        np.testing.assert_array_equal(gradient, found[0][1])
+
+
+def test_calls_from_several_threads(rng: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(_program, "BLOCK", 1 << 8)
+    arrays = rng.normal(size=(6, 2, 1 << 12))
+    expected = [float(polyloss.huber(*pair)) for pair in arrays]
+    wrong: list[int] = []
+
+    def work(number: int) -> None:
+        for _ in range(50):
+            if float(polyloss.huber(*arrays[number])) != expected[number]:
+                wrong.append(number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(len(arrays))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes fork here")
+def test_forked_process() -> None:
+    code = """
+import os, warnings
+import numpy as np, polyloss
+from polyloss import _program
+warnings.simplefilter("ignore", DeprecationWarning)
+_program.BLOCK = 256
+prediction, target = np.random.default_rng(0).normal(size=(2, 4096))
+expected = float(polyloss.huber(prediction, target))
+child = os.fork()
+if not child:
+    os._exit(0 if float(polyloss.huber(prediction, target)) == expected else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_kernel_that_blocks_do_not_know(rng: Any) -> None:
+    @polyloss.elementwise
+    def running(xp: Any, /, prediction: Any, target: Any, **call: Any) -> Any:
+        error = prediction - target
+        return xp.cumulative_sum(error), lambda: xp.ones_like(error)
+
+    x = rng.normal(size=5)
+    assert not in_blocks(running, [x, np.zeros(5)], {})
+    np.testing.assert_allclose(running(x, np.zeros(5), reduction="sum"), np.cumsum(x).sum())
+
+
+def test_kernel_that_branches(rng: Any) -> None:
+    @polyloss.elementwise
+    def branching(xp: Any, /, prediction: Any, target: Any, **call: Any) -> Any:
+        error = prediction - target
+        return (error if bool(xp.any(error > 0)) else -error), lambda: xp.ones_like(error)
+
+    assert float(branching(np.asarray([-2.0]), np.asarray([0.0]))) == 2.0
+    assert float(branching(np.asarray([3.0]), np.asarray([0.0]))) == 3.0
+
+
+def test_partial_shares_its_code(rng: Any) -> None:
+    x = rng.normal(size=4)
+    polyloss.huber.partial(delta=2.0)(x, x)
+    before = _blocks._program.cache_info().misses
+    polyloss.huber.partial(delta=2.0)(x, x)
+    polyloss.huber(x, x, delta=2.0)
+    assert _blocks._program.cache_info().misses == before

@@ -1,4 +1,4 @@
-"""The installed wheel holds the six packages, their types, and nothing else."""
+"""The installed wheel holds the seven packages, their types, and nothing else."""
 
 import re
 from importlib import metadata
@@ -8,6 +8,7 @@ import pytest
 
 PACKAGES = {
     "polyloss",
+    "polyloss_benchmarks",
     "polyloss_conformance",
     "polyloss_jax",
     "polyloss_numpy",
@@ -28,7 +29,7 @@ def files() -> list[PurePosixPath]:
     return [PurePosixPath(path) for path in found if path.suffix != ".pyc"]
 
 
-def test_exactly_six_packages(files: list[PurePosixPath]) -> None:
+def test_exactly_seven_packages(files: list[PurePosixPath]) -> None:
     tops = {path.parts[0] for path in files if not path.parts[0].endswith(".dist-info") and path.parts[0] != ".."}
     assert tops == PACKAGES
 

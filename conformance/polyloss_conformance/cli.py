@@ -1,4 +1,4 @@
-"""The command line: ``polyloss conformance``, ``losses``, ``show`` and ``guide``."""
+"""The command line: ``polyloss conformance``, ``bench``, ``losses``, ``show`` and ``guide``."""
 
 import os
 import sys
@@ -97,6 +97,76 @@ def conformance(
         f"{passed} of {len(results)} checks passed in {found.seconds:.0f} s", style="red" if found.failures else "green"
     )
     if found.failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def bench(
+    backend: Annotated[
+        list[str] | None, typer.Option(help="Backend to measure; repeat for more. [default: all installed]")
+    ] = None,
+    mode: Annotated[
+        list[str] | None, typer.Option(help="eager, compile, jit_compile, un-jitted, jit; repeat for more.")
+    ] = None,
+    row: Annotated[list[str] | None, typer.Option(help="Loss to measure; repeat for more. [default: all]")] = None,
+    size: Annotated[
+        list[str] | None, typer.Option(help="Elements, such as 4Ki, or a shape, such as 8192x1000; repeat for more.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Where a JSON report goes.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Where a plot goes, SVG or PNG. Needs Matplotlib.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Few losses, small sizes, value with gradient alone.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail where a target is missed.")] = False,
+) -> None:
+    """Measure polyloss beside the frameworks' own losses: ratios of time and memory."""
+    import importlib.util
+
+    from polyloss_benchmarks.report import Report, machine
+    from polyloss_benchmarks.run import Order
+    from polyloss_benchmarks.run import run_order as measure
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, 160)
+    if plot is not None and importlib.util.find_spec("matplotlib") is None:
+        console.print("[red]a plot needs Matplotlib, which is not installed: it is in the extra \\[bench]")
+        raise typer.Exit(2)
+    try:
+        on = machine()
+        order = Order(tuple(backend or ()), tuple(mode or ()), tuple(row or ()), tuple(size or ()), quick)
+        with Progress(
+            TextColumn("{task.description:<22}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[what]}"),
+            console=console,
+            transient=True,
+        ) as progress:
+            names = [" ".join(column) for column in order.columns()]
+            bars = {name: progress.add_task(name, start=False, total=None, what="") for name in names}
+
+            def watch(name: str, what: str, done: int, total: int) -> None:
+                progress.start_task(bars[name])
+                progress.update(bars[name], total=total, completed=done, what=what)
+
+            results = measure(order, watch)
+    except ValueError as error:
+        console.print(f"[red]{escape(str(error))}")
+        raise typer.Exit(2) from None
+    found = Report(results, on)
+    for table in found.tables(wide=console.width >= 140):
+        console.print(table)
+    for cell in found.errors:
+        where = escape(f"{cell.backend} {cell.mode} {cell.row} {cell.size}")
+        console.print(f"[red]{where}[/] {escape(cell.error or '')}", highlight=False)
+    if json is not None:
+        json.write_text(found.json(), encoding="utf-8")
+    if plot is not None:
+        found.plot(plot)
+    console.print(found.summary())
+    if found.warning is not None:
+        console.print(f"[yellow]{found.warning}")
+    if strict and not found.strictly_met:
         raise typer.Exit(1)
 
 

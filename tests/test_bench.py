@@ -1,0 +1,312 @@
+"""The benchmark: both sides compute the same, and its numbers are right where they can be known."""
+
+import importlib.util
+import io
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from polyloss_benchmarks import columns, measure, rows, run, targets
+from polyloss_benchmarks.report import Report
+from polyloss_conformance.cli import app
+
+
+class Clock:
+    """Goes only when something is said to take its time."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.order: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def takes(self, seconds: float) -> Callable[[], None]:
+        def function() -> None:
+            self.now += seconds
+            self.order.append(seconds)
+
+        return function
+
+
+CELL = run.Cell("numpy", "eager", "mse", "1Mi", (16384, 64), 1 << 20, "plain", "NumPy expression", run.GRADIENT)
+MEASURED = replace(
+    CELL,
+    ratio=0.4,
+    quartiles=(0.375, 0.425),
+    pairs=9,
+    seconds=0.002,
+    builtin_seconds=0.005,
+    memory=8 << 20,
+    builtin_memory=16 << 20,
+    limit_ratio=3.0,
+    builtin_limit_ratio=7.5,
+    target=0.5,
+    memory_target=1.0,
+)
+MISSED = replace(MEASURED, row="l1", ratio=0.625, memory=32 << 20)
+FAILED = replace(CELL, row="huber", target=0.5, error="ValueError: no [such] thing")
+
+
+def report(*cells: run.Cell) -> Report:
+    return Report(
+        run.Results(list(cells), {"numpy eager": 4e10}, 12.0), {"processor": "a processor", "cores": 2, "memory": 1}
+    )
+
+
+def column_of(backend: Any, mode: int = 0) -> columns.Column:
+    if backend.name not in columns.MODES:
+        pytest.skip("no column of the benchmark")
+    return columns.load(backend.name, columns.MODES[backend.name][mode])
+
+
+@pytest.mark.parametrize("name", rows.ROWS)
+def test_both_sides_compute_the_same(backend: Any, name: str) -> None:
+    column, row = column_of(backend), rows.ROWS[name]
+    ours = column.ours(row)
+    if ours is None:
+        pytest.skip(f"polyloss has no {name}")
+    rivals = column.rivals(row)
+    assert rivals
+    for theirs in rivals:
+        columns.check_same(column, row, ours, theirs, False)
+        if column.has_gradient(theirs):
+            columns.check_same(column, row, ours, theirs, True)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch, about itself, while it compiles
+def test_both_sides_compute_the_same_when_compiled(backend: Any) -> None:
+    if len(columns.MODES.get(backend.name, ())) < 2:
+        pytest.skip("no compiler")
+    column, row = column_of(backend, 1), rows.ROWS["huber"]
+    ours = column.ours(row)
+    assert ours is not None
+    columns.check_same(column, row, ours, column.rivals(row)[0], True)
+
+
+@pytest.mark.parametrize(
+    ("part", "alter"),
+    [
+        ("value", lambda value, gradients: (2 * value, gradients)),
+        ("gradient 0", lambda value, gradients: (value, [1.001 * g for g in gradients])),
+        ("gradient 0", lambda value, gradients: (value, [np.nan * g for g in gradients])),
+        ("value of shape", lambda value, gradients: (value[None], gradients)),
+    ],
+)
+@pytest.mark.numpy
+def test_what_differs_is_not_compared(part: str, alter: Callable[..., Any]) -> None:
+    column, row = columns.load("numpy", "eager"), rows.ROWS["mse"]
+    ours, theirs = column.ours(row), column.rivals(row)[0]
+    assert ours is not None
+    assert ours.pair is not None
+    pair = ours.pair
+    ours = replace(ours, pair=lambda *arrays: alter(*pair(*arrays)))
+    with pytest.raises(columns.DifferentError, match=part):
+        columns.check_same(column, row, ours, theirs, True)
+
+
+@pytest.mark.parametrize(("ours", "ratio"), [(0.25, 0.5), (0.5, 1.0), (1.0, 2.0), (2**-20, 2**-19)])
+def test_ratio(ours: float, ratio: float) -> None:
+    clock = Clock()
+    found = measure.compare(clock.takes(ours), clock.takes(0.5), 100, clock)
+    assert found.ratio == pytest.approx(ratio)
+    assert found.quartiles == pytest.approx((ratio, ratio))
+    assert found.ours == pytest.approx(ours)
+    assert found.theirs == pytest.approx(0.5)
+    assert measure.MIN_PAIRS <= found.pairs <= measure.MAX_PAIRS
+
+
+def test_sides_take_turns_and_each_is_first_half_the_time() -> None:
+    clock = Clock()
+    found = measure.compare(clock.takes(0.25), clock.takes(0.5), 6, clock)
+    assert clock.order == ([0.25, 0.5, 0.25, 0.5] + [0.5, 0.25, 0.25, 0.5] * found.pairs)[: 2 * found.pairs]
+
+
+def test_spread_is_told() -> None:
+    clock, steps = Clock(), iter(range(1000))
+
+    def unsteady() -> None:
+        clock.now += 0.25 if next(steps) % 2 else 0.75
+
+    found = measure.compare(unsteady, clock.takes(0.5), 20, clock)
+    assert found.quartiles == pytest.approx((0.5, 1.5))
+
+
+def test_what_is_long_is_measured_three_times() -> None:
+    clock = Clock()
+    assert measure.compare(clock.takes(5), clock.takes(5), 1, clock).pairs == 3
+
+
+@pytest.mark.numpy
+def test_a_function_against_itself() -> None:
+    array = np.ones(1 << 16)
+    found = measure.compare(array.sum, array.sum, 0.05)
+    assert 0.5 < found.ratio < 2
+    assert found.quartiles[0] <= found.ratio <= found.quartiles[1]
+
+
+@pytest.mark.numpy
+def test_peak_memory_is_that_of_temporaries_and_result() -> None:
+    array = np.ones(4 << 20, dtype=np.float32)
+
+    def doubled() -> Any:
+        return array + array
+
+    def squared() -> Any:
+        first, second = doubled(), doubled()
+        return first * second
+
+    if measure.peak_memory(doubled) is None:
+        pytest.skip("this system does not tell its peak memory")
+    assert measure.peak_memory(doubled) == pytest.approx(16 << 20, abs=measure.MEMORY_RESOLUTION)
+    assert measure.peak_memory(squared) == pytest.approx(48 << 20, abs=measure.MEMORY_RESOLUTION)
+    assert measure.peak_memory(lambda: None) == pytest.approx(0, abs=measure.MEMORY_RESOLUTION)
+
+
+@pytest.mark.numpy
+def test_bandwidth() -> None:
+    assert 1e8 < measure.bandwidth(mebibytes=16, tries=2) < 1e13
+
+
+@pytest.mark.parametrize(
+    ("cell", "ratio"),
+    [
+        (("torch", "eager", "torch", "cross_entropy", 8_192_000), 0.9),
+        (("torch", "eager", "torch", "cross_entropy", 1280), 1.6),
+        (("torch", "eager", "torch", "huber", 16 << 20), 1.15),
+        (("torch", "eager", "torch", "huber", 64 << 10), None),
+        (("torch", "compile", "torch", "huber", 64 << 10), 1.05),
+        (("tensorflow", "eager", "Keras", "mse", 4096), 1.0),
+        (("jax", "un-jitted", "optax", "mse", 4096), 0.3),
+        (("numpy", "eager", "plain", "mse", 1 << 20), 0.5),
+        (("numpy", "eager", "plain", "mse", 4096), None),
+        (("numpy", "eager", "SciPy", "huber", 1 << 20), None),
+        (("torch", "eager", "torch", "linear_cross_entropy", 1 << 28), 1.0),
+        (("jax", "jit", "plain", "linear_cross_entropy", 1 << 28), 1.15),
+    ],
+)
+def test_targets(cell: tuple[str, str, str, str, int], ratio: float | None) -> None:
+    assert targets.target(targets.TIME, *cell) == ratio
+
+
+def test_memory_target_allows_for_the_resolution() -> None:
+    assert replace(MEASURED, memory=(16 << 20) + measure.MEMORY_RESOLUTION).memory_met
+    assert replace(MEASURED, memory=(17 << 20) + measure.MEMORY_RESOLUTION).memory_met is False
+    assert replace(MEASURED, memory=None).memory_met is None
+
+
+def test_sizes() -> None:
+    assert rows.parse_size("4Ki") == 4096
+    assert rows.parse_size("16Mi") == 16 << 20
+    assert rows.parse_size("8192x1000") == (8192, 1000)
+    with pytest.raises(ValueError, match="4Kb"):
+        rows.parse_size("4Kb")
+    for row in rows.ROWS.values():
+        assert len(row.arrays(row.shapes[0])) > max(row.wanted)
+        for shape in row.shapes + row.named:
+            assert shape in rows.shapes_of(row, [rows.parse_size(rows.format_shape(row, shape))], False)
+    assert [rows.format_shape(rows.ROWS["mse"], s) for s in rows.SIZES] == ["4Ki", "64Ki", "1Mi", "4Mi", "16Mi"]
+    assert rows.shapes_of(rows.ROWS["cross_entropy"], [1280], False) == [(128, 10)]
+
+
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        (run.Order(rows=("nonsense",)), "nonsense"),
+        (run.Order(sizes=("7x7",), rows=("cross_entropy",)), "7x7"),
+        (run.Order(backends=("nonsense",)), "nonsense"),
+        (run.Order(modes=("nonsense",)), "nonsense"),
+    ],
+)
+def test_a_name_that_matches_nothing_is_an_error(order: run.Order, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        run.run_order(order, lambda *_: None)
+
+
+def test_table_marks_what_is_missed() -> None:
+    console = Console(width=220, record=True, file=io.StringIO())
+    found = report(MEASURED, MISSED, FAILED)
+    for table in found.tables():
+        console.print(table)
+    text = console.export_text()
+    lines = {name: next(line for line in text.splitlines() if f" {name} " in line) for name in ("mse", "l1", "huber")}
+    assert "0.40 ✓" in lines["mse"]
+    assert "0.50 ✓" in lines["mse"]
+    assert "0.38–0.42" in lines["mse"]
+    assert "0.62 ✗" in lines["l1"]
+    assert "2.00 ✗" in lines["l1"]
+    assert "failed" in lines["huber"]
+    noisy = replace(MEASURED, quartiles=(0.3, 0.6))
+    assert not noisy.sure
+    assert noisy.met
+    summary = found.summary()
+    assert "1 of 3 cells meet their target of time (0 of all within the noise)" in summary
+    assert "1 of 2 that of memory" in summary
+    assert "1 failed" in summary
+    assert not found.strictly_met
+    assert report(MEASURED).strictly_met
+    assert not report(MISSED).strictly_met
+
+
+def test_other_work_is_told() -> None:
+    results = run.Results([MEASURED], {}, 1.0)
+    assert "load 1.5" in (Report(results, {"cores": 2, "load": 1.5}).warning or "")
+    assert Report(results, {"cores": 2, "load": 0.1}).warning is None
+    assert Report(results, {"cores": 2, "load": None}).warning is None
+
+
+def test_json() -> None:
+    data = json.loads(report(MEASURED, FAILED).json())
+    assert {"machine", "versions", "bandwidth", "date", "cells"} <= set(data)
+    assert {"python", "polyloss", "commit", "numpy"} <= set(data["versions"])
+    first, second = data["cells"]
+    assert first["quartiles"] == [0.375, 0.425]
+    assert first["met"] is True
+    assert first["memory_met"] is True
+    assert second["ratio"] is None
+    assert second["met"] is False
+    assert second["error"] == FAILED.error
+
+
+@pytest.mark.parametrize("suffix", ["svg", "png"])
+def test_plot(tmp_path: Path, suffix: str) -> None:
+    if importlib.util.find_spec("matplotlib") is None:
+        pytest.skip("Matplotlib is not installed")
+    path = tmp_path / f"plot.{suffix}"
+    larger = replace(MEASURED, elements=16 << 20, ratio=0.3, quartiles=(0.2, 0.5))
+    report(MEASURED, larger, MISSED, FAILED, replace(MEASURED, against="SciPy")).plot(path)
+    assert path.stat().st_size > 1000
+    if suffix == "svg":
+        assert "NumPy against SciPy" in path.read_text(encoding="utf-8") or "<path" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.numpy
+def test_command(tmp_path: Path) -> None:
+    path = tmp_path / "bench.json"
+    arguments = ["bench", "--backend", "numpy", "--row", "huber", "--size", "4Ki", "--quick", "--json", str(path)]
+    start = time.perf_counter()
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert time.perf_counter() - start < 60
+    assert "huber" in result.output
+    assert "cells meet their target" in result.output
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    assert {cell["what"] for cell in cells} == {run.GRADIENT}
+    assert cells[0]["ratio"] > 0
+    assert cells[0]["error"] is None
+
+
+@pytest.mark.numpy
+def test_command_fails_where_it_must(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert CliRunner().invoke(app, ["bench", "--row", "nonsense"]).exit_code == 2
+    monkeypatch.setattr(run, "run_order", lambda order, watch: run.Results([MISSED], {}, 1.0))
+    assert CliRunner().invoke(app, ["bench", "--backend", "numpy"]).exit_code == 0
+    assert CliRunner().invoke(app, ["bench", "--backend", "numpy", "--strict"]).exit_code == 1

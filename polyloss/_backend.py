@@ -10,8 +10,6 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-import numpy as np
-
 from ._typing import Array, Namespace
 
 if TYPE_CHECKING:
@@ -95,19 +93,19 @@ class Backend(ABC):
         return None
 
     def blockwise(self, inputs: Sequence[Array], options: Sequence[Array]) -> bool:
-        """Whether `memory` and `wrap` do for these arrays, of which `options` are constants."""
+        """Whether `memory` and `empty` do for these arrays, of which `options` are constants."""
         return False
 
     def memory(self, array: Array) -> Any:
         """The NumPy array on the memory of `array`."""
         raise NotImplementedError
 
-    def empty(self, shape: Sequence[int], dtype: Any) -> Any:
-        """A new NumPy array for `wrap`."""
-        return np.empty(shape, dtype)
+    def empty(self, shape: Sequence[int], dtype: Any) -> tuple[Array, Any]:
+        """A new array, and the NumPy array on its memory."""
+        raise NotImplementedError
 
-    def wrap(self, array: Any) -> Array:
-        """A new NumPy array, or number, as an array of the framework on the same memory."""
+    def wrap(self, number: Any) -> Array:
+        """A NumPy number as an array of the framework."""
         raise NotImplementedError
 
     def is_one(self, array: Array) -> bool:

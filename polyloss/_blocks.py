@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._backend import Backend
-from ._plan import Plan
+from ._plan import Plan, cast
 from ._program import Program
 from ._reduction import expand
 from ._trace import ROWS, Symbol, Trace
@@ -115,8 +115,8 @@ class _Task(NamedTuple):
     """What is to be done for some gradients."""
 
     program: Program
-    outputs: tuple[tuple[int, Shape, Any], ...]
-    """For each gradient: the number of its array, the shape of its rows, and its dtype."""
+    outputs: tuple[tuple[int, Shape, Shape], ...]
+    """For each gradient: the number of its array, its shape with the axis of the rows last, and that of its rows."""
 
 
 class Blocks:
@@ -144,6 +144,8 @@ class Blocks:
         first = self.shapes[0]
         self.count = math.prod(first) // (1 if plan.axis is None else first[plan.axis])
         self.checked = any(not plan.loss.domains[name].everything for name in self.names if name in plan.loss.domains)
+        floats = [kind for kind in self.form.dtypes[: len(inputs)] if kind.kind not in "biu"]
+        self.unusual = any(layout.axis is not None for layout in self.layouts) or len(set(floats)) > 1
         self._tasks: dict[tuple[bool, ...], _Task] = {}
         self._total = None if plan.reduction == "sum" else _counting(self.form)
         # What never changes is an array once and for all.
@@ -154,7 +156,12 @@ class Blocks:
 
     def _task(self, wanted: tuple[bool, ...]) -> _Task:
         program, known, _ = _program(self.form, tuple(i for i, want in enumerate(wanted) if want))
-        outputs = ((i, (self.rows, *self.layouts[i].tail), self.form.dtypes[i]) for i in known)
+        outputs = []
+        for number in known:
+            axis, shape = self.layouts[number].axis, self.shapes[number]
+            if axis is not None:
+                shape = shape[:axis] + shape[axis + 1 :] + shape[axis : axis + 1]
+            outputs.append((number, shape, self.layouts[number].target))
         self._tasks[wanted] = task = _Task(program, tuple(outputs))
         return task
 
@@ -166,7 +173,11 @@ class Blocks:
         wanted = tuple(wanted)
         task = self._tasks.get(wanted) or self._task(wanted)
         parts = [layout(array) for layout, array in zip(self.layouts, map(backend.memory, arrays), strict=True)]
-        outputs = [backend.empty(shape, dtype) for _, shape, _ in task.outputs]
+        gradients: list[Array | None] = [None] * len(arrays)
+        outputs = []
+        for number, shape, rows in task.outputs:
+            gradients[number], memory = backend.empty(shape, dtype)
+            outputs.append(memory.reshape(rows))
         with np.errstate(all="ignore"):
             divisor = self._divisor(parts) if self._constant is None else self._constant
             parts.append(divisor)
@@ -174,11 +185,18 @@ class Blocks:
             value = dtype.type(np.float64(total) / divisor)
         if bad:
             self.plan.check_values(*self._arguments(arrays))
-        gradients: list[Array | None] = [None] * len(arrays)
-        for (number, _, kind), output in zip(task.outputs, outputs, strict=True):
-            gradient = self._unrolled(number, output)
-            gradients[number] = backend.wrap(gradient if kind == dtype else gradient.astype(kind))
+        if self.unusual:
+            self._finish(arrays, gradients)
         return backend.wrap(value), gradients
+
+    def _finish(self, arrays: Sequence[Array], gradients: list[Array | None]) -> None:
+        """Give each gradient the axes and the dtype of its array."""
+        xp = self.backend.namespace(arrays[0])
+        for number, gradient in enumerate(gradients):
+            if gradient is not None:
+                axis = self.layouts[number].axis
+                moved = gradient if axis is None else xp.moveaxis(gradient, -1, axis)
+                gradients[number] = cast(xp, moved, arrays[number].dtype)
 
     def backward(
         self, arrays: Sequence[Array], kept: list[Array | None], upstream: Array, wanted: Sequence[bool]
@@ -203,14 +221,6 @@ class Blocks:
         total, _ = self._total.run(parts, self.blocked, [], self.rows, self.row, self.backend.threads)
         # Nothing counted: the sum is 0, and so is the mean.
         return np.asarray(total or 1.0, self.dtype)
-
-    def _unrolled(self, number: int, output: Any) -> Any:
-        """A gradient in the shape of its array."""
-        axis, shape = self.layouts[number].axis, self.shapes[number]
-        if axis is None or axis == len(shape) - 1:
-            return output.reshape(shape)
-        moved = output.reshape(shape[:axis] + shape[axis + 1 :] + shape[axis : axis + 1])
-        return np.moveaxis(moved, -1, axis)
 
 
 def _layouts(plan: Plan, inputs: Sequence[Array], options: Mapping[str, Array]) -> list[_Layout]:

@@ -129,6 +129,16 @@ def test_guide_table_is_up_to_date(compare: Callable[..., None]) -> None:
     compare("guide", guide.markdown())
 
 
+@pytest.mark.docs
+def test_table_of_ratios_is_what_was_measured(compare: Callable[..., None]) -> None:
+    import json
+
+    from polyloss_benchmarks import summary
+
+    data = json.loads((ROOT / "benchmarks" / "results" / "bench.json").read_text())
+    compare("ratios", summary.markdown(data))
+
+
 @pytest.mark.cross
 def test_traps_table_is_up_to_date(compare: Callable[..., None], backends: list[object]) -> None:
     if len(backends) < 6:

@@ -434,7 +434,11 @@ def test_backward_without_retain_graph_frees() -> None:
         value.backward()
 
 
-@pytest.mark.parametrize("make", [lambda x: x.T, lambda x: x[:, ::2], lambda x: x[:1].expand(6, 4)], ids=str)
+@pytest.mark.parametrize(
+    "make",
+    [lambda x: x.T, lambda x: x[:, ::2], lambda x: x[:1].expand(6, 4)],
+    ids=["transposed", "strided", "expanded"],
+)
 def test_strided_arrays(make: Any) -> None:
     x, target = torch.randn(6, 4, dtype=torch.float64, requires_grad=True), torch.randn(6, 4, dtype=torch.float64)
     found = gradient_at(x, lambda x: polyloss.log_cosh(make(x), make(target)))
@@ -471,3 +475,10 @@ def test_tracer_records_operations() -> None:
     x, target = torch.randn(6), torch.randn(6)
     traced = make_fx(lambda x, t: polyloss.huber(x, t))(x, target)
     torch.testing.assert_close(traced(2 * x, target), polyloss.huber(2 * x, target))
+
+
+def test_arguments_can_still_be_resized() -> None:
+    x, target = torch.randn(8, requires_grad=True), torch.randn(8)
+    polyloss.mse(x, target).backward()
+    assert target.untyped_storage().resizable()
+    assert x.untyped_storage().resizable()

@@ -78,8 +78,12 @@ class NumpyBackend(Backend):
     def memory(self, array: Any) -> Any:
         return array
 
-    def wrap(self, array: Any) -> Any:
-        return array
+    def empty(self, shape: Sequence[int], dtype: Any) -> tuple[Any, Any]:
+        found = np.empty(shape, dtype)
+        return found, found
+
+    def wrap(self, number: Any) -> Any:
+        return number
 
     def attach(self, pair: Callable[..., tuple[Any, ...]], arrays: Sequence[Any]) -> Any:
         return pair(*arrays)[0]

@@ -13,7 +13,7 @@ from tensorflow.python.ops.gradients_util import PossibleTapeGradientTypes
 
 from polyloss._blocks import Blocks
 from polyloss._objects import classes
-from polyloss._program import ALIGNMENT, aligned
+from polyloss._program import aligned
 from polyloss._reduction import pull
 from polyloss._transform import scalar
 
@@ -63,15 +63,15 @@ class TensorflowBackend(ByChunks):
     def memory(self, array: Any) -> Any:
         return np.asarray(array)
 
-    def empty(self, shape: Sequence[int], dtype: Any) -> Any:
-        return aligned(shape, dtype)
+    def empty(self, shape: Sequence[int], dtype: Any) -> tuple[Any, Any]:
+        # On memory that starts elsewhere, TensorFlow ends the process.
+        memory = aligned(shape, dtype)
+        return tf.experimental.dlpack.from_dlpack(memory.__dlpack__()), memory
 
-    def wrap(self, array: Any) -> Any:
-        # Memory that starts elsewhere ends the process.
-        fits = isinstance(array, np.ndarray) and array.flags.c_contiguous and not array.ctypes.data % ALIGNMENT
-        if fits and array.dtype in (np.float32, np.float64):
-            return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
-        return tf.convert_to_tensor(array)
+    def wrap(self, number: Any) -> Any:
+        found, memory = self.empty((), number.dtype)
+        memory[()] = number
+        return found
 
     def attach_blocks(self, blocks: Blocks, arrays: Sequence[Any]) -> Any:
         order = PossibleTapeGradientTypes(arrays)

@@ -146,6 +146,22 @@ def _is_watched() -> bool:
     )
 
 
+_DTYPES = {np.dtype(np.float32): torch.float32, np.dtype(np.float64): torch.float64}
+
+
+class _Exported:
+    """A tensor for NumPy. Its own method `numpy` would forbid that its storage is ever resized."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self._capsule = torch.utils.dlpack.to_dlpack(tensor)  # type: ignore[attr-defined]
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self._capsule
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0
+
+
 class TorchBackend(ByChunks):
     """The adapter of `torch.Tensor`."""
 
@@ -189,10 +205,14 @@ class TorchBackend(ByChunks):
         return value
 
     def memory(self, array: torch.Tensor) -> Any:
-        return array.numpy() if not array.requires_grad or not torch.is_grad_enabled() else array.detach().numpy()
+        return np.from_dlpack(_Exported(array.detach() if array.requires_grad else array))
 
-    def wrap(self, array: Any) -> torch.Tensor:
-        return torch.from_numpy(np.asarray(array))
+    def empty(self, shape: Sequence[int], dtype: Any) -> tuple[torch.Tensor, Any]:
+        found = torch.empty(shape, dtype=_DTYPES[dtype], device="cpu")
+        return found, found.numpy()
+
+    def wrap(self, number: Any) -> torch.Tensor:
+        return torch.from_numpy(np.asarray(number))
 
     def is_one(self, array: torch.Tensor) -> bool:
         return type(array) is torch.Tensor and not _is_transformed(array) and array.item() == 1.0

@@ -3,6 +3,7 @@
 A block is small enough for the cache, and what it needs besides its input and output is allocated once per thread.
 """
 
+import contextlib
 import math
 import os
 import threading
@@ -266,15 +267,17 @@ class Program:
                     parts = [x[start:stop] if c else x for x, c in zip(used, cut, strict=True)]
                     results[place] = self._one(parts, [y[start:stop] for y in outputs], stop - start)
 
-        others = [_pool().submit(work) for _ in range(min(threads(), len(starts)) - 1)]
+        others = []
+        with contextlib.suppress(RuntimeError):
+            # No threads start any more while the interpreter shuts down.
+            for _ in range(min(threads(), len(starts)) - 1):
+                others.append(_pool().submit(work))
         try:
             work()
         finally:
             for other in others:
                 other.result()
-        return math.fsum(total for total, _ in results) if _finite(results) else sum(t for t, _ in results), any(
-            bad for _, bad in results
-        )
+        return sum(total for total, _ in results), any(bad for _, bad in results)
 
     def _one(self, inputs: Sequence[Any], outputs: Sequence[Any], rows: int) -> tuple[float, bool]:
         size = self._row_bytes * rows + ALIGNMENT * len(self._slots)
@@ -360,10 +363,6 @@ def _dot(one: Any, other: Any) -> float:
 
 
 _add = np.add.reduce
-
-
-def _finite(results: Sequence[tuple[float, bool]]) -> bool:
-    return all(math.isfinite(total) for total, _ in results)
 
 
 _executor: ThreadPoolExecutor | None = None

@@ -236,6 +236,20 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
+def test_call_while_the_interpreter_shuts_down() -> None:
+    code = """
+import atexit
+import numpy as np, polyloss
+from polyloss import _program
+_program.BLOCK = 256
+prediction, target = np.random.default_rng(0).normal(size=(2, 4096))
+expected = float(polyloss.huber(prediction, target))
+atexit.register(lambda: print(float(polyloss.huber(prediction, target)) == expected))
+"""
+    run = subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True, text=True)
+    assert run.stdout == "True\n"
+
+
 def test_kernel_that_blocks_do_not_know(rng: Any) -> None:
     @polyloss.elementwise
     def running(xp: Any, /, prediction: Any, target: Any, **call: Any) -> Any:

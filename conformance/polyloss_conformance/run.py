@@ -389,6 +389,9 @@ def units(selection: Selection) -> list[Unit]:
 
 def _units(selection: Selection, framework: Framework, mode: str, loss: str, dtype: str) -> Iterator[Unit]:
     usable = [case for case in data.CASES[loss] if case.kind != "error" and dtype in case.dtypes]
+    if mode in EAGER[1:] and dtype in HALVES:
+        # Half precision is never computed in blocks: it would be the same once more.
+        return
     compiled = mode not in EAGER
     if selection.everything or not (compiled or framework.slow_eager):
         for case in usable:

@@ -483,3 +483,19 @@ def test_rows_one_at_a_time(backend: Any, rng: np.random.Generator) -> None:
     for loss in (cross_entropy, softmax_focal):
         backend.check(vmap(loss)(logits, labels), backend.numpy(loss(logits, labels, reduction="none")), rtol=1e-14)
     backend.check(vmap(polyloss.log_softmax)(logits), backend.numpy(polyloss.log_softmax(logits)), rtol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
+@pytest.mark.parametrize("reduction", ["none", "sum"])
+@pytest.mark.parametrize(
+    "loss", [polyloss.cross_entropy, polyloss.nll, polyloss.softmax_focal], ids=lambda p: p.__name__
+)
+def test_class_ids_of_any_integer_dtype(backend: Any, rng: Any, loss: Any, dtype: str, reduction: str) -> None:
+    x, ids = rng.normal(size=(4, 3)), np.asarray([0, 2, 1, 2])
+    hot = np.eye(3)[ids]
+    value, gradient = backend.value_and_grad(loss, backend.array(x), backend.array(ids, dtype), reduction="sum")
+    expected, others = backend.value_and_grad(loss, backend.array(x), backend.array(hot), reduction="sum")
+    backend.check(value, backend.numpy(expected), rtol=1e-12)
+    np.testing.assert_allclose(backend.numpy(gradient[0]), backend.numpy(others[0]), rtol=1e-11)
+    rows = loss(backend.array(x), backend.array(ids, dtype), reduction=reduction)
+    backend.check(rows, backend.numpy(loss(backend.array(x), backend.array(hot), reduction=reduction)), rtol=1e-12)

@@ -19,6 +19,11 @@ def moveaxis(x: torch.Tensor, source: Any, destination: Any, /) -> torch.Tensor:
     return torch.movedim(x, source, destination)
 
 
+def take_along_axis(x: torch.Tensor, indices: torch.Tensor, /, *, axis: int = -1) -> torch.Tensor:
+    """The entries that indices of any integer dtype name along one axis. torch takes int64 alone."""
+    return torch.take_along_dim(x, indices.to(torch.int64), dim=axis)
+
+
 _BLOCK = 512
 
 

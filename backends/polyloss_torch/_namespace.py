@@ -20,8 +20,11 @@ def moveaxis(x: torch.Tensor, source: Any, destination: Any, /) -> torch.Tensor:
 
 
 def take_along_axis(x: torch.Tensor, indices: torch.Tensor, /, *, axis: int = -1) -> torch.Tensor:
-    """The entries that indices of any integer dtype name along one axis. torch takes int64 alone."""
-    return torch.take_along_dim(x, indices.to(torch.int64), dim=axis)
+    """The entries that indices of any integer dtype name along one axis, where all other axes are of the same lengths.
+
+    `torch.take_along_dim` takes int64 alone, and fixes the lengths while compiling.
+    """
+    return torch.gather(x, axis, indices.to(torch.int64))
 
 
 _BLOCK = 512

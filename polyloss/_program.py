@@ -277,7 +277,8 @@ class Program:
         finally:
             for other in others:
                 other.result()
-        return sum(total for total, _ in results), any(bad for _, bad in results)
+        # In pairs, as within a block: there may be many.
+        return float(_add(np.asarray([total for total, _ in results]))), any(bad for _, bad in results)
 
     def _one(self, inputs: Sequence[Any], outputs: Sequence[Any], rows: int) -> tuple[float, bool]:
         size = self._row_bytes * rows + ALIGNMENT * len(self._slots)

@@ -53,7 +53,7 @@ class Plan:
             raise TypeError(
                 f"{self.loss.__name__} is declared with autodiff: it must return its value alone, got a tuple"
             )
-        value, _ = ready.reduce(xp, losses, self.reduction)
+        value, _ = reduce(xp, losses, self.reduction, ready.weights)
         return cast(xp, value, inputs[0].dtype)
 
     def closed_form(
@@ -64,13 +64,10 @@ class Plan:
         if self.by_autodiff():
             kind = type(inputs[0]).__name__
             raise TypeError(f"{self.loss.__name__} has no closed-form gradient here, and {kind} none of its own")
-        if self.reduction == "none":
-            raise ValueError(
-                f"{self.loss.__name__}: a gradient needs a scalar: reduction must be 'sum' or a mean, got 'none'"
-            )
+        self.check_scalar()
         ready = self.prepare(xp, inputs, options)
         losses, *gradients = ready.kernel(*ready.arrays)
-        value, coefficient = ready.reduce(xp, losses, self.reduction)
+        value, coefficient = reduce(xp, losses, self.reduction, ready.weights)
         self.check_argnums(argnums, len(gradients))
         share = coefficient()
         results = []
@@ -83,6 +80,13 @@ class Plan:
                 gradient = xp.moveaxis(gradient, -1, self.axis)
             results.append(cast(xp, gradient, inputs[number].dtype))
         return cast(xp, value, inputs[0].dtype), tuple(results)
+
+    def check_scalar(self) -> None:
+        """Raise where the result is no scalar, and so has no gradient."""
+        if self.reduction == "none":
+            raise ValueError(
+                f"{self.loss.__name__}: a gradient needs a scalar: reduction must be 'sum' or a mean, got 'none'"
+            )
 
     def check_argnums(self, argnums: Sequence[int], count: int) -> None:
         """Raise where there is no gradient by an argument."""
@@ -297,6 +301,3 @@ class Ready:
     kernel: BoundKernel
     arrays: tuple[Array, ...]
     weights: Weights
-
-    def reduce(self, xp: Namespace, losses: Array, reduction: str) -> tuple[Array, Callable[[], Array]]:
-        return reduce(xp, losses, reduction, **vars(self.weights))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ._trace import ROWS, Symbol
+from ._trace import IN_PLACE, ROWS, Symbol
 
 BLOCK = 1 << 17
 """Elements in a block: small enough for the cache, large enough that threads seldom meet in the interpreter."""
@@ -22,6 +22,7 @@ _PIECE = 512
 _KEPT = 1 << 25
 """Bytes of scratch memory that a thread keeps."""
 _LAYOUTS = 64
+"""How many layouts of it."""
 ALIGNMENT = 64
 """Bytes that memory starts at a multiple of."""
 
@@ -53,7 +54,7 @@ class Program:
 
     Parameters
     ----------
-    total : Symbol or None
+    total : Symbol
         What is summed over all of its elements.
     arrays : sequence of Symbol
         What is written, block by block.
@@ -61,7 +62,7 @@ class Program:
         Booleans of which none should be True.
     """
 
-    def __init__(self, total: Symbol | None, arrays: Sequence[Symbol], flags: Sequence[Symbol]) -> None:
+    def __init__(self, total: Symbol, arrays: Sequence[Symbol], flags: Sequence[Symbol]) -> None:
         self._constants: dict[str, Any] = {"float": float, "dot": _dot, "copyto": np.copyto}
         self._scratch: list[tuple[tuple[Any, ...], Any, int]] = []
         self._slots: list[int] = []
@@ -71,8 +72,8 @@ class Program:
         self._slot_of: dict[Symbol, int] = {}
         self._write(total, arrays, flags)
 
-    def _write(self, total: Symbol | None, arrays: Sequence[Symbol], flags: Sequence[Symbol]) -> None:
-        roots = [*arrays, *flags, *([] if total is None else [total])]
+    def _write(self, total: Symbol, arrays: Sequence[Symbol], flags: Sequence[Symbol]) -> None:
+        roots = [*arrays, *flags, total]
         uses: dict[Symbol, int] = {}
         order = _reachable(roots)
         for symbol in order:
@@ -80,7 +81,7 @@ class Program:
                 uses[arg] = uses.get(arg, 0) + 1
         # A product that is only summed is a dot product.
         factors: tuple[Symbol, ...] = ()
-        if total is not None and total.op == "multiply" and total not in {*uses, *map(_owner, arrays)}:
+        if total.op == "multiply" and total not in {*uses, *map(_owner, arrays)}:
             shape = total.shape
             factors = total.args if all(a.shape == shape and a.op != "constant" for a in total.args) else ()
             order = [symbol for symbol in order if symbol is not total or not factors]
@@ -107,9 +108,7 @@ class Program:
             if outputs.get(_owner(symbol), ("",))[0] != f"y{number}":
                 self._lines.append(f"copyto(y{number}, {self._names[symbol]})")
         bad = " or ".join(f"{self._names[f]}.any()" for f in flags) or "False"
-        if total is None:
-            result = "0.0"
-        elif factors:
+        if factors:
             result = f"dot({', '.join(self._names[a] for a in factors)})"
         else:
             result = f"float({self._function('add.reduce')}({self._names[total]}, None))"
@@ -196,7 +195,7 @@ class Program:
             self._lines.append(f"w{len(self._lines)} = {name}.view({self._constant(symbol.dtype)})")
             return f"w{len(self._lines) - 1}"
         row = _row_bytes(symbol)
-        if symbol.op in ("put", *_IN_PLACE):
+        if symbol.op == "put" or symbol.op in IN_PLACE:
             for owner in dying:
                 same = self._slot_of.get(owner) is not None and self._slots[self._slot_of[owner]] == row
                 first = symbol.op != "put" or owner is symbol.args[0]
@@ -315,11 +314,6 @@ class Program:
         return found
 
 
-_IN_PLACE = {"add", "subtract", "multiply", "divide", "negative", "absolute", "power", "exp", "log", "log1p", "expm1"}
-_IN_PLACE |= {"sqrt", "sinh", "cosh", "tanh", "bitwise_and", "bitwise_xor", "logical_and", "logical_or", "logical_not"}
-_IN_PLACE |= {"logical_xor", "clip", "maximum", "minimum"}
-
-
 def _starts(rows: int, row: int) -> range:
     """Where blocks of about the same size start."""
     step = -(-rows // -(-rows * row // BLOCK))
@@ -350,7 +344,7 @@ def _reachable(roots: Sequence[Symbol]) -> list[Symbol]:
         if symbol not in found:
             found.add(symbol)
             todo += symbol.args
-    return [symbol for symbol in roots[0].trace.symbols if symbol in found] if roots else []
+    return [symbol for symbol in roots[0].trace.symbols if symbol in found]
 
 
 def _dot(one: Any, other: Any) -> float:

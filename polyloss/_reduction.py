@@ -7,7 +7,7 @@ coefficient, is all that a gradient needs to know of it.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import get_args
 
 from ._typing import Array, Namespace, Reduction
 
@@ -82,9 +82,8 @@ class Weights:
         return share if divisor is None else share / divisor
 
 
-def reduce(xp: Namespace, losses: Array, reduction: str, **parts: Any) -> tuple[Array, Callable[[], Array]]:
-    """The reduced loss, and a function that returns the coefficient of each example in it: with `Weights`."""
-    weights = Weights(**parts)
+def reduce(xp: Namespace, losses: Array, reduction: str, weights: Weights) -> tuple[Array, Callable[[], Array]]:
+    """The reduced loss, and a function that returns the coefficient of each example in it."""
     parts = weights.weigh(xp, losses)
     divisor: Array | None = None
     if reduction == "none":

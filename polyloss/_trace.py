@@ -104,9 +104,10 @@ for _name, _function in {
 
 _FLOATING = {"add", "subtract", "multiply", "divide", "negative", "absolute", "power", "maximum", "minimum", "clip"}
 _FLOATING |= {"exp", "log", "log1p", "expm1", "sqrt", "sinh", "cosh", "tanh"}
-_COMPARING = {"less", "less_equal", "greater", "greater_equal", "equal", "not_equal"}
 _TESTING = {"isfinite", "isnan", "isinf"}
 _LOGICAL = {"logical_and", "logical_or", "logical_xor", "logical_not"}
+IN_PLACE = _FLOATING | _LOGICAL | {"bitwise_and", "bitwise_xor"}
+"""What may write its result over an operand."""
 _COMMUTATIVE = {"add", "multiply", "equal", "not_equal", "logical_and", "logical_or", "bitwise_and", "bitwise_xor"}
 
 

@@ -4,17 +4,17 @@ The tokens pass in chunks, and the gradients are found on the way: what is compu
 when the next one comes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
 from . import _checks as checks
 from . import _numeric as numeric
 from ._backend import Backend, Named, backend_of, strips
-from ._checks import CLASSES, NONNEGATIVE, POSITIVE, REAL, UNIT, number
+from ._checks import CLASSES, NONNEGATIVE, POSITIVE, UNIT, number
 from ._loss import Kernel, Loss, P
 from ._plan import OF_A_CALL, BoundKernel, Plan, cast
-from ._reduction import expand, reduce
+from ._reduction import Weights, expand, reduce
 from ._typing import Array, Call, Namespace, Pair
 from .classification import cross_entropy
 
@@ -232,7 +232,7 @@ def _size(weight: Array) -> int:
 def _scaled(gradient: Array, upstream: Array) -> Array:
     """``upstream * gradient``, where nobody needs the gradient itself any more."""
     backend = backend_of(gradient)
-    if backend.readable(upstream) and float(upstream) == 1.0:
+    if backend.is_one(upstream):
         return gradient
     if not backend.writable(gradient):
         return upstream * gradient
@@ -255,14 +255,10 @@ class LinearPlan(Plan):
         self, inputs: Sequence[Array], options: Mapping[str, Array], argnums: Sequence[int]
     ) -> tuple[Array, tuple[Array, ...]]:
         """The reduced loss and its gradients with respect to some inputs."""
-        name = self.loss.__name__
         xp = backend_of(inputs[0]).namespace(inputs[0])
-        if self.reduction == "none":
-            raise ValueError(f"{name}: a gradient needs a scalar: reduction must be 'sum' or a mean, got 'none'")
+        self.check_scalar()
         known = self.loss.arrays[:2] if checks.is_integer(xp, inputs[2]) else self.loss.arrays
-        for place in argnums:
-            if place >= len(known):
-                raise ValueError(f"{name}: argnums must be of {', '.join(known)}, got {place}")
+        self.check_argnums(argnums, len(known))
         call, finish = self._ready(xp, inputs, options)
         wanted = [place in argnums for place in range(len(call))]
         value, found = self._chunked(call).forward(tuple(call.values()), wanted)
@@ -310,23 +306,17 @@ class LinearPlan(Plan):
             else:
                 raise TypeError(f"{name}: {key} must be a number, got {checks.describe(value)}")
 
-    def check_values(self, inputs: Sequence[Array], options: Mapping[str, Array]) -> None:
-        """Raise for values outside their domain, masked examples aside."""
-        name = self.loss.__name__
+    def outside(
+        self, xp: Namespace, inputs: Sequence[Array], options: Mapping[str, Array]
+    ) -> Iterator[tuple[str, Array, Array, str]]:
+        """The target, where it is outside, masked examples aside, and what was expected."""
         hidden, weight, target = inputs
-        xp = backend_of(hidden).namespace(hidden)
-        rows = hidden.ndim - 1
         classes = weight.shape[0] if checks.is_integer(xp, target) else None
         outside = CLASSES.outside(xp, target, classes)
-        if bool(xp.any(outside)):
-            mask = self._mask(xp, inputs, options, rows)
-            if mask is not None:
-                outside = outside & expand(mask, target.ndim)
-            checks.none_outside(name, "target", xp, target, outside, CLASSES.expected(classes))
-        for key, value in options.items():
-            domain = self.loss.domains.get(key, REAL)
-            if not domain.everything:
-                checks.none_outside(name, key, xp, value, domain.outside(xp, value), str(domain))
+        mask = self._mask(xp, inputs, options, hidden.ndim - 1)
+        if mask is not None:
+            outside = outside & expand(mask, target.ndim)
+        yield "target", target, outside, CLASSES.expected(classes)
 
     def _chunked(self, call: Named) -> Chunked:
         own = ("class_weight", "label_smoothing", "z_loss", "logit_softcap")
@@ -371,18 +361,14 @@ class LinearPlan(Plan):
         if sample_weight is not None:
             sample_weight = xp.reshape(xp.broadcast_to(expand(sample_weight, len(lead)), lead), (-1,))
         class_weight = given.get("class_weight", dict(self.parameters).get("class_weight"))
-        weights = {
-            "poison": poison,
-            "weight": sample_weight,
-            "mask": mask,
-            "denominator": given.get("denominator"),
-            "class_weight": self._class_weight(xp, tuple(call[key] for key in self.loss.arrays), class_weight),
-        }
+        rows = tuple(call[key] for key in self.loss.arrays)
+        of_classes = self._class_weight(xp, rows, class_weight)
+        weights = Weights(poison, sample_weight, mask, given.get("denominator"), of_classes)
         if self.reduction != "none":
             none = xp.zeros_like(call["hidden"][:, 0])
-            if None in hidden.shape and (self.reduction, mask, weights["denominator"]) == ("mean", None, None):
-                weights["denominator"] = xp.sum(none + 1.0)
-            _, share = reduce(xp, none, self.reduction, **weights)
+            if None in hidden.shape and (self.reduction, mask, weights.denominator) == ("mean", None, None):
+                weights = replace(weights, denominator=xp.sum(none + 1.0))
+            _, share = reduce(xp, none, self.reduction, weights)
             call["share"] = share()
         call |= {key: given[key] for key in ("bias", "class_weight") if key in given}
         if mask is not None:
@@ -390,7 +376,7 @@ class LinearPlan(Plan):
 
         def finish(value: Array) -> Array:
             if self.reduction == "none":
-                value = xp.reshape(reduce(xp, value, "none", **weights)[0], lead)
+                value = xp.reshape(reduce(xp, value, "none", weights)[0], lead)
             return cast(xp, value, hidden.dtype)
 
         return call, finish

@@ -18,6 +18,7 @@ from polyloss._transform import scalar
 
 from . import _namespace as xp
 from ._chunks import ByChunks
+from ._common import bound, check_constants, entry, is_transformed
 from ._fused import FusedFunction
 from ._module import LossModule, module, module_class
 
@@ -85,49 +86,20 @@ class _Transformed(torch.autograd.Function):
         return tangent
 
 
-_bound: list[Callable[..., BoundKernel]] = []
-
-
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _entry(
-    kernel: Callable[..., Any],
-    inputs: int,
-    constants: tuple[Any, ...],
-    numeric: tuple[str, ...],
-    names: tuple[str, ...],
-) -> int:
-    """The place in the list of a pair without its numbers."""
-
-    def bind(numbers: Sequence[float]) -> BoundKernel:
-        return BoundKernel(kernel, inputs, (*constants, *zip(numeric, numbers, strict=True)), names)
-
-    _bound.append(bind)
-    return len(_bound) - 1
-
-
 @torch.compiler.allow_in_graph  # type: ignore[untyped-decorator]
-def _in_graph(entry: int, numbers: Sequence[float], *arrays: torch.Tensor) -> torch.Tensor:
+def _in_graph(place: int, numbers: Sequence[float], *arrays: torch.Tensor) -> torch.Tensor:
     """The value of a pair, as a call that the compiler does not look into.
 
     It would lose the gradients: under `torch.func` it would differentiate the value. What such a call takes besides
     tensors must be numbers, symbolic ones among them; the rest waits in a list.
     """
-    return _apply(_Transformed, _bound[entry](numbers), arrays)
+    return _apply(_Transformed, bound[place](numbers), arrays)
 
 
 def _compiled(pair: BoundKernel, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
-    numbers = {k: v for k, v in pair.parameters if isinstance(v, (int, float)) and not isinstance(v, bool)}
-    constants = tuple((k, v) for k, v in pair.parameters if k not in numbers)
-    entry = _entry(pair.kernel, pair.inputs, constants, tuple(numbers), pair.names)
-    value: torch.Tensor = _in_graph(entry, tuple(numbers.values()), *arrays)
+    place, numbers = entry(BoundKernel, (pair.kernel, pair.inputs), pair.parameters, pair.names)
+    value: torch.Tensor = _in_graph(place, numbers, *arrays)
     return value
-
-
-def _is_transformed(array: Any) -> bool:
-    known = torch._C._functorch
-    return isinstance(array, torch.Tensor) and (
-        known.is_functorch_wrapped_tensor(array) or known.is_legacy_batchedtensor(array)
-    )
 
 
 _apply_now = super(torch.autograd.Function, FusedFunction).apply
@@ -178,7 +150,7 @@ class TorchBackend(ByChunks):
     def readable(self, *arrays: torch.Tensor) -> bool:
         if torch.compiler.is_compiling():
             return False
-        return all(a.is_cpu and not _is_transformed(a) for a in arrays)
+        return all(a.is_cpu and not is_transformed(a) for a in arrays)
 
     def signature(self, arrays: Sequence[Any]) -> Hashable | None:
         if torch.compiler.is_compiling() or _is_watched():
@@ -215,22 +187,16 @@ class TorchBackend(ByChunks):
         return torch.from_numpy(np.asarray(number))
 
     def is_one(self, array: torch.Tensor) -> bool:
-        return type(array) is torch.Tensor and not _is_transformed(array) and array.item() == 1.0
+        return type(array) is torch.Tensor and not is_transformed(array) and array.item() == 1.0
 
     def threads(self) -> int:
         return torch.get_num_threads()
 
     def attach(self, pair: Any, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
-        if torch.is_grad_enabled():
-            for name, array in zip(pair.names, arrays[pair.inputs :], strict=True):
-                if array.requires_grad:
-                    raise TypeError(
-                        f"{pair.kernel.__name__}: {name} is a constant and gets no gradient: "
-                        f"it must not require one, got a tensor that does; use {name}.detach()"
-                    )
+        check_constants(pair.kernel.__name__, pair.names, arrays[pair.inputs :])
         if torch.compiler.is_compiling():
             return _compiled(pair, arrays)
-        if forward_ad._current_level >= 0 or any(map(_is_transformed, arrays)):
+        if forward_ad._current_level >= 0 or any(map(is_transformed, arrays)):
             return _apply(_Transformed, pair, arrays)
         if torch.is_grad_enabled() and any(a.requires_grad for a in arrays):
             return _apply(_Eager, pair, arrays)
@@ -241,7 +207,7 @@ class TorchBackend(ByChunks):
         """Value and gradients are detached; inside `torch.func` transforms and the compiler they are differentiable."""
 
         def differentiated(*arguments: Any, **keywords: Any) -> Any:
-            if torch.compiler.is_compiling() or any(map(_is_transformed, (*arguments, *keywords.values()))):
+            if torch.compiler.is_compiling() or any(map(is_transformed, (*arguments, *keywords.values()))):
                 gradients, value = torch.func.grad_and_value(scalar(function), tuple(argnums))(*arguments, **keywords)
                 return value, gradients
             inputs = list(arguments)

@@ -9,11 +9,8 @@ from torch.utils.checkpoint import checkpoint
 
 from polyloss import Backend
 
+from ._common import bound, check_constants, entry, is_transformed
 from ._fused import FusedFunction
-
-
-def _is_transformed(array: Any) -> bool:
-    return isinstance(array, torch.Tensor) and torch._C._functorch.is_functorch_wrapped_tensor(array)
 
 
 class _TransformedFunction(torch.autograd.Function):
@@ -47,25 +44,16 @@ class _TransformedFunction(torch.autograd.Function):
 _transformed: Callable[..., torch.Tensor] = _TransformedFunction.apply
 _eager: Callable[..., torch.Tensor] = FusedFunction.apply
 
-_bound: list[Callable[[Sequence[float]], Any]] = []
-
-
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _entry(kind: Callable[..., Any], names: Any, constants: tuple[Any, ...], numeric: tuple[str, ...]) -> int:
-    """The place in the list of a function without its numbers."""
-    _bound.append(lambda numbers: kind((*constants, *zip(numeric, numbers, strict=True)), names))
-    return len(_bound) - 1
-
 
 @torch.library.custom_op("polyloss::by_chunks", mutates_args=())
 def _by_chunks(
-    entry: int, numbers: Sequence[float], arrays: Sequence[torch.Tensor], wanted: Sequence[bool]
+    place: int, numbers: Sequence[float], arrays: Sequence[torch.Tensor], wanted: Sequence[bool]
 ) -> list[torch.Tensor]:
     """The value and the gradients that are wanted, as a call that the compiler does not look into.
 
     It would unroll the chunks, and let their logits live longer than one.
     """
-    fused = _bound[entry](numbers)
+    fused = bound[place](numbers)
     if not fused.scalar:
         return [fused.forward(arrays, wanted)[0]]
     value, kept = fused.forward(arrays, wanted)
@@ -74,33 +62,33 @@ def _by_chunks(
 
 
 @_by_chunks.register_fake
-def _(entry: int, numbers: Any, arrays: Sequence[torch.Tensor], wanted: Sequence[bool]) -> list[torch.Tensor]:
+def _(place: int, numbers: Any, arrays: Sequence[torch.Tensor], wanted: Sequence[bool]) -> list[torch.Tensor]:
     hidden = arrays[0]
-    if not _bound[entry](numbers).scalar:
+    if not bound[place](numbers).scalar:
         return [hidden.new_empty(hidden.shape[:1])]
     return [hidden.new_empty(()), *(torch.empty_like(a) for a, want in zip(arrays, wanted, strict=True) if want)]
 
 
 @torch.library.custom_op("polyloss::by_chunks_backward", mutates_args=())
 def _by_chunks_backward(
-    entry: int,
+    place: int,
     numbers: Sequence[float],
     arrays: Sequence[torch.Tensor],
     upstream: torch.Tensor,
     wanted: Sequence[bool],
 ) -> list[torch.Tensor]:
     """The gradients that are wanted."""
-    gradients = _bound[entry](numbers).backward(arrays, (), upstream, wanted)
+    gradients = bound[place](numbers).backward(arrays, (), upstream, wanted)
     return [gradient for gradient in gradients if gradient is not None]
 
 
 @_by_chunks_backward.register_fake
-def _(entry: int, numbers: Any, arrays: Any, upstream: Any, wanted: Sequence[bool]) -> list[torch.Tensor]:
+def _(place: int, numbers: Any, arrays: Any, upstream: Any, wanted: Sequence[bool]) -> list[torch.Tensor]:
     return [torch.empty_like(a) for a, want in zip(arrays, wanted, strict=True) if want]
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: list[torch.Tensor]) -> None:
-    ctx.entry, ctx.numbers, arrays, ctx.wanted = inputs
+    ctx.place, ctx.numbers, arrays, ctx.wanted = inputs
     ctx.scalar = output[0].ndim == 0
     ctx.save_for_backward(*(output[1:] if ctx.scalar else arrays))
 
@@ -110,7 +98,7 @@ def _pull(ctx: Any, upstream: list[torch.Tensor]) -> tuple[Any, ...]:
     if ctx.scalar:
         gradients = iter([upstream[0] * gradient for gradient in saved])
     else:
-        gradients = iter(_by_chunks_backward(ctx.entry, ctx.numbers, saved, upstream[0], ctx.wanted))
+        gradients = iter(_by_chunks_backward(ctx.place, ctx.numbers, saved, upstream[0], ctx.wanted))
     return None, None, [next(gradients) if want else None for want in ctx.wanted], None
 
 
@@ -118,20 +106,18 @@ _by_chunks.register_autograd(_pull, setup_context=_setup_context)
 
 
 @torch.compiler.allow_in_graph  # type: ignore[untyped-decorator]
-def _in_graph(entry: int, numbers: Sequence[float], wanted: Sequence[bool], *arrays: torch.Tensor) -> torch.Tensor:
+def _in_graph(place: int, numbers: Sequence[float], wanted: Sequence[bool], *arrays: torch.Tensor) -> torch.Tensor:
     """The value. Operators of one's own have no rules for `torch.func`: there, the compiler sees the chunks."""
-    if any(map(_is_transformed, arrays)):
-        return _transformed(_bound[entry](numbers), *arrays)
-    value: torch.Tensor = _by_chunks(entry, [float(number) for number in numbers], list(arrays), wanted)[0]
+    if any(map(is_transformed, arrays)):
+        return _transformed(bound[place](numbers), *arrays)
+    value: torch.Tensor = _by_chunks(place, [float(number) for number in numbers], list(arrays), wanted)[0]
     return value
 
 
 def _compiled(fused: Any, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
-    numbers = {k: v for k, v in fused.parameters if isinstance(v, (int, float)) and not isinstance(v, bool)}
-    constants = tuple((k, v) for k, v in fused.parameters if k not in numbers)
-    entry = _entry(type(fused), fused.names, constants, tuple(numbers))
+    place, numbers = entry(type(fused), (), fused.parameters, fused.names)
     wanted = tuple(torch.is_grad_enabled() and array.requires_grad for array in arrays)
-    value: torch.Tensor = _in_graph(entry, tuple(numbers.values()), wanted, *arrays)
+    value: torch.Tensor = _in_graph(place, numbers, wanted, *arrays)
     return value
 
 
@@ -139,16 +125,11 @@ class ByChunks(Backend):
     """What `TorchBackend` knows of them."""
 
     def attach_fused(self, fused: Any, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
-        if torch.is_grad_enabled():
-            for name, array in zip(fused.names, arrays, strict=True):
-                if name in fused.constants and array.requires_grad:
-                    raise TypeError(
-                        f"{fused.__name__}: {name} is a constant and gets no gradient: "
-                        f"it must not require one, got a tensor that does; use {name}.detach()"
-                    )
+        fixed = {name: array for name, array in zip(fused.names, arrays, strict=True) if name in fused.constants}
+        check_constants(fused.__name__, tuple(fixed), tuple(fixed.values()))
         if torch.compiler.is_compiling():
             return _compiled(fused, arrays)
-        if forward_ad._current_level >= 0 or any(map(_is_transformed, arrays)):
+        if forward_ad._current_level >= 0 or any(map(is_transformed, arrays)):
             return _transformed(fused, *arrays)
         if torch.is_grad_enabled() and any(a.requires_grad for a in arrays):
             return _eager(fused, *arrays)
@@ -161,7 +142,7 @@ class ByChunks(Backend):
         return torch.addmm(total, left.mT, right)
 
     def writable(self, *arrays: torch.Tensor) -> bool:
-        if torch.compiler.is_compiling() or any(map(_is_transformed, arrays)):
+        if torch.compiler.is_compiling() or any(map(is_transformed, arrays)):
             return False
         return not torch.is_grad_enabled() or not any(array.requires_grad for array in arrays)
 

@@ -21,6 +21,19 @@ app = typer.Typer(
 )
 
 
+def _progress(console: Console, width: int) -> Progress:
+    """A bar for each backend, with what is done next."""
+    return Progress(
+        TextColumn(f"{{task.description:<{width}}}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("[dim]{task.fields[what]}"),
+        console=console,
+        transient=True,
+    )
+
+
 @app.command()
 def conformance(
     backend: Annotated[
@@ -57,15 +70,7 @@ def conformance(
         if losses is not None:
             sys.path.insert(0, os.getcwd())
         order = order.checked()
-        with Progress(
-            TextColumn("{task.description:<11}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("[dim]{task.fields[what]}"),
-            console=console,
-            transient=True,
-        ) as progress:
+        with _progress(console, 11) as progress:
             bars = {name: progress.add_task(name, total=None, what="") for name in order.backends}
             results = run_order(
                 order, lambda name, what, total: progress.update(bars[name], total=total, advance=1, what=what)
@@ -133,15 +138,7 @@ def bench(
     try:
         on = machine()
         order = Order(tuple(backend or ()), tuple(mode or ()), tuple(row or ()), tuple(size or ()), quick)
-        with Progress(
-            TextColumn("{task.description:<22}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("[dim]{task.fields[what]}"),
-            console=console,
-            transient=True,
-        ) as progress:
+        with _progress(console, 22) as progress:
             names = [" ".join(column) for column in order.columns()]
             bars = {name: progress.add_task(name, start=False, total=None, what="") for name in names}
 

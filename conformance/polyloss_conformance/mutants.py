@@ -7,7 +7,7 @@ import contextlib
 import importlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
 
@@ -266,16 +266,16 @@ def _nothing(function: Any) -> Any:
 
 
 def _unpoisoned(reduce: Any) -> Any:
-    return lambda *arguments, **keywords: reduce(*arguments, **{**keywords, "poison": None})
+    return lambda xp, losses, reduction, weights: reduce(xp, losses, reduction, replace(weights, poison=None))
 
 
 def _half_poisoned(reduce: Any) -> Any:
     """NaN in the value, a finite number in the gradient."""
 
-    def wrong(xp: Any, losses: Any, *arguments: Any, poison: Any, **keywords: Any) -> Any:
-        if poison is not None:
-            losses = xp.where(xp.isnan(poison), math.nan, losses)
-        return reduce(xp, losses, *arguments, **{**keywords, "poison": None})
+    def wrong(xp: Any, losses: Any, reduction: str, weights: Any) -> Any:
+        if weights.poison is not None:
+            losses = xp.where(xp.isnan(weights.poison), math.nan, losses)
+        return reduce(xp, losses, reduction, replace(weights, poison=None))
 
     return wrong
 

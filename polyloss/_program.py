@@ -1,4 +1,4 @@
-"""Graphs as straight-line NumPy code that works on a block of rows, without a temporary of its own.
+"""Graphs as straight-line code that works on a block of rows, without a temporary of its own.
 
 A block is small enough for the cache, and what it needs besides its input and output is allocated once per thread.
 """
@@ -6,47 +6,21 @@ A block is small enough for the cache, and what it needs besides its input and o
 import contextlib
 import math
 import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
+from ._code import ALIGNMENT, PIECE, Code
 from ._trace import IN_PLACE, ROWS, Symbol
 
 BLOCK = 1 << 17
-"""Elements in a block: small enough for the cache, large enough that threads seldom meet in the interpreter."""
-_PIECE = 512
-"""Products that are added one by one."""
+"""Elements that a thread works on: few enough for the cache, enough that threads seldom meet in the interpreter."""
 _KEPT = 1 << 25
 """Bytes of scratch memory that a thread keeps."""
 _LAYOUTS = 64
 """How many layouts of it."""
-ALIGNMENT = 64
-"""Bytes that memory starts at a multiple of."""
-
-
-class _Worker(threading.local):
-    """What a thread keeps between calls: its scratch memory, and the arrays that were laid out in it."""
-
-    def __init__(self) -> None:
-        self.memory = np.empty(0, np.uint8)
-        self.layouts: dict[tuple[Program, int], list[Any]] = {}
-        self.busy = False
-
-
-_worker = _Worker()
-
-
-def aligned(shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
-    """New memory that starts where any vector instruction may."""
-    dtype = np.dtype(dtype)
-    size = math.prod(shape) * dtype.itemsize
-    memory = np.empty(size + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    found: np.ndarray[Any, Any] = memory[start : start + size].view(dtype).reshape(shape)
-    return found
 
 
 class Program:
@@ -54,6 +28,8 @@ class Program:
 
     Parameters
     ----------
+    code : Code
+        How operations are written down.
     total : Symbol
         What is summed over all of its elements.
     arrays : sequence of Symbol
@@ -62,8 +38,9 @@ class Program:
         Booleans of which none should be True.
     """
 
-    def __init__(self, total: Symbol, arrays: Sequence[Symbol], flags: Sequence[Symbol]) -> None:
-        self._constants: dict[str, Any] = {"float": float, "dot": _dot, "copyto": np.copyto}
+    def __init__(self, code: Code, total: Symbol, arrays: Sequence[Symbol], flags: Sequence[Symbol]) -> None:
+        self._code = code
+        self._globals = code.named()
         self._scratch: list[tuple[tuple[Any, ...], Any, int]] = []
         self._slots: list[int] = []
         self._free: dict[int, list[int]] = {}
@@ -73,7 +50,10 @@ class Program:
         self._write(total, arrays, flags)
 
     def _write(self, total: Symbol, arrays: Sequence[Symbol], flags: Sequence[Symbol]) -> None:
-        roots = [*arrays, *flags, total]
+        limits = [_limits(flag) for flag in flags]
+        flags = [flag for flag, limit in zip(flags, limits, strict=True) if limit is None]
+        checked = [limit for limit in limits if limit is not None]
+        roots = [*arrays, *flags, total, *(x for x, *_ in checked)]
         uses: dict[Symbol, int] = {}
         order = _reachable(roots)
         for symbol in order:
@@ -81,7 +61,7 @@ class Program:
                 uses[arg] = uses.get(arg, 0) + 1
         # A product that is only summed is a dot product.
         factors: tuple[Symbol, ...] = ()
-        if total.op == "multiply" and total not in {*uses, *map(_owner, arrays)}:
+        if self._code.products and total.op == "multiply" and total not in {*uses, *map(_owner, arrays)}:
             shape = total.shape
             factors = total.args if all(a.shape == shape and a.op != "constant" for a in total.args) else ()
             order = [symbol for symbol in order if symbol is not total or not factors]
@@ -98,7 +78,7 @@ class Program:
                 outputs[owner] = (f"y{number}", symbol.dtype)
         self.inputs = sorted({s.value for s in order if s.op == "input"})
         for place, symbol in enumerate(order):
-            dying = [a for a in {_owner(a) for a in symbol.args} if last[a] == place and a in self._slot_of]
+            dying = [a for a in dict.fromkeys(map(_owner, symbol.args)) if last[a] == place and a in self._slot_of]
             self._emit(symbol, outputs, dying)
             for owner in dying:
                 if owner in self._slot_of:
@@ -106,18 +86,21 @@ class Program:
                     self._free.setdefault(self._slots[slot], []).append(slot)
         for number, symbol in enumerate(arrays):
             if outputs.get(_owner(symbol), ("",))[0] != f"y{number}":
-                self._lines.append(f"copyto(y{number}, {self._names[symbol]})")
-        bad = " or ".join(f"{self._names[f]}.any()" for f in flags) or "False"
+                self._write_lines("full", [self._names[symbol]], f"y{number}")
+        tests = [f"any_of({self._names[flag]})" for flag in flags]
+        tests += [
+            f"outside({self._names[x]}, {self._constant(low)}, {self._constant(high)})" for x, low, high in checked
+        ]
         if factors:
-            result = f"dot({', '.join(self._names[a] for a in factors)})"
+            result = str(self._code.products).format(a=", ".join(self._names[a] for a in factors))
         else:
-            result = f"float({self._function('add.reduce')}({self._names[total]}, None))"
+            result = self._code.total.format(a=[self._names[total]])
         parameters = [f"x{i}" for i in self.inputs] + [f"y{i}" for i in range(len(arrays))]
         parameters += [f"v{i}" for i in range(len(self._scratch))]
-        body = "\n    ".join([*self._lines, f"return {result}, {bad}"])
+        body = "\n    ".join([*self._lines, f"return {result}, {' or '.join(tests) or False}"])
         self.source = f"def block({', '.join(parameters)}):\n    {body}\n"
-        exec(compile(self.source, "<polyloss block>", "exec"), self._constants)
-        self._block: Callable[..., tuple[float, bool]] = self._constants["block"]
+        exec(compile(self.source, "<polyloss block>", "exec"), self._globals)
+        self._block: Callable[..., tuple[float, bool]] = self._globals["block"]
         self._row_bytes = max(sum(self._slots), 1)
 
     def _emit(self, symbol: Symbol, outputs: dict[Symbol, tuple[str, Any]], dying: list[Symbol]) -> None:
@@ -126,11 +109,8 @@ class Program:
             self._names[symbol] = f"x{symbol.value}"
             return
         if op in ("constant", "arange"):
-            name = f"c{len(self._constants)}"
-            found = np.asarray(symbol.value) if op == "constant" else np.arange(symbol.shape[0], dtype=symbol.dtype)
-            found.flags.writeable = False
-            self._constants[name] = found
-            self._names[symbol] = name
+            found = symbol.value if op == "constant" else np.arange(symbol.shape[0], dtype=symbol.dtype)
+            self._names[symbol] = self._constant(self._code.asarray(found))
             return
         if op == "view":
             self._names[symbol] = self._view(symbol, args[0])
@@ -138,37 +118,26 @@ class Program:
         if op == "splat":
             self._names[symbol] = self._names[args[0]]
             return
-        a = [self._names[arg] for arg in args]
+        numbers = op in self._code.numbers
+        a = [self._constant(arg.value.item()) if numbers and arg.op == "constant" else self._names[arg] for arg in args]
         if op == "index":
-            start = self._new((ROWS,), symbol.dtype, -symbol.value)
-            a.append(start)
-        out = self._store(symbol, outputs, dying)
-        self._names[symbol] = out
-        write = self._lines.append
-        if op == "clip":
-            write(f"{a[0]}.clip({a[1]}, {a[2]}, {out})")
-        elif op in ("cast", "full"):
-            write(f"copyto({out}, {a[0]}, 'unsafe')")
-        elif op in ("mask", "unmask"):
-            write(f"copyto({out}, {a[0]})")
-            one = f", {self._constant(np.asarray(1, symbol.dtype))}" if op == "unmask" else ""
-            write(f"{self._function('subtract' if one else 'negative')}({out}{one}, {out})")
-        elif op == "chosen":
-            write(f"{self._function('equal')}({a[0]}, {a[1]}, {out})")
-        elif op == "index":
-            write(f"{self._function('add')}({a[0]}, {a[1]}, {out})")
-        elif op == "pick":
-            write(f"{a[0]}.reshape(-1).take({a[1]}, None, {out}.reshape(-1), 'clip')")
-        elif op == "put":
-            if out != a[0]:
-                write(f"copyto({out}, {a[0]})")
-            write(f"{out}.reshape(-1)[{a[2]}] = {a[1]}.reshape(-1)")
-        elif op.endswith(".reduce"):
-            write(f"{self._function(op)}({a[0]}, -1, None, {out}, True)")
-        elif op in ("maximum", "minimum"):
-            write(f"{self._function(op)}({a[0]}, {a[1]}, out={out})")
-        else:
-            write(f"{self._function(op)}({', '.join(a)}, {out})")
+            a.append(self._new((ROWS,), symbol.dtype, -symbol.value))
+        self._names[symbol] = out = self._store(symbol, outputs, dying)
+        if op == "put" and out != a[0]:
+            self._write_lines("full", a[:1], out)
+        self._write_lines(op, a, out, symbol)
+
+    def _write_lines(self, op: str, operands: list[str], out: str, symbol: Symbol | None = None) -> None:
+        compare = None if symbol is None or op not in ("mask", "unmask") else symbol.value
+        lines = self._code.templates.get(f"{op}.compared" if compare else op, self._code.other)
+        fields = {"op": op, "compare": compare, "a": _Operands(operands), "out": out}
+        if symbol is not None:
+            for name, kind in (("spare", symbol.args[0].dtype), ("flag", _BOOL)):
+                if any(f"{{{name}}}" in line for line in lines):
+                    slot = self._free_slot(_row_bytes(symbol.shape, kind))
+                    fields[name] = self._new(symbol.shape, kind, slot)
+                    self._free.setdefault(self._slots[slot], []).append(slot)
+        self._lines += [line.format(**fields) for line in lines]
 
     def _view(self, symbol: Symbol, base: Symbol) -> str:
         """A name for the memory of `base` in another shape or dtype: laid out before, where it is scratch memory."""
@@ -177,7 +146,7 @@ class Program:
             return self._new(symbol.shape, symbol.dtype, slot)
         name, found = f"w{len(self._lines)}", self._names[base]
         if symbol.dtype != base.dtype:
-            found += f".view({self._constant(symbol.dtype)})"
+            found += f".view({self._constant(self._code.dtype(symbol.dtype))})"
         if symbol.shape != base.shape:
             if tuple(n for n in symbol.shape if n != 1) != tuple(n for n in base.shape if n != 1):
                 raise ValueError(f"no view of {base.shape} in {symbol.shape}")
@@ -192,25 +161,28 @@ class Program:
             name, dtype = outputs[symbol]
             if dtype == symbol.dtype:
                 return name
-            self._lines.append(f"w{len(self._lines)} = {name}.view({self._constant(symbol.dtype)})")
+            self._lines.append(f"w{len(self._lines)} = {name}.view({self._constant(self._code.dtype(symbol.dtype))})")
             return f"w{len(self._lines) - 1}"
-        row = _row_bytes(symbol)
+        row = _row_bytes(symbol.shape, symbol.dtype)
         if symbol.op == "put" or symbol.op in IN_PLACE:
             for owner in dying:
                 same = self._slot_of.get(owner) is not None and self._slots[self._slot_of[owner]] == row
+                same = same and (ROWS in owner.shape) == (ROWS in symbol.shape)
                 first = symbol.op != "put" or owner is symbol.args[0]
                 if same and first and owner.dtype.itemsize == symbol.dtype.itemsize:
                     self._slot_of[symbol] = slot = self._slot_of.pop(owner)
                     known = self._names[owner]
                     matches = (owner.shape, owner.dtype) == (symbol.shape, symbol.dtype)
                     return known if matches else self._new(symbol.shape, symbol.dtype, slot)
-        if self._free.get(row):
-            slot = self._free[row].pop()
-        else:
-            slot = len(self._slots)
-            self._slots.append(row)
-        self._slot_of[symbol] = slot
+        self._slot_of[symbol] = slot = self._free_slot(row)
         return self._new(symbol.shape, symbol.dtype, slot)
+
+    def _free_slot(self, row: int) -> int:
+        """Memory of so many bytes per row that nothing else needs now."""
+        if self._free.get(row):
+            return self._free[row].pop()
+        self._slots.append(row)
+        return len(self._slots) - 1
 
     def _new(self, shape: tuple[Any, ...], dtype: Any, slot: int) -> str:
         known = (shape, dtype, slot)
@@ -218,17 +190,9 @@ class Program:
             self._scratch.append(known)
         return f"v{self._scratch.index(known)}"
 
-    def _function(self, name: str) -> str:
-        found = np
-        for part in name.split("."):
-            found = getattr(found, part)
-        plain = name.replace(".", "_")
-        self._constants[plain] = found
-        return plain
-
     def _constant(self, value: Any) -> str:
-        name = f"c{len(self._constants)}"
-        self._constants[name] = value
+        name = f"c{len(self._globals)}"
+        self._globals[name] = value
         return name
 
     def run(
@@ -244,7 +208,7 @@ class Program:
 
         Parameters
         ----------
-        inputs, outputs : sequence of numpy.ndarray
+        inputs, outputs : sequence of array
             Rows along the first axis, for those inputs that are `blocked`; the others are whole.
         rows, row : int
             The number of rows, and of elements in the largest row.
@@ -252,24 +216,27 @@ class Program:
             Tells how many threads may take part.
         """
         used = [inputs[i] for i in self.inputs]
-        if rows * row <= BLOCK:
+        split, parallel = self._code.split, self._code.parallel
+        block = BLOCK * threads() if parallel else BLOCK
+        if rows * row <= block:
             return self._one(used, outputs, rows)
-        cut = [blocked[i] for i in self.inputs]
-        starts = _starts(rows, row)
+        starts = _starts(rows, row, block)
+        whole = [not blocked[i] for i in self.inputs]
+        inputs = [[x] * len(starts) if w else split(x, starts.step) for x, w in zip(used, whole, strict=True)]
+        outputs = [split(y, starts.step) for y in outputs]
         results: list[tuple[float, bool]] = [(0.0, False)] * len(starts)
         todo: Iterator[tuple[int, int]] = enumerate(starts)
 
         def work() -> None:
             with np.errstate(all="ignore"):
                 for place, start in todo:
-                    stop = min(start + starts.step, rows)
-                    parts = [x[start:stop] if c else x for x, c in zip(used, cut, strict=True)]
-                    results[place] = self._one(parts, [y[start:stop] for y in outputs], stop - start)
+                    count = min(starts.step, rows - start)
+                    results[place] = self._one([x[place] for x in inputs], [y[place] for y in outputs], count)
 
         others = []
         with contextlib.suppress(RuntimeError):
             # No threads start any more while the interpreter shuts down.
-            for _ in range(min(threads(), len(starts)) - 1):
+            for _ in range(0 if parallel else min(threads(), len(starts)) - 1):
                 others.append(_pool().submit(work))
         try:
             work()
@@ -277,21 +244,21 @@ class Program:
             for other in others:
                 other.result()
         # In pairs, as within a block: there may be many.
-        return float(_add(np.asarray([total for total, _ in results]))), any(bad for _, bad in results)
+        return float(np.add.reduce([total for total, _ in results])), any(bad for _, bad in results)
 
     def _one(self, inputs: Sequence[Any], outputs: Sequence[Any], rows: int) -> tuple[float, bool]:
         size = self._row_bytes * rows + ALIGNMENT * len(self._slots)
-        worker = _worker
+        worker = self._code.scratch
         if worker.busy or size > _KEPT:
-            return self._block(*inputs, *outputs, *self._layout(aligned((size,), np.uint8), rows))
+            return self._block(*inputs, *outputs, *self._layout(self._code.bytes(size), rows))
         worker.busy = True
         try:
             known = worker.layouts.get((self, rows))
             if known is None:
-                if worker.memory.size < size or len(worker.layouts) >= _LAYOUTS:
+                if len(worker.memory) < size or len(worker.layouts) >= _LAYOUTS:
                     worker.layouts.clear()
-                if worker.memory.size < size:
-                    worker.memory = aligned((size,), np.uint8)
+                if len(worker.memory) < size:
+                    worker.memory = self._code.bytes(size)
                 known = worker.layouts[self, rows] = self._layout(worker.memory, rows)
             return self._block(*inputs, *outputs, *known)
         finally:
@@ -307,19 +274,20 @@ class Program:
         for shape, dtype, slot in self._scratch:
             lengths = tuple(rows if n is ROWS else n for n in shape)
             if slot < 0:
-                found.append(np.arange(rows, dtype=dtype) * -slot)
+                found.append(self._code.asarray(np.arange(rows, dtype=dtype) * -slot))
             else:
                 size = math.prod(lengths) * dtype.itemsize
-                found.append(memory[starts[slot] : starts[slot] + size].view(dtype).reshape(lengths))
+                part = memory[starts[slot] : starts[slot] + size]
+                found.append(part.view(self._code.dtype(dtype)).reshape(lengths))
         return found
 
 
-def _starts(rows: int, row: int) -> range:
+def _starts(rows: int, row: int, block: int) -> range:
     """Where blocks of about the same size start."""
-    step = -(-rows // -(-rows * row // BLOCK))
-    if step * row > _PIECE > row:
+    step = -(-rows // -(-rows * row // block))
+    if step * row > PIECE > row:
         # No products are left over in the sums of them.
-        step += -(step * row) % _PIECE // row
+        step += -(step * row) % PIECE // row
     return range(0, rows, step)
 
 
@@ -330,9 +298,36 @@ def _owner(symbol: Symbol) -> Symbol:
     return symbol
 
 
-def _row_bytes(symbol: Symbol) -> int:
-    shape = symbol.shape[1:] if symbol.shape and symbol.shape[0] is ROWS else symbol.shape
-    return int(math.prod(shape) * symbol.dtype.itemsize)
+def _row_bytes(shape: tuple[Any, ...], dtype: Any) -> int:
+    return int(math.prod(n for n in shape if n is not ROWS) * dtype.itemsize)
+
+
+def _limits(flag: Symbol) -> tuple[Symbol, Any, Any] | None:
+    """The limits that `flag` is True outside of, and of what: an input, which may then be NaN as well."""
+    low, high = -math.inf, math.inf
+    terms = flag.args if flag.op == "logical_or" else (flag,)
+    x = terms[0].args[0] if terms[0].args else flag
+    for term in terms:
+        if term.op not in _LIMITS or term.args[0] is not x or term.args[1].op != "constant":
+            return None
+        limit, (lower, strict) = term.args[1].value, _LIMITS[term.op]
+        if not strict:
+            away = math.inf if lower else -math.inf
+            limit = np.nextafter(limit, away, dtype=x.dtype) if x.dtype.kind == "f" else limit + (1 if lower else -1)
+        low, high = (max(low, limit.item()), high) if lower else (low, min(high, limit.item()))
+    return (x, low, high) if x.op == "input" else None
+
+
+_LIMITS = {"less": (True, True), "less_equal": (True, False), "greater": (False, True), "greater_equal": (False, False)}
+"""Comparisons with a constant: whether it is the lower limit, and whether that itself is inside."""
+_BOOL = np.dtype(np.bool_)
+
+
+class _Operands(list[str]):
+    """Written out, they are separated by commas."""
+
+    def __format__(self, _: str) -> str:
+        return ", ".join(self)
 
 
 def _reachable(roots: Sequence[Symbol]) -> list[Symbol]:
@@ -345,19 +340,6 @@ def _reachable(roots: Sequence[Symbol]) -> list[Symbol]:
             found.add(symbol)
             todo += symbol.args
     return [symbol for symbol in roots[0].trace.symbols if symbol in found]
-
-
-def _dot(one: Any, other: Any) -> float:
-    """The sum of products: short dot products, which are then added in pairs. A long one would add one by one."""
-    if one.size % _PIECE == 0:
-        return float(_add(np.vecdot(one.reshape(-1, _PIECE), other.reshape(-1, _PIECE))))
-    one, other = one.reshape(-1), other.reshape(-1)
-    whole = one.size - one.size % _PIECE
-    total = float(_add(one[whole:] * other[whole:]))
-    return total + _dot(one[:whole], other[:whole]) if whole else total
-
-
-_add = np.add.reduce
 
 
 _executor: ThreadPoolExecutor | None = None

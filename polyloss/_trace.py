@@ -24,7 +24,7 @@ Shape = tuple[Any, ...]
 Scalar = bool | int | float
 Flag = bool
 
-_BITS = {4: np.dtype(np.int32), 8: np.dtype(np.int64)}
+_BITS: dict[int, Any] = {4: np.dtype(np.int32), 8: np.dtype(np.int64)}
 _BOOL = np.dtype(np.bool_)
 
 
@@ -37,7 +37,8 @@ class Symbol:
 
     Operations have the names of NumPy's functions, and besides: ``input``; ``constant``, one number for all elements;
     ``splat``, the same for a symbol without axes; ``view`` of the same memory; ``cast``; ``full``, with memory for
-    every element; ``mask``, all bits where True, and ``unmask``, all bits where False; ``chosen``, True at class ids;
+    every element; ``mask``, all bits where True, and ``unmask``, all bits where False, of a boolean or, where they have
+    a comparison as their value, of what it is of; ``chosen``, True at class ids;
     ``hot``, the choice between two arrays there; ``index`` of class ids in a flat row-by-row array; ``pick`` and
     ``put`` there.
     """
@@ -105,6 +106,7 @@ for _name, _function in {
 _FLOATING = {"add", "subtract", "multiply", "divide", "negative", "absolute", "power", "maximum", "minimum", "clip"}
 _FLOATING |= {"exp", "log", "log1p", "expm1", "sqrt", "sinh", "cosh", "tanh"}
 _TESTING = {"isfinite", "isnan", "isinf"}
+COMPARING = {"less", "less_equal", "greater", "greater_equal", "equal", "not_equal"}
 _LOGICAL = {"logical_and", "logical_or", "logical_xor", "logical_not"}
 IN_PLACE = _FLOATING | _LOGICAL | {"bitwise_and", "bitwise_xor"}
 """What may write its result over an operand."""
@@ -184,6 +186,10 @@ class Trace:
             return self.constant(found, shape, result)
         if shape and all(a.op == "constant" or not a.shape for a in args):
             return self.splat(self.apply(op, *(self.view(a, ()) for a in args)), shape)
+        args = tuple(self.view(a, ()) if a.op == "constant" else a for a in args)
+        enough = _broadcast(*(a.shape for a in args))
+        if enough != shape:
+            return self.broadcast_to(self.apply(op, *args), shape)
         if op == "multiply":
             for x, factor in (args, args[::-1]):
                 simple = self._scaled(x, factor, shape)
@@ -264,17 +270,24 @@ class Trace:
         bits = _BITS[dtype.itemsize]
         raw_yes, raw_no = (self.view(o, o.shape, bits) for o in (yes, no))
         if _is_zero(yes):
-            chosen = self.apply("bitwise_and", raw_no, self.make("unmask", (condition,), condition.shape, bits))
+            chosen = self.apply("bitwise_and", raw_no, self._mask("unmask", condition, bits))
+        elif _is_zero(no):
+            chosen = self.apply("bitwise_and", raw_yes, self._mask("mask", condition, bits))
         else:
-            mask = self.make("mask", (condition,), condition.shape, bits)
-            if _is_zero(no):
-                chosen = self.apply("bitwise_and", raw_yes, mask)
-            else:
-                different = self.apply("bitwise_xor", raw_yes, raw_no)
-                chosen = self.apply("bitwise_xor", self.apply("bitwise_and", different, mask), raw_no)
+            # Of a number and its negative, only the sign is chosen.
+            sign = np.iinfo(bits).min
+            opposite = _negates(yes, no) or _negates(no, yes)
+            different = sign if opposite else self.apply("bitwise_xor", raw_yes, raw_no)
+            changed = self.apply("bitwise_and", different, self._mask("mask", condition, bits))
+            chosen = self.apply("bitwise_xor", changed, raw_no)
         if chosen.shape != shape:
             raise UntraceableError("where of a constant")
         return self.view(chosen, shape, dtype)
+
+    def _mask(self, op: str, condition: Symbol, bits: Any) -> Symbol:
+        if condition.op in COMPARING:
+            return self.make(op, condition.args, condition.shape, bits, condition.op)
+        return self.make(op, (condition,), condition.shape, bits)
 
     def astype(self, x: Symbol, dtype: Any, /) -> Symbol:
         x, dtype = self.settle(x), np.dtype(dtype)
@@ -383,6 +396,10 @@ class Trace:
 
 def _is_zero(x: Symbol) -> bool:
     return x.op == "constant" and x.value == 0 and math.copysign(1.0, float(x.value)) > 0
+
+
+def _negates(one: Symbol, other: Symbol) -> bool:
+    return one.op == "negative" and one.args[0] is other
 
 
 def _row(x: Symbol) -> bool:

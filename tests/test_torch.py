@@ -6,6 +6,7 @@ import io
 import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -408,6 +409,15 @@ def gradient_at(x: Any, function: Any) -> Any:
     return found
 
 
+@pytest.fixture(params=["in NumPy", "in torch"])
+def either_code(request: Any, monkeypatch: Any) -> None:
+    """Blocks in NumPy's functions, as of small arrays, and in torch's."""
+    monkeypatch.setattr("polyloss._program.BLOCK", 16 if request.param == "in torch" else 1 << 17)
+    for name in polyloss.__all__:
+        getattr(getattr(polyloss, name), "_known", {}).clear()
+
+
+@pytest.mark.usefixtures("either_code")
 def test_change_between_forward_and_backward_raises() -> None:
     x, target = torch.randn(4096, requires_grad=True), torch.randn(4096)
     value = polyloss.huber(x, target)
@@ -416,6 +426,7 @@ def test_change_between_forward_and_backward_raises() -> None:
         value.backward()
 
 
+@pytest.mark.usefixtures("either_code")
 def test_second_backward_has_a_gradient_of_its_own() -> None:
     x, target = torch.randn(4096, requires_grad=True), torch.randn(4096)
     value = polyloss.huber(x, target)
@@ -426,6 +437,7 @@ def test_second_backward_has_a_gradient_of_its_own() -> None:
     torch.testing.assert_close(second, 3.0 * kept)
 
 
+@pytest.mark.usefixtures("either_code")
 def test_backward_without_retain_graph_frees() -> None:
     x = torch.randn(8, requires_grad=True)
     value = polyloss.mse(x, torch.zeros(8))
@@ -434,6 +446,7 @@ def test_backward_without_retain_graph_frees() -> None:
         value.backward()
 
 
+@pytest.mark.usefixtures("either_code")
 @pytest.mark.parametrize(
     "make",
     [lambda x: x.T, lambda x: x[:, ::2], lambda x: x[:1].expand(6, 4)],
@@ -446,6 +459,7 @@ def test_strided_arrays(make: Any) -> None:
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.usefixtures("either_code")
 def test_gradient_of_a_channels_last_class_axis() -> None:
     x = torch.randn(2, 5, 3, 4, dtype=torch.float64).to(memory_format=torch.channels_last).requires_grad_()
     target = torch.randint(0, 5, (2, 3, 4))
@@ -453,6 +467,7 @@ def test_gradient_of_a_channels_last_class_axis() -> None:
     torch.testing.assert_close(found, gradient_at(x, lambda x: torch.nn.functional.cross_entropy(x, target)))
 
 
+@pytest.mark.usefixtures("either_code")
 def test_hooks_and_accumulation_see_the_gradient() -> None:
     x, seen = torch.randn(3000, requires_grad=True), []
     x.register_hook(lambda gradient: seen.append(gradient.clone()))
@@ -477,8 +492,52 @@ def test_tracer_records_operations() -> None:
     torch.testing.assert_close(traced(2 * x, target), polyloss.huber(2 * x, target))
 
 
+@pytest.mark.usefixtures("either_code")
 def test_arguments_can_still_be_resized() -> None:
     x, target = torch.randn(8, requires_grad=True), torch.randn(8)
     polyloss.mse(x, target).backward()
     assert target.untyped_storage().resizable()
     assert x.untyped_storage().resizable()
+
+
+def test_large_arrays_are_worked_on_by_torch() -> None:
+    backend = polyloss_torch.backend
+    assert type(backend.code(1 << 12)) is not type(backend.code(1 << 20))
+    x = torch.rand(1 << 20, requires_grad=True)
+    target = torch.rand(1 << 20)
+    found = gradient_at(x, lambda x: polyloss.binary_cross_entropy_with_logits(x, target))
+    value = polyloss.binary_cross_entropy_with_logits(x, target)
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(x.double(), target.double())
+    torch.testing.assert_close(value.double(), expected, rtol=1e-6, atol=0.0)
+    torch.testing.assert_close(found, (x.detach().sigmoid() - target) / len(x), rtol=1e-5, atol=1e-12)
+
+
+@pytest.mark.usefixtures("either_code")
+def test_training_after_inference() -> None:
+    x, target = torch.randn(5000, requires_grad=True), torch.randn(5000)
+    with torch.inference_mode():
+        expected = float(polyloss.tukey_biweight(x, target))
+    value = polyloss.tukey_biweight(x, target)
+    value.backward()
+    assert value.item() == pytest.approx(expected)
+
+
+def test_calls_from_several_threads(monkeypatch: Any) -> None:
+    monkeypatch.setattr("polyloss._program.BLOCK", 1 << 8)
+    arrays = [(torch.randn(1 << 12), torch.randn(1 << 12)) for _ in range(6)]
+    expected = [float(polyloss.huber(*pair)) for pair in arrays]
+    with ThreadPoolExecutor(len(arrays)) as pool:
+        for _ in range(30):
+            assert list(pool.map(lambda pair: float(polyloss.huber(*pair)), arrays)) == expected
+
+
+@pytest.mark.parametrize("bad", [-0.5, 1.5, float("nan")])
+def test_target_outside_of_its_range(bad: float) -> None:
+    logits, target = torch.randn(1 << 17), torch.rand(1 << 17)
+    target[70000] = bad
+    if bad != bad:
+        # A NaN is let through: it shows in the result.
+        assert polyloss.sigmoid_focal(logits, target).isnan()
+    else:
+        with pytest.raises(ValueError, match=rf"target must be in \[0, 1\], got {bad} \(element 70000 "):
+            polyloss.sigmoid_focal(logits, target)

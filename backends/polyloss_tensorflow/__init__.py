@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.eager.record import should_record_backprop
+from tensorflow.python.eager.record import record_operation, should_record_backprop
 from tensorflow.python.ops.gradients_util import PossibleTapeGradientTypes
 
 from polyloss._blocks import Blocks
@@ -90,14 +90,15 @@ class TensorflowBackend(ByChunks):
             # Of higher order, in forward mode, or of a weight.
             return blocks.plain(*arrays)
         value, kept = blocks.forward(arrays, wanted)
-        if not order:
-            return value
-
-        @tf.custom_gradient  # type: ignore[untyped-decorator]
-        def attached(*inputs: Any) -> Any:
-            return value, lambda upstream: blocks.backward(inputs, kept, upstream, wanted)
-
-        return attached(*arrays)
+        if order:
+            # What tf.custom_gradient ends with, without its search for variables.
+            record_operation(
+                blocks.plan.loss.__name__,
+                [value],
+                list(arrays),
+                lambda upstream: blocks.backward(arrays, kept, upstream, wanted),
+            )
+        return value
 
     def length(self, array: Any, axis: int, like: Any) -> Any:
         known = array.shape[axis]

@@ -68,7 +68,7 @@ class _Form:
     dtypes: tuple[Any, ...]
 
     def symbols(self) -> tuple[Trace, list[Symbol], dict[str, Symbol]]:
-        trace = Trace()
+        trace = Trace(self.code.products is not None)
         found = [
             trace.input(number, (ROWS, *tail) if blocked else tail, dtype)
             for number, ((tail, blocked), dtype) in enumerate(zip(self.layouts, self.dtypes, strict=True))

@@ -9,6 +9,10 @@ import numpy as np
 
 PIECE = 512
 """Products that are added one by one."""
+ROW = 1024
+"""The longest row whose products are."""
+_LARGE = 1 << 14
+"""Elements from which on a sum is a sum of products with 1."""
 ALIGNMENT = 64
 """Bytes that memory starts at a multiple of."""
 
@@ -47,16 +51,17 @@ class Code:
         "index": ("add({a}, {out})",),
         "pick": ("{a[0]}.reshape(-1).take({a[1]}, None, {out}.reshape(-1), 'clip')",),
         "put": ("{out}.reshape(-1)[{a[2]}] = {a[1]}.reshape(-1)",),
-        "add.reduce": ("sum_rows({a[0]}, -1, None, {out}, True)",),
+        "add.reduce": ("sum_rows({a[0]}, {out})",),
+        "dot.reduce": ("vecdot({a}, {out}[..., 0])",),
         "maximum.reduce": ("max_rows({a[0]}, -1, None, {out}, True)",),
         "logical_or.reduce": ("any_row({a[0]}, -1, None, {out}, True)",),
     }
     other = ("{op}({a}, {out})",)
     """The template of any other operation."""
-    total = "float(sum_rows({a[0]}, None))"
+    total = "total({a[0]})"
     """The sum of a whole block."""
     products: str | None = "dot({a})"
-    """The sum of products, or None where there is no better way than to add them up."""
+    """The sum of products, or None where there is no better way than to add them up, in a row too."""
     numbers: frozenset[str] = frozenset()
     """Operations whose constants are numbers of Python."""
 
@@ -66,10 +71,10 @@ class Code:
     def named(self) -> dict[str, Any]:
         """The functions that templates name."""
         return {name: found for name, found in vars(np).items() if isinstance(found, np.ufunc)} | {
-            "float": float,
             "copyto": np.copyto,
             "dot": _dot,
-            "sum_rows": np.add.reduce,
+            "total": _total,
+            "sum_rows": _sum_rows,
             "max_rows": np.maximum.reduce,
             "any_row": np.logical_or.reduce,
             "any_of": np.ndarray.any,
@@ -124,6 +129,19 @@ def _outside(array: Any, low: Any, high: Any) -> bool:
     return not (array.min() >= low and array.max() <= high)
 
 
+def _sum_rows(array: Any, out: Any) -> None:
+    if array.shape[-1] <= ROW:
+        np.vecdot(array, _ones[array.dtype][: array.shape[-1]], out[..., 0])
+    else:
+        np.add.reduce(array, axis=-1, out=out, keepdims=True)
+
+
+def _total(array: Any) -> float:
+    if array.size % PIECE or array.size < _LARGE:
+        return float(np.add.reduce(array, None))
+    return float(np.add.reduce(np.vecdot(array.reshape(-1, PIECE), _ones[array.dtype][:PIECE])))
+
+
 def _dot(one: Any, other: Any) -> float:
     """The sum of products: short dot products, which are then added in pairs. A long one would add one by one."""
     if one.size % PIECE == 0:
@@ -132,3 +150,7 @@ def _dot(one: Any, other: Any) -> float:
     whole = one.size - one.size % PIECE
     total = float(np.add.reduce(one[whole:] * other[whole:]))
     return total + _dot(one[:whole], other[:whole]) if whole else total
+
+
+_ones = {np.dtype(kind): np.ones(ROW, kind) for kind in (np.float32, np.float64)}
+"""Products with 1 are added faster than numbers are."""

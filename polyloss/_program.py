@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ._code import ALIGNMENT, PIECE, Code
-from ._trace import IN_PLACE, ROWS, Symbol
+from ._trace import IN_PLACE, ROWS, Symbol, is_product
 
 BLOCK = 1 << 17
 """Elements that a thread works on: few enough for the cache, enough that threads seldom meet in the interpreter."""
@@ -61,9 +61,8 @@ class Program:
                 uses[arg] = uses.get(arg, 0) + 1
         # A product that is only summed is a dot product.
         factors: tuple[Symbol, ...] = ()
-        if self._code.products and total.op == "multiply" and total not in {*uses, *map(_owner, arrays)}:
-            shape = total.shape
-            factors = total.args if all(a.shape == shape and a.op != "constant" for a in total.args) else ()
+        if self._code.products and total not in {*uses, *map(_owner, arrays)}:
+            factors = total.args if is_product(total) else ()
             order = [symbol for symbol in order if symbol is not total or not factors]
         last: dict[Symbol, int] = {}
         for place, symbol in enumerate(order):

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ._code import ROW
+
 
 class Rows:
     """The number of rows in a block: unknown, and the length of the first axis."""
@@ -114,7 +116,13 @@ _COMMUTATIVE = {"add", "multiply", "equal", "not_equal", "logical_and", "logical
 
 
 class Trace:
-    """The Array API namespace of symbols, as far as kernels need it. It holds every operation once."""
+    """The Array API namespace of symbols, as far as kernels need it. It holds every operation once.
+
+    Parameters
+    ----------
+    products : bool
+        Whether the sum of the products of a short row is one operation.
+    """
 
     __name__ = __name__
     __array_api_version__ = "2024.12"
@@ -124,7 +132,8 @@ class Trace:
     isdtype = staticmethod(np.isdtype)
     finfo = staticmethod(np.finfo)
 
-    def __init__(self) -> None:
+    def __init__(self, products: Flag) -> None:
+        self._products = products
         self.symbols: list[Symbol] = []
         self._known: dict[Any, Symbol] = {}
 
@@ -314,6 +323,8 @@ class Trace:
         kept = (*x.shape[:-1], 1)
         if x.op == "hot" and op == "add" and _is_zero(x.args[2]):
             found = self._picked(x.args[0], x.args[1])
+        elif op == "add" and self._products and is_product(x) and x.shape[-1] <= ROW:
+            found = self.make("dot.reduce", x.args, kept, x.dtype)
         else:
             found = self.make(f"{op}.reduce", (self.whole(x),), kept, x.dtype)
         return found if keepdims else self.view(found, kept[:-1])
@@ -396,6 +407,10 @@ class Trace:
 
 def _is_zero(x: Symbol) -> bool:
     return x.op == "constant" and x.value == 0 and math.copysign(1.0, float(x.value)) > 0
+
+
+def is_product(x: Symbol) -> bool:
+    return x.op == "multiply" and all(a.shape == x.shape and a.op != "constant" for a in x.args)
 
 
 def _negates(one: Symbol, other: Symbol) -> bool:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from ._code import Code
 from ._typing import Array, Namespace
 
 if TYPE_CHECKING:
@@ -94,11 +93,15 @@ class Backend(ABC):
         return None
 
     def blockwise(self, inputs: Sequence[Array], options: Sequence[Array]) -> bool:
-        """Whether calls on these arrays, of which `options` are constants, can be made in blocks."""
+        """Whether `memory` and `empty` do for these arrays, of which `options` are constants."""
         return False
 
-    def code(self, size: int) -> Code:
-        """What blocks are made of, in a call of so many elements."""
+    def memory(self, array: Array) -> Any:
+        """The NumPy array on the memory of `array`."""
+        raise NotImplementedError
+
+    def empty(self, shape: Sequence[int], dtype: Any) -> tuple[Array, Any]:
+        """A new array, and the NumPy array on its memory."""
         raise NotImplementedError
 
     def wrap(self, number: Any) -> Array:

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._backend import Backend
-from ._code import Code
 from ._plan import Plan, cast
 from ._program import Program
 from ._reduction import expand
@@ -46,14 +45,14 @@ class _Layout:
     def target(self) -> Shape:
         return self.rows + self.tail
 
-    def __call__(self, xp: Any, array: Any) -> Any:
+    def __call__(self, array: Any) -> Any:
         """The rows of `array`: a view where there is one."""
         if self.axis is not None:
-            array = xp.moveaxis(array, self.axis, -1)
+            array = np.moveaxis(array, self.axis, -1)
         if array.shape != self.shape:
             if self.blocked:
                 array = array.reshape(array.shape + (1,) * (len(self.shape) - array.ndim))
-            array = xp.broadcast_to(array, self.shape)
+            array = np.broadcast_to(array, self.shape)
         return array if array.shape == self.target else array.reshape(self.target)
 
 
@@ -61,14 +60,13 @@ class _Layout:
 class _Form:
     """What code depends on: everything but the number of rows."""
 
-    code: Code
     plan: Plan
     names: tuple[str, ...]
     layouts: tuple[tuple[Shape, bool], ...]
     dtypes: tuple[Any, ...]
 
     def symbols(self) -> tuple[Trace, list[Symbol], dict[str, Symbol]]:
-        trace = Trace(self.code.products is not None)
+        trace = Trace()
         found = [
             trace.input(number, (ROWS, *tail) if blocked else tail, dtype)
             for number, ((tail, blocked), dtype) in enumerate(zip(self.layouts, self.dtypes, strict=True))
@@ -96,7 +94,7 @@ def _program(form: _Form, wanted: tuple[int, ...]) -> tuple[Program, tuple[int, 
             gradient = trace.where(expand(ready.weights.mask, local.ndim), gradient, 0.0)
         outputs.append(trace.settle(gradient))
     flags = [outside for *_, outside, _ in form.plan.outside(trace, inputs, options)]
-    return Program(form.code, trace.whole(ready.weights.weigh(trace, losses)), outputs, flags), known, len(gradients)
+    return Program(trace.whole(ready.weights.weigh(trace, losses)), outputs, flags), known, len(gradients)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -110,7 +108,7 @@ def _counting(form: _Form) -> Program | float | None:
     counted = ready.weights.counted(trace, losses, form.plan.reduction)
     if counted is None or counted.op == "constant":
         return 1.0
-    return Program(form.code, trace.whole(counted), [], [])
+    return Program(trace.whole(counted), [], [])
 
 
 class _Task(NamedTuple):
@@ -129,20 +127,18 @@ class Blocks:
         self.backend = backend
         self.names = tuple(options)
         self.layouts = _layouts(plan, inputs, options)
-        self.rows = next(layout.rows[0] for layout in self.layouts if layout.blocked)
-        self.row = max(math.prod(layout.tail) for layout in self.layouts if layout.blocked)
-        self.code = backend.code(self.rows * self.row)
-        kinds = [self.code.kind(self.code.memory(array)) for array in (*inputs, *options.values())]
-        self.dtype = kinds[0]
+        arrays = [backend.memory(array) for array in (*inputs, *options.values())]
+        self.dtype = arrays[0].dtype
         if self.dtype not in (np.float32, np.float64):
             raise TypeError(f"no blocks of {self.dtype}")
         self.form = _Form(
-            self.code,
             replace(plan, axis=None if plan.axis is None else 1),
             self.names,
             tuple((layout.tail, layout.blocked) for layout in self.layouts),
-            tuple(kinds),
+            tuple(array.dtype for array in arrays),
         )
+        self.rows = next(layout.rows[0] for layout in self.layouts if layout.blocked)
+        self.row = max(math.prod(layout.tail) for layout in self.layouts if layout.blocked)
         self.blocked = [*(layout.blocked for layout in self.layouts), False]
         self.shapes = [tuple(array.shape) for array in inputs]
         first = self.shapes[0]
@@ -155,7 +151,7 @@ class Blocks:
         # What never changes is an array once and for all.
         self._constant = None
         if plan.reduction == "sum" or isinstance(self._total, float):
-            self._constant = self._number(1.0 if self._total is None else self._total * self.count)
+            self._constant = np.asarray(1.0 if self._total is None else self._total * self.count, self.dtype)
         self.gradients = _program(self.form, ())[2]
 
     def _task(self, wanted: tuple[bool, ...]) -> _Task:
@@ -171,28 +167,27 @@ class Blocks:
 
     def forward(self, arrays: Sequence[Array], wanted: Sequence[bool]) -> tuple[Array, list[Array | None]]:
         """The loss, and its gradients."""
-        code, dtype = self.code, self.dtype
+        backend, dtype = self.backend, self.dtype
         if self.checked:
             self.plan.check_options(*self._arguments(arrays))
         wanted = tuple(wanted)
         task = self._tasks.get(wanted) or self._task(wanted)
-        xp = code.xp
-        parts = [layout(xp, array) for layout, array in zip(self.layouts, map(code.memory, arrays), strict=True)]
+        parts = [layout(array) for layout, array in zip(self.layouts, map(backend.memory, arrays), strict=True)]
         gradients: list[Array | None] = [None] * len(arrays)
         outputs = []
         for number, shape, rows in task.outputs:
-            gradients[number], memory = code.empty(shape, dtype)
+            gradients[number], memory = backend.empty(shape, dtype)
             outputs.append(memory.reshape(rows))
         with np.errstate(all="ignore"):
-            divisor, operand = self._divisor(parts) if self._constant is None else self._constant
-            parts.append(operand)
-            total, bad = task.program.run(parts, self.blocked, outputs, self.rows, self.row, self.backend.threads)
+            divisor = self._divisor(parts) if self._constant is None else self._constant
+            parts.append(divisor)
+            total, bad = task.program.run(parts, self.blocked, outputs, self.rows, self.row, backend.threads)
             value = dtype.type(np.float64(total) / divisor)
         if bad:
             self.plan.check_values(*self._arguments(arrays))
         if self.unusual:
             self._finish(arrays, gradients)
-        return self.backend.wrap(value), gradients
+        return backend.wrap(value), gradients
 
     def _finish(self, arrays: Sequence[Array], gradients: list[Array | None]) -> None:
         """Give each gradient the axes and the dtype of its array."""
@@ -219,17 +214,13 @@ class Blocks:
         count = len(self.shapes)
         return arrays[:count], dict(zip(self.names, arrays[count:], strict=True))
 
-    def _divisor(self, parts: Sequence[Any]) -> tuple[Any, Any]:
-        """What the sum of all losses is divided by: the number, and as an operand."""
+    def _divisor(self, parts: Sequence[Any]) -> Any:
+        """What the sum of all losses is divided by."""
         if not isinstance(self._total, Program):
-            return self._number(float(parts[len(self.shapes) + self.names.index("denominator")]))
+            return parts[len(self.shapes) + self.names.index("denominator")].astype(self.dtype)
         total, _ = self._total.run(parts, self.blocked, [], self.rows, self.row, self.backend.threads)
         # Nothing counted: the sum is 0, and so is the mean.
-        return self._number(total or 1.0)
-
-    def _number(self, number: float) -> tuple[Any, Any]:
-        rounded = self.dtype.type(number)
-        return rounded, self.code.asarray(rounded)
+        return np.asarray(total or 1.0, self.dtype)
 
 
 def _layouts(plan: Plan, inputs: Sequence[Array], options: Mapping[str, Array]) -> list[_Layout]:

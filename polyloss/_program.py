@@ -1,4 +1,4 @@
-"""Graphs as straight-line code that works on a block of rows, without a temporary of its own.
+"""Graphs as straight-line NumPy code that works on a block of rows, without a temporary of its own.
 
 A block is small enough for the cache, and what it needs besides its input and output is allocated once per thread.
 """
@@ -6,21 +6,46 @@ A block is small enough for the cache, and what it needs besides its input and o
 import contextlib
 import math
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from ._code import ALIGNMENT, PIECE, Code
+from ._code import FUNCTIONS, OTHER, PIECE, TEMPLATES
 from ._trace import IN_PLACE, ROWS, Symbol, is_product
 
-BLOCK = 1 << 17
-"""Elements that a thread works on: few enough for the cache, enough that threads seldom meet in the interpreter."""
+BLOCK = 1 << 18
+"""Elements in a block: few enough for the cache, enough that threads seldom meet in the interpreter."""
 _KEPT = 1 << 25
 """Bytes of scratch memory that a thread keeps."""
 _LAYOUTS = 64
 """How many layouts of it."""
+ALIGNMENT = 64
+"""Bytes that memory starts at a multiple of."""
+
+
+class _Worker(threading.local):
+    """What a thread keeps between calls: its scratch memory, and the arrays that were laid out in it."""
+
+    def __init__(self) -> None:
+        self.memory = np.empty(0, np.uint8)
+        self.layouts: dict[tuple[Program, int], list[Any]] = {}
+        self.busy = False
+
+
+_worker = _Worker()
+
+
+def aligned(shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
+    """New memory that starts where any vector instruction may."""
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    found: np.ndarray[Any, Any] = memory[start : start + size].view(dtype).reshape(shape)
+    return found
 
 
 class Program:
@@ -28,8 +53,6 @@ class Program:
 
     Parameters
     ----------
-    code : Code
-        How operations are written down.
     total : Symbol
         What is summed over all of its elements.
     arrays : sequence of Symbol
@@ -38,9 +61,8 @@ class Program:
         Booleans of which none should be True.
     """
 
-    def __init__(self, code: Code, total: Symbol, arrays: Sequence[Symbol], flags: Sequence[Symbol]) -> None:
-        self._code = code
-        self._globals = code.named()
+    def __init__(self, total: Symbol, arrays: Sequence[Symbol], flags: Sequence[Symbol]) -> None:
+        self._globals: dict[str, Any] = dict(FUNCTIONS)
         self._scratch: list[tuple[tuple[Any, ...], Any, int]] = []
         self._slots: list[int] = []
         self._free: dict[int, list[int]] = {}
@@ -61,7 +83,7 @@ class Program:
                 uses[arg] = uses.get(arg, 0) + 1
         # A product that is only summed is a dot product.
         factors: tuple[Symbol, ...] = ()
-        if self._code.products and total not in {*uses, *map(_owner, arrays)}:
+        if total not in {*uses, *map(_owner, arrays)}:
             factors = total.args if is_product(total) else ()
             order = [symbol for symbol in order if symbol is not total or not factors]
         last: dict[Symbol, int] = {}
@@ -90,13 +112,10 @@ class Program:
         tests += [
             f"outside({self._names[x]}, {self._constant(low)}, {self._constant(high)})" for x, low, high in checked
         ]
-        if factors:
-            result = str(self._code.products).format(a=", ".join(self._names[a] for a in factors))
-        else:
-            result = self._code.total.format(a=[self._names[total]])
+        whole = f"dot({', '.join(self._names[a] for a in factors)})" if factors else f"total({self._names[total]})"
         parameters = [f"x{i}" for i in self.inputs] + [f"y{i}" for i in range(len(arrays))]
         parameters += [f"v{i}" for i in range(len(self._scratch))]
-        body = "\n    ".join([*self._lines, f"return {result}, {' or '.join(tests) or False}"])
+        body = "\n    ".join([*self._lines, f"return {whole}, {' or '.join(tests) or False}"])
         self.source = f"def block({', '.join(parameters)}):\n    {body}\n"
         exec(compile(self.source, "<polyloss block>", "exec"), self._globals)
         self._block: Callable[..., tuple[float, bool]] = self._globals["block"]
@@ -108,8 +127,9 @@ class Program:
             self._names[symbol] = f"x{symbol.value}"
             return
         if op in ("constant", "arange"):
-            found = symbol.value if op == "constant" else np.arange(symbol.shape[0], dtype=symbol.dtype)
-            self._names[symbol] = self._constant(self._code.asarray(found))
+            found = np.asarray(symbol.value) if op == "constant" else np.arange(symbol.shape[0], dtype=symbol.dtype)
+            found.flags.writeable = False
+            self._names[symbol] = self._constant(found)
             return
         if op == "view":
             self._names[symbol] = self._view(symbol, args[0])
@@ -117,8 +137,7 @@ class Program:
         if op == "splat":
             self._names[symbol] = self._names[args[0]]
             return
-        numbers = op in self._code.numbers
-        a = [self._constant(arg.value.item()) if numbers and arg.op == "constant" else self._names[arg] for arg in args]
+        a = [self._names[arg] for arg in args]
         if op == "index":
             a.append(self._new((ROWS,), symbol.dtype, -symbol.value))
         self._names[symbol] = out = self._store(symbol, outputs, dying)
@@ -128,14 +147,12 @@ class Program:
 
     def _write_lines(self, op: str, operands: list[str], out: str, symbol: Symbol | None = None) -> None:
         compare = None if symbol is None or op not in ("mask", "unmask") else symbol.value
-        lines = self._code.templates.get(f"{op}.compared" if compare else op, self._code.other)
+        lines = TEMPLATES.get(f"{op}.compared" if compare else op, OTHER)
         fields = {"op": op, "compare": compare, "a": _Operands(operands), "out": out}
-        if symbol is not None:
-            for name, kind in (("spare", symbol.args[0].dtype), ("flag", _BOOL)):
-                if any(f"{{{name}}}" in line for line in lines):
-                    slot = self._free_slot(_row_bytes(symbol.shape, kind))
-                    fields[name] = self._new(symbol.shape, kind, slot)
-                    self._free.setdefault(self._slots[slot], []).append(slot)
+        if symbol is not None and compare:
+            slot = self._free_slot(_row_bytes(symbol.shape, _BOOL))
+            fields["flag"] = self._new(symbol.shape, _BOOL, slot)
+            self._free.setdefault(self._slots[slot], []).append(slot)
         self._lines += [line.format(**fields) for line in lines]
 
     def _view(self, symbol: Symbol, base: Symbol) -> str:
@@ -145,7 +162,7 @@ class Program:
             return self._new(symbol.shape, symbol.dtype, slot)
         name, found = f"w{len(self._lines)}", self._names[base]
         if symbol.dtype != base.dtype:
-            found += f".view({self._constant(self._code.dtype(symbol.dtype))})"
+            found += f".view({self._constant(symbol.dtype)})"
         if symbol.shape != base.shape:
             if tuple(n for n in symbol.shape if n != 1) != tuple(n for n in base.shape if n != 1):
                 raise ValueError(f"no view of {base.shape} in {symbol.shape}")
@@ -160,7 +177,7 @@ class Program:
             name, dtype = outputs[symbol]
             if dtype == symbol.dtype:
                 return name
-            self._lines.append(f"w{len(self._lines)} = {name}.view({self._constant(self._code.dtype(symbol.dtype))})")
+            self._lines.append(f"w{len(self._lines)} = {name}.view({self._constant(symbol.dtype)})")
             return f"w{len(self._lines) - 1}"
         row = _row_bytes(symbol.shape, symbol.dtype)
         if symbol.op == "put" or symbol.op in IN_PLACE:
@@ -207,7 +224,7 @@ class Program:
 
         Parameters
         ----------
-        inputs, outputs : sequence of array
+        inputs, outputs : sequence of numpy.ndarray
             Rows along the first axis, for those inputs that are `blocked`; the others are whole.
         rows, row : int
             The number of rows, and of elements in the largest row.
@@ -215,27 +232,24 @@ class Program:
             Tells how many threads may take part.
         """
         used = [inputs[i] for i in self.inputs]
-        split, parallel = self._code.split, self._code.parallel
-        block = BLOCK * threads() if parallel else BLOCK
-        if rows * row <= block:
+        if rows * row <= BLOCK:
             return self._one(used, outputs, rows)
-        starts = _starts(rows, row, block)
-        whole = [not blocked[i] for i in self.inputs]
-        inputs = [[x] * len(starts) if w else split(x, starts.step) for x, w in zip(used, whole, strict=True)]
-        outputs = [split(y, starts.step) for y in outputs]
+        cut = [blocked[i] for i in self.inputs]
+        starts = _starts(rows, row)
         results: list[tuple[float, bool]] = [(0.0, False)] * len(starts)
         todo: Iterator[tuple[int, int]] = enumerate(starts)
 
         def work() -> None:
             with np.errstate(all="ignore"):
                 for place, start in todo:
-                    count = min(starts.step, rows - start)
-                    results[place] = self._one([x[place] for x in inputs], [y[place] for y in outputs], count)
+                    stop = min(start + starts.step, rows)
+                    parts = [x[start:stop] if c else x for x, c in zip(used, cut, strict=True)]
+                    results[place] = self._one(parts, [y[start:stop] for y in outputs], stop - start)
 
         others = []
         with contextlib.suppress(RuntimeError):
             # No threads start any more while the interpreter shuts down.
-            for _ in range(0 if parallel else min(threads(), len(starts)) - 1):
+            for _ in range(min(threads(), len(starts)) - 1):
                 others.append(_pool().submit(work))
         try:
             work()
@@ -247,17 +261,17 @@ class Program:
 
     def _one(self, inputs: Sequence[Any], outputs: Sequence[Any], rows: int) -> tuple[float, bool]:
         size = self._row_bytes * rows + ALIGNMENT * len(self._slots)
-        worker = self._code.scratch
+        worker = _worker
         if worker.busy or size > _KEPT:
-            return self._block(*inputs, *outputs, *self._layout(self._code.bytes(size), rows))
+            return self._block(*inputs, *outputs, *self._layout(aligned((size,), np.uint8), rows))
         worker.busy = True
         try:
             known = worker.layouts.get((self, rows))
             if known is None:
-                if len(worker.memory) < size or len(worker.layouts) >= _LAYOUTS:
+                if worker.memory.size < size or len(worker.layouts) >= _LAYOUTS:
                     worker.layouts.clear()
-                if len(worker.memory) < size:
-                    worker.memory = self._code.bytes(size)
+                if worker.memory.size < size:
+                    worker.memory = aligned((size,), np.uint8)
                 known = worker.layouts[self, rows] = self._layout(worker.memory, rows)
             return self._block(*inputs, *outputs, *known)
         finally:
@@ -273,17 +287,16 @@ class Program:
         for shape, dtype, slot in self._scratch:
             lengths = tuple(rows if n is ROWS else n for n in shape)
             if slot < 0:
-                found.append(self._code.asarray(np.arange(rows, dtype=dtype) * -slot))
+                found.append(np.arange(rows, dtype=dtype) * -slot)
             else:
                 size = math.prod(lengths) * dtype.itemsize
-                part = memory[starts[slot] : starts[slot] + size]
-                found.append(part.view(self._code.dtype(dtype)).reshape(lengths))
+                found.append(memory[starts[slot] : starts[slot] + size].view(dtype).reshape(lengths))
         return found
 
 
-def _starts(rows: int, row: int, block: int) -> range:
+def _starts(rows: int, row: int) -> range:
     """Where blocks of about the same size start."""
-    step = -(-rows // -(-rows * row // block))
+    step = -(-rows // -(-rows * row // BLOCK))
     if step * row > PIECE > row:
         # No products are left over in the sums of them.
         step += -(step * row) % PIECE // row

@@ -116,13 +116,7 @@ _COMMUTATIVE = {"add", "multiply", "equal", "not_equal", "logical_and", "logical
 
 
 class Trace:
-    """The Array API namespace of symbols, as far as kernels need it. It holds every operation once.
-
-    Parameters
-    ----------
-    products : bool
-        Whether the sum of the products of a short row is one operation.
-    """
+    """The Array API namespace of symbols, as far as kernels need it. It holds every operation once."""
 
     __name__ = __name__
     __array_api_version__ = "2024.12"
@@ -132,8 +126,7 @@ class Trace:
     isdtype = staticmethod(np.isdtype)
     finfo = staticmethod(np.finfo)
 
-    def __init__(self, products: Flag) -> None:
-        self._products = products
+    def __init__(self) -> None:
         self.symbols: list[Symbol] = []
         self._known: dict[Any, Symbol] = {}
 
@@ -323,7 +316,7 @@ class Trace:
         kept = (*x.shape[:-1], 1)
         if x.op == "hot" and op == "add" and _is_zero(x.args[2]):
             found = self._picked(x.args[0], x.args[1])
-        elif op == "add" and self._products and is_product(x) and x.shape[-1] <= ROW:
+        elif op == "add" and is_product(x) and x.shape[-1] <= ROW:
             found = self.make("dot.reduce", x.args, kept, x.dtype)
         else:
             found = self.make(f"{op}.reduce", (self.whole(x),), kept, x.dtype)

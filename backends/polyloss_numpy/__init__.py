@@ -8,7 +8,6 @@ import array_api_compat
 import numpy as np
 
 from polyloss import Backend
-from polyloss._code import Code
 
 _NEW = ("take_along_axis",)
 """Functions of the standard of 2024.12 that kernels do without, where they are missing."""
@@ -46,9 +45,6 @@ class _WithScalars:
 _with_scalars = functools.cache(_WithScalars)
 
 
-_CODE = Code()
-
-
 class NumpyBackend(Backend):
     """The adapter of every array that cannot differentiate."""
 
@@ -79,8 +75,12 @@ class NumpyBackend(Backend):
     def blockwise(self, inputs: Sequence[Any], options: Sequence[Any]) -> bool:
         return all(type(array) is np.ndarray for array in (*inputs, *options))
 
-    def code(self, size: int) -> Code:
-        return _CODE
+    def memory(self, array: Any) -> Any:
+        return array
+
+    def empty(self, shape: Sequence[int], dtype: Any) -> tuple[Any, Any]:
+        found = np.empty(shape, dtype)
+        return found, found
 
     def wrap(self, number: Any) -> Any:
         return number

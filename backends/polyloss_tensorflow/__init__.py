@@ -12,8 +12,8 @@ from tensorflow.python.eager.record import record_operation, should_record_backp
 from tensorflow.python.ops.gradients_util import PossibleTapeGradientTypes
 
 from polyloss._blocks import Blocks
-from polyloss._code import Code, aligned
 from polyloss._objects import classes
+from polyloss._program import aligned
 from polyloss._reduction import pull
 from polyloss._transform import scalar
 
@@ -25,21 +25,6 @@ if TYPE_CHECKING:
 
 
 _Eager = type(tf.constant(0))
-
-
-class _OnTensors(Code):
-    """NumPy on the memory of tensors."""
-
-    def memory(self, array: Any) -> Any:
-        return np.asarray(array)
-
-    def empty(self, shape: Sequence[int], kind: np.dtype[Any]) -> tuple[Any, Any]:
-        # On memory that starts elsewhere, TensorFlow ends the process.
-        memory = aligned(shape, kind)
-        return tf.experimental.dlpack.from_dlpack(memory.__dlpack__()), memory
-
-
-_CODE = _OnTensors()
 
 
 class TensorflowBackend(ByChunks):
@@ -75,11 +60,16 @@ class TensorflowBackend(ByChunks):
     def blockwise(self, inputs: Sequence[Any], options: Sequence[Any]) -> bool:
         return self.signature((*inputs, *options)) is not None
 
-    def code(self, size: int) -> Code:
-        return _CODE
+    def memory(self, array: Any) -> Any:
+        return np.asarray(array)
+
+    def empty(self, shape: Sequence[int], dtype: Any) -> tuple[Any, Any]:
+        # On memory that starts elsewhere, TensorFlow ends the process.
+        memory = aligned(shape, dtype)
+        return tf.experimental.dlpack.from_dlpack(memory.__dlpack__()), memory
 
     def wrap(self, number: Any) -> Any:
-        found, memory = _CODE.empty((), number.dtype)
+        found, memory = self.empty((), number.dtype)
         memory[()] = number
         return found
 

@@ -10,9 +10,7 @@ import numpy as np
 import torch
 from torch.autograd import forward_ad
 
-from polyloss import _program
 from polyloss._blocks import Blocks
-from polyloss._code import Code
 from polyloss._objects import classes
 from polyloss._plan import BoundKernel
 from polyloss._reduction import pull, push
@@ -20,7 +18,6 @@ from polyloss._transform import scalar
 
 from . import _namespace as xp
 from ._chunks import ByChunks
-from ._code import IN_NUMPY, IN_TORCH
 from ._common import bound, check_constants, entry, is_transformed
 from ._fused import FusedFunction
 from ._module import LossModule, module, module_class
@@ -121,6 +118,22 @@ def _is_watched() -> bool:
     )
 
 
+_DTYPES = {np.dtype(np.float32): torch.float32, np.dtype(np.float64): torch.float64}
+
+
+class _Exported:
+    """A tensor for NumPy. Its own method `numpy` would forbid that its storage is ever resized."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self._capsule = torch.utils.dlpack.to_dlpack(tensor)  # type: ignore[attr-defined]
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self._capsule
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0
+
+
 class TorchBackend(ByChunks):
     """The adapter of `torch.Tensor`."""
 
@@ -163,9 +176,12 @@ class TorchBackend(ByChunks):
         value, _ = blocks.forward(arrays, (False,) * len(arrays))
         return value
 
-    def code(self, size: int) -> Code:
-        # Before torch uses its threads, NumPy's functions are called faster.
-        return IN_NUMPY if size <= _program.BLOCK // 4 else IN_TORCH
+    def memory(self, array: torch.Tensor) -> Any:
+        return np.from_dlpack(_Exported(array.detach() if array.requires_grad else array))
+
+    def empty(self, shape: Sequence[int], dtype: Any) -> tuple[torch.Tensor, Any]:
+        found = torch.empty(shape, dtype=_DTYPES[dtype], device="cpu")
+        return found, found.numpy()
 
     def wrap(self, number: Any) -> torch.Tensor:
         return torch.from_numpy(np.asarray(number))

@@ -456,7 +456,7 @@ def run_unit(unit: Unit, loss: Any) -> list[Result]:
             if step is None:
                 mode = "eager" if unit.mode in EAGER else unit.mode
                 step = framework.step(loss, call.static, call.wanted, mode, batched)
-            with engine(unit.mode, loss):
+            with engine(unit.mode):
                 results = _judged(unit, call, framework, step)
             if batched and framework.dynamic and len(call.value) > 3 and members is unit.calls[0]:
                 # The same compiled function on another batch size.

@@ -77,7 +77,7 @@ def kl_divergence(
     else:
         absent, mass = target == 0, target
     log_mass = xp.where(absent, 0.0, target) if log_target else xp.log(xp.where(absent, 1.0, target))
-    ratio = log_mass - xp.where(absent, 0.0, log_probabilities)
+    ratio = xp.where(absent, 0.0, log_mass - log_probabilities)
 
     def by_target() -> Array:
         slope = xp.where(absent, 0.0, ratio + 1.0)

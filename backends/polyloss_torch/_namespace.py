@@ -31,13 +31,18 @@ _BLOCK = 512
 
 
 def sum(x: torch.Tensor, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> torch.Tensor:
-    """The sum along one axis, several or all. Compiled code adds one by one: there, long sums are sums of sums."""
-    if torch.compiler.is_compiling() and x.dtype.is_floating_point and dtype is None and not keepdims:
-        if axis is None:
-            x, axis = x.reshape(-1), -1
-        if axis in (-1, x.ndim - 1):
-            while x.shape[-1] > _BLOCK:
-                x = torch.nn.functional.pad(x, (0, -x.shape[-1] % _BLOCK)).reshape(*x.shape[:-1], -1, _BLOCK).sum(-1)
+    """The sum along one axis, several or all. Compiled code adds one by one, which long sums are not accurate with."""
+    if torch.compiler.is_compiling() and x.dtype.is_floating_point and dtype is None:
+        if x.is_cpu and x.dtype == torch.float32:
+            return compat.sum(x, axis=axis, dtype=torch.float64, keepdims=keepdims).to(x.dtype)
+        if not keepdims:
+            # Nothing wider, or slow: sums of sums. But the compiler does not see through the views.
+            if axis is None:
+                x, axis = x.reshape(-1), -1
+            if axis in (-1, x.ndim - 1):
+                while x.shape[-1] > _BLOCK:
+                    x = torch.nn.functional.pad(x, (0, -x.shape[-1] % _BLOCK))
+                    x = x.reshape(*x.shape[:-1], -1, _BLOCK).sum(-1)
     return compat.sum(x, axis=axis, dtype=dtype, keepdims=keepdims)
 
 
@@ -50,4 +55,4 @@ def mean(x: torch.Tensor, /, *, axis: Any = None, keepdims: bool = False) -> tor
 
 def sign(x: torch.Tensor, /) -> torch.Tensor:
     """The sign, NaN of NaN: without the boolean indexing that vmap cannot follow."""
-    return torch.where(torch.isnan(x), x, torch.sign(x))
+    return torch.where(x == x, torch.sign(x), x)

@@ -17,27 +17,34 @@ _ONE_OR_TWO = replace(_ZERO_OR_ONE, low=1, high=2)
 _NORM = number(Domain(low=1))
 
 
-def _length(xp: Namespace, x: Array, p: float = 2.0) -> tuple[Array, Callable[[], Array]]:
+_Slope: TypeAlias = Callable[[Array], Array]
+"""A gradient along the last axis, times a factor for each row."""
+
+
+def _length(xp: Namespace, x: Array, p: float = 2.0) -> tuple[Array, _Slope]:
     """The p-norm along the last axis, and its gradient: that of least norm where it has none.
 
     The largest coordinate is scaled to the middle of the range first, so that no power over- or underflows. The norm
     does not depend on the scale, which is therefore a constant to every derivative.
     """
     if p == 1:
-        return xp.sum(xp.abs(x), axis=-1), lambda: xp.sign(x)
+        return xp.sum(xp.abs(x), axis=-1), lambda factor: factor[..., None] * xp.sign(x)
     largest = stop_gradient(xp.max(xp.abs(x), axis=-1, keepdims=True))
     if p == math.inf:
         shares = _shared(xp, xp.where(xp.abs(x) == largest, xp.sign(x), 0.0))
         # Through the shares, and not `largest` itself, for the derivatives to come.
-        return xp.sum(shares * x, axis=-1), lambda: shares
+        return xp.sum(shares * x, axis=-1), lambda factor: factor[..., None] * shares
     if p == 2:
         scale = _power_of_two(xp, largest)
         y = x * scale
         total = xp.sum(y * y, axis=-1, keepdims=True)
         zero = total == 0
         root = xp.sqrt(xp.where(zero, 1.0, total))
-        # Times a reciprocal that is 0 at the zero vector: so are the gradient and all of its derivatives.
-        return xp.where(zero, 0.0, root / scale)[..., 0], lambda: y * xp.where(zero, 0.0, 1.0 / root)
+        # Times a quotient that is 0 at the zero vector: so are the gradient and all of its derivatives.
+        return (
+            xp.where(zero, 0.0, root / scale)[..., 0],
+            lambda factor: y * xp.where(zero, 0.0, factor[..., None] / root),
+        )
     scale = xp.where((largest > 0) & xp.isfinite(largest), largest, 1.0)
     y = x / scale
     some = y != 0
@@ -45,10 +52,11 @@ def _length(xp: Namespace, x: Array, p: float = 2.0) -> tuple[Array, Callable[[]
     total = xp.sum(xp.where(some, size**p, 0.0), axis=-1, keepdims=True)
     zero = total == 0
     safe = xp.where(zero, 1.0, total)
-    return (
-        xp.where(zero, 0.0, safe ** (1.0 / p) * scale)[..., 0],
-        lambda: xp.where(some, xp.sign(y) * size ** (p - 1.0) / safe ** (1.0 - 1.0 / p), 0.0),
-    )
+
+    def slope(factor: Array) -> Array:
+        return factor[..., None] * xp.where(some, xp.sign(y) * size ** (p - 1.0) / safe ** (1.0 - 1.0 / p), 0.0)
+
+    return xp.where(zero, 0.0, safe ** (1.0 / p) * scale)[..., 0], slope
 
 
 def _power_of_two(xp: Namespace, largest: Array) -> Array:
@@ -242,18 +250,18 @@ def contrastive_embedding(
     [0.125, 0.125]
     """
     apart = x1 - x2
-    distance, direction = _length(xp, apart)
+    distance, along = _length(xp, apart)
     value, by_distance, by_target = contrastive.kernel(
         xp, distance, target, margin=margin, similar_label=similar_label, factor=factor, power=power
     )
 
     def slope() -> Array:
         if power == 1:
-            return by_distance()[..., None] * direction()
+            return along(by_distance())
         # Of a similar pair it is the difference itself, which has no kink where the points meet.
         similar = target if similar_label == 1 else 1.0 - target
         push = (1.0 - similar) * _positive_part(xp, margin - distance)
-        return (2.0 * factor) * (similar[..., None] * apart - push[..., None] * direction())
+        return (2.0 * factor) * (similar[..., None] * apart - along(push))
 
     return value, slope, lambda: -slope(), by_target
 
@@ -346,26 +354,23 @@ def triplet_margin(
     def parts() -> list[Array]:
         active = xp.where(gap > 0, 1.0, xp.zeros_like(gap))
         if not swap:
-            return [slopes[0](active), slopes[1](active), 0.0]
+            return [slopes[0](active), slopes[1](active)]
         share = xp.where(amounts[1] == amounts[2], 0.5, xp.where(amounts[1] < amounts[2], 1.0, xp.zeros_like(gap)))
         return [slopes[0](active), slopes[1](active * share), slopes[2](active * (1.0 - share))]
 
     def by_anchor() -> Array:
-        to_positive, to_negative, _ = parts()
+        to_positive, to_negative, *_ = parts()
         return to_positive - to_negative
 
     def by_positive() -> Array:
-        to_anchor, _, to_negative = parts()
-        return -(to_anchor + to_negative)
+        to_anchor, _, *to_negative = parts()
+        return -sum(to_negative, start=to_anchor)
 
     def by_negative() -> Array:
-        _, to_anchor, to_positive = parts()
-        return to_anchor + to_positive
+        _, to_anchor, *to_positive = parts()
+        return sum(to_positive, start=to_anchor)
 
     return _positive_part(xp, gap), by_anchor, by_positive, by_negative
-
-
-_Slope: TypeAlias = Callable[[Array], Array]
 
 
 def _distances(
@@ -382,18 +387,17 @@ def _distances(
     found = [_length(xp, x, p) for x in differences]
     amounts = [length for length, _ in found]
     if squared:
-        slopes = [functools.partial(_slope, direction, 2.0 * length) for length, direction in found]
+        slopes = [functools.partial(_slope_of_square, length, slope) for length, slope in found]
         return amounts, slopes, lambda near, far: (near - far) * (near + far)
-    slopes = [functools.partial(_slope, direction, 1.0) for _, direction in found]
-    return amounts, slopes, operator.sub
+    return amounts, [slope for _, slope in found], operator.sub
 
 
 def _square_slope(difference: Array, factor: Array) -> Array:
     return (2.0 * factor)[..., None] * difference
 
 
-def _slope(direction: Callable[[], Array], length: Array, factor: Array) -> Array:
-    return (length * factor)[..., None] * direction()
+def _slope_of_square(length: Array, slope: _Slope, factor: Array) -> Array:
+    return slope(2.0 * length * factor)
 
 
 def _by_own_distance(

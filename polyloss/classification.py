@@ -520,10 +520,12 @@ def sigmoid_focal(
     vanished = tail < xp.finfo(tail.dtype).smallest_normal
     gone = right & vanished
     divisor = xp.where(gone, 1.0, wrong)
+    # The root of (1 - p_t)^gamma: two factors of it do not vanish before the whole product does.
     root = xp.ones_like(wrong)
-    if gamma:
-        # The root of (1 - p_t)^gamma: two factors of it do not vanish before the whole product does. far and near - 1
-        # are 0 here; their derivatives are not.
+    if gamma >= 2:
+        root = (wrong / one) ** (0.5 * gamma)
+    elif gamma:
+        # A root vanishes later than what it is taken of. far and near - 1 are 0 here; their derivatives are not.
         log_tail = fall + far / xp.where(vanished, 1.0, tail) + (near - 1.0)
         log_root = xp.where(right, log_tail, 0.0) - log_one
         root = xp.where(right, 1.0, wrong) ** (0.5 * gamma) * xp.exp(0.5 * gamma * log_root)

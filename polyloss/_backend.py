@@ -14,7 +14,7 @@ from ._typing import Array, Namespace
 
 if TYPE_CHECKING:
     from ._blocks import Blocks
-    from ._plan import BoundKernel
+    from ._plan import BoundKernel, Plan
 
 _ADAPTERS = {
     "numpy": "polyloss_numpy",
@@ -161,7 +161,7 @@ class Backend(ABC):
         """The length of an axis; where it is unknown while tracing, as an array of the dtype of `like`."""
         return array.shape[axis]
 
-    def run(self, plan: Callable[..., Array], arrays: Sequence[Array], options: Mapping[str, Array]) -> Array:
+    def run(self, plan: "Plan", arrays: Sequence[Array], options: Mapping[str, Array]) -> Array:
         """Evaluate `plan`. The place to compile it, where a framework gains from that."""
         return plan(arrays, options)
 

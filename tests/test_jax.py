@@ -9,6 +9,7 @@ import polyloss
 
 jax = pytest.importorskip("jax")
 import jax.numpy as jnp  # noqa: E402
+from jax import export  # noqa: E402
 
 import polyloss_jax  # noqa: E402
 
@@ -196,6 +197,16 @@ def test_a_parameter_that_is_an_array_is_constant(x: Any, y: Any) -> None:
     delta: Any = jnp.asarray(0.7)
     assert jax.grad(lambda d: polyloss.huber(x, y, delta=d))(delta) == 0
     close(polyloss.huber(x, y, delta=delta), huber(x, y))
+
+
+def test_exported_with_a_length_that_is_a_symbol(x: Any, y: Any) -> None:
+    # Symbols of two programs must not be compared.
+    for _ in range(2):
+        (length,) = export.symbolic_shape("n")
+        shape = jax.ShapeDtypeStruct((length, 4), x.dtype)
+        exported = export.export(jax.jit(jax.value_and_grad(huber)))(shape, shape)
+        for found, expected in zip(exported.call(x, y), jax.value_and_grad(huber)(x, y), strict=True):  # type: ignore[no-untyped-call]
+            close(found, expected)
 
 
 def test_dtype_follows_the_prediction(x64: bool, x: Any, y: Any) -> None:

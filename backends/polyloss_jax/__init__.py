@@ -1,7 +1,7 @@
 """JAX: a pair becomes a `jax.custom_jvp`, and a call outside `jit` is jitted once per set of parameters."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
+from polyloss._plan import Plan
 from polyloss._reduction import push
 from polyloss._transform import scalar
 
@@ -52,8 +53,10 @@ _known.defjvp(_known_jvp, symbolic_zeros=True)
 
 
 @functools.lru_cache(maxsize=1024)
-def _jitted(plan: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
-    return jax.jit(plan)
+def _jitted(plan: Plan) -> Callable[..., jax.Array]:
+    # Outside of jit the gradient is a function of its own. To read the arguments of an elementwise loss once more takes
+    # less than to write, keep and read what the value went through.
+    return jax.jit(plan if plan.axis is not None else jax.checkpoint(plan, prevent_cse=False))
 
 
 class JaxBackend(ByChunks):
@@ -73,12 +76,18 @@ class JaxBackend(ByChunks):
     def readable(self, *arrays: jax.Array) -> bool:
         return all(not isinstance(a, jax.core.Tracer) and a.platform() == "cpu" for a in arrays)
 
+    def signature(self, arrays: Sequence[Any]) -> Hashable | None:
+        found: list[Any] = []
+        for array in arrays:
+            if not isinstance(array, jax.Array):
+                return None
+            found += [array.dtype, array.shape, self.readable(array)]
+        return tuple(found)
+
     def attach(self, pair: Pair, arrays: Sequence[jax.Array]) -> jax.Array:
         return _attached(pair, *arrays)
 
-    def run(
-        self, plan: Callable[..., jax.Array], arrays: Sequence[jax.Array], options: Mapping[str, jax.Array]
-    ) -> jax.Array:
+    def run(self, plan: Plan, arrays: Sequence[jax.Array], options: Mapping[str, jax.Array]) -> jax.Array:
         return _jitted(plan)(tuple(arrays), dict(options))
 
     def value_and_grad(self, function: Callable[..., Any], argnums: Sequence[int]) -> Callable[..., Any]:

@@ -76,6 +76,14 @@ class Domain:
         outside = (array <= self.low) if self.open_low else (array < self.low)
         return outside if self.high == math.inf else outside | (array > self.high)
 
+    def outside_in_row(self, xp: Namespace, array: Array) -> Array:
+        """True where a row has a value that is not in the domain. A NaN in the row may hide that."""
+        if self.ends_only:
+            return xp.any(self.outside(xp, array), axis=-1)
+        # Compilers write a boolean for each entry to memory before they ask for any.
+        outside = self.outside(xp, xp.min(array, axis=-1))
+        return outside if self.high == math.inf else outside | (xp.max(array, axis=-1) > self.high)
+
     def expected(self, classes: int | None = None) -> str:
         return str(self)
 

@@ -214,10 +214,9 @@ class Plan:
                 ready = xp.where(expand(mask, ready.ndim), ready, xp.zeros_like(ready))
             if not self.readable and not domain.everything:
                 classes = backend_of(first).length(arrays[0], -1, ready) if ids else None
-                outside = domain.outside(xp, ready, classes)
+                outside = domain.outside_in_row(xp, ready) if ready.ndim > rows else domain.outside(xp, ready, classes)
                 if ids:
                     ready = xp.where(outside, xp.zeros_like(ready), ready)
-                outside = xp.any(outside, axis=-1) if outside.ndim > rows else outside
                 if mask is not None:
                     outside = outside & mask
                 poison = self._poison(xp, outside, dtype, poison)

@@ -131,16 +131,16 @@ class Loss(Combinable, Generic[P]):
         return loss
 
     def closed_form(
-        self, arguments: Sequence[Array], keywords: Mapping[str, Any], argnums: Sequence[int]
+        self, arguments: Sequence[Array], keywords: Mapping[str, Any], argnums: Sequence[int | str]
     ) -> tuple[Array, tuple[Array, ...]]:
         """The value and its gradients, without automatic differentiation."""
         known, inputs, options = self._recall(tuple(arguments), dict(keywords))
         if known.blocks is None or not _blocks.enabled:
             return known.plan.closed_form(inputs, dict(zip(known.names, options, strict=True)), argnums)
-        wanted = [number in argnums for number in range(len(inputs) + len(options))]
-        known.plan.check_argnums(argnums, known.blocks.gradients)
+        places = known.plan.places(argnums, self.arrays[: known.blocks.gradients])
+        wanted = [place in places for place in range(len(inputs) + len(options))]
         value, gradients = known.blocks.forward((*inputs, *options), wanted)
-        return value, tuple(gradients[number] for number in argnums)
+        return value, tuple(gradients[place] for place in places)
 
     def _recall(
         self, arrays: tuple[Any, ...], keywords: dict[str, Any]

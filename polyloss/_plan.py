@@ -57,7 +57,7 @@ class Plan:
         return cast(xp, value, inputs[0].dtype)
 
     def closed_form(
-        self, inputs: Sequence[Array], options: Mapping[str, Array], argnums: Sequence[int]
+        self, inputs: Sequence[Array], options: Mapping[str, Array], argnums: Sequence[int | str]
     ) -> tuple[Array, tuple[Array, ...]]:
         """The reduced loss and its gradients with respect to some inputs."""
         xp = backend_of(inputs[0]).namespace(inputs[0])
@@ -68,10 +68,10 @@ class Plan:
         ready = self.prepare(xp, inputs, options)
         losses, *gradients = ready.kernel(*ready.arrays)
         value, coefficient = reduce(xp, losses, self.reduction, ready.weights)
-        self.check_argnums(argnums, len(gradients))
+        places = self.places(argnums, self.loss.arrays[: len(gradients)])
         share = coefficient()
         results = []
-        for number in argnums:
+        for number in places:
             local = gradients[number]()
             gradient = expand(share, local.ndim) * local
             if ready.weights.mask is not None:
@@ -88,12 +88,15 @@ class Plan:
                 f"{self.loss.__name__}: a gradient needs a scalar: reduction must be 'sum' or a mean, got 'none'"
             )
 
-    def check_argnums(self, argnums: Sequence[int], count: int) -> None:
-        """Raise where there is no gradient by an argument."""
+    def places(self, argnums: Sequence[int | str], known: Sequence[str]) -> list[int]:
+        """Where the arguments are among those that there is a gradient by."""
+        places = []
         for number in argnums:
-            if number >= count:
-                known = ", ".join(self.loss.arrays[:count])
-                raise ValueError(f"{self.loss.__name__}: argnums must be of {known}, got {number}")
+            name = number if isinstance(number, str) else self.loss.arrays[number]
+            if name not in known:
+                raise ValueError(f"{self.loss.__name__}: argnums must be of {', '.join(known)}, got {number!r}")
+            places.append(known.index(name))
+        return places
 
     def check_shapes(self, inputs: Sequence[Array], options: Mapping[str, Array]) -> None:
         """Raise for all that dtypes and shapes tell."""

@@ -9,7 +9,7 @@ from ._backend import Backend, find_backend
 from ._typing import Array
 
 
-def value_and_grad(function: Callable[..., Array], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+def value_and_grad(function: Callable[..., Array], argnums: int | str | Sequence[int | str] = 0) -> Callable[..., Any]:
     """A function that returns the value of `function` and its gradient, on every framework.
 
     PyTorch, JAX and TensorFlow differentiate any function of theirs. NumPy and other arrays without automatic
@@ -19,8 +19,8 @@ def value_and_grad(function: Callable[..., Array], argnums: int | Sequence[int] 
     ----------
     function : callable
         A loss, or a function that returns a scalar.
-    argnums : int or sequence of int
-        Positional arguments to differentiate with respect to.
+    argnums : int, str, or sequence of these
+        Arguments to differentiate with respect to: positional ones by number, keywords by name.
 
     Returns
     -------
@@ -49,20 +49,28 @@ def value_and_grad(function: Callable[..., Array], argnums: int | Sequence[int] 
     >>> float(value), gradient.tolist()
     (2.0, [2.0, 0.0])
     """
-    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    single = isinstance(argnums, (int, str))
+    places: tuple[int | str, ...] = (argnums,) if isinstance(argnums, (int, str)) else tuple(argnums)
     name = _name(function)
+    names = tuple(dict.fromkeys(place for place in places if isinstance(place, str)))
 
     @functools.wraps(function, updated=())
     def differentiated(*arguments: Any, **keywords: Any) -> Any:
         count = len(arguments)
-        if not numbers or not all(-count <= number < count for number in numbers):
+        if not places or not all(isinstance(place, str) or -count <= place < count for place in places):
             raise ValueError(f"{name}: argnums must name positional arguments, got {argnums} with {count} of them")
-        positions = tuple(number % count for number in numbers)
+        for key in names:
+            if key not in keywords:
+                raise ValueError(f"{name}: argnums must name keywords of the call, got {key!r}")
+        positions = [count + names.index(place) if isinstance(place, str) else place % count for place in places]
         backend = checks.common_backend(name, _arrays(arguments, keywords))
-        for number in positions:
-            _check_differentiable(name, number, backend, arguments[number])
-        value, gradients = backend.value_and_grad(function, positions)(*arguments, **keywords)
-        return value, gradients[0] if isinstance(argnums, int) else gradients
+        called = _keywords_last(function, count, names) if names else function
+        arguments += tuple(keywords.pop(key) for key in names)
+        for place, position in zip(places, positions, strict=True):
+            shown = place if isinstance(place, str) else f"argument {position}"
+            _check_differentiable(name, shown, backend, arguments[position])
+        value, gradients = backend.value_and_grad(called, positions)(*arguments, **keywords)
+        return value, gradients[0] if single else gradients
 
     return differentiated
 
@@ -118,11 +126,29 @@ def _arrays(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> dict[str, A
     return {name: value for name, value in named.items() if find_backend(type(value)) is not None}
 
 
-def _check_differentiable(name: str, number: int, backend: Backend, array: Any) -> None:
+def _keywords_last(function: Callable[..., Array], count: int, names: Sequence[str]) -> Callable[..., Array]:
+    """`function`, which takes the keywords `names` as arguments behind its `count` positional ones."""
+
+    @functools.wraps(function, updated=())
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        return function(*arguments[:count], **keywords, **dict(zip(names, arguments[count:], strict=True)))
+
+    closed_form = getattr(function, "closed_form", None)
+    if closed_form is not None:
+
+        def by_name(arguments: Sequence[Array], keywords: dict[str, Any], argnums: Sequence[int]) -> Any:
+            named = keywords | dict(zip(names, arguments[count:], strict=True))
+            return closed_form(arguments[:count], named, [n if n < count else names[n - count] for n in argnums])
+
+        call.closed_form = by_name  # type: ignore[attr-defined]
+    return call
+
+
+def _check_differentiable(name: str, argument: str, backend: Backend, array: Any) -> None:
     if find_backend(type(array)) is None:
-        raise TypeError(f"{name}: argument {number} must be an array to have a gradient, got {checks.describe(array)}")
+        raise TypeError(f"{name}: {argument} must be an array to have a gradient, got {checks.describe(array)}")
     if not checks.is_half(array.dtype) and not backend.namespace(array).isdtype(array.dtype, "real floating"):
-        raise TypeError(f"{name}: argument {number} must be real floating to have a gradient, got dtype {array.dtype}")
+        raise TypeError(f"{name}: {argument} must be real floating to have a gradient, got dtype {array.dtype}")
 
 
 def _name(function: Callable[..., Array]) -> str:

@@ -30,7 +30,7 @@ class Combinable:
     __array_ufunc__ = None  # a NumPy number on the left leaves the product to the loss
 
     def closed_form(
-        self, arguments: Sequence[Array], keywords: Mapping[str, Any], argnums: Sequence[int]
+        self, arguments: Sequence[Array], keywords: Mapping[str, Any], argnums: Sequence[int | str]
     ) -> tuple[Array, tuple[Array, ...]]:
         """The value and its gradients, without automatic differentiation."""
         raise NotImplementedError
@@ -114,7 +114,7 @@ class LossSum(Combinable):
         return sum(rest, start=first)
 
     def closed_form(
-        self, arguments: Sequence[Array], keywords: Mapping[str, Any], argnums: Sequence[int]
+        self, arguments: Sequence[Array], keywords: Mapping[str, Any], argnums: Sequence[int | str]
     ) -> tuple[Array, tuple[Array, ...]]:
         parts = [(scale, *loss.closed_form(arguments, keywords, argnums)) for scale, loss in self.terms]
         first, *rest = (scale * value for scale, value, _ in parts)
@@ -214,7 +214,7 @@ class MultiTask:
         return (total, losses) if parts else total
 
     def closed_form(
-        self, arguments: Sequence[Array], keywords: Mapping[str, Any], argnums: Sequence[int]
+        self, arguments: Sequence[Array], keywords: Mapping[str, Any], argnums: Sequence[int | str]
     ) -> tuple[Array, tuple[Array, ...]]:
         """The total and its gradients with respect to arrays at flat positions, without automatic differentiation."""
         known = {"log_variances", "options", "parts"}
@@ -225,11 +225,13 @@ class MultiTask:
             raise ValueError("multi_task: a gradient needs the total alone, got parts=True")
         arrays, log_variances = self._arguments(tuple(arguments), keywords.get("log_variances"))
         options = self._options(keywords.get("options"))
+        # The only keyword that is an array comes after all others.
+        flat = [len(self.arrays) if isinstance(number, str) else number for number in argnums]
         values: dict[str, Array] = {}
         gradients: dict[int, tuple[str, Array]] = {}
         start = 0
         for task, loss in self.losses.items():
-            own = [number for number in argnums if start <= number < start + len(loss.arrays)]
+            own = [number for number in flat if start <= number < start + len(loss.arrays)]
             if own:
                 places = [number - start for number in own]
                 values[task], found = loss.closed_form(arrays[task], options[task], places)
@@ -239,7 +241,7 @@ class MultiTask:
             start += len(loss.arrays)
         total, (xp, shares, by_log_variances) = self._total(values, log_variances)
         results = []
-        for number in argnums:
+        for number in flat:
             if number == start:
                 results.append(by_log_variances())
                 continue

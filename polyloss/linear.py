@@ -166,12 +166,17 @@ class Chunked:
             if "weight" in totals:
                 totals = totals | {"weight": backend.add_product(totals["weight"], slope, row["hidden"])}
             if "bias" in totals:
-                totals = totals | {"bias": totals["bias"] + xp.sum(slope, axis=0)}
+                totals = totals | {"bias": backend.add_product(totals["bias"], slope, xp.ones_like(slope[:, :1]))}
             return totals, found
 
         zeros = {name: xp.zeros_like(call[name]) for name in by_logits if name != "hidden"}
+        if "bias" in zeros:
+            # The weight of a feature that is always 1.
+            zeros["bias"] = zeros["bias"][:, None]
         rows = _rows(call) | ({"share": call["share"]} if slopes else {})
         totals, found = backend.scan(step, zeros, rows, _size(weight))
+        if "bias" in totals:
+            totals = totals | {"bias": totals["bias"][:, 0]}
         return found.pop("losses"), totals | found
 
     def _slopes(self, backend: Backend, xp: Namespace, row: Named, call: Named, wanted: Sequence[str]) -> Named:
@@ -226,7 +231,8 @@ def _kept(xp: Namespace, row: Named, array: Array) -> Array:
 
 def _size(weight: Array) -> int:
     """So many rows are a chunk."""
-    return max(1, CHUNK // (weight.shape[0] or BLOCK))
+    classes: int = weight.shape[0]
+    return max(1, CHUNK // classes)
 
 
 def _scaled(gradient: Array, upstream: Array) -> Array:
@@ -252,22 +258,22 @@ class LinearPlan(Plan):
         return finish(backend.attach_fused(self._chunked(call), tuple(call.values())))
 
     def closed_form(
-        self, inputs: Sequence[Array], options: Mapping[str, Array], argnums: Sequence[int]
+        self, inputs: Sequence[Array], options: Mapping[str, Array], argnums: Sequence[int | str]
     ) -> tuple[Array, tuple[Array, ...]]:
-        """The reduced loss and its gradients with respect to some inputs."""
+        """The reduced loss and its gradients with respect to some inputs, and to the bias."""
         xp = backend_of(inputs[0]).namespace(inputs[0])
         self.check_scalar()
-        known = self.loss.arrays[:2] if checks.is_integer(xp, inputs[2]) else self.loss.arrays
-        self.check_argnums(argnums, len(known))
+        given = dict(zip(self.loss.arrays, inputs, strict=True)) | dict(options)
+        ids = checks.is_integer(xp, given["target"])
+        known = [name for name in (*self.loss.arrays, "bias") if name in given and not (ids and name == "target")]
+        chosen = [known[place] for place in self.places(argnums, known)]
         call, finish = self._ready(xp, inputs, options)
-        wanted = [place in argnums for place in range(len(call))]
-        value, found = self._chunked(call).forward(tuple(call.values()), wanted)
+        value, found = self._chunked(call).forward(tuple(call.values()), [name in chosen for name in call])
         gradients = []
-        for place in argnums:
-            gradient = found[known[place]]
-            if known[place] != "weight":
-                gradient = _kept(xp, call, gradient)
-            gradients.append(cast(xp, xp.reshape(gradient, inputs[place].shape), inputs[place].dtype))
+        for name in chosen:
+            array = given[name]
+            gradient = found[name] if name in ("weight", "bias") else _kept(xp, call, found[name])
+            gradients.append(cast(xp, xp.reshape(gradient, array.shape), array.dtype))
         return finish(value), tuple(gradients)
 
     def check_shapes(self, inputs: Sequence[Array], options: Mapping[str, Array]) -> None:
@@ -283,6 +289,8 @@ class LinearPlan(Plan):
         features = hidden.shape[-1]
         if weight.ndim != 2 or not checks.same_length(weight.shape[1], features):
             raise ValueError(f"{name}: weight must have the shape (classes, {features}), got {tuple(weight.shape)}")
+        if None in weight.shape:
+            raise ValueError(f"{name}: weight must have a known shape, got {tuple(weight.shape)}")
         rows, classes = tuple(hidden.shape[:-1]), weight.shape[0]
         shape = tuple(target.shape)
         if not checks.is_integer(xp, target) and not checks.same_shape(shape, rows):
@@ -330,13 +338,14 @@ class LinearPlan(Plan):
         backend = backend_of(hidden)
         dtype = xp.float32 if checks.is_half(hidden.dtype) else hidden.dtype
         ids = checks.is_integer(xp, target)
-        # While tracing, a length may be unknown, or an array itself.
+        # While tracing, a length may be unknown, or an array itself: those of the matrix alone are known.
         lead = tuple(backend.length(hidden, axis, xp.zeros((), dtype=xp.int32)) for axis in range(hidden.ndim - 1))
+        classes, features = weight.shape
         mask = self._mask(xp, inputs, options, len(lead))
         call = {
-            "hidden": cast(xp, xp.reshape(hidden, (-1, hidden.shape[-1])), dtype),
+            "hidden": cast(xp, xp.reshape(hidden, (-1, features)), dtype),
             "weight": cast(xp, weight, dtype),
-            "target": xp.reshape(target, (-1,) if ids else (-1, target.shape[-1])),
+            "target": xp.reshape(target, (-1,) if ids else (-1, classes)),
         }
         call["target"] = cast(
             xp, call["target"], (xp.int64 if target.dtype == xp.int64 else xp.int32) if ids else dtype
@@ -348,7 +357,7 @@ class LinearPlan(Plan):
                 call[key] = xp.where(safe, call[key], xp.zeros_like(call[key]))
         poison = None
         if not self.readable:
-            outside = CLASSES.outside(xp, call["target"], backend.length(weight, 0, call["target"]) if ids else None)
+            outside = CLASSES.outside(xp, call["target"], classes if ids else None)
             if ids:
                 call["target"] = xp.where(outside, xp.zeros_like(call["target"]), call["target"])
             else:
@@ -493,6 +502,11 @@ def linear_cross_entropy(
     ... )
     >>> gradient.shape
     (3, 2)
+    >>> value, gradient = polyloss.value_and_grad(polyloss.linear_cross_entropy, argnums="bias")(
+    ...     hidden, weight, np.asarray([0, 2]), bias=np.zeros(3)
+    ... )
+    >>> gradient.shape
+    (3,)
     """
     return _cost(
         xp,

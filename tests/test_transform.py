@@ -24,6 +24,39 @@ def test_argnums(backend: Any, rng: Any, argnums: Any) -> None:
             backend.check(part, slopes[number], rtol=1e-14)
 
 
+@pytest.mark.parametrize("argnums", ["target", ("target", 0), (-1, "target")])
+def test_keywords_by_name(backend: Any, rng: Any, argnums: Any) -> None:
+    x, y = rng.normal(size=(2, 4))
+    for loss in (polyloss.mse, 0.5 * polyloss.mse + 0.5 * polyloss.mse):
+        value, gradient = polyloss.value_and_grad(loss, argnums)(backend.array(x), target=backend.array(y))
+        backend.check(value, np.mean((x - y) ** 2), rtol=1e-14)
+        slopes = {0: (x - y) / 2, -1: (x - y) / 2, "target": (y - x) / 2}
+        found = {argnums: gradient} if isinstance(argnums, str) else dict(zip(argnums, gradient, strict=True))
+        for place, part in found.items():
+            backend.check(part, slopes[place], rtol=1e-14)
+
+
+def test_log_variances_by_name(backend: Any, rng: Any) -> None:
+    x, y = rng.normal(size=(2, 4))
+    total = polyloss.multi_task({"depth": polyloss.mse}, kinds={"depth": "regression"})
+    arrays, s = (backend.array(x), backend.array(y)), backend.array([0.5])
+    _, (by_s, by_x) = polyloss.value_and_grad(total, ("log_variances", 0))(*arrays, log_variances=s)
+    _, (expected_x, expected_s) = polyloss.value_and_grad(total, (0, 2))(*arrays, s)
+    backend.check(by_s, backend.numpy(expected_s), rtol=1e-14)
+    backend.check(by_x, backend.numpy(expected_x), rtol=1e-14)
+
+
+def test_names_refused(backend: Any) -> None:
+    x, y = backend.array(np.ones(3)), backend.array(np.zeros(3))
+    with pytest.raises(ValueError, match="mse: argnums must name keywords of the call, got 'target'"):
+        polyloss.value_and_grad(polyloss.mse, "target")(x, y)
+    with pytest.raises(TypeError, match="huber: delta must be an array to have a gradient, got float"):
+        polyloss.value_and_grad(polyloss.huber, "delta")(x, y, delta=2.0)
+    if not backend.has_autodiff:
+        with pytest.raises(ValueError, match="huber: argnums must be of prediction, target, got 'delta'"):
+            polyloss.value_and_grad(polyloss.huber, "delta")(x, y, delta=backend.array(np.ones(3)))
+
+
 def test_keywords_pass_through(backend: Any, rng: Any) -> None:
     x, y = rng.normal(size=(2, 4))
     weight, mask = rng.random(4), np.asarray([True, True, False, True])

@@ -35,6 +35,8 @@ Step: TypeAlias = Callable[[Named, Named], tuple[Named, Named]]
 
 _STRIP = 1 << 10
 """So many rows of a matrix are added to at a time."""
+TERMS = 1 << 9
+"""So many products are summed at a time: of a long sum, libraries may add one after the other, and round as often."""
 
 
 def strips(count: int, size: int) -> Iterator[slice]:
@@ -145,8 +147,9 @@ class Backend(ABC):
         Nothing else of the size of `total` should exist for it.
         """
         xp = self.namespace(total)
-        for here in strips(total.shape[0], _STRIP):
-            total[here, ...] += xp.matrix_transpose(left[:, here]) @ right
+        for rows in strips(left.shape[0], TERMS):
+            for here in strips(total.shape[0], _STRIP):
+                total[here, ...] += xp.matrix_transpose(left[rows, here]) @ right[rows, :]
         return total
 
     def writable(self, *arrays: Array) -> bool:

@@ -177,6 +177,11 @@ def test_bias_has_a_gradient(backend: Any, rng: Any, reduction: str) -> None:
     given = prepared(backend, keywords, "float64")
     arrays = [backend.array(array) for array in (hidden, weight, target)]
     near(backend, linear_cross_entropy(*arrays, **given), value)
+    if reduction != "none":
+        found, by_name = polyloss.value_and_grad(linear_cross_entropy, ("bias", 1))(*arrays, **given)
+        near(backend, found, value)
+        near(backend, by_name[0], by_bias)
+        near(backend, by_name[1], by_weight)
     if not backend.has_autodiff:
         return
     del given["bias"]
@@ -233,6 +238,22 @@ def test_dtypes(backend: Any, rng: Any, dtype: str) -> None:
     for array, wanted in zip((found, *gradients), (value, by_hidden, by_weight), strict=False):
         assert array.dtype == arrays[0].dtype
         near(backend, array, wanted, 8 * eps if dtype == "float32" else eps)
+
+
+@pytest.mark.parametrize("features", [1, 3])
+def test_a_long_sum_does_not_drift(backend: Any, rng: Any, monkeypatch: pytest.MonkeyPatch, features: int) -> None:
+    """A library may add the products of all tokens one by one: then this is off by hundreds of eps."""
+    monkeypatch.setattr(linear, "CHUNK", 1 << 24)
+    # The same few rows again and again: what they round adds up.
+    hidden, weight = np.tile(rng.normal(size=(40, features)), (1000, 1)), rng.normal(size=(4, features))
+    target = np.tile(rng.integers(0, 4, 40), 1000)
+    slope = np.exp(hidden @ weight.T - np.max(hidden @ weight.T, axis=-1, keepdims=True))
+    slope = slope / slope.sum(axis=-1, keepdims=True) - np.eye(4)[target]
+    few, scale = slope[:40].T @ hidden[:40] / 40, abs(slope[:40]).T @ abs(hidden[:40]) / 40
+    arrays = backend.array(hidden, "float32"), backend.array(weight, "float32"), backend.array(target)
+    _, gradients = backend.value_and_grad(linear_cross_entropy, *arrays)
+    error = abs(backend.numpy(gradients[1]) - few) / (2.0**-23 * scale)
+    assert np.max(error) < 16
 
 
 def test_masked_rows_are_never_looked_at(backend: Any, rng: Any) -> None:
@@ -507,6 +528,17 @@ def test_tensorflow_graphs(rng: Any) -> None:
         run = tf.function(step, input_signature=signature, jit_compile=compiled)
         for found, number in zip(run(*map(tf.constant, (hidden, weight, target))), wanted, strict=False):
             np.testing.assert_allclose(found, number, rtol=1e-10, atol=1e-12)
+
+    # Fewer rows than a chunk has, nothing known of them.
+    few = hidden[0, :2], weight, target[0, :2]
+    signature = [tf.TensorSpec((None, None), tf.float64), signature[1], tf.TensorSpec((None,), tf.int64)]
+    for compiled in (False, True):
+        run = tf.function(step, input_signature=signature, jit_compile=compiled)
+        for found, number in zip(run(*map(tf.constant, few)), expected(*few), strict=False):
+            np.testing.assert_allclose(found, number, rtol=1e-10, atol=1e-12)
+    signature[1] = tf.TensorSpec((None, FEATURES), tf.float64)
+    with pytest.raises(ValueError, match="weight must have a known shape"):
+        tf.function(step, input_signature=signature)(*map(tf.constant, few))
 
     def twice(loss: Any) -> Any:
         inputs = tf.constant(hidden), tf.constant(weight)

@@ -7,7 +7,7 @@ import tensorflow as tf
 from tensorflow.python.eager import record
 
 from polyloss import Backend
-from polyloss._backend import Named, Step
+from polyloss._backend import TERMS, Named, Step, strips
 
 _STRIP = 1 << 22
 """So many elements of a sum are added to at a time."""
@@ -55,14 +55,9 @@ class ByChunks(Backend):
         }
 
         def body(chunk: Any, totals: Named, held: dict[str, Any]) -> Any:
-            start = rest + chunk * size
-            row = {
-                name: tf.ensure_shape(
-                    tf.slice(array, [start, *[0] * (array.shape.rank - 1)], [size, *tf.unstack(tf.shape(array))[1:]]),
-                    (size, *array.shape[1:]),
-                )
-                for name, array in rows.items()
-            }
+            # No slice: XLA would refuse one of more rows than there turn out to be, even in a loop of no steps.
+            here = rest + chunk * size + tf.range(size)
+            row = {name: tf.gather(array, here) for name, array in rows.items()}
             totals, found = step(totals, row)
             return chunk + 1, totals, {name: held[name].write(chunk, array) for name, array in found.items()}
 
@@ -82,11 +77,11 @@ class ByChunks(Backend):
     def add_product(self, total: Any, left: Any, right: Any) -> Any:
         if not tf.executing_eagerly():
             return total + tf.matmul(left, right, transpose_a=True)
-        size = max(1, _STRIP // total.shape[1])
-        for start in range(0, total.shape[0], size):
-            part = tf.matmul(left[:, start : start + size], right, transpose_a=True)
-            # A sum in place, as nobody else has seen the total.
-            total = tf.raw_ops.InplaceAdd(x=total, i=tf.range(start, start + part.shape[0]), v=part)
+        for rows in strips(left.shape[0], TERMS):
+            for here in strips(total.shape[0], max(1, _STRIP // total.shape[1])):
+                part = tf.matmul(left[rows, here], right[rows], transpose_a=True)
+                # A sum in place, as nobody else has seen the total.
+                total = tf.raw_ops.InplaceAdd(x=total, i=tf.range(here.start, here.stop), v=part)
         return total
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from polyloss_conformance import reference
-from polyloss_conformance.cases import CASES, HELPER_CASES, LOSSES, Case
+from polyloss_conformance.cases import CASES, HELPER_CASES, LOSSES, Case, Place
 
 ORDINARY = [
     case
@@ -31,18 +31,35 @@ def rule_calls(case: Case) -> list[tuple[list[Any], dict[str, Any]]]:
     return found
 
 
-def derivative(rule: Any, inputs: list[Any], parameters: dict[str, Any], place: int, element: int | None) -> Any:
+Element = tuple[int, ...]
+
+
+def elements(numbers: Any) -> list[Element]:
+    """Where the numbers of a nested list are."""
+    if not isinstance(numbers, list):
+        return [()]
+    return [(i, *rest) for i, part in enumerate(numbers) for rest in elements(part)]
+
+
+def at(numbers: Any, element: Element) -> Any:
+    return at(numbers[element[0]], element[1:]) if element else numbers
+
+
+def changed(numbers: Any, element: Element, x: Any) -> Any:
+    if not element:
+        return x
+    return [changed(part, element[1:], x) if i == element[0] else part for i, part in enumerate(numbers)]
+
+
+def derivative(rule: Any, inputs: list[Any], parameters: dict[str, Any], place: Place, element: Element) -> Any:
     """By mpmath, from values alone."""
 
     def value(x: Any) -> Any:
-        moved = list(inputs)
-        if element is None:
-            moved[place] = x
-        else:
-            moved[place] = [*inputs[place][:element], x, *inputs[place][element + 1 :]]
-        return rule(*moved, **parameters).value
+        if isinstance(place, str):
+            return rule(*inputs, **{**parameters, place: changed(parameters[place], element, x)}).value
+        return rule(*changed(inputs, (place, *element), x), **parameters).value
 
-    point = inputs[place] if element is None else inputs[place][element]
+    point = at(parameters[place] if isinstance(place, str) else inputs[place], element)
     return reference.mp.diff(value, point, h=reference.mp.mpf(10) ** -25)
 
 
@@ -58,15 +75,14 @@ def test_gradients_are_derivatives_of_the_values(loss: str) -> None:
             if local.kink:
                 continue
             for place in LOSSES[loss].differentiable:
-                if isinstance(inputs[place], int):
+                given = parameters.get(place) if isinstance(place, str) else inputs[place]
+                if given is None or isinstance(given, int):
                     continue
-                row = isinstance(inputs[place], list)
-                for element in range(len(inputs[place])) if row else (None,):
-                    number = inputs[place] if element is None else inputs[place][element]
-                    if number in (0, 1, -1):  # the end of a domain, or a kink in that coordinate
+                for element in elements(given):
+                    if at(given, element) in (0, 1, -1):  # the end of a domain, or a kink in that coordinate
                         continue
-                    gradient = local.gradients[place] if element is None else local.gradients[place][element]
-                    expected = derivative(rule, inputs, parameters, place, element)
+                    gradients = local.gradients[-1 if isinstance(place, str) else place]
+                    gradient, expected = at(gradients, element), derivative(rule, inputs, parameters, place, element)
                     assert abs(gradient - expected) < 1e-18 * (1 + abs(expected)), (case.name, place, element)
                     compared += 1
     assert compared > 5

@@ -133,14 +133,43 @@ class Laws:
     smooth: bool = True
 
 
+Place = int | str
+"""Where an array is in a call: its position, or its keyword."""
+
+
 @dataclass(frozen=True)
 class Entry:
-    """What the suite has to know about a loss."""
+    """What the suite has to know about a loss.
+
+    Parameters
+    ----------
+    arrays : tuple of str
+        The positional ones.
+    rowwise : bool
+        An example is a row.
+    axis : bool
+        The axis of a row can be chosen, where it is a row.
+    differentiable : tuple of int or str
+        The arrays that it has a gradient in, keywords among them.
+    shared : tuple of int or str
+        The arrays, beside numbers and parameters of classes, that all examples have in common: their gradient is a sum
+        over the examples.
+    """
 
     arrays: tuple[str, ...]
     rowwise: bool = False
-    differentiable: tuple[int, ...] = (0, 1)
+    axis: bool = True
+    differentiable: tuple[Place, ...] = (0, 1)
+    shared: tuple[Place, ...] = ()
     laws: Laws = Laws()
+
+    @property
+    def own(self) -> tuple[int, ...]:
+        """The positions of the arrays of which each example has a part."""
+        return tuple(place for place in range(len(self.arrays)) if place not in self.shared)
+
+    def name(self, place: Place) -> str:
+        return self.arrays[place] if isinstance(place, int) else place
 
 
 _RESIDUAL = ("prediction", "target")
@@ -152,6 +181,14 @@ LOSSES: dict[str, Entry] = {
     "log_cosh": Entry(_RESIDUAL, laws=Laws(symmetric=True)),
     "tukey_biweight": Entry(_RESIDUAL, laws=Laws(symmetric=True)),
     "cross_entropy": Entry(("logits", "target"), rowwise=True, laws=Laws(perfect=None)),
+    "linear_cross_entropy": Entry(
+        ("hidden", "weight", "target"),
+        rowwise=True,
+        axis=False,
+        differentiable=(0, 1, 2, "bias"),
+        shared=(1, "bias"),
+        laws=Laws(perfect=None),
+    ),
     "nll": Entry(("log_probabilities", "target"), rowwise=True, laws=Laws(perfect=None)),
     "binary_cross_entropy": Entry(("probabilities", "target"), laws=Laws(perfect=None)),
     "binary_cross_entropy_with_logits": Entry(("logits", "target"), laws=Laws(perfect=None)),
@@ -175,8 +212,6 @@ LOSSES: dict[str, Entry] = {
         laws=Laws(perfect=None, smooth=False),
     ),
 }
-SHARED = ("linear_cross_entropy",)
-"""Losses of an array that all examples share. Cases are judged example by example: these have tests of their own."""
 HELPERS = ("log_sum_exp", "log_softmax", "softmax", "softplus", "log_sigmoid", "sigmoid")
 
 CASES: dict[str, list[Case]] = {loss: [] for loss in LOSSES}
@@ -292,6 +327,8 @@ def simplex(name: str, shape: tuple[int, ...], axis: int = -1) -> Floats:
 # fmt: off
 
 SHAPES: tuple[tuple[int, ...], ...] = ((7,), (4, 3), (2, 3, 2))
+_LAYER = normal("layer", (4, 3))
+"""Of a linear layer: the same for most cases, so that their examples can be one call."""
 
 
 def _base(loss: str, shape: tuple[int, ...]) -> tuple[Any, ...]:
@@ -301,6 +338,8 @@ def _base(loss: str, shape: tuple[int, ...]) -> tuple[Any, ...]:
     match loss:
         case "cross_entropy" | "softmax_focal":
             return normal(name, rows, 2.0), classes(name + "y", shape, 5)
+        case "linear_cross_entropy":
+            return normal(name, (*shape, 3)), _LAYER, classes(name + "y", shape, 4)
         case "nll":
             return log_softmax(normal(name, rows, 2.0)), classes(name + "y", shape, 5)
         case "kl_divergence":
@@ -326,7 +365,7 @@ def _damage(arrays: tuple[Any, ...], rows: NDArray[np.bool_]) -> tuple[Any, ...]
     """NaN and inf in the examples where `rows` is False."""
     damaged = []
     for array in arrays:
-        if array.dtype == np.float64:
+        if array.dtype == np.float64 and array.shape[: rows.ndim] == rows.shape:
             array = array.copy()
             array[~rows] = nan
             first = np.flatnonzero(~rows)[0]
@@ -380,32 +419,40 @@ def _everywhere(loss: str) -> None:
     first, *others = matrix
     entry = LOSSES[loss]
     name = entry.arrays[0]
-    where, second = np.ones((4, 3), dtype=np.bool_), entry.arrays[1]
+    where, beside = np.ones((4, 3), dtype=np.bool_), entry.own[1]
+    second = entry.arrays[beside]
+
+    def instead(array: Any) -> tuple[Any, ...]:
+        """The arrays after the first, one of them another: what each example has beside it."""
+        return (*others[: beside - 1], array, *others[beside:])
+
     mismatch = "shape|scalar"
     if entry.rowwise:
         refuse(loss, "rows_missing", ValueError, mismatch, first[:3], *others)
-        refuse(loss, "axis_out_of_range", (ValueError, IndexError), "axis", *matrix, axis=3)
-        refuse(loss, "axis_not_an_integer", TypeError, "axis", *matrix, axis=1.0)
     else:
         column = tuple(array[:4].reshape(4, 1) for array in vector)
         refuse(loss, "column_against_vector", ValueError, mismatch, column[0], *(array[:4] for array in vector[1:]),
                note="trap: (N, 1) against (N,) broadcasts to (N, N)")
         refuse(loss, "vector_against_column", ValueError, mismatch, vector[0][:4], *column[1:])
         refuse(loss, "row_against_matrix", ValueError, mismatch, first, *(array[:1] for array in others))
+    if entry.rowwise and entry.axis:
+        refuse(loss, "axis_out_of_range", (ValueError, IndexError), "axis", *matrix, axis=3)
+        refuse(loss, "axis_not_an_integer", TypeError, "axis", *matrix, axis=1.0)
+    else:
         refuse(loss, "no_axis", TypeError, "axis", *matrix, axis=0)
-    refuse(loss, "other_length", ValueError, mismatch, first, others[0][:3], *others[1:])
+    refuse(loss, "other_length", ValueError, mismatch, first, *instead(matrix[beside][:3]))
     refuse(loss, "integer_prediction", TypeError, name, np.ones(first.shape, dtype=np.int64), *others)
     refuse(loss, "boolean_prediction", TypeError, name, np.ones(first.shape, dtype=np.bool_), *others)
     refuse(loss, "complex_prediction", TypeError, name, first.astype(np.complex128), *others)
-    refuse(loss, "complex_target", TypeError, second, first, np.asarray(others[0]).astype(np.complex128), *others[1:])
+    refuse(loss, "complex_target", TypeError, second, first, *instead(matrix[beside].astype(np.complex128)))
     refuse(loss, "list_prediction", TypeError, name, first.tolist(), *others)
-    refuse(loss, "list_target", TypeError, second, first, others[0].tolist(), *others[1:])
-    refuse(loss, "none_target", TypeError, second, first, None, *others[1:])
+    refuse(loss, "list_target", TypeError, second, first, *instead(matrix[beside].tolist()))
+    refuse(loss, "none_target", TypeError, second, first, *instead(None))
     refuse(loss, "empty", ValueError, "empty", *(array[:0] for array in vector))
     refuse(loss, "unknown_reduction", ValueError, "reduction", *matrix, reduction="average")
     refuse(loss, "reduction_not_a_name", (ValueError, TypeError), "reduction", *matrix, reduction=None)
     refuse(loss, "unknown_keyword", TypeError, "epsilon", *matrix, epsilon=1e-7)
-    refuse(loss, "argument_missing", TypeError, second, first)
+    refuse(loss, "argument_missing", TypeError, second, *matrix[:beside])
     refuse(loss, "weight_along_the_wrong_axis", ValueError, "sample_weight", *matrix, sample_weight=floats(1, 2, 3),
            note="trap: shape (3,) would weight the columns of (4, 3)")
     refuse(loss, "weight_with_length_one", ValueError, "sample_weight", *matrix, sample_weight=np.ones((4, 1)))
@@ -621,6 +668,142 @@ for _loss in ("cross_entropy", "nll"):
            values=True)
     refuse(_loss, "label_smoothing_negative", ValueError, "label_smoothing", _rows, _IDS, label_smoothing=-0.1)
     refuse(_loss, "label_smoothing_above_one", ValueError, "label_smoothing", _rows, _IDS, label_smoothing=1.5)
+
+
+_LINEAR = "linear_cross_entropy"
+_HIDDEN, _BIAS = normal("hidden", (6, 3)), normal("bias", (4,))
+
+for _reduction in ("none", "mean", "weighted_mean"):
+    sample(_LINEAR, f"class_weight_{_reduction}", _HIDDEN, _LAYER, _IDS, class_weight=_CLASS_WEIGHT,
+           reduction=_reduction)
+    sample(_LINEAR, f"class_weight_probabilities_{_reduction}", _HIDDEN, _LAYER, _SOFT, class_weight=_CLASS_WEIGHT,
+           reduction=_reduction)
+    sample(_LINEAR, f"bias_{_reduction}", _HIDDEN, _LAYER, _IDS, bias=_BIAS, reduction=_reduction)
+sample(_LINEAR, "one_row", _HIDDEN[0], _LAYER, np.asarray(2), note="a single token: ids have no axis left")
+sample(_LINEAR, "one_row_probabilities", _HIDDEN[0], _LAYER, _SOFT[0])
+sample(_LINEAR, "as_many_features_as_classes", _HIDDEN, _LAYER[:3], simplex("soft 3", (6, 3)),
+       note="trap: the matrix is not transposed")
+sample(_LINEAR, "many_features", normal("features", (4, 64)), normal("features layer", (4, 64)) / 4, ids(0, 3, 1, 2),
+       note="the bound is on the products: their sum may cancel")
+sample(_LINEAR, "probabilities", _HIDDEN, _LAYER, _SOFT)
+sample(_LINEAR, "probabilities_bias", _HIDDEN, _LAYER, _SOFT, bias=_BIAS)
+sample(_LINEAR, "probabilities_one_hot", _HIDDEN, _LAYER, np.eye(4)[_IDS], note="equals class ids")
+sample(_LINEAR, "probabilities_not_normalised", _HIDDEN, _LAYER, 0.5 * _SOFT)
+sample(_LINEAR, "ignore_index", _HIDDEN, _LAYER, ids(0, -100, 1, -100, 3, 1), ignore_index=-100, reduction="mean")
+sample(_LINEAR, "ignore_index_none_reduction", _HIDDEN, _LAYER, ids(0, -100, 1, -100, 3, 1), ignore_index=-100)
+sample(_LINEAR, "ignore_index_is_a_class", _HIDDEN, _LAYER, _IDS, ignore_index=3, reduction="mean",
+       note="trap: the class stays in the softmax")
+sample(_LINEAR, "ignore_index_with_mask", _HIDDEN, _LAYER, ids(0, -1, 1, 2, 3, 1), ignore_index=-1,
+       reduction="weighted_mean", where=mask(True, True, False, True, True, True),
+       sample_weight=floats(1, 8, 2, 0.5, 1, 3))
+sample(_LINEAR, "label_smoothing", _HIDDEN, _LAYER, _IDS, label_smoothing=0.125)
+sample(_LINEAR, "label_smoothing_0.1", _HIDDEN, _LAYER, _IDS, label_smoothing=0.1, reduction="mean")
+sample(_LINEAR, "label_smoothing_probabilities", _HIDDEN, _LAYER, _SOFT, label_smoothing=0.25)
+sample(_LINEAR, "class_weight_smoothing", _HIDDEN, _LAYER, _IDS, class_weight=_CLASS_WEIGHT, label_smoothing=0.25,
+       reduction="weighted_mean")
+sample(_LINEAR, "z_loss", _HIDDEN, _LAYER, _IDS, z_loss=0.25)
+sample(_LINEAR, "z_loss_small", _HIDDEN, _LAYER, _IDS, z_loss=1e-4, reduction="mean")
+sample(_LINEAR, "logit_softcap", _HIDDEN, _LAYER, _IDS, logit_softcap=1.5)
+sample(_LINEAR, "logit_softcap_z_loss_probabilities", _HIDDEN, _LAYER, _SOFT, logit_softcap=2.0, z_loss=0.25)
+sample(_LINEAR, "everything", _HIDDEN, _LAYER, ids(0, -1, 1, 2, 3, 1), bias=_BIAS, class_weight=_CLASS_WEIGHT,
+       ignore_index=-1, label_smoothing=0.25, z_loss=0.125, logit_softcap=2.0, reduction="weighted_mean",
+       sample_weight=floats(1, 8, 2, 0.5, 1, 3), where=mask(True, True, False, True, True, True),
+       note="trap: class weights have no part in the z-loss")
+edge(_LINEAR, "ignore_index_everywhere", _HIDDEN, _LAYER, np.full(6, -1), ignore_index=-1, reduction="mean",
+     note="mean 0, not NaN")
+edge(_LINEAR, "ignore_index_everywhere_weighted", _HIDDEN, _LAYER, np.full(6, 7), ignore_index=7,
+     reduction="weighted_mean")
+edge(_LINEAR, "ignored_nonfinite",
+     *_damage((_HIDDEN, _LAYER, ids(0, -1, 1, -1, 3, 1)), mask(True, False, True, False, True, True)), ignore_index=-1,
+     reduction="mean", note="NaN in an ignored token leaks into the gradient of the layer")
+edge(_LINEAR, "one_class", _HIDDEN[:3], _LAYER[:1], np.zeros(3, dtype=np.int64))
+edge(_LINEAR, "int32_ids", _HIDDEN, _LAYER, _IDS.astype(np.int32), reduction="mean")
+edge(_LINEAR, "uint8_ids", _HIDDEN, _LAYER, _IDS.astype(np.uint8), reduction="mean")
+edge(_LINEAR, "class_weight_zero", _HIDDEN, _LAYER, _IDS, class_weight=np.zeros(4), reduction="weighted_mean")
+edge(_LINEAR, "class_weight_zero_for_some", _HIDDEN, _LAYER, _IDS, class_weight=floats(0, 1, 0, 2),
+     reduction="weighted_mean")
+_FEW = floats([1, 0], [0, 1], [-1, -1])
+edge(_LINEAR, "zero_hidden", floats([0, 0], [-0.0, 0.0]), _FEW, ids(0, 2), note="equal logits; zero-initialised")
+edge(_LINEAR, "zero_layer", normal("any", (3, 2)), np.zeros((3, 2)), ids(0, 1, 2), note="zero-initialised heads")
+edge(_LINEAR, "extreme_logits", floats([1e4, 0], [-1e4, 0], [0, 1e4], [-5e3, -5e3], [1e4, 1e4]), _FEW,
+     ids(0, 1, 0, 2, 1), note="saturated, right and wrong")
+edge(_LINEAR, "confident", floats([17, 0], [50, -20], [0, 9], [-15, -20]), _FEW, ids(0, 0, 1, 2),
+     note="A7: the loss of a confident row cancels")
+edge(_LINEAR, "confidently_wrong", floats([17, 0], [100, 0], [0, 1000]), _FEW, ids(1, 2, 0))
+edge(_LINEAR, "confident_one_hot", floats([17, 0], [50, -20], [0, 9]), _FEW, np.eye(3)[ids(0, 0, 1)])
+edge(_LINEAR, "matching_soft", np.log2(floats([1, 2], [8, 1])), floats([1, 0], [0, 1], [0.5, 0.5]),
+     floats([0.25, 0.5, 0.25], [0.5, 0.125, 0.375]), note="the gradient cancels where the prediction is nearly right")
+edge(_LINEAR, "cancelling_products", floats([300.25, 300], [-1000, 1000.5]), floats([1, -1], [0.5, -0.5], [1, 1]),
+     ids(0, 1), note="logits that are small differences of large products")
+edge(_LINEAR, "huge", floats([1e20, 0], [3e38, 1e38]), floats([1, 0], [0.5, 0], [-0.5, 0.25]), ids(0, 1), dtypes=WIDE)
+edge(_LINEAR, "tiny", floats([1e-20, 0], [1e-38, 0]), floats([1, 0], [0, 1], [-1, 0.5]), ids(0, 1), dtypes=WIDE)
+edge(_LINEAR, "infinite_hidden", floats([inf, 0], [1, 0]), floats([1, 2], [-1, 2], [-2, 1]), ids(0, 1),
+     note="the limit of the loss: 0; that of the layer's gradient is asked of nobody")
+edge(_LINEAR, "infinite_hidden_wrong", floats([inf, 0], [1, 0]), floats([1, 2], [-1, 2], [-2, 1]), ids(1, 1),
+     note="a loss of +inf")
+edge(_LINEAR, "bias_masks_a_class", floats([1, 0.5], [-2, 0.25], [0, 3]), _FEW, ids(0, 1, 1),
+     bias=floats(0.5, 0, -inf))
+edge(_LINEAR, "bias_masks_a_class_smoothing", floats([1, 0.5], [-2, 0.25], [0, 3]), _FEW, ids(0, 1, 1),
+     bias=floats(0.5, 0, -inf), label_smoothing=0.25, note="K counts the classes that are not masked")
+edge(_LINEAR, "bias_masks_a_class_soft", floats([1, 0.5], [-2, 0.25]), _FEW, floats([0.25, 0.75, 0], [0, 1, 0]),
+     bias=floats(0.5, 0, -inf), note="trap: 0·(-inf)")
+edge(_LINEAR, "bias_masks_the_target", floats([1, 0.5], [-2, 0.25]), _FEW, ids(2, 0), bias=floats(0.5, 0, -inf),
+     note="a loss of +inf")
+edge(_LINEAR, "large_bias", floats([1, 0.5], [-2, 0.25]), _FEW, ids(0, 2), bias=floats(1e4, 1e4, 1e4 - 8))
+edge(_LINEAR, "z_loss_large_norm", floats([1e4, 0], [-1e4, 0], [0, 30]), _FEW, ids(0, 1, 2), z_loss=2.0**-10)
+edge(_LINEAR, "z_loss_no_norm", floats([0, 0], [0.5, -0.5]), _FEW, ids(0, 1), z_loss=1.0,
+     bias=np.full(3, -np.log(3.0)), note="the norm itself cancels")
+edge(_LINEAR, "softcap_large_logits", floats([1e4, 0], [-1e4, 0], [60, -60], [0, 1e4]), _FEW, ids(0, 1, 2, 1),
+     logit_softcap=30.0, note="trap: 1 - tanh² cancels")
+edge(_LINEAR, "softcap_small_logits", floats([1e-3, 0], [3e-4, -1e-4]), _FEW, ids(0, 1), logit_softcap=50.0)
+edge(_LINEAR, "softcap_and_z_loss", floats([100, 0], [-3, 2], [0, 60]), _FEW, ids(0, 1, 2), logit_softcap=4.0,
+     z_loss=0.5)
+edge(_LINEAR, "softcap_masked_class", floats([1, 0.5], [-2, 0.25]), _FEW, ids(0, 1), bias=floats(0.5, 0, -inf),
+     logit_softcap=4.0, note="no mask any more: its logit is the cap's")
+_ORDER = classes("order", (1000,), 40)
+edge(_LINEAR, "mean_of_1000_tokens", normal("tokens", (40, 3))[_ORDER], _LAYER, classes("tokens", (40,), 4)[_ORDER],
+     reduction="mean", note="the gradient of the layer is a sum of many")
+edge(_LINEAR, "mean_of_70000_rows", np.zeros((70_000, 1)), floats([1], [-1]), np.zeros(70_000, dtype=np.int64),
+     dtypes=("float16",), reduction="mean", note="A1")
+
+refuse(_LINEAR, "label_too_large", ValueError, "target", _HIDDEN, _LAYER, ids(0, 4, 1, 2, 3, 1), values=True)
+refuse(_LINEAR, "label_minus_one", ValueError, "target", _HIDDEN, _LAYER, ids(0, -1, 1, 2, 3, 1), values=True)
+refuse(_LINEAR, "label_minus_100", ValueError, "target", _HIDDEN, _LAYER, ids(0, -100, 1, 2, 3, 1), values=True)
+refuse(_LINEAR, "label_not_ignored", ValueError, "target", _HIDDEN, _LAYER, ids(0, -1, 1, 2, 3, 1), ignore_index=-100,
+       values=True)
+refuse(_LINEAR, "float_ids", TypeError, "target", _HIDDEN, _LAYER, _IDS.astype(np.float64))
+refuse(_LINEAR, "ids_in_a_column", ValueError, "target", _HIDDEN, _LAYER, _IDS.reshape(6, 1))
+refuse(_LINEAR, "ids_one_for_all", ValueError, "target", _HIDDEN, _LAYER, ids(1))
+refuse(_LINEAR, "one_hot_integers", ValueError, "target", _HIDDEN, _LAYER, np.eye(4, dtype=np.int64)[_IDS])
+refuse(_LINEAR, "probabilities_too_large", ValueError, "target", _HIDDEN, _LAYER, 2 * _SOFT, values=True)
+refuse(_LINEAR, "probabilities_negative", ValueError, "target", _HIDDEN, _LAYER, -_SOFT, values=True)
+refuse(_LINEAR, "probabilities_one_row", ValueError, "target", _HIDDEN, _LAYER, _SOFT[:1])
+refuse(_LINEAR, "probabilities_of_fewer_classes", ValueError, "target", _HIDDEN, _LAYER, _SOFT[:, :3])
+refuse(_LINEAR, "ignore_index_with_probabilities", ValueError, "ignore_index", _HIDDEN, _LAYER, _SOFT, ignore_index=0)
+refuse(_LINEAR, "other_hidden_size", ValueError, "weight", _HIDDEN, _LAYER[:, :2], _IDS)
+refuse(_LINEAR, "layer_transposed", ValueError, "weight", _HIDDEN, _LAYER.T.copy(), _IDS)
+refuse(_LINEAR, "layer_of_one_class_a_vector", ValueError, "weight", _HIDDEN, _LAYER[0], np.zeros(6, dtype=np.int64))
+refuse(_LINEAR, "hidden_without_features", ValueError, "hidden", np.asarray(1.0), _LAYER, _IDS)
+refuse(_LINEAR, "no_classes", ValueError, "empty", _HIDDEN, _LAYER[:0], _IDS)
+refuse(_LINEAR, "no_features", ValueError, "empty", _HIDDEN[:, :0], _LAYER[:, :0], _IDS)
+refuse(_LINEAR, "integer_layer", TypeError, "weight", _HIDDEN, np.ones((4, 3), dtype=np.int64), _IDS)
+refuse(_LINEAR, "layer_is_a_list", TypeError, "weight", _HIDDEN, _LAYER.tolist(), _IDS)
+refuse(_LINEAR, "bias_too_short", ValueError, "bias", _HIDDEN, _LAYER, _IDS, bias=_BIAS[:3])
+refuse(_LINEAR, "bias_per_token", ValueError, "bias", _HIDDEN, _LAYER, _IDS, bias=np.ones((6, 4)))
+refuse(_LINEAR, "bias_a_number", TypeError, "bias", _HIDDEN, _LAYER, _IDS, bias=1.0)
+refuse(_LINEAR, "bias_of_integers", TypeError, "bias", _HIDDEN, _LAYER, _IDS, bias=ids(0, 1, 2, 3))
+refuse(_LINEAR, "class_weight_too_short", ValueError, "class_weight", _HIDDEN, _LAYER, _IDS, class_weight=np.ones(3))
+refuse(_LINEAR, "class_weight_per_entry", ValueError, "class_weight", _HIDDEN, _LAYER, _IDS,
+       class_weight=np.ones((2, 4)))
+refuse(_LINEAR, "class_weight_negative", ValueError, "class_weight", _HIDDEN, _LAYER, _IDS,
+       class_weight=floats(1, -1, 1, 1), values=True)
+for _parameter, _bad in (("label_smoothing", -0.1), ("label_smoothing", 1.5), ("z_loss", -1.0), ("z_loss", nan),
+                         ("logit_softcap", 0.0), ("logit_softcap", -2.0), ("logit_softcap", nan)):
+    _wrong: dict[str, Any] = {_parameter: _bad}
+    refuse(_LINEAR, f"{_parameter}_{_bad:g}", ValueError, _parameter, _HIDDEN, _LAYER, _IDS, **_wrong)
+for _parameter in ("label_smoothing", "z_loss", "logit_softcap"):
+    _wrong = {_parameter: np.ones(4)}
+    refuse(_LINEAR, f"{_parameter}_per_class", TypeError, _parameter, _HIDDEN, _LAYER, _IDS, **_wrong)
 
 
 def _margins(*margins: float) -> Floats:

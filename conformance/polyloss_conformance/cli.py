@@ -231,7 +231,7 @@ def _gradient_rule(name: str, function: Any) -> str:
     if function.autodiff is True:
         return "By the framework's automatic differentiation."
     entry = cases.LOSSES.get(name)
-    where = function.arrays if entry is None else [entry.arrays[i] for i in entry.differentiable]
+    where = function.arrays if entry is None else map(entry.name, entry.differentiable)
     lines = [
         f"In closed form, with respect to {', '.join(where)} (class ids have none), each computed when it is asked for."
     ]
@@ -241,7 +241,7 @@ def _gradient_rule(name: str, function: Any) -> str:
     for case in cases.cases_of(name, "edge") if entry is not None else []:
         dtype = case.dtypes[-1]
         if max((getattr(a, "size", 0) for a in case.arrays), default=0) < 100 and any(
-            k is not None and k.any() for k in reference.truth(case, dtype).kinks
+            k is not None and k.any() for k in reference.truth(case, dtype).kinks.values()
         ):
             kinks.append(case.name)
     if kinks:

@@ -8,15 +8,15 @@ import importlib.metadata
 import importlib.util
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .cases import DTYPES, has_bfloat16, numpy_dtype
+from .cases import DTYPES, Place, has_bfloat16, numpy_dtype
 
 Array = Any
 
@@ -34,16 +34,36 @@ EAGER = ("eager", "small blocks", "whole arrays")
 
 @contextmanager
 def engine(mode: str) -> Iterator[None]:
-    """A context in which calls are made as `mode` wants it."""
-    from polyloss import _blocks, _program
+    """A context in which calls are made as `mode` wants it.
 
-    size = 4 if mode == "small blocks" else _program.BLOCK
-    with mock.patch.object(_blocks, "enabled", mode != "whole arrays"), mock.patch.object(_program, "BLOCK", size):
+    Chunks of logits are small where users would hardly see several: in small blocks, and behind every compiler.
+    """
+    from polyloss import _blocks, _program, linear
+
+    small = {(_program, "BLOCK"): 4} if mode == "small blocks" else {}
+    if mode not in ("eager", "whole arrays"):
+        # Two to four rows, each a block of its own.
+        small |= {(linear, "CHUNK"): 12, (linear, "BLOCK"): 4}
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.object(_blocks, "enabled", mode != "whole arrays"))
+        for (module, name), size in small.items():
+            stack.enter_context(mock.patch.object(module, name, size))
         yield
 
 
 Step = Callable[[Sequence[Array], Mapping[str, Array], Array], Outcome]
 """Takes the arrays, the keywords that are arrays, and the cotangent."""
+
+
+def placed(arrays: Sequence[Array], options: Mapping[str, Array]) -> dict[Place, Array]:
+    """The arrays of a call by their places."""
+    return dict(enumerate(arrays)) | dict(options)
+
+
+def called(loss: Any, static: Mapping[str, Any], given: Mapping[Place, Array]) -> Array:
+    """The loss of arrays at their places."""
+    arrays = [array for place, array in given.items() if isinstance(place, int)]
+    return loss(*arrays, **static, **{place: array for place, array in given.items() if isinstance(place, str)})
 
 
 class Framework(ABC):
@@ -106,14 +126,14 @@ class Framework(ABC):
 
     @abstractmethod
     def step(
-        self, loss: Any, static: Mapping[str, Any], wanted: Sequence[int], mode: str, batched: bool = False
+        self, loss: Any, static: Mapping[str, Any], wanted: Sequence[Place], mode: str, batched: Collection[Place] = ()
     ) -> Step:
         """A function that evaluates `loss` and its gradients with respect to the arrays at the positions `wanted`.
 
         Parameters
         ----------
-        batched : bool
-            Whether the first axis of every array of at least one axis is a batch that may change between calls.
+        batched : collection of int or str
+            The arrays whose first axis, where they have one, is a batch that may change between calls.
         """
 
     def traced(
@@ -127,9 +147,10 @@ class Framework(ABC):
         loss: Any,
         static: Mapping[str, Any],
         arrays: Sequence[Array],
-        wanted: Sequence[int],
+        wanted: Sequence[Place],
         cotangent: Array,
         directions: Sequence[Array],
+        options: Mapping[str, Array] | None = None,
     ) -> tuple[Array, ...]:
         """The derivative, along `directions`, of the gradients with respect to the arrays at `wanted`."""
         raise NotImplementedError
@@ -153,7 +174,7 @@ class NumpyFramework(Framework):
         return isinstance(value, np.ndarray | np.generic)
 
     def step(
-        self, loss: Any, static: Mapping[str, Any], wanted: Sequence[int], mode: str, batched: bool = False
+        self, loss: Any, static: Mapping[str, Any], wanted: Sequence[Place], mode: str, batched: Collection[Place] = ()
     ) -> Step:
         import polyloss
 
@@ -207,7 +228,7 @@ class TorchFramework(Framework):
         return str(array.dtype).removeprefix("torch.")
 
     def step(
-        self, loss: Any, static: Mapping[str, Any], wanted: Sequence[int], mode: str, batched: bool = False
+        self, loss: Any, static: Mapping[str, Any], wanted: Sequence[Place], mode: str, batched: Collection[Place] = ()
     ) -> Step:
         import torch
 
@@ -217,15 +238,15 @@ class TorchFramework(Framework):
             function = torch.compile(loss, fullgraph=True, backend="inductor" if mode == "compile" else mode)
 
         def run(arrays: Sequence[Array], options: Mapping[str, Array], cotangent: Array) -> Outcome:
-            arrays = [a.detach().clone().requires_grad_() if i in wanted else a for i, a in enumerate(arrays)]
-            if batched:
-                for array in (*arrays, *(o for k, o in options.items() if k in ("sample_weight", "where"))):
-                    if array.ndim and array.shape[0] > 1:
-                        torch._dynamo.mark_dynamic(array, 0)
-                    if array.ndim > 1:
-                        torch._dynamo.maybe_mark_dynamic(array, 1)
-            value = function(*arrays, **static, **options)
-            gradients = torch.autograd.grad(value, [arrays[i] for i in wanted], cotangent)
+            given = _variables(placed(arrays, options), wanted)
+            for place in batched:
+                array = given[place]
+                if array.ndim and array.shape[0] > 1:
+                    torch._dynamo.mark_dynamic(array, 0)
+                if array.ndim > 1:
+                    torch._dynamo.maybe_mark_dynamic(array, 1)
+            value = called(function, static, given)
+            gradients = torch.autograd.grad(value, [given[place] for place in wanted], cotangent)
             return Outcome(value.detach(), gradients)
 
         return run
@@ -250,19 +271,24 @@ class TorchFramework(Framework):
         loss: Any,
         static: Mapping[str, Any],
         arrays: Sequence[Array],
-        wanted: Sequence[int],
+        wanted: Sequence[Place],
         cotangent: Array,
         directions: Sequence[Array],
+        options: Mapping[str, Array] | None = None,
     ) -> tuple[Array, ...]:
         import torch
 
-        arrays = [a.detach().clone().requires_grad_() if i in wanted else a for i, a in enumerate(arrays)]
-        inputs = [arrays[i] for i in wanted]
-        gradients = torch.autograd.grad(loss(*arrays, **static), inputs, cotangent, create_graph=True)
+        given = _variables(placed(arrays, options or {}), wanted)
+        inputs = [given[place] for place in wanted]
+        gradients = torch.autograd.grad(called(loss, static, given), inputs, cotangent, create_graph=True)
         along = sum((g * d).sum() for g, d in zip(gradients, directions, strict=True))
         if not along.requires_grad:
             return tuple(torch.zeros_like(a) for a in inputs)
         return torch.autograd.grad(along, inputs, materialize_grads=True)
+
+
+def _variables(given: Mapping[Place, Array], wanted: Sequence[Place]) -> dict[Place, Array]:
+    return {p: array.detach().clone().requires_grad_() if p in wanted else array for p, array in given.items()}
 
 
 class JaxFramework(Framework):
@@ -296,18 +322,17 @@ class JaxFramework(Framework):
         return isinstance(value, jax.Array)
 
     def step(
-        self, loss: Any, static: Mapping[str, Any], wanted: Sequence[int], mode: str, batched: bool = False
+        self, loss: Any, static: Mapping[str, Any], wanted: Sequence[Place], mode: str, batched: Collection[Place] = ()
     ) -> Step:
         import jax
 
         def run(arrays: Sequence[Array], options: Mapping[str, Array], cotangent: Array) -> Outcome:
-            def function(*chosen: Array) -> Array:
-                inputs = list(arrays)
-                for i, array in zip(wanted, chosen, strict=True):
-                    inputs[i] = array
-                return loss(*inputs, **static, **options)
+            given = placed(arrays, options)
 
-            value, pull = jax.vjp(function, *(arrays[i] for i in wanted))
+            def function(*chosen: Array) -> Array:
+                return called(loss, static, given | dict(zip(wanted, chosen, strict=True)))
+
+            value, pull = jax.vjp(function, *(given[place] for place in wanted))
             return Outcome(value, pull(cotangent))
 
         return jax.jit(run) if mode == "jit" else run
@@ -334,23 +359,23 @@ class JaxFramework(Framework):
         loss: Any,
         static: Mapping[str, Any],
         arrays: Sequence[Array],
-        wanted: Sequence[int],
+        wanted: Sequence[Place],
         cotangent: Array,
         directions: Sequence[Array],
+        options: Mapping[str, Array] | None = None,
     ) -> tuple[Array, ...]:
         import jax
 
+        given = placed(arrays, options or {})
+
         def gradients(*chosen: Array) -> Any:
             def function(*inner: Array) -> Array:
-                inputs = list(arrays)
-                for i, array in zip(wanted, inner, strict=True):
-                    inputs[i] = array
-                return loss(*inputs, **static)
+                return called(loss, static, given | dict(zip(wanted, inner, strict=True)))
 
             return jax.vjp(function, *chosen)[1](cotangent)
 
         found: tuple[Array, ...] = jax.jit(lambda p, d: jax.jvp(gradients, p, d)[1])(
-            tuple(arrays[i] for i in wanted), tuple(directions)
+            tuple(given[place] for place in wanted), tuple(directions)
         )
         return found
 
@@ -393,15 +418,16 @@ class TensorflowFramework(Framework):
         return str(array.dtype.name)
 
     def step(
-        self, loss: Any, static: Mapping[str, Any], wanted: Sequence[int], mode: str, batched: bool = False
+        self, loss: Any, static: Mapping[str, Any], wanted: Sequence[Place], mode: str, batched: Collection[Place] = ()
     ) -> Step:
         import tensorflow as tf
 
         def run(arrays: Sequence[Array], options: Mapping[str, Array], cotangent: Array) -> Any:
-            chosen = [arrays[i] for i in wanted]
+            given = placed(arrays, options)
+            chosen = [given[place] for place in wanted]
             with tf.GradientTape() as tape:
                 tape.watch(chosen)
-                value = loss(*arrays, **static, **options)
+                value = called(loss, static, given)
             return value, tape.gradient(value, chosen, output_gradients=cotangent)
 
         if mode == "eager":
@@ -412,11 +438,15 @@ class TensorflowFramework(Framework):
         def call(arrays: Sequence[Array], options: Mapping[str, Array], cotangent: Array) -> Outcome:
             if not compiled:
 
-                def spec(a: Array) -> Any:
-                    shape = [None] * a.shape.rank if batched else a.shape
-                    return tf.TensorSpec(shape, a.dtype)
+                def spec(array: Array, place: Place | None = None) -> Any:
+                    known = place not in batched if place is not None else not batched
+                    return tf.TensorSpec(array.shape if known else [None] * array.shape.rank, array.dtype)
 
-                signature = [[spec(a) for a in arrays], {k: spec(o) for k, o in options.items()}, spec(cotangent)]
+                signature = [
+                    [spec(array, place) for place, array in enumerate(arrays)],
+                    {key: spec(option, key) for key, option in options.items()},
+                    spec(cotangent),
+                ]
                 compiled.append(tf.function(run, input_signature=signature, jit_compile=mode == "xla"))
             return Outcome(*_tuple(compiled[0](list(arrays), dict(options), cotangent)))
 
@@ -443,18 +473,20 @@ class TensorflowFramework(Framework):
         loss: Any,
         static: Mapping[str, Any],
         arrays: Sequence[Array],
-        wanted: Sequence[int],
+        wanted: Sequence[Place],
         cotangent: Array,
         directions: Sequence[Array],
+        options: Mapping[str, Array] | None = None,
     ) -> tuple[Array, ...]:
         import tensorflow as tf
 
-        chosen = [arrays[i] for i in wanted]
+        given = placed(arrays, options or {})
+        chosen = [given[place] for place in wanted]
         with tf.GradientTape() as outer:
             outer.watch(chosen)
             with tf.GradientTape() as inner:
                 inner.watch(chosen)
-                value = loss(*arrays, **static)
+                value = called(loss, static, given)
             gradients = inner.gradient(value, chosen, output_gradients=cotangent)
         return tuple(outer.gradient(gradients, chosen, output_gradients=list(directions), unconnected_gradients="zero"))
 

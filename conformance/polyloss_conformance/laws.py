@@ -91,6 +91,9 @@ def _perfect(loss: str, arrays: tuple[str, ...]) -> list[Perfect]:
     match loss:
         case "cross_entropy":
             return [Perfect((np.log(q), q), entropy), Perfect((2e4 * one_hot, ids), zeros)]
+        case "linear_cross_entropy":
+            same = np.eye(5)
+            return [Perfect((np.log(q), same, q), entropy), Perfect((2e4 * one_hot, same, ids), zeros)]
         case "softmax_focal":
             return [Perfect((2e4 * one_hot, ids), zeros), Perfect((np.log(q), q), entropy, parameters={"gamma": 0.0})]
         case "nll":
@@ -135,6 +138,7 @@ def check(name: str, loss: Any, framework: Framework) -> Iterator[Result]:
         nonnegative=many,
         symmetric=entry.laws.symmetric,
         perfect=_perfect(name, entry.arrays),
+        shared=entry.shared,
     )
 
 
@@ -149,8 +153,12 @@ def laws(
     nonnegative: tuple[Any, ...] | None = None,
     symmetric: bool = False,
     perfect: Sequence[Perfect] = (),
+    shared: Sequence[data.Place] = (),
 ) -> Iterator[Result]:
-    """The laws of any loss, at `arrays`: ordinary ones, with per-example losses of shape `SHAPE`."""
+    """The laws of any loss, at `arrays`: ordinary ones, with per-example losses of shape `SHAPE`.
+
+    Those at `shared` are the same for all examples.
+    """
     f = LossOf(loss, framework, rowwise)
 
     def result(law: str, check: Callable[[], str]) -> Result:
@@ -192,9 +200,9 @@ def laws(
     def masks() -> str:
         each = f.value(arrays, reduction="none")
         broken = []
-        for array in arrays:
+        for place, array in enumerate(arrays):
             array = array.copy()
-            if array.dtype == np.float64:
+            if array.dtype == np.float64 and place not in shared:
                 array[~keep] = np.nan
             broken.append(array)
         message = _same(f.value(broken, reduction="mean", where=keep), each[keep].mean(), "masked mean")
@@ -203,8 +211,9 @@ def laws(
         )
         gradients = f.gradient(broken, floating, reduction="sum", where=keep)
         for place, gradient in zip(floating, gradients or (), strict=False):
-            if not message and not (gradient[~keep] == 0).all():
-                message = f"the gradient of {names[place]} is not 0 in masked examples: {gradient[~keep].ravel()[:8]}"
+            masked = gradient[np.isnan(gradient)] if place in shared else gradient[~keep]
+            if not message and not (masked == 0).all():
+                message = f"the gradient of {names[place]} is not 0 in masked examples: {masked.ravel()[:8]}"
         return message
 
     def nothing_left() -> str:
@@ -219,7 +228,7 @@ def laws(
 
     def order() -> str:
         each = f.value(arrays, reduction="none")
-        backwards = [a[::-1].copy() for a in arrays]
+        backwards = [a if place in shared else a[::-1].copy() for place, a in enumerate(arrays)]
         return _same(f.value(backwards, reduction="none"), each[::-1], "examples in another order")
 
     def mixed() -> str:

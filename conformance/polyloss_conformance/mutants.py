@@ -265,6 +265,16 @@ def _nothing(function: Any) -> Any:
     return lambda *arguments, **keywords: None
 
 
+def _linear(change: Callable[..., Any]) -> Patch:
+    """A context in which the cost of logits returns what `change` makes of its namespace and its pair."""
+    return _replace("polyloss.linear", "_cost", lambda cost: lambda xp, *a, **k: change(xp, *cost(xp, *a, **k)))
+
+
+def _last_product(add_product: Any) -> Any:
+    """Of the chunks of a sum, the last one alone."""
+    return lambda self, total, left, right: add_product(self, 0.0 * total, left, right)
+
+
 def _unpoisoned(reduce: Any) -> Any:
     return lambda xp, losses, reduction, weights: reduce(xp, losses, reduction, replace(weights, poison=None))
 
@@ -350,6 +360,62 @@ MUTANTS = (
         patch=_replace(
             "polyloss_torch", "pull", lambda pull: lambda upstream, local: local + 0.0 * pull(upstream, local)
         ),
+    ),
+    Mutant(
+        "gradient of logits of the wrong sign",
+        ("linear_cross_entropy",),
+        patch=_linear(lambda xp, v, g, *more: (v, lambda: -g(), *more)),
+    ),
+    Mutant(
+        "gradient of logits that is a little off",
+        ("linear_cross_entropy",),
+        patch=_linear(lambda xp, v, g, *more: (v, lambda: 1.00001 * g(), *more)),
+    ),
+    Mutant("value of logits that cancels", ("linear_cross_entropy",), patch=_linear(_naive_cross_entropy)),
+    Mutant(
+        "chunk before the last left out of a gradient",
+        ("linear_cross_entropy",),
+        backends=("numpy",),
+        modes=("small blocks",),
+        patch=_replace("polyloss._backend", "Backend.add_product", _last_product),
+    ),
+    Mutant(
+        "chunk before the last left out of a gradient",
+        ("linear_cross_entropy",),
+        backends=("torch",),
+        modes=("aot_eager",),
+        patch=_replace("polyloss_torch", "TorchBackend.add_product", _last_product),
+    ),
+    Mutant(
+        "upstream gradient of a sum of chunks ignored",
+        ("linear_cross_entropy",),
+        backends=("torch",),
+        patch=_replace("polyloss.linear", "_scaled", lambda scaled: lambda gradient, upstream: gradient),
+    ),
+    Mutant("bias dropped", ("linear_cross_entropy",), _without("bias"), backends=("torch",)),
+    Mutant("z_loss dropped", ("linear_cross_entropy",), _without("z_loss")),
+    Mutant("logit_softcap dropped", ("linear_cross_entropy",), _without("logit_softcap")),
+    Mutant("ignore_index dropped", ("linear_cross_entropy",), _without("ignore_index")),
+    Mutant(
+        "layer transposed",
+        ("linear_cross_entropy",),
+        patch=_replace(
+            "polyloss.linear",
+            "_logits",
+            lambda logits: (
+                lambda hidden, weight, bias: logits(
+                    hidden, weight.T if weight.shape[0] == weight.shape[1] else weight, bias
+                )
+            ),
+        ),
+    ),
+    Mutant(
+        "gradient of logits that is a constant",
+        ("linear_cross_entropy",),
+        backends=("torch",),
+        dtypes=("float64",),
+        patch=_linear(lambda xp, v, g, *more: (v, lambda: _constant(xp, g()), *more)),
+        checks=("second order",),
     ),
     Mutant("mask of the result, not of the input", ("mse", "huber"), _MaskedResult, backends=("torch",)),
     Mutant("result in another dtype", ("mse",), _OtherDtype, dtypes=("float32",)),

@@ -9,6 +9,11 @@ gradient is ``|g| + sum |x dg/dx|``. So an error of eps times the scale is what 
 rounded inputs are residuals, differences of logits (to the target's for values, to the largest for gradients),
 differences of coordinates, and target probabilities, except 0 and 1, which are exact.
 
+The logits of a linear layer are computed. Beside their differences, each product ``h_i w_i`` in them is an input that
+is rounded, so is the bias, and so is a logit once it was capped: the size of a logit's own rounding is
+``sum |h_i w_i| + |b|``, however small the logit. An element of the gradient by hidden states or by the layer is a sum
+of products as well: its scale is the sum of theirs. Of two losses in one, as with a z-loss, the scales add.
+
 An infinite input stands for the limit: it is computed as a very large number, and a very large result is infinite.
 
 To check it: differentiate the value of `RULES` numerically (a step of 1e-18 leaves 20 digits and more), and compare
@@ -25,9 +30,11 @@ import mpmath
 import numpy as np
 from numpy.typing import NDArray
 
-from .cases import LOSSES, Case
+from .cases import LOSSES, Case, Place
 
 LD = NDArray[np.longdouble]
+Parts = Mapping[Place, LD | None]
+"""What there is for each array of a call."""
 Number = Any
 """An mpf."""
 
@@ -50,10 +57,10 @@ class Truth:
     ----------
     values, value_scales : array
         Per example, without weights; 0 where the example is masked or ignored.
-    gradients, gradient_scales : tuple of array or None
-        For each array, the derivative of its example's value with respect to each element. None for integers; NaN where
-        none is promised.
-    kinks : tuple of array or None
+    gradients, gradient_scales : mapping to array or None
+        For each array, the derivative of its example's value with respect to each element; of an array that all
+        examples share, behind the axes of the examples. None for integers; NaN where none is promised.
+    kinks : mapping to array or None
         True where there is no derivative, and `gradients` holds the sub-gradient of least norm.
     valid : array
         Examples that count.
@@ -63,9 +70,9 @@ class Truth:
 
     values: LD
     value_scales: LD
-    gradients: tuple[LD | None, ...]
-    gradient_scales: tuple[LD | None, ...]
-    kinks: tuple[NDArray[np.bool_] | None, ...]
+    gradients: Parts
+    gradient_scales: Parts
+    kinks: Mapping[Place, NDArray[np.bool_] | None]
     valid: NDArray[np.bool_]
     weights: LD
     sample_weights: LD
@@ -77,9 +84,9 @@ class Reduced:
 
     value: LD
     value_scale: LD
-    gradients: tuple[LD | None, ...]
-    gradient_scales: tuple[LD | None, ...]
-    kinks: tuple[NDArray[np.bool_] | None, ...]
+    gradients: Parts
+    gradient_scales: Parts
+    kinks: Mapping[Place, NDArray[np.bool_] | None]
     count: int
 
 
@@ -96,7 +103,10 @@ class HelperTruth:
 
 @dataclass
 class Local:
-    """One example: for each array a number, or one for each element of the row, or None."""
+    """One example: for each array a number, or one for each element of it (rows of a matrix in a row), or None.
+
+    Arrays that are keywords come last.
+    """
 
     value: Number
     scale: Number
@@ -493,11 +503,20 @@ def _target_weights(
 
 
 def _softmax_loss(
-    logits: list[Number], target: Any, weight: Any, smoothing: float, rule: Callable[..., tuple[Number, Number, Number]]
+    logits: list[Number],
+    target: Any,
+    weight: Any,
+    smoothing: float,
+    rule: Callable[..., tuple[Number, Number, Number]],
+    sizes: Sequence[Number] | None = None,
 ) -> Local:
-    """sum_c w_c q_c h(log p_c); `rule` gives h and its two derivatives from p, 1 - p and -log p."""
+    """sum_c w_c q_c h(log p_c); `rule` gives h and its two derivatives from p, 1 - p and -log p.
+
+    `sizes`: how much each logit is rounded itself, in units of eps. It is not, where it is an input.
+    """
     s = Softmax.of(logits)
     n = range(len(logits))
+    sizes = [ZERO for _ in n] if sizes is None else sizes
     q, w, rounded = _target_weights(target, len(n), weight, smoothing, [v > -HUGE for v in logits])
     h = [rule(s.p[c], s.rest[c], s.minus_log[c]) for c in n]
     share = [a * b for a, b in zip(q, w, strict=True)]
@@ -511,25 +530,120 @@ def _softmax_loss(
         g = sum((share[c] * h[c][1] * s.slope(c, j) for c in used), ZERO)
         extra = sum((rounded[c] * abs(h[c][1] * s.slope(c, j)) for c in used), ZERO)
         for k in n:
-            if s.below[k] != 0:
+            if s.below[k] != 0 or sizes[k]:
                 through = s.p[j] * s.slope(j, k)
                 bend = sum(
                     (share[c] * (h[c][2] * s.slope(c, j) * s.slope(c, k) - h[c][1] * through) for c in used), ZERO
                 )
-                extra += abs(s.below[k] * bend)
+                extra += (abs(s.below[k]) + sizes[k]) * abs(bend)
         gradient.append(g)
         scales.append(abs(g) + extra)
+    scale += sum((size * abs(g) for size, g in zip(sizes, gradient, strict=True)), ZERO)
     if not isinstance(target, list):
         return Local(value, scale, [gradient, None], [scales, None])
     # The slope in the share of a class: infinite, and asked of nobody, where the class is impossible.
     keep = 1 - mp.mpf(smoothing)
     by_target = [keep * w[c] * h[c][0] if logits[c] > -HUGE else mp.nan for c in n]
-    target_scales = [abs(g) + keep * w[c] * spread[c] if g == g else mp.nan for c, g in enumerate(by_target)]
+    moved = [sum((sizes[k] * abs(h[c][1] * s.slope(c, k)) for k in n), ZERO) for c in n]
+    target_scales = [
+        abs(g) + keep * w[c] * (spread[c] + moved[c]) if g == g else mp.nan for c, g in enumerate(by_target)
+    ]
     return Local(value, scale, [gradient, by_target], [scales, target_scales])
 
 
-def cross_entropy(logits: list[Number], target: Any, class_weight: Any = None, label_smoothing: float = 0.0) -> Local:
-    return _softmax_loss(logits, target, class_weight, label_smoothing, lambda p, rest, m: (m, -ONE, ZERO))
+def cross_entropy(
+    logits: list[Number],
+    target: Any,
+    class_weight: Any = None,
+    label_smoothing: float = 0.0,
+    sizes: Sequence[Number] | None = None,
+) -> Local:
+    return _softmax_loss(logits, target, class_weight, label_smoothing, lambda p, rest, m: (m, -ONE, ZERO), sizes)
+
+
+def squared_norm(logits: list[Number], factor: Any, sizes: Sequence[Number]) -> Local:
+    """factor * (log sum_c exp x_c)²"""
+    s, strength = Softmax.of(logits), mp.mpf(factor)
+    n = range(len(logits))
+    norm = max(logits) + mp.log(sum((_exp(v) for v in s.below), ZERO))
+    gradient = [2 * strength * norm * p for p in s.p]
+    value = strength * norm**2
+    scale = value + sum((size * abs(g) for size, g in zip(sizes, gradient, strict=True)), ZERO)
+    scales = []
+    for j in n:
+        extra = ZERO
+        for k in n:
+            through = s.p[j] * s.slope(j, k) * norm
+            # The differences to the largest are rounded in the softmax alone.
+            extra += 2 * strength * (abs(s.below[k] * through) + sizes[k] * abs(through + s.p[j] * s.p[k]))
+        scales.append(abs(gradient[j]) + extra)
+    return Local(value, scale, [gradient], [scales])
+
+
+@dataclass
+class Logit:
+    """A logit of a linear layer, with its two derivatives by what it was before a cap, and the sizes of both."""
+
+    value: Number
+    size: Number
+    first: Number = ONE
+    second: Number = ZERO
+    raw_size: Number = ZERO
+
+    @staticmethod
+    def of(hidden: list[Number], weight: list[Number], bias: Number, cap: float | None) -> "Logit":
+        products = [h * w for h, w in zip(hidden, weight, strict=True)]
+        raw, size = sum(products, bias), sum(map(abs, products), abs(bias))
+        if abs(raw) > _INFINITE:
+            raw = size = HUGE * mp.sign(raw)
+        if cap is None:
+            return Logit(raw, abs(size), raw_size=abs(size))
+        c = mp.mpf(cap)
+        e = _exp(-2 * abs(raw) / c)
+        tanh = mp.sign(raw) * (-mp.expm1(-2 * abs(raw) / c) if e else ONE) / (1 + e)
+        first = 4 * e / (1 + e) ** 2
+        return Logit(c * tanh, abs(c * tanh) + abs(size) * first, first, -2 * tanh * first / c, abs(size))
+
+
+def linear_cross_entropy(
+    hidden: list[Number],
+    weight: list[list[Number]],
+    target: Any,
+    bias: list[Number] | None = None,
+    class_weight: Any = None,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    logit_softcap: float | None = None,
+) -> Local:
+    biases = [ZERO] * len(weight) if bias is None else bias
+    logits = [Logit.of(hidden, row, b, logit_softcap) for row, b in zip(weight, biases, strict=True)]
+    values, sizes = [x.value for x in logits], [x.size for x in logits]
+    terms = [cross_entropy(values, target, class_weight, label_smoothing, sizes)]
+    if z_loss:
+        terms.append(squared_norm(values, z_loss, sizes))
+
+    slopes, scales = [], []
+    for c, x in enumerate(logits):
+        slope = sum((term.gradients[0][c] for term in terms), ZERO)
+        scale = sum((term.gradient_scales[0][c] for term in terms), ZERO)
+        slopes.append(slope * x.first)
+        scales.append(scale * x.first + abs(slope * x.second) * x.raw_size)
+
+    def times(scale: Number, factor: Number) -> Number:
+        # What is asked of 0 times infinity, nobody knows.
+        return mp.nan if scale == 0 and abs(factor) >= HUGE else scale * factor
+
+    d = range(len(hidden))
+    by_hidden = [sum((g * row[i] for g, row in zip(slopes, weight, strict=True)), ZERO) for i in d]
+    by_weight = [[times(g, h) for h in hidden] for g in slopes]
+    hidden_scales = [sum((s * abs(row[i]) for s, row in zip(scales, weight, strict=True)), ZERO) for i in d]
+    weight_scales = [[s * abs(h) for h in hidden] for s in scales]
+    return Local(
+        sum((term.value for term in terms), ZERO),
+        sum((term.scale for term in terms), ZERO),
+        [by_hidden, by_weight, terms[0].gradients[1], slopes],
+        [hidden_scales, weight_scales, terms[0].gradient_scales[1], scales],
+    )
 
 
 def softmax_focal(logits: list[Number], target: Any, alpha: Any = None, gamma: float = 2.0) -> Local:
@@ -587,7 +701,13 @@ def kl_divergence(log_probabilities: list[Number], target: list[Number], log_tar
     return Local(value, abs(value) + scale, [gradient, by_target], [scales, target_scales])
 
 
-RULES |= {"cross_entropy": cross_entropy, "nll": nll, "softmax_focal": softmax_focal, "kl_divergence": kl_divergence}
+RULES |= {
+    "cross_entropy": cross_entropy,
+    "linear_cross_entropy": linear_cross_entropy,
+    "nll": nll,
+    "softmax_focal": softmax_focal,
+    "kl_divergence": kl_divergence,
+}
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -742,10 +862,17 @@ def _unknown(widths: Sequence[int]) -> Local:
     return Local(mp.nan, mp.nan, [[mp.nan] * w for w in widths], [[mp.nan] * w for w in widths])
 
 
+def _listed(array: NDArray[Any]) -> list[Any]:
+    """The numbers of an array, nested as they are there."""
+    return [_listed(part) if part.ndim else _number(float(part)) for part in array]
+
+
 def _as_longdouble(local: Local) -> Local:
     def row(numbers: Any) -> Any:
         if numbers is None:
             return None
+        if isinstance(numbers, list) and isinstance(numbers[0], list):
+            return np.concatenate([row(part) for part in numbers])
         return np.array([_longdouble(v) for v in (numbers if isinstance(numbers, list) else [numbers])])
 
     gradients, scales = map(row, local.gradients), map(row, local.gradient_scales)
@@ -775,22 +902,29 @@ def truth(case: Case, dtype: str) -> Truth:
     first = np.asarray(arrays[0])
     shape = first.shape if axis is None else tuple(np.delete(first.shape, axis))
     count = math.prod(shape)
+    shared = {
+        place: np.asarray(arrays[place] if isinstance(place, int) else parameters[place])
+        for place in entry.shared
+        if isinstance(place, int) or parameters.get(place) is not None
+    }
     # Class ids, and what else belongs to a row, have no class axis.
-    whole = [axis is not None and np.ndim(a) == first.ndim and np.shape(a) == first.shape for a in arrays]
-    moved = [np.moveaxis(a, axis or 0, -1) if w else np.asarray(a) for a, w in zip(arrays, whole, strict=True)]
-    integer = [a.dtype.kind in "iu" for a in moved]
-    flat = [_rows(a, count) for a in moved]
+    whole = {place: axis is not None and np.ndim(arrays[place]) == first.ndim for place in entry.own}
+    moved = {p: np.moveaxis(arrays[p], axis or 0, -1) if w else np.asarray(arrays[p]) for p, w in whole.items()}
+    integer = {place: array.dtype.kind in "iu" for place, array in moved.items()}
+    flat = {place: _rows(array, count) for place, array in moved.items()}
 
     valid = _per_example(options.get("where"), shape, np.bool_(True))
+    beside = entry.own[1]
     if ignore_index is not None:
-        valid &= moved[1] != ignore_index
+        valid &= moved[beside] != ignore_index
     sample_weights = np.where(valid, _per_example(options.get("sample_weight"), shape, 1.0), np.longdouble(0))
     class_weight = parameters.get("class_weight")
     weights = sample_weights
     if class_weight is not None:
         per_class = to_longdouble(class_weight)
-        target = np.where(valid if integer[1] else valid[..., None], moved[1], 0)
-        weights = weights * (per_class[target] if integer[1] else (to_longdouble(target) * per_class).sum(-1))
+        ids = integer[beside]
+        target = np.where(valid if ids else valid[..., None], moved[beside], 0)
+        weights = weights * (per_class[target] if ids else (to_longdouble(target) * per_class).sum(-1))
 
     rule = RULES[case.loss]
     if isinstance(parameters.get("scale"), str):  # "mad"
@@ -805,53 +939,70 @@ def truth(case: Case, dtype: str) -> Truth:
         for key, value in parameters.items()
     }
 
-    widths = [a.shape[1] for a in flat]
+    places: list[Place] = [*range(len(arrays)), *(place for place in shared if isinstance(place, str))]
+    # Whatever has a name is shared.
+    widths = [flat[p].shape[1] if isinstance(p, int) and p in flat else shared[p].size for p in places]
     results = [np.zeros((count, width), dtype=np.longdouble) for width in widths]
     scales = [np.zeros((count, width), dtype=np.longdouble) for width in widths]
     values, value_scales = (np.zeros(count, dtype=np.longdouble) for _ in range(2))
     kinks = np.zeros(count, dtype=np.bool_)
 
     # Equal examples are computed once: the long means are made of few, and many cases share theirs.
-    table = np.concatenate([*flat, *extra.values()], axis=1)
+    table = np.concatenate([*flat.values(), *extra.values()], axis=1)
     equal: dict[bytes, list[int]] = {}
     for number in np.flatnonzero(valid.reshape(-1)).tolist():
         equal.setdefault(table[number].tobytes(), []).append(number)
-    call = (case.loss, tuple(whole), tuple(integer), repr(sorted(parameters.items())), *extra)
+    common = {p: _listed(array.astype(np.float64)) for p, array in shared.items() if isinstance(p, int)}
+    kinds = tuple(whole.values()), tuple(integer.values())
+    call = (case.loss, *kinds, repr(sorted(parameters.items())), repr(common), *extra)
     for row, where in equal.items():
         known = _KNOWN.get((call, row))
         if known is None:
             inputs: list[Any] = []
-            for a, w, i in zip(flat, whole, integer, strict=True):
-                cells = a[where[0]]
-                inputs.append([_number(v) for v in cells] if w else int(cells[0]) if i else _number(cells[0]))
+            for place in range(len(arrays)):
+                if place in common:
+                    inputs.append(common[place])
+                    continue
+                cells = flat[place][where[0]]
+                number = int(cells[0]) if integer[place] else _number(cells[0])
+                inputs.append([_number(v) for v in cells] if whole[place] else number)
             more = {key: _number(column[where[0], 0]) for key, column in extra.items()}
-            unknown = np.isnan(table[where[0]]).any()
+            unknown = np.isnan(table[where[0]]).any() or any(np.isnan(a).any() for a in shared.values())
             known = _KNOWN[call, row] = _as_longdouble(
                 _unknown(widths) if unknown else rule(*inputs, **parameters, **more)
             )
         values[where], value_scales[where], kinks[where] = known.value, known.scale, known.kink
-        for k, (g, s) in enumerate(zip(known.gradients, known.gradient_scales, strict=True)):
-            if g is not None:
-                results[k][where], scales[k][where] = g, s
+        for k in range(len(places)):
+            gradient = known.gradients[k]
+            if gradient is not None:
+                results[k][where], scales[k][where] = gradient, known.gradient_scales[k]
 
-    def back(k: int, columns: NDArray[Any]) -> NDArray[Any]:
-        array = columns.reshape(moved[k].shape)
-        return np.moveaxis(array, -1, axis) if axis is not None and whole[k] else array
+    def back(columns: Sequence[NDArray[Any]]) -> dict[Place, NDArray[Any] | None]:
+        found: dict[Place, NDArray[Any] | None] = {}
+        for place, array in zip(places, columns, strict=True):
+            if place in shared:
+                found[place] = array.reshape(*shape, *shared[place].shape)
+            elif isinstance(place, int):
+                array = array.reshape(moved[place].shape)
+                array = np.moveaxis(array, -1, axis) if axis is not None and whole[place] else array
+                found[place] = None if integer[place] else array
+        return found
 
-    order = range(len(arrays))
     return Truth(
         values.reshape(shape),
         value_scales.reshape(shape),
-        tuple(None if integer[k] else back(k, results[k]) for k in order),
-        tuple(None if integer[k] else back(k, scales[k]) for k in order),
-        tuple(None if integer[k] else back(k, np.repeat(kinks[:, None], widths[k], 1)) for k in order),
+        back(results),
+        back(scales),
+        back([np.repeat(kinks[:, None], width, 1) for width in widths]),
         valid,
         weights,
         sample_weights,
     )
 
 
-def reduced(case: Case, truth: Truth, cotangent: Any = None, reduction: str | None = None) -> Reduced:
+def reduced(
+    case: Case, truth: Truth, cotangent: Any = None, reduction: str | None = None, *, summed: bool = True
+) -> Reduced:
     """The exact result of the reduction of a case, and its gradients times `cotangent`.
 
     Parameters
@@ -864,6 +1015,8 @@ def reduced(case: Case, truth: Truth, cotangent: Any = None, reduction: str | No
         Of the shape of the result; None for ones.
     reduction : str or None
         Instead of the case's own.
+    summed : bool
+        Of an array that all examples share, the gradient; otherwise the part of each example in that sum.
     """
     name = reduction or str(case.options.get("reduction", "mean"))
     coefficient = truth.sample_weights
@@ -880,24 +1033,30 @@ def reduced(case: Case, truth: Truth, cotangent: Any = None, reduction: str | No
             terms, sizes = np.asarray(terms.sum()), np.asarray(sizes.sum())
         upstream = coefficient if cotangent is None else coefficient * to_longdouble(cotangent)
 
-        def pull(locals_: tuple[LD | None, ...], absolute: bool) -> tuple[LD | None, ...]:
-            pulled: list[LD | None] = []
-            for local in locals_:
+        rows = upstream.ndim
+        shared = LOSSES[case.loss].shared
+
+        def pull(locals_: Parts, absolute: bool) -> dict[Place, LD | None]:
+            pulled: dict[Place, LD | None] = {}
+            for place, local in locals_.items():
                 if local is None:
-                    pulled.append(None)
+                    pulled[place] = None
                     continue
-                factor = upstream
-                axis = case.parameters.get("axis", -1)
-                if local.ndim > factor.ndim:
-                    factor, valid = np.expand_dims(factor, axis), np.expand_dims(truth.valid, axis)
-                else:
-                    valid = truth.valid
-                pulled.append(np.where(valid, (abs(factor) if absolute else factor) * local, np.longdouble(0)))
-            return tuple(pulled)
+                axis = tuple(range(rows, local.ndim)) if place in shared else case.parameters.get("axis", -1)
+                factor, valid = abs(upstream) if absolute else upstream, truth.valid
+                if local.ndim > rows:
+                    factor, valid = np.expand_dims(factor, axis), np.expand_dims(valid, axis)
+                found = np.where(valid, factor * local, np.longdouble(0))
+                pulled[place] = total(found) if place in shared and summed else found
+            return pulled
+
+        def total(parts: NDArray[Any]) -> NDArray[Any]:
+            return np.asarray(parts.sum(axis=tuple(range(rows))))
 
         gradients, scales = pull(truth.gradients, False), pull(truth.gradient_scales, True)
+        kinks = {p: total(k) > 0 if k is not None and p in shared and summed else k for p, k in truth.kinks.items()}
     count = 1 if name == "none" else int(truth.values.size)
-    return Reduced(terms, sizes, gradients, scales, truth.kinks, count)
+    return Reduced(terms, sizes, gradients, scales, kinks, count)
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from . import cases as data
 from . import compare, deviations, frameworks, reference, tolerances
-from .cases import Case, Entry, numpy_dtype
+from .cases import Case, Entry, Place, numpy_dtype
 from .compare import LD, judge
-from .frameworks import EAGER, Framework, engine
+from .frameworks import EAGER, Framework, engine, placed
 from .tolerances import HALVES
 
 Check = Literal["value and gradient", "second order", "error", "bad values while traced", "law", "built-in", "coverage"]
@@ -119,7 +119,7 @@ def select(
         For a name that is not known, or not installed; the message lists those that are.
     """
     if module is None:
-        known = {k: v for k, v in {**dict.fromkeys(data.LOSSES), **public_losses()}.items() if k not in data.SHARED}
+        known = {**dict.fromkeys(data.LOSSES), **public_losses()}
     else:
         shipped = list(public_losses().values())
         known = {k: v for k, v in public_losses(importlib.import_module(module)).items() if v not in shipped}
@@ -161,7 +161,8 @@ class Call:
     static: dict[str, Any]
     options: dict[str, NDArray[Any]]
     cotangent: NDArray[Any]
-    wanted: tuple[int, ...]
+    wanted: tuple[Place, ...]
+    shared: tuple[Place, ...]
     value: LD
     value_scale: LD
     gradients: list[LD]
@@ -171,6 +172,19 @@ class Call:
     parts: list[tuple[Case, slice]] = field(default_factory=list)
     """For packed cases, the examples of each."""
 
+    def gradient(self, number: int, part: slice) -> "Gradient":
+        """What is known of one gradient, as far as it belongs to a part of the examples.
+
+        To an array that all examples share, each has its part of the gradient here: it is their sum.
+        """
+        truth, scale, kinks = self.gradients[number], self.gradient_scales[number], self.kinks[number]
+        if self.wanted[number] not in self.shared:
+            return Gradient(truth, scale, kinks, part)
+        with np.errstate(invalid="ignore"):
+            return Gradient(
+                truth.sum(axis=0), scale.sum(axis=0), np.asarray(kinks.any(axis=0)), slice(None), len(truth)
+            )
+
     def first(self, length: int) -> "Call":
         """The same call on the first examples alone."""
 
@@ -179,7 +193,7 @@ class Call:
 
         return replace(
             self,
-            arrays=[cut(a) for a in self.arrays],
+            arrays=[a if place in self.shared else cut(a) for place, a in enumerate(self.arrays)],
             options={k: cut(o) if k in ("sample_weight", "where") else o for k, o in self.options.items()},
             cotangent=cut(self.cotangent),
             value=cut(self.value),
@@ -193,6 +207,16 @@ class Call:
         )
 
 
+class Gradient(NamedTuple):
+    """The truth about a gradient, what of it belongs to a case, and how many terms were summed."""
+
+    truth: LD
+    scale: LD
+    kinks: NDArray[np.bool_]
+    part: slice
+    terms: int = 1
+
+
 def cotangent_of(
     case: Case, shape: tuple[int, ...], dtype: str, choices: Sequence[float] | None = None
 ) -> NDArray[Any]:
@@ -201,8 +225,8 @@ def cotangent_of(
     return np.asarray(draw.choice(choices or COTANGENTS, shape)).astype(numpy_dtype(dtype))
 
 
-def wanted_of(entry: Entry, truth: reference.Truth) -> tuple[int, ...]:
-    return tuple(i for i in entry.differentiable if truth.gradients[i] is not None)
+def wanted_of(entry: Entry, truth: reference.Truth) -> tuple[Place, ...]:
+    return tuple(place for place in entry.differentiable if truth.gradients.get(place) is not None)
 
 
 def split(keywords: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -225,26 +249,28 @@ def single(case: Case, dtype: str, entry: Entry, framework: Framework) -> Call:
             choices = POWERS
     cotangent = cotangent_of(case, shape, dtype, choices)
     exact = reference.to_longdouble(cotangent)
-    found = reference.reduced(case, truth, exact)
+    found = reference.reduced(case, truth, exact, summed=False)
     wanted = wanted_of(entry, truth)
+
+    def chosen(parts: Mapping[Place, Any]) -> list[Any]:
+        rows = truth.values.ndim
+        return [parts[p].reshape(-1, *parts[p].shape[rows:]) if p in entry.shared else parts[p] for p in wanted]
+
     return Call(
         list(given.arrays),
         static,
         options,
         cotangent,
         wanted,
+        entry.shared,
         found.value,
         found.value_scale,
-        _chosen(found.gradients, wanted),
-        _chosen(found.gradient_scales, wanted),
-        _chosen(found.kinks, wanted),
+        chosen(found.gradients),
+        chosen(found.gradient_scales),
+        chosen(found.kinks),
         count=found.count,
         parts=[(case, slice(None))],
     )
-
-
-def _chosen(parts: Sequence[Any], wanted: Sequence[int]) -> list[Any]:
-    return [parts[i] for i in wanted]
 
 
 def pack(cases: Sequence[Case], dtype: str, entry: Entry, *, weighted: bool, masked: bool) -> Call:
@@ -252,20 +278,23 @@ def pack(cases: Sequence[Case], dtype: str, entry: Entry, *, weighted: bool, mas
     columns: dict[str, list[Any]] = {}
     parts: list[tuple[Case, slice]] = []
     start = 0
-    wanted: tuple[int, ...] = ()
+    wanted: tuple[Place, ...] = ()
     for case in cases:
         truth = reference.truth(case, dtype)
         given = case.at(dtype)
         shape = truth.values.shape
         cotangent = cotangent_of(case, shape, dtype)
-        found = reference.reduced(case, truth, reference.to_longdouble(cotangent), reduction="none")
+        found = reference.reduced(case, truth, reference.to_longdouble(cotangent), reduction="none", summed=False)
         wanted = wanted_of(entry, truth)
         rows = _rows(len(shape), given.parameters.get("axis", -1))
-        add = {f"array {i}": rows(a) for i, a in enumerate(given.arrays)}
+        add = {f"array {i}": rows(given.arrays[i]) for i in entry.own}
         add |= {"cotangent": rows(cotangent), "value": rows(found.value), "value_scale": rows(found.value_scale)}
-        sides: dict[str, Sequence[Any]] = {"g": found.gradients, "s": found.gradient_scales, "k": found.kinks}
+        sides: dict[str, Mapping[Place, Any]] = {"g": found.gradients, "s": found.gradient_scales, "k": found.kinks}
         for name, pieces in sides.items():
-            add |= {f"{name} {i}": rows(pieces[i]) for i in wanted}
+            for place in wanted:
+                piece = pieces[place]
+                whole = piece.reshape(-1, *piece.shape[len(shape) :]) if place in entry.shared else rows(piece)
+                add[f"{name} {place}"] = whole
         if weighted:
             weight = given.options.get("sample_weight", np.ones((), dtype=numpy_dtype(dtype)))
             add["sample_weight"] = rows(_over(weight, shape))
@@ -280,12 +309,14 @@ def pack(cases: Sequence[Case], dtype: str, entry: Entry, *, weighted: bool, mas
     static, options = split(cases[0].at(dtype).parameters)
     static.pop("axis", None)
     options |= {key: joined[key] for key in ("sample_weight", "where") if key in joined}
+    first = cases[0].at(dtype).arrays
     return Call(
-        [joined[f"array {i}"] for i in range(len(entry.arrays))],
+        [joined[f"array {i}"] if i in entry.own else first[i] for i in range(len(entry.arrays))],
         {**static, "reduction": "none"},
         options,
         joined["cotangent"],
         wanted,
+        entry.shared,
         joined["value"],
         joined["value_scale"],
         [joined[f"g {i}"] for i in wanted],
@@ -318,7 +349,7 @@ class _Key(NamedTuple):
 
     static: tuple[tuple[str, str], ...]
     arrays: tuple[str, ...]
-    kinds: tuple[tuple[str, int], ...]
+    kinds: tuple[tuple[Any, ...], ...]
     length: int
     contents: tuple[bytes, ...]
 
@@ -335,13 +366,18 @@ def pack_key(case: Case, dtype: str, entry: Entry) -> _Key | None:
         return None
     if arrays and not entry.rowwise:
         return None
+    common = {place: array for place, array in placed(given.arrays, arrays).items() if place in entry.shared}
+    if common and not all(np.isfinite(a.astype(np.float64)).all() for a in (*given.arrays, *arrays.values())):
+        # One example would be all that can be seen of the sums.
+        return None
     rows = given.arrays[0].ndim - entry.rowwise
     return _Key(
         tuple(sorted((k, repr(v)) for k, v in static.items())),
         tuple(sorted(arrays)),
-        tuple((str(a.dtype), a.ndim - rows) for a in given.arrays),
+        tuple((str(given.arrays[i].dtype), given.arrays[i].ndim - rows) for i in entry.own)
+        + tuple((str(a.dtype), *a.shape) for a in common.values()),
         given.arrays[0].shape[given.parameters.get("axis", -1)] if entry.rowwise else 0,
-        tuple(arrays[k].tobytes() for k in sorted(arrays)),
+        tuple(a.tobytes() for a in (*(arrays[k] for k in sorted(arrays)), *common.values())),
     )
 
 
@@ -391,6 +427,9 @@ def _units(selection: Selection, framework: Framework, mode: str, loss: str, dty
     usable = [case for case in data.CASES[loss] if case.kind != "error" and dtype in case.dtypes]
     if mode in EAGER[1:] and dtype in HALVES:
         # Half precision is never computed in blocks: it would be the same once more.
+        return
+    if mode == "whole arrays" and data.LOSSES[loss].shared:
+        # Its chunks are of another kind: this would be the same as eager.
         return
     compiled = mode not in EAGER
     if selection.everything or not (compiled or framework.slow_eager):
@@ -444,7 +483,7 @@ def run_unit(unit: Unit, loss: Any) -> list[Result]:
     if loss is None:
         return [_result(unit, case, False, message=f"polyloss has no {unit.loss}") for case in unit.cases]
     found: list[Result] = []
-    batched = unit.packed and unit.mode not in EAGER
+    together = unit.packed and unit.mode not in EAGER
     step = None
     weighted, masked = (any(name in case.options for case in unit.cases) for name in ("sample_weight", "where"))
     for members in unit.calls:
@@ -455,12 +494,15 @@ def run_unit(unit: Unit, loss: Any) -> list[Result]:
                 call = single(members[0], unit.dtype, entry, framework)
             if step is None:
                 mode = "eager" if unit.mode in EAGER else unit.mode
-                step = framework.step(loss, call.static, call.wanted, mode, batched)
+                each = (*entry.own, *(key for key in ("sample_weight", "where") if key in call.options))
+                step = framework.step(loss, call.static, call.wanted, mode, each if together else ())
             with engine(unit.mode):
                 results = _judged(unit, call, framework, step)
-            if batched and framework.dynamic and len(call.value) > 3 and members is unit.calls[0]:
+            if together and framework.dynamic and len(call.value) > 3 and members is unit.calls[0]:
                 # The same compiled function on another batch size.
-                again = {r.case: r for r in _judged(unit, call.first(len(call.value) // 2 + 1), framework, step)}
+                with engine(unit.mode):
+                    few = _judged(unit, call.first(len(call.value) // 2 + 1), framework, step)
+                again = {r.case: r for r in few}
                 results = [again[r.case] if r.passed and not again.get(r.case, r).passed else r for r in results]
             found += results
         except Exception as error:
@@ -474,7 +516,7 @@ def _judged(unit: Unit, call: Call, framework: Framework, step: frameworks.Step)
     options = {k: framework.array(o) for k, o in call.options.items()}
     with np.errstate(all="ignore"):
         outcome = step(arrays, options, framework.array(call.cotangent))
-    names = data.LOSSES[unit.loss].arrays
+    entry = data.LOSSES[unit.loss]
     problems: list[str] = []
     value = _numbers(framework, "value", outcome.value, call.value.shape, unit.dtype, problems)
     verdict = None
@@ -488,34 +530,43 @@ def _judged(unit: Unit, call: Call, framework: Framework, step: frameworks.Step)
             flushes=framework.flushes,
             count=call.count,
         )
-    gradients: list[tuple[str, LD, compare.Verdict, LD]] = []
+    gradients: list[tuple[str, LD, compare.Verdict, int]] = []
     if outcome.gradients is not None:
         if len(outcome.gradients) != len(call.wanted):
             problems.append(f"{len(outcome.gradients)} gradients, expected {len(call.wanted)}")
-        for place, got, truth, scale, kinks in zip(
-            call.wanted, outcome.gradients, call.gradients, call.gradient_scales, call.kinks, strict=False
-        ):
-            what = f"gradient of {names[place]}"
+        for number, (place, got) in enumerate(zip(call.wanted, outcome.gradients, strict=False)):
+            what = f"gradient of {entry.name(place)}"
+            truth, scale, kinks, _, terms = call.gradient(number, slice(None))
             numbers = _numbers(framework, what, got, truth.shape, unit.dtype, problems)
             if numbers is not None:
                 found = judge(
-                    numbers, truth, scale, dtype=unit.dtype, kind="gradient", flushes=framework.flushes, kinks=kinks
+                    numbers,
+                    truth,
+                    scale,
+                    dtype=unit.dtype,
+                    kind="gradient",
+                    flushes=framework.flushes,
+                    count=terms,
+                    kinks=kinks,
                 )
-                gradients.append((what, numbers, found, truth))
+                gradients.append((what, numbers, found, number))
     results: list[Result] = []
     for case, part in call.parts:
         messages = list(problems)
         if verdict is not None and value is not None:
             messages += _misses("value", value, call.value, verdict, part)
-        for what, numbers, found, truth in gradients:
-            messages += _misses(what, numbers, truth, found, part)
+        worst = []
+        for what, numbers, found, number in gradients:
+            known = call.gradient(number, part)
+            messages += _misses(what, numbers, known.truth, found, known.part)
+            worst.append(_worst(found, known.part))
         results.append(
             _result(
                 unit,
                 case,
                 not messages,
                 value=None if verdict is None else _worst(verdict, part),
-                gradient=max((_worst(found, part) for _, _, found, _ in gradients), default=None),
+                gradient=max(worst, default=None),
                 message="; ".join(messages),
                 call=call_text(case, unit.dtype) if messages else "",
             )
@@ -677,7 +728,8 @@ def run_traced_values(name: str, loss: Any, framework: Framework, modes: Sequenc
 def _poisoned(case: Case, loss: Any, entry: Entry, framework: Framework, mode: str, dtype: str) -> str:
     given = case.at(dtype)
     static, options = split({**given.parameters, **given.options, "reduction": "none"})
-    wanted = tuple(i for i in entry.differentiable if given.arrays[i].dtype == numpy_dtype(dtype))
+    there = placed(given.arrays, options)
+    wanted = tuple(i for i in entry.differentiable if i in there and there[i].dtype == numpy_dtype(dtype))
     arrays = [framework.array(a) for a in given.arrays]
     first = given.arrays[0]
     axis = static.get("axis", -1)
@@ -692,12 +744,13 @@ def _poisoned(case: Case, loss: Any, entry: Entry, framework: Framework, mode: s
         return f"no example is NaN: {framework.numpy(outcome.value)!r}"
     for place, gradient in zip(wanted, outcome.gradients or (), strict=True):
         numbers = np.isnan(np.asarray(framework.numpy(gradient), dtype=np.float64))
-        if entry.rowwise and numbers.ndim > value.ndim:
+        expected = value
+        if place in entry.shared:
+            expected = np.full(numbers.shape, value.any())
+        elif entry.rowwise and numbers.ndim > value.ndim:
             numbers = numbers.any(axis=axis)
-        if not (numbers == value).all():
-            return (
-                f"NaN in the value at {value.tolist()}, in the gradient of {entry.arrays[place]} at {numbers.tolist()}"
-            )
+        if not (numbers == expected).all():
+            return f"NaN in the value at {value.tolist()}, in the gradient of {entry.name(place)} at {numbers.tolist()}"
     return ""
 
 
@@ -727,14 +780,14 @@ def run_second_order(name: str, loss: Any, framework: Framework) -> Iterator[Res
         static, options = split({**given.parameters, **given.options})
         message, worst = "", 0.0
         try:
-            bound = _with_options(loss, {k: framework.array(o) for k, o in options.items()})
             found = framework.hessian_product(
-                bound,
+                loss,
                 static,
                 [framework.array(a) for a in given.arrays],
                 wanted,
                 framework.array(cotangent),
                 [framework.array(d) for d in directions],
+                {k: framework.array(o) for k, o in options.items()},
             )
             for place, got, truth, size, usable in zip(wanted, found, exact, scale, judged, strict=True):
                 numbers = reference.to_longdouble(framework.numpy(got))
@@ -744,7 +797,7 @@ def run_second_order(name: str, loss: Any, framework: Framework) -> Iterator[Res
                 if not (error <= tolerances.SECOND_ORDER * size).all():
                     spot = np.unravel_index(int(np.argmax(error / size)), error.shape)
                     message = (
-                        f"second derivative of {entry.arrays[place]} at {list(map(int, spot))} "
+                        f"second derivative of {entry.name(place)} at {list(map(int, spot))} "
                         f"is {float(numbers[spot])!r}, the difference quotient {float(truth[spot])!r}"
                     )
         except Exception as error:
@@ -763,10 +816,6 @@ def run_second_order(name: str, loss: Any, framework: Framework) -> Iterator[Res
         )
 
 
-def _with_options(loss: Any, options: Mapping[str, Any]) -> Any:
-    return (lambda *a, **k: loss(*a, **k, **options)) if options else loss
-
-
 def _plain(case: Case) -> bool:
     return (
         set(case.options) <= {"reduction"}
@@ -782,19 +831,22 @@ def _quotient(case: Case) -> Any:
     entry = data.LOSSES[case.loss]
     truth = reference.truth(case, "float64")
     # Labels at the ends of their domain cannot be moved.
-    wanted = tuple(i for i in wanted_of(entry, truth) if entry.arrays[i] != "target")
-    given = case.at("float64")
+    wanted = tuple(place for place in wanted_of(entry, truth) if entry.name(place) != "target")
+    arrays, parameters, _ = case.at("float64")
     draw = np.random.default_rng(zlib.crc32(case.id.encode()))
-    directions = [np.asarray(draw.choice(COTANGENTS, given.arrays[i].shape)) for i in wanted]
+    given = placed(arrays, parameters)
+    directions = [np.asarray(draw.choice(COTANGENTS, given[place].shape)) for place in wanted]
     cotangent = cotangent_of(case, truth.values.shape, "float64")
 
-    def gradients(step: float) -> list[LD]:
-        arrays = list(given.arrays)
-        for i, direction in zip(wanted, directions, strict=True):
-            arrays[i] = np.asarray(arrays[i] + step * direction)
-        moved = replace(case, arrays=tuple(arrays))
-        found = reference.reduced(moved, reference.truth(moved, "float64"), cotangent)
-        return _chosen(found.gradients, wanted)
+    def gradients(step: float) -> list[Any]:
+        away = {p: np.asarray(given[p] + step * d) for p, d in zip(wanted, directions, strict=True)}
+        moved = replace(
+            case,
+            arrays=tuple(away.get(place, array) for place, array in enumerate(arrays)),
+            parameters={name: away.get(name, value) for name, value in parameters.items()},
+        )
+        found = reference.reduced(moved, reference.truth(moved, "float64"), cotangent).gradients
+        return [found[place] for place in wanted]
 
     with np.errstate(all="ignore"):
         near = [(b - a) / (2 * STEP) for a, b in zip(gradients(-STEP), gradients(STEP), strict=True)]

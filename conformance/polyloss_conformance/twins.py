@@ -13,10 +13,10 @@ import numpy as np
 from . import builtins, deviations, reference
 from . import cases as data
 from .builtins import FAMILIES, Twin
-from .cases import Arguments, Case
+from .cases import Arguments, Case, Place
 from .compare import LD, judge
 from .frameworks import Framework
-from .run import OPTIONS, Result, call_text, cotangent_of, pack, pack_key, single, split, wanted_of
+from .run import OPTIONS, Gradient, Result, call_text, cotangent_of, pack, pack_key, single, split, wanted_of
 
 Parts = dict[str, tuple[bool, float, str]]
 """For value and gradient: whether it agrees, the worst error, and what is wrong."""
@@ -109,12 +109,10 @@ def _one_by_one(twin: Twin, functions: _Functions, cases: Sequence[Case], framew
                     value, gradients = _evaluated(framework, call, given.arrays, static, options, wanted, cotangent)
                     parts = _judged(framework, dtype, value, exact.value, exact.value_scale, exact.count)
                     for place, gradient in zip(wanted, gradients, strict=False):
-                        truth_there, scale_there = exact.gradients[place], exact.gradient_scales[place]
-                        assert truth_there is not None
-                        assert scale_there is not None
-                        _judge_gradient(
-                            parts, framework, dtype, gradient, truth_there, scale_there, exact.kinks[place], slice(None)
-                        )
+                        there: Any = (exact.gradients[place], exact.gradient_scales[place], exact.kinks[place])
+                        terms = truth.values.size if place in data.LOSSES[case.loss].shared else 1
+                        known = Gradient._make((*there, slice(None), terms))
+                        _judge_gradient(parts, framework, dtype, gradient, known)
                 except Exception as error:
                     parts = _failed(error)
                 yield who, case, reduction, parts
@@ -150,17 +148,8 @@ def _together(twin: Twin, functions: _Functions, cases: Sequence[Case], framewor
                 for case, part in call.parts:
                     parts = _judged(framework, dtype, value, call.value, call.value_scale, 1, part)
                     for place, gradient in zip(wanted, gradients, strict=False):
-                        at = call.wanted.index(place)
-                        _judge_gradient(
-                            parts,
-                            framework,
-                            dtype,
-                            gradient,
-                            call.gradients[at],
-                            call.gradient_scales[at],
-                            call.kinks[at],
-                            part,
-                        )
+                        known = call.gradient(call.wanted.index(place), part)
+                        _judge_gradient(parts, framework, dtype, gradient, known)
                     yield who, case, "none", parts
             except Exception as error:
                 for case, _ in call.parts:
@@ -173,7 +162,7 @@ def _evaluated(
     arrays: Sequence[Any],
     static: Any,
     options: Any,
-    wanted: tuple[int, ...],
+    wanted: tuple[Place, ...],
     cotangent: Any,
     mode: str = "eager",
 ) -> tuple[Any, Sequence[Any]]:
@@ -199,16 +188,17 @@ def _judged(
     return {"value": (not verdict.wrong.any(), verdict.worst, _first(got, truth, verdict.wrong))}
 
 
-def _judge_gradient(
-    parts: Parts, framework: Framework, dtype: str, gradient: Any, truth: LD, scale: LD, kinks: Any, part: slice
-) -> None:
+def _judge_gradient(parts: Parts, framework: Framework, dtype: str, gradient: Any, known: Gradient) -> None:
+    truth, scale, kinks, part, terms = known
     if gradient is None:
         got = np.full(truth.shape, np.nan, dtype=np.longdouble)
     else:
         got = reference.to_longdouble(framework.numpy(gradient))
     if part != slice(None):
         got, truth, scale, kinks = got[part], truth[part], scale[part], kinks[part]
-    verdict = judge(got, truth, scale, dtype=dtype, kind="gradient", flushes=framework.flushes, kinks=kinks)
+    verdict = judge(
+        got, truth, scale, dtype=dtype, kind="gradient", flushes=framework.flushes, count=terms, kinks=kinks
+    )
     agrees, worst, wrong = parts.get("gradient", (True, 0.0, ""))
     parts["gradient"] = (
         agrees and not verdict.wrong.any(),

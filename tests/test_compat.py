@@ -41,7 +41,7 @@ def test_every_backend_gives_the_exact_result(twin: Twin, backend: Any) -> None:
         wanted = [
             i
             for i in cases.LOSSES[twin.loss].differentiable
-            if truth.gradients[i] is not None and i not in twin.constants
+            if truth.gradients.get(i) is not None and i not in twin.constants
         ]
         for reduction in twin.reductions:
             if not twin.expressible(case, reduction):
@@ -80,7 +80,9 @@ def test_every_function_is_a_twin() -> None:
     assert {(t.family, t.name) for t in TWINS} == set(EVERYTHING)
 
 
-@pytest.mark.parametrize("name", [n for n in compat.torch.__all__ if n != "huber_loss" and "distance" not in n])
+@pytest.mark.parametrize(
+    "name", [n for n in compat.torch.__all__ if n not in ("huber_loss", "linear_cross_entropy") and "distance" not in n]
+)
 @pytest.mark.parametrize(
     ("legacy", "reduction"),
     [
@@ -101,6 +103,7 @@ def test_legacy_arguments_are_refused_and_the_message_says_what_to_use(name: str
 def test_only_the_reductions_of_torch(name: str, reduction: Any) -> None:
     arrays = {
         "cross_entropy": (LOGITS, IDS),
+        "linear_cross_entropy": (TARGET, LOGITS[:5], IDS),
         "nll_loss": (LOGITS, IDS),
         "soft_margin_loss": (LOGITS, np.sign(LOGITS)),
         "hinge_embedding_loss": (UNIFORM, np.sign(LOGITS)),
@@ -121,6 +124,13 @@ def test_what_torch_accepts_is_refused() -> None:
         torch.huber_loss(LOGITS, TARGET, weight=np.ones((6, 1)))
     with pytest.raises(TypeError, match="class ids"):
         torch.nll_loss(LOGITS, SIMPLEX)
+    with pytest.raises(ValueError, match=r"linear_weight must have two axes, got the shape \(5, 1, 4\)"):
+        torch.linear_cross_entropy(TARGET, LOGITS[:5, None], IDS[:, None])
+    with pytest.raises(TypeError, match="options must be LinearCrossEntropyOptions, got 5"):
+        torch.linear_cross_entropy(TARGET, LOGITS[:5], IDS, options=5)
+    for ignored in (2, -100):
+        with pytest.raises(ValueError, match="ignore_index"):
+            torch.linear_cross_entropy(TARGET, LOGITS[:4], SIMPLEX, ignore_index=ignored)
     with pytest.raises(ValueError, match="eps"):
         torch.triplet_margin_loss(LOGITS, TARGET, UNIFORM, eps=1e-3)
     with pytest.raises(ValueError, match="eps"):
@@ -255,6 +265,7 @@ def test_scripts_need_no_framework() -> None:
 
 COMPILED = {
     "torch.cross_entropy": (LOGITS, IDS),
+    "torch.linear_cross_entropy": (TARGET, LOGITS[:5].copy(), IDS),
     "torch.kl_div": (np.log(SIMPLEX), SIMPLEX[::-1].copy()),
     "torch.soft_margin_loss": (LOGITS, np.sign(TARGET)),
     "torch.triplet_margin_loss": (LOGITS, TARGET, UNIFORM),

@@ -47,6 +47,8 @@ def both(
 
 @pytest.mark.parametrize("name", compat.__all__)
 def test_the_signature_is_that_of_the_built_in(name: str) -> None:
+    if not hasattr(F, name):
+        pytest.skip(f"torch {torch.__version__} has no {name}")
     theirs = inspect.signature(getattr(F, name)).parameters
     ours = inspect.signature(getattr(compat, name)).parameters
     known = [(p.name, p.default, p.kind) for p in ours.values()]
@@ -100,6 +102,20 @@ def test_cross_entropy_of_probabilities(reduction: str, weight: Any, smoothing: 
     for logits in (LOGITS, CUBE, LOGITS[0]):
         target = simplex(logits, min(1, logits.ndim - 1))
         both("cross_entropy", logits, target, wrt=(0, 1), weight=weight, reduction=reduction, label_smoothing=smoothing)
+
+
+@pytest.mark.skipif(not hasattr(F, "linear_cross_entropy"), reason="torch before 2.13")
+@pytest.mark.parametrize("weight", [None, WEIGHT])
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+def test_linear_cross_entropy(reduction: str, weight: Any) -> None:
+    layer, bias = np.random.default_rng(8).normal(0, 1, (4, 4)), np.random.default_rng(9).normal(0, 1, 4)
+    chunks = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=2)
+    more: dict[str, Any]
+    for more in ({}, {"linear_bias": bias}, {"ignore_index": 1}, {"label_smoothing": 0.3}, {"options": chunks}):
+        target = ids((6,), more.get("ignore_index", -100))
+        both("linear_cross_entropy", LOGITS, layer, target, wrt=(0, 1), weight=weight, reduction=reduction, **more)
+    target = simplex(LOGITS, 1)
+    both("linear_cross_entropy", LOGITS, layer, target, wrt=(0, 1, 2), weight=weight, reduction=reduction)
 
 
 @pytest.mark.parametrize("reduction", ["none", "sum", "mean"])

@@ -96,7 +96,7 @@ class Call:
 
     @property
     def ids(self) -> bool:
-        return bool(self.xp.isdtype(self.arrays[1].dtype, "integral"))
+        return bool(self.xp.isdtype(self.arrays[-1].dtype, "integral"))
 
     @property
     def rows(self) -> tuple[int, ...]:
@@ -167,7 +167,9 @@ class Twin:
         """Whether the built-in can be imported here. That of Keras runs on TensorFlow."""
         modules = {FAMILIES[self.family].module.partition(".")[0], self.backend}
         found = all(importlib.util.find_spec(module) for module in modules)
-        return found and (self.family != "keras" or os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow")
+        found = found and (self.family != "keras" or os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow")
+        # An older version may lack it.
+        return found and hasattr(FAMILIES[self.family].load(), self.name)
 
     def version(self) -> str:
         """The installed version of `package`."""
@@ -254,9 +256,10 @@ def _torch_bce_tensor(call: Call) -> Said | None:
     return said
 
 
-def _torch_classes(call: Call, *, smoothing: bool = True) -> Said | None:
+def _torch_class_keywords(call: Call, *names: str) -> dict[str, Any] | None:
+    """The keywords where none but these parameters are given; None where torch cannot say them."""
     weight = call.parameters.get("class_weight")
-    if not call.has("class_weight", "ignore_index", *["label_smoothing"] * smoothing) or not (smoothing or call.ids):
+    if not call.has("class_weight", "ignore_index", *names):
         return None
     weighted = weight is not None and call.ids
     reduction = call.reduction
@@ -264,13 +267,34 @@ def _torch_classes(call: Call, *, smoothing: bool = True) -> Said | None:
         if reduction not in (("weighted_mean",) if weighted else ("mean",) if weight is not None else _MEANS):
             return None
         reduction = "mean"
-    if str(call.arrays[1].dtype).rpartition(".")[2] == "int32":
+    if str(call.arrays[-1].dtype).rpartition(".")[2] == "int32":
         return None
     keywords: dict[str, Any] = {"reduction": reduction, "weight": weight}
     for key in ("ignore_index", "label_smoothing"):
         if call.parameters.get(key) is not None:
             keywords[key] = call.parameters[key]
+    return keywords
+
+
+def _torch_classes(call: Call, *, smoothing: bool = True) -> Said | None:
+    keywords = _torch_class_keywords(call, *["label_smoothing"] * smoothing)
+    if keywords is None or not (smoothing or call.ids):
+        return None
     return Said(call.to(1 if call.arrays[0].ndim > 1 else 0, *call.arrays), keywords)
+
+
+def _torch_linear(call: Call) -> Said | None:
+    keywords = _torch_class_keywords(call, "label_smoothing", "bias")
+    if keywords is None:
+        return None
+    hidden, weight, target = call.arrays
+    keywords["linear_bias"] = call.parameters.get("bias")
+    if hidden.ndim < 3:
+        return Said(call.arrays, keywords)
+    xp, rows = call.xp, call.rows
+    flat = xp.reshape(target, (-1,) if call.ids else (-1, target.shape[-1]))
+    arrays = xp.reshape(hidden, (-1, hidden.shape[-1])), weight, flat
+    return Said(arrays, keywords, lambda value: xp.reshape(value, rows) if value.ndim else value)
 
 
 def _torch_kl(call: Call) -> Said | None:
@@ -511,6 +535,7 @@ TWINS: tuple[Twin, ...] = (
     Twin("cross_entropy", "optax", "safe_softmax_cross_entropy", partial(_optax_classes, ids=False, rows=False)),
     Twin("cross_entropy", "tf", "softmax_cross_entropy_with_logits", partial(_tf_classes, ids=False)),
     Twin("cross_entropy", "tf", "sparse_softmax_cross_entropy_with_logits", partial(_tf_classes, ids=True)),
+    Twin("linear_cross_entropy", "torch", "linear_cross_entropy", _torch_linear, reductions=_ALL),
     Twin("nll", "torch", "nll_loss", partial(_torch_classes, smoothing=False), reductions=_ALL),
     Twin(
         "binary_cross_entropy",

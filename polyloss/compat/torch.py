@@ -23,6 +23,7 @@ __all__ = [
     "huber_loss",
     "kl_div",
     "l1_loss",
+    "linear_cross_entropy",
     "mse_loss",
     "nll_loss",
     "smooth_l1_loss",
@@ -54,7 +55,37 @@ def cross_entropy(
         input,
         target,
         label_smoothing=label_smoothing,
-        **_classes("cross_entropy", input, target, weight, ignore_index, reduction),
+        axis=_class_axis(input),
+        **_classes("cross_entropy", target, weight, ignore_index, reduction),
+    )
+
+
+def linear_cross_entropy(
+    input: Array,
+    linear_weight: Array,
+    target: Array,
+    *,
+    linear_bias: Array | None = None,
+    weight: Array | None = None,
+    reduction: str = "mean",
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    options: Any = None,
+) -> Array:
+    """`polyloss.linear_cross_entropy`, in chunks of its own whatever `options` say of theirs.
+
+    A mean over class ids divides by the weights of the targets, over probabilities by their number; ids of -100 are
+    ignored unless `ignore_index` is another. `linear_weight` has two axes.
+    """
+    if options is not None and not hasattr(options, "batch_chunk_size"):
+        raise TypeError(f"linear_cross_entropy: options must be LinearCrossEntropyOptions, got {options!r}")
+    if len(shape := getattr(linear_weight, "shape", (0, 0))) != 2:
+        raise ValueError(f"linear_cross_entropy: linear_weight must have two axes, got the shape {tuple(shape)}")
+    keywords = _classes("linear_cross_entropy", target, weight, -100, reduction)
+    if ignore_index is not None:
+        keywords["ignore_index"] = ignore_index
+    return polyloss.linear_cross_entropy(
+        input, linear_weight, target, bias=linear_bias, label_smoothing=label_smoothing, **keywords
     )
 
 
@@ -71,7 +102,8 @@ def nll_loss(
     _refuse_legacy("nll_loss", size_average, reduce)
     if not checks.is_integer(namespace(target), target):
         raise TypeError(f"nll_loss: target must be class ids (integers), got dtype {target.dtype}")
-    return polyloss.nll(input, target, **_classes("nll_loss", input, target, weight, ignore_index, reduction))
+    keywords = _classes("nll_loss", target, weight, ignore_index, reduction)
+    return polyloss.nll(input, target, axis=_class_axis(input), **keywords)
 
 
 def binary_cross_entropy(
@@ -305,14 +337,15 @@ def _rescaled(
     return {"reduction": mean if reduction == "mean" else reduction, "sample_weight": weight}
 
 
-def _classes(
-    loss: str, input: Array, target: Array, weight: Array | None, ignore_index: int, reduction: str
-) -> dict[str, Any]:
-    """The keywords for a class axis, class weights, and what a mean divides by."""
+def _class_axis(input: Array) -> int:
+    return 1 if input.ndim > 1 else 0
+
+
+def _classes(loss: str, target: Array, weight: Array | None, ignore_index: int, reduction: str) -> dict[str, Any]:
+    """The keywords for class weights, ignored classes, and what a mean divides by."""
     checks.one_of(loss, "reduction", reduction, _REDUCTIONS)
     ids = checks.is_integer(namespace(target), target)
     return {
-        "axis": 1 if input.ndim > 1 else 0,
         "class_weight": weight,
         # With probabilities the built-in refuses an index that could be a class and passes over the others.
         "ignore_index": ignore_index if ids or ignore_index >= 0 else None,

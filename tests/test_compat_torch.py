@@ -112,7 +112,8 @@ def test_linear_cross_entropy(reduction: str, weight: Any) -> None:
     chunks = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=2)
     more: dict[str, Any]
     for more in ({}, {"linear_bias": bias}, {"ignore_index": 1}, {"label_smoothing": 0.3}, {"options": chunks}):
-        target = ids((6,), more.get("ignore_index", -100))
+        ignored: Any = more.get("ignore_index", -100)
+        target = ids((6,), ignored)
         both("linear_cross_entropy", LOGITS, layer, target, wrt=(0, 1), weight=weight, reduction=reduction, **more)
     target = simplex(LOGITS, 1)
     both("linear_cross_entropy", LOGITS, layer, target, wrt=(0, 1, 2), weight=weight, reduction=reduction)

@@ -244,6 +244,7 @@ def test_dtypes(backend: Any, rng: Any, dtype: str) -> None:
 def test_a_long_sum_does_not_drift(backend: Any, rng: Any, monkeypatch: pytest.MonkeyPatch, features: int) -> None:
     """A library may add the products of all tokens one by one: then this is off by hundreds of eps."""
     monkeypatch.setattr(linear, "CHUNK", 1 << 24)
+    monkeypatch.setattr(linear, "BLOCK", 1 << 17)
     # The same few rows again and again: what they round adds up.
     hidden, weight = np.tile(rng.normal(size=(40, features)), (1000, 1)), rng.normal(size=(4, features))
     target = np.tile(rng.integers(0, 4, 40), 1000)

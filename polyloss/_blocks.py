@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -265,6 +265,58 @@ def _layouts(plan: Plan, inputs: Sequence[Array], options: Mapping[str, Array]) 
         else:
             layouts.append(_Layout(None, tail, (), inner))
     return layouts
+
+
+class OfRows(Protocol):
+    """Something that computes results of rows, as its equals do."""
+
+    def __hash__(self) -> int:
+        """Equals have the same."""
+
+    def block(
+        self, xp: Any, rows: Mapping[str, Array], fixed: Mapping[str, Array], wanted: Sequence[str]
+    ) -> Mapping[str, Array]:
+        """Results that have the rows along their first axis."""
+
+
+@functools.lru_cache(maxsize=256)
+def _row_program(
+    work: OfRows, wanted: tuple[str, ...], kinds: tuple[tuple[str, Shape, bool, Any], ...]
+) -> tuple[Program, list[tuple[str, Shape, Any]]]:
+    """The code of some work; what it results in, and the shape and the dtype of a row of that."""
+    trace = Trace()
+    rows: dict[str, Symbol] = {}
+    fixed: dict[str, Symbol] = {}
+    for number, (name, tail, blocked, dtype) in enumerate(kinds):
+        (rows if blocked else fixed)[name] = trace.input(number, (ROWS, *tail) if blocked else tail, dtype)
+    found = {name: trace.settle(array) for name, array in work.block(trace, rows, fixed, wanted).items()}
+    program = Program(trace.whole(next(iter(found.values()))), list(found.values()), [])
+    return program, [(name, symbol.shape[1:], symbol.dtype) for name, symbol in found.items()]
+
+
+def by_rows(
+    backend: Backend, work: OfRows, rows: Mapping[str, Array], fixed: Mapping[str, Array], wanted: tuple[str, ...]
+) -> dict[str, Array] | None:
+    """What `work` results in, or None where that cannot be done in blocks."""
+    if not enabled or not backend.blockwise(tuple(rows.values()), tuple(fixed.values())):
+        return None
+    parts = [backend.memory(array) for array in (*rows.values(), *fixed.values())]
+    kinds = [(name, part.shape[1:], True, part.dtype) for name, part in zip(rows, parts, strict=False)]
+    kinds += [(name, part.shape, False, part.dtype) for name, part in zip(fixed, parts[len(rows) :], strict=True)]
+    try:
+        program, outputs = _row_program(work, wanted, tuple(kinds))
+    except Exception:
+        # As for a call: it works on whole arrays.
+        return None
+    count, found, memories = parts[0].shape[0], {}, []
+    for name, tail, dtype in outputs:
+        found[name], memory = backend.empty((count, *tail), dtype)
+        memories.append(memory)
+    blocked = [kind[2] for kind in kinds]
+    row = max(math.prod(kind[1]) for kind in kinds if kind[2])
+    with np.errstate(all="ignore"):
+        program.run(parts, blocked, memories, count, row, backend.threads)
+    return found
 
 
 def blocks_of(plan: Plan, backend: Backend, inputs: Sequence[Array], options: Mapping[str, Array]) -> Blocks | None:

@@ -11,6 +11,7 @@ from typing import Any, Unpack
 from . import _checks as checks
 from . import _numeric as numeric
 from ._backend import Backend, Named, backend_of, strips
+from ._blocks import by_rows
 from ._checks import CLASSES, NONNEGATIVE, POSITIVE, UNIT, number
 from ._loss import Kernel, Loss, P
 from ._plan import OF_A_CALL, BoundKernel, Plan, cast
@@ -180,29 +181,36 @@ class Chunked:
         return found.pop("losses"), totals | found
 
     def _slopes(self, backend: Backend, xp: Namespace, row: Named, call: Named, wanted: Sequence[str]) -> Named:
-        """The losses and, by what is wanted of logits and target, the slopes. Those by the logits take their place."""
+        """The losses and, by what is wanted of logits and target, the slopes."""
         logits = row["logits"]
+        rows: Named = {name: row[name] for name in ("logits", "target", "share", "mask") if name in row}
+        fixed = {name: call[name] for name in ("class_weight",) if name in call}
+        found = by_rows(backend, self, rows, fixed, tuple(wanted))
+        if found is not None:
+            return found
         if not backend.readable(logits):
-            return self._block(xp, row, call, wanted)
+            return self.block(xp, row, call, wanted)
         writable = backend.writable(logits)
         pieces = []
         for here in strips(logits.shape[0], max(1, (BLOCK if writable else CHUNK // 8) // logits.shape[-1])):
-            found = self._block(xp, {name: array[here, ...] for name, array in row.items()}, call, wanted)
+            found = self.block(xp, {name: array[here, ...] for name, array in row.items()}, call, wanted)
             if writable and "logits" in found:
+                # The slopes take the place of the logits.
                 logits[here, ...] = found.pop("logits")
             pieces.append(found)
         joined = {name: xp.concat([piece[name] for piece in pieces]) for name in pieces[0]}
         return {"logits": logits} | joined
 
-    def _block(self, xp: Namespace, row: Named, call: Named, wanted: Sequence[str]) -> Named:
+    def block(self, xp: Namespace, row: Mapping[str, Array], call: Mapping[str, Array], wanted: Sequence[str]) -> Named:
+        """The losses and what `_slopes` is asked for, of some rows."""
         value, *slopes = self._pair(xp, row["logits"], row["target"], call)
         found = {"losses": value}
         for name, slope in zip(("logits", "target"), slopes, strict=False):
             if name in wanted:
-                found[name] = row["share"][:, None] * slope()
+                found[name] = row["share"][..., None] * slope()
         return {name: _kept(xp, row, array) for name, array in found.items()}
 
-    def _pair(self, xp: Namespace, logits: Array, target: Array, call: Named) -> Pair:
+    def _pair(self, xp: Namespace, logits: Array, target: Array, call: Mapping[str, Array]) -> Pair:
         weight = {"class_weight": call["class_weight"]} if "class_weight" in call else {}
         pair: Pair = _cost(xp, logits, target, **dict(self.parameters), **weight)
         return pair
@@ -224,7 +232,7 @@ def _rows(call: Named) -> Named:
     return {name: call[name] for name in ("hidden", "target", "mask") if name in call}
 
 
-def _kept(xp: Namespace, row: Named, array: Array) -> Array:
+def _kept(xp: Namespace, row: Mapping[str, Array], array: Array) -> Array:
     """`array`, and 0 in the rows that do not count."""
     return xp.where(expand(row["mask"], array.ndim), array, 0.0) if "mask" in row else array
 

@@ -439,7 +439,8 @@ class TensorflowFramework(Framework):
             if not compiled:
 
                 def spec(array: Array, place: Place | None = None) -> Any:
-                    known = place not in batched if place is not None else not batched
+                    # Arrays that all examples share keep their shapes. Keywords may be longer in the next call.
+                    known = not batched or (isinstance(place, int) and place not in batched)
                     return tf.TensorSpec(array.shape if known else [None] * array.shape.rank, array.dtype)
 
                 signature = [

@@ -36,12 +36,12 @@ EAGER = ("eager", "small blocks", "whole arrays")
 def engine(mode: str) -> Iterator[None]:
     """A context in which calls are made as `mode` wants it.
 
-    Chunks of logits are small where users would hardly see several: in small blocks, and behind every compiler.
+    Chunks of logits are small in all modes but the one that users have: there would hardly be several.
     """
     from polyloss import _blocks, _program, linear
 
     small = {(_program, "BLOCK"): 4} if mode == "small blocks" else {}
-    if mode not in ("eager", "whole arrays"):
+    if mode != "eager":
         # Two to four rows, each a block of its own.
         small |= {(linear, "CHUNK"): 12, (linear, "BLOCK"): 4}
     with ExitStack() as stack:
@@ -438,14 +438,14 @@ class TensorflowFramework(Framework):
         def call(arrays: Sequence[Array], options: Mapping[str, Array], cotangent: Array) -> Outcome:
             if not compiled:
 
-                def spec(array: Array, place: Place | None = None) -> Any:
+                def spec(array: Array, place: int | None = None) -> Any:
                     # Arrays that all examples share keep their shapes. Keywords may be longer in the next call.
-                    known = not batched or (isinstance(place, int) and place not in batched)
+                    known = not batched or (place is not None and place not in batched)
                     return tf.TensorSpec(array.shape if known else [None] * array.shape.rank, array.dtype)
 
                 signature = [
                     [spec(array, place) for place, array in enumerate(arrays)],
-                    {key: spec(option, key) for key, option in options.items()},
+                    {key: spec(option) for key, option in options.items()},
                     spec(cotangent),
                 ]
                 compiled.append(tf.function(run, input_signature=signature, jit_compile=mode == "xla"))

@@ -428,9 +428,6 @@ def _units(selection: Selection, framework: Framework, mode: str, loss: str, dty
     if mode in EAGER[1:] and dtype in HALVES:
         # Half precision is never computed in blocks: it would be the same once more.
         return
-    if mode == "whole arrays" and data.LOSSES[loss].shared:
-        # Its chunks are of another kind: this would be the same as eager.
-        return
     compiled = mode not in EAGER
     if selection.everything or not (compiled or framework.slow_eager):
         for case in usable:

@@ -68,11 +68,16 @@ class _Form:
     def symbols(self) -> tuple[Trace, list[Symbol], dict[str, Symbol]]:
         trace = Trace()
         found = [
-            trace.input(number, (ROWS, *tail) if blocked else tail, dtype)
-            for number, ((tail, blocked), dtype) in enumerate(zip(self.layouts, self.dtypes, strict=True))
+            _input(trace, number, *layout, dtype)
+            for number, (layout, dtype) in enumerate(zip(self.layouts, self.dtypes, strict=True))
         ]
         count = len(self.plan.loss.arrays)
         return trace, found[:count], dict(zip(self.names, found[count:], strict=True))
+
+
+def _input(trace: Trace, number: int, tail: Shape, blocked: bool, dtype: Any) -> Symbol:
+    """An array of rows or, where it is not `blocked`, one that all rows share."""
+    return trace.input(number, (ROWS, *tail) if blocked else tail, dtype)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -282,15 +287,20 @@ class OfRows(Protocol):
 @functools.lru_cache(maxsize=256)
 def _row_program(
     work: OfRows, wanted: tuple[str, ...], kinds: tuple[tuple[str, Shape, bool, Any], ...]
-) -> tuple[Program, list[tuple[str, Shape, Any]]]:
-    """The code of some work; what it results in, and the shape and the dtype of a row of that."""
+) -> tuple[Program, list[tuple[str, Shape, Any]]] | None:
+    """The code of some work, what it results in, and the shape and the dtype of a row of that; None where blocks do
+    not know what it does."""
     trace = Trace()
     rows: dict[str, Symbol] = {}
     fixed: dict[str, Symbol] = {}
     for number, (name, tail, blocked, dtype) in enumerate(kinds):
-        (rows if blocked else fixed)[name] = trace.input(number, (ROWS, *tail) if blocked else tail, dtype)
-    found = {name: trace.settle(array) for name, array in work.block(trace, rows, fixed, wanted).items()}
-    program = Program(trace.whole(next(iter(found.values()))), list(found.values()), [])
+        (rows if blocked else fixed)[name] = _input(trace, number, tail, blocked, dtype)
+    try:
+        found = {name: trace.settle(array) for name, array in work.block(trace, rows, fixed, wanted).items()}
+        program = Program(trace.whole(next(iter(found.values()))), list(found.values()), [])
+    except Exception:
+        # As for a call: it works on whole arrays.
+        return None
     return program, [(name, symbol.shape[1:], symbol.dtype) for name, symbol in found.items()]
 
 
@@ -303,11 +313,10 @@ def by_rows(
     parts = [backend.memory(array) for array in (*rows.values(), *fixed.values())]
     kinds = [(name, part.shape[1:], True, part.dtype) for name, part in zip(rows, parts, strict=False)]
     kinds += [(name, part.shape, False, part.dtype) for name, part in zip(fixed, parts[len(rows) :], strict=True)]
-    try:
-        program, outputs = _row_program(work, wanted, tuple(kinds))
-    except Exception:
-        # As for a call: it works on whole arrays.
+    known = _row_program(work, wanted, tuple(kinds))
+    if known is None:
         return None
+    program, outputs = known
     count, found, memories = parts[0].shape[0], {}, []
     for name, tail, dtype in outputs:
         found[name], memory = backend.empty((count, *tail), dtype)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ._code import FUNCTIONS, OTHER, PIECE, TEMPLATES
-from ._trace import IN_PLACE, ROWS, Symbol, is_product
+from ._trace import BOOL, IN_PLACE, ROWS, Symbol, is_product
 
 BLOCK = 1 << 18
 """Elements in a block: few enough for the cache, enough that threads seldom meet in the interpreter."""
@@ -76,16 +76,13 @@ class Program:
         flags = [flag for flag, limit in zip(flags, limits, strict=True) if limit is None]
         checked = [limit for limit in limits if limit is not None]
         roots = [*arrays, *flags, total, *(x for x, *_ in checked)]
-        uses: dict[Symbol, int] = {}
         order = _reachable(roots)
-        for symbol in order:
-            for arg in symbol.args:
-                uses[arg] = uses.get(arg, 0) + 1
+        used = {arg for symbol in order for arg in symbol.args}
         # A product that is only summed is a dot product.
         factors: tuple[Symbol, ...] = ()
-        if total not in {*uses, *map(_owner, arrays)}:
-            factors = total.args if is_product(total) else ()
-            order = [symbol for symbol in order if symbol is not total or not factors]
+        if is_product(total) and total not in {*used, *map(_owner, arrays)}:
+            factors = total.args
+            order = [symbol for symbol in order if symbol is not total]
         last: dict[Symbol, int] = {}
         for place, symbol in enumerate(order):
             for arg in symbol.args:
@@ -150,8 +147,8 @@ class Program:
         lines = TEMPLATES.get(f"{op}.compared" if compare else op, OTHER)
         fields = {"op": op, "compare": compare, "a": _Operands(operands), "out": out}
         if symbol is not None and compare:
-            slot = self._free_slot(_row_bytes(symbol.shape, _BOOL))
-            fields["flag"] = self._new(symbol.shape, _BOOL, slot)
+            slot = self._free_slot(_row_bytes(symbol.shape, BOOL))
+            fields["flag"] = self._new(symbol.shape, BOOL, slot)
             self._free.setdefault(self._slots[slot], []).append(slot)
         self._lines += [line.format(**fields) for line in lines]
 
@@ -332,7 +329,6 @@ def _limits(flag: Symbol) -> tuple[Symbol, Any, Any] | None:
 
 _LIMITS = {"less": (True, True), "less_equal": (True, False), "greater": (False, True), "greater_equal": (False, False)}
 """Comparisons with a constant: whether it is the lower limit, and whether that itself is inside."""
-_BOOL = np.dtype(np.bool_)
 
 
 class _Operands(list[str]):

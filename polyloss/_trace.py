@@ -27,7 +27,7 @@ Scalar = bool | int | float
 Flag = bool
 
 _BITS: dict[int, Any] = {4: np.dtype(np.int32), 8: np.dtype(np.int64)}
-_BOOL = np.dtype(np.bool_)
+BOOL = np.dtype(np.bool_)
 
 
 class UntraceableError(Exception):
@@ -108,7 +108,7 @@ for _name, _function in {
 _FLOATING = {"add", "subtract", "multiply", "divide", "negative", "absolute", "power", "maximum", "minimum", "clip"}
 _FLOATING |= {"exp", "log", "log1p", "expm1", "sqrt", "sinh", "cosh", "tanh"}
 _TESTING = {"isfinite", "isnan", "isinf"}
-COMPARING = {"less", "less_equal", "greater", "greater_equal", "equal", "not_equal"}
+_COMPARING = {"less", "less_equal", "greater", "greater_equal", "equal", "not_equal"}
 _LOGICAL = {"logical_and", "logical_or", "logical_xor", "logical_not"}
 IN_PLACE = _FLOATING | _LOGICAL | {"bitwise_and", "bitwise_xor"}
 """What may write its result over an operand."""
@@ -121,7 +121,7 @@ class Trace:
     __name__ = __name__
     __array_api_version__ = "2024.12"
     float32, float64, int32, int64 = (np.dtype(t) for t in ("float32", "float64", "int32", "int64"))
-    bool = _BOOL
+    bool = BOOL
     inf, nan, pi, e = math.inf, math.nan, math.pi, math.e
     isdtype = staticmethod(np.isdtype)
     finfo = staticmethod(np.finfo)
@@ -172,22 +172,20 @@ class Trace:
         floats = op in _FLOATING
         dtypes = {o.dtype for o in operands if isinstance(o, Symbol)}
         if len(dtypes) > 1:
-            dtypes.discard(_BOOL)
+            dtypes.discard(BOOL)
         if len(dtypes) != 1:
             raise UntraceableError(f"{op} of {dtypes}")
         (dtype,) = dtypes
         args = tuple(self.astype(self._symbol(o, dtype), dtype) for o in operands)
-        if (floats and dtype.kind != "f") or (op in _LOGICAL and dtype != _BOOL):
+        if (floats and dtype.kind != "f") or (op in _LOGICAL and dtype != BOOL):
             raise UntraceableError(f"{op} of {dtype}")
         shape = _broadcast(*(a.shape for a in args))
         args = tuple(a.args[0] if a.op == "splat" else a for a in args)
-        result = dtype if floats or op.startswith("bitwise") else _BOOL
+        result = dtype if floats or op.startswith("bitwise") else BOOL
         if all(a.op == "constant" for a in args):
             with np.errstate(all="ignore"):
                 found = np.clip(*(a.value for a in args)) if op == "clip" else getattr(np, op)(*(a.value for a in args))
             return self.constant(found, shape, result)
-        if shape and all(a.op == "constant" or not a.shape for a in args):
-            return self.splat(self.apply(op, *(self.view(a, ()) for a in args)), shape)
         args = tuple(self.view(a, ()) if a.op == "constant" else a for a in args)
         enough = _broadcast(*(a.shape for a in args))
         if enough != shape:
@@ -210,7 +208,7 @@ class Trace:
         if op == "equal" and dtype.kind == "i":
             for ids, other in (args, args[::-1]):
                 if other.op == "arange":
-                    return self.make("chosen", (self._clipped(ids, other.shape[0]), other), shape, _BOOL)
+                    return self.make("chosen", (self._clipped(ids, other.shape[0]), other), shape, BOOL)
         return self.make(op, args, shape, result)
 
     def _scaled(self, x: Symbol, factor: Symbol, shape: Shape) -> Symbol | None:
@@ -257,7 +255,7 @@ class Trace:
     def where(self, condition: Symbol, x1: Any, x2: Any, /) -> Symbol:
         """A choice, made of operations on bits: they take the same time whatever is chosen."""
         kinds = [o.dtype for o in (x1, x2) if isinstance(o, Symbol)]
-        if not kinds or any(kind != kinds[0] for kind in kinds) or condition.dtype != _BOOL:
+        if not kinds or any(kind != kinds[0] for kind in kinds) or condition.dtype != BOOL:
             raise UntraceableError(f"where of {kinds}")
         dtype = kinds[0]
         yes, no = self._symbol(x1, dtype), self._symbol(x2, dtype)
@@ -266,7 +264,7 @@ class Trace:
             return self.broadcast_to(yes if condition.value else no, shape)
         if condition.op == "chosen":
             return self.make("hot", (condition, yes, no), shape, dtype)
-        if dtype == _BOOL:
+        if dtype == BOOL:
             one = self.apply("logical_and", condition, yes)
             return self.apply("logical_or", one, self.apply("logical_and", self.apply("logical_not", condition), no))
         bits = _BITS[dtype.itemsize]
@@ -287,7 +285,7 @@ class Trace:
         return self.view(chosen, shape, dtype)
 
     def _mask(self, op: str, condition: Symbol, bits: Any) -> Symbol:
-        if condition.op in COMPARING:
+        if condition.op in _COMPARING:
             return self.make(op, condition.args, condition.shape, bits, condition.op)
         return self.make(op, (condition,), condition.shape, bits)
 

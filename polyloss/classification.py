@@ -3,7 +3,7 @@
 from typing import Unpack
 
 from . import _numeric as numeric
-from ._checks import CLASSES, NONNEGATIVE, SIGN, UNIT, Domain, is_integer, number
+from ._checks import CLASSES, NONNEGATIVE, SIGN, UNIT, Domain, is_integer, static
 from ._loss import elementwise, rowwise
 from ._typing import Array, Call, Namespace, Pair, RowCall
 
@@ -12,7 +12,7 @@ from ._typing import Array, Call, Namespace, Pair, RowCall
     tasks=["multi-class", "class imbalance", "distribution"],
     target=CLASSES,
     class_weight=NONNEGATIVE,
-    label_smoothing=number(UNIT),
+    label_smoothing=static(UNIT),
 )
 def cross_entropy(
     xp: Namespace,
@@ -107,7 +107,7 @@ def cross_entropy(
 
 
 @rowwise(
-    tasks=["multi-class", "class imbalance"], target=CLASSES, class_weight=NONNEGATIVE, label_smoothing=number(UNIT)
+    tasks=["multi-class", "class imbalance"], target=CLASSES, class_weight=NONNEGATIVE, label_smoothing=static(UNIT)
 )
 def nll(
     xp: Namespace,
@@ -190,7 +190,7 @@ def nll(
     return value, lambda: -mass, *_by_target(xp, target, class_weight, log_probabilities, costs, label_smoothing)
 
 
-@rowwise(tasks=["multi-class", "class imbalance"], target=CLASSES, alpha=NONNEGATIVE, gamma=number(NONNEGATIVE))
+@rowwise(tasks=["multi-class", "class imbalance"], target=CLASSES, alpha=NONNEGATIVE, gamma=static(NONNEGATIVE))
 def softmax_focal(
     xp: Namespace,
     logits: Array,
@@ -353,7 +353,7 @@ def binary_cross_entropy(
     tasks=["binary", "multi-label", "class imbalance"],
     target=UNIT,
     pos_weight=NONNEGATIVE,
-    label_smoothing=number(UNIT),
+    label_smoothing=static(UNIT),
 )
 def binary_cross_entropy_with_logits(
     xp: Namespace,
@@ -442,7 +442,7 @@ def binary_cross_entropy_with_logits(
     return certain + numeric.times(xp, far, -fall), by_logits, by_target
 
 
-@elementwise(tasks=["binary", "multi-label", "class imbalance"], target=UNIT, alpha=UNIT, gamma=number(NONNEGATIVE))
+@elementwise(tasks=["binary", "multi-label", "class imbalance"], target=UNIT, alpha=UNIT, gamma=static(NONNEGATIVE))
 def sigmoid_focal(
     xp: Namespace,
     logits: Array,

@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import Any, TypeAlias, Unpack
 
 from ._backend import stop_gradient
-from ._checks import NONNEGATIVE, POSITIVE, UNIT, Domain, describe, number, per_example, shape_is
+from ._checks import NONNEGATIVE, POSITIVE, UNIT, Domain, describe, per_example, shape_is, static
 from ._loss import elementwise, rowwise
 from ._typing import Array, Call, Namespace, Pair, RowCall
 
-_ZERO_OR_ONE = number(Domain(low=0, high=1, ends_only=True))
+_ZERO_OR_ONE = static(Domain(low=0, high=1, ends_only=True))
 _ONE_OR_TWO = replace(_ZERO_OR_ONE, low=1, high=2)
-_NORM = number(Domain(low=1))
+_NORM = static(Domain(low=1))
 
 
 _Slope: TypeAlias = Callable[[Array], Array]
@@ -177,9 +177,9 @@ def contrastive(
 @rowwise(
     tasks=["similarity"],
     target=per_example(UNIT),
-    margin=number(POSITIVE),
+    margin=static(POSITIVE),
     similar_label=_ZERO_OR_ONE,
-    factor=number(POSITIVE),
+    factor=static(POSITIVE),
     power=_ONE_OR_TWO,
 )
 def contrastive_embedding(
@@ -266,7 +266,7 @@ def contrastive_embedding(
     return value, slope, lambda: -slope(), by_target
 
 
-@rowwise(tasks=["similarity"], autodiff="distance", margin=number(NONNEGATIVE), p=_NORM)
+@rowwise(tasks=["similarity"], autodiff="distance", margin=static(NONNEGATIVE), p=_NORM)
 def triplet_margin(
     xp: Namespace,
     anchor: Array,

@@ -131,7 +131,7 @@ def test_names_survive() -> None:
         assert made.__doc__ == polyloss.huber.__doc__
 
 
-@pytest.mark.parametrize("loss", [polyloss.mse, 0.5 * polyloss.mse + 0.5 * polyloss.mse.partial()], ids=str)
+@pytest.mark.parametrize("loss", [polyloss.mse, 0.25 * polyloss.mse + 0.75 * polyloss.mse], ids=str)
 def test_pickled(backend: Any, loss: Any) -> None:
     x, y = backend.array([3.0, 0.0]), backend.array([1.0, 0.0])
     value, gradient = pickle.loads(pickle.dumps(polyloss.value_and_grad(loss)))(x, y)

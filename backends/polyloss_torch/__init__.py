@@ -21,13 +21,14 @@ from ._chunks import ByChunks
 from ._common import (
     around_forward_mode,
     bound,
-    entry,
     gradients_of,
     is_abstract,
     is_distributed,
     is_transformed,
     is_transforming,
+    place_of,
     tangent_of,
+    with_code_of_its_own,
     with_tangent,
 )
 from ._distributed import Replicating, run_distributed
@@ -135,7 +136,7 @@ def _in_graph(place: int, numbers: Sequence[float], *arrays: torch.Tensor) -> to
 
 
 def _compiled(pair: BoundKernel, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
-    place, numbers = entry(BoundKernel, (pair.kernel, pair.inputs), pair.parameters, pair.names, (pair.rowwise,))
+    place, numbers = place_of(BoundKernel, (pair.kernel, pair.inputs), pair.parameters, pair.names, pair.rowwise)
     value: torch.Tensor = _in_graph(place, numbers, *arrays)
     return value
 
@@ -299,7 +300,7 @@ class TorchBackend(ByChunks):
         return differentiated
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        return torch.compile(function, fullgraph=True)
+        return torch.compile(with_code_of_its_own(function), fullgraph=True)
 
     def stop_gradient(self, array: torch.Tensor) -> torch.Tensor:
         return array.detach()

@@ -12,10 +12,10 @@ from polyloss import Backend
 from ._common import (
     around_forward_mode,
     bound,
-    entry,
     gradients_of,
     is_transformed,
     is_transforming,
+    place_of,
     tangent_of,
     with_tangent,
 )
@@ -133,7 +133,7 @@ def _in_graph(place: int, numbers: Sequence[float], wanted: Sequence[bool], *arr
 
 
 def _compiled(fused: Any, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
-    place, numbers = entry(type(fused), (), fused.parameters, fused.names)
+    place, numbers = place_of(type(fused), (), fused.parameters, fused.names)
     wanted = tuple(torch.is_grad_enabled() and array.requires_grad for array in arrays)
     value: torch.Tensor = _in_graph(place, numbers, wanted, *arrays)
     return value

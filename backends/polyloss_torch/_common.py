@@ -10,33 +10,28 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd import forward_ad
 
 bound: list[Callable[[Sequence[float]], Any]] = []
-"""Functions of the numbers among their parameters: what the compiler cannot pass on waits here."""
+"""What the compiler cannot pass on waits here, each thing once: functions of the numbers among its parameters."""
+
+_places: dict[Any, int] = {}
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _entry(
-    kind: Callable[..., Any],
-    before: tuple[Any, ...],
-    constants: tuple[Any, ...],
-    numeric: tuple[str, ...],
-    names: tuple[str, ...],
-    behind: tuple[Any, ...],
+def _place(
+    kind: Callable[..., Any], before: tuple[Any, ...], constants: Any, numeric: tuple[str, ...], behind: tuple[Any, ...]
 ) -> int:
-    bound.append(lambda numbers: kind(*before, (*constants, *zip(numeric, numbers, strict=True)), names, *behind))
-    return len(bound) - 1
+    place = _places.setdefault((kind, before, constants, numeric, behind), len(bound))
+    if place == len(bound):
+        bound.append(lambda numbers: kind(*before, (*constants, *zip(numeric, numbers, strict=True)), *behind))
+    return place
 
 
-def entry(
-    kind: Callable[..., Any],
-    before: tuple[Any, ...],
-    parameters: tuple[tuple[str, Any], ...],
-    names: tuple[str, ...],
-    behind: tuple[Any, ...] = (),
+def place_of(
+    kind: Callable[..., Any], before: tuple[Any, ...], parameters: tuple[tuple[str, Any], ...], *behind: Any
 ) -> tuple[int, tuple[float, ...]]:
-    """The place in `bound` of ``kind(*before, parameters, names, *behind)`` without its numbers, and these."""
+    """The place in `bound` of ``kind(*before, parameters, *behind)`` without its numbers, and these."""
     numbers = {k: v for k, v in parameters if isinstance(v, (int, float)) and not isinstance(v, bool)}
     constants = tuple((k, v) for k, v in parameters if k not in numbers)
-    return _entry(kind, before, constants, tuple(numbers), names, behind), tuple(numbers.values())
+    return _place(kind, before, constants, tuple(numbers), behind), tuple(numbers.values())
 
 
 def gradients_of(
@@ -127,3 +122,13 @@ def is_distributed(array: torch.Tensor) -> bool:
     """Whether `array` is spread over processes."""
     known = sys.modules.get("torch.distributed.tensor")
     return known is not None and isinstance(array, known.DTensor)
+
+
+def with_code_of_its_own(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` with a code object that no other has: the compiler counts by those how often it compiled."""
+
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        return function(*arguments, **keywords)
+
+    call.__code__ = call.__code__.replace()
+    return call

@@ -12,6 +12,8 @@ from polyloss import _checks as checks
 from polyloss._objects import check_parameters, classes, parameters_of
 from polyloss.compose import Combinable, LossSum, MultiTask
 
+from ._common import with_code_of_its_own
+
 
 class LossModule(torch.nn.Module, Combinable):
     """A loss with its parameters, as a module. Made by `module`, or by a class such as ``polyloss_torch.Huber``.
@@ -190,6 +192,7 @@ def module_class(name: str) -> type[LossModule]:
 
     attributes = {
         "__init__": construct,
+        "forward": with_code_of_its_own(LossModule.forward),
         "__doc__": loss.__doc__,
         "__module__": "polyloss_torch",
         "__signature__": inspect.Signature(parameters_of(loss, reduction=True)),

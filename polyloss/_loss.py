@@ -177,14 +177,12 @@ class Loss(Combinable, Generic[P]):
     ) -> tuple[Array, tuple[Array, ...]]:
         """The value and its gradients, without automatic differentiation."""
         known, inputs, options = self._bind(tuple(arguments), dict(keywords))
-        names = self.arrays[: known.blocks.gradients] if known.blocks is not None else ()
-        wanted = [self.arrays[n] if isinstance(n, int) else n for n in argnums]
-        if known.blocks is None or not _blocks.enabled or any(name not in names for name in wanted):
+        names = (*self.arrays, *known.names)
+        places = [names.index(n) if n in names else n for n in argnums]
+        wanted = [place in places for place in range(len(names))]
+        if known.blocks is None or not _blocks.enabled or sum(wanted) < len(set(places)) or known.blocks.learns(wanted):
             return known.plan.closed_form(inputs, dict(zip(known.names, options, strict=True)), argnums)
-        places = [names.index(name) for name in wanted]
-        value, gradients = known.blocks.forward(
-            (*inputs, *options), [place in places for place in range(len(inputs) + len(options))]
-        )
+        value, gradients = known.blocks.forward((*inputs, *options), wanted)
         return value, tuple(gradients[place] for place in places)
 
     def _bind(

@@ -126,7 +126,7 @@ class Plan:
                 checks.shape_is(name, key, shape, (), "the shape of a number,")
             elif key in OF_A_CALL:
                 checks.shape_starts(name, key, shape, rows)
-            elif self.loss.domains.get(key, REAL).number:
+            elif (domain := self.loss.domains.get(key, REAL)).static or (domain.scalar and shape):
                 raise TypeError(f"{name}: {key} must be a number, got {checks.describe(value)}")
             else:
                 checks.shape_ends(name, key, shape, last, self.axis is not None)
@@ -293,7 +293,8 @@ class BoundKernel:
     def __call__(self, *arrays: Array) -> Any:
         xp = backend_of(arrays[0]).namespace(arrays[0])
         extra = dict(zip(self.names, arrays[self.inputs :], strict=True))
-        return self.kernel(xp, *arrays[: self.inputs], **dict(self.parameters), **extra)
+        found = self.kernel(xp, *arrays[: self.inputs], **dict(self.parameters), **extra)
+        return found[:-1] if isinstance(found, tuple) and isinstance(found[-1], dict) else found
 
 
 @dataclass(frozen=True)

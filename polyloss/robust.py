@@ -101,13 +101,19 @@ def tukey_biweight(
     """
     residual = prediction - target
     deviation: Array = scale
-    reach = c * deviation
-    outside = xp.abs(residual) >= reach
-    u = xp.where(outside, 0.0, residual) / reach
-    v = xp.where(outside, 1.0, u * u)
+    outside = xp.abs(residual) >= c * deviation
+    inside = xp.where(outside, 0.0, residual) / deviation
+    # From c on, it goes on as if it were c.
+    size = xp.where(outside, c, inside)
+    u = xp.where(outside, 1.0, inside / c)
+    v = u * u
 
     def slope() -> Array:
         rest = 1.0 - v
-        return (c / deviation) * u * (rest * rest)
+        return inside / deviation * (rest * rest)
 
-    return (c * c / 6.0) * (v * (3.0 + v * (v - 3.0))), slope, lambda: -slope()
+    by_parameter = {
+        "c": lambda: size * u * (v * (1.0 - v * (2.0 / 3.0))),
+        "scale": lambda: -inside * slope(),
+    }
+    return size * (size / 6.0) * (3.0 + v * (v - 3.0)), slope, lambda: -slope(), by_parameter

@@ -455,7 +455,7 @@ def binary_cross_entropy_with_logits(
         slope = far - near * tail
         if smoothed:
             # Around a logit of 0, both may be about 1/2: what they differ by is found without them.
-            excess = keep * (1.0 - 2.0 * target) - (weight - 1.0) * share
+            excess = (keep - (weight - 1.0) * (0.5 * label_smoothing)) - (keep * (weight + 1.0)) * target
             slope = xp.where(fall > -0.5, xp.where(up, excess, -excess) - near * xp.expm1(fall), slope)
         return xp.where(up, slope, -slope) / (1.0 + tail)
 

@@ -103,17 +103,17 @@ def tukey_biweight(
     deviation: Array = scale
     outside = xp.abs(residual) >= c * deviation
     inside = xp.where(outside, 0.0, residual) / deviation
-    # From c on, it goes on as if it were c.
-    size = xp.where(outside, c, inside)
-    u = xp.where(outside, 1.0, inside / c)
+    u = inside / c
     v = u * u
 
     def slope() -> Array:
         rest = 1.0 - v
         return inside / deviation * (rest * rest)
 
+    # Not c^2 / 6 times what is left of it, which would vanish before the square of the residual does.
+    near = inside * (inside / 6.0) * (3.0 + v * (v - 3.0))
     by_parameter = {
-        "c": lambda: size * u * (v * (1.0 - v * (2.0 / 3.0))),
+        "c": lambda: xp.where(outside, c / 3.0, inside * u * v * (1.0 - v * (2.0 / 3.0))),
         "scale": lambda: -inside * slope(),
     }
-    return size * (size / 6.0) * (3.0 + v * (v - 3.0)), slope, lambda: -slope(), by_parameter
+    return xp.where(outside, c * (c / 6.0), near), slope, lambda: -slope(), by_parameter

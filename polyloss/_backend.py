@@ -71,8 +71,11 @@ class Backend(ABC):
         """The Array API namespace of `array`."""
 
     @abstractmethod
-    def asarray(self, value: Any, like: Array) -> Array:
-        """`value` (a number, or a NumPy array where those are welcome) as an array on the device of `like`."""
+    def asarray(self, value: Any, like: Array, dtype: Any = None) -> Array:
+        """`value` (a number, or a NumPy array where those are welcome) as an array on the device of `like`.
+
+        A number has the `dtype`, or that of `like`.
+        """
 
     @abstractmethod
     def readable(self, *arrays: Array) -> bool:
@@ -85,6 +88,19 @@ class Backend(ABC):
     @abstractmethod
     def value_and_grad(self, function: Callable[..., Array], argnums: Sequence[int]) -> Callable[..., Any]:
         """A function that returns the value of `function` and a tuple of its gradients."""
+
+    def refusal(self, array: Array) -> str | None:
+        """What kind of array this is and what to do with it, where no loss takes it."""
+        return None
+
+    def result_dtype(self, prediction: Array) -> Any:
+        """The dtype of a loss of `prediction`."""
+        return prediction.dtype
+
+    def poison(self, bad: Array, dtype: Any) -> Array:
+        """A factor for what could not be looked at: NaN where it is `bad`, else 1."""
+        xp = self.namespace(bad)
+        return xp.where(bad, xp.asarray(float("nan"), dtype=dtype), xp.asarray(1.0, dtype=dtype))
 
     def attach_fused(self, fused: Fused, arrays: Sequence[Array]) -> Array:
         """The value of `fused` at `arrays`, with its gradients as its derivative."""

@@ -148,7 +148,10 @@ class Blocks:
         self.shapes = [tuple(array.shape) for array in inputs]
         first = self.shapes[0]
         self.count = math.prod(first) // (1 if plan.axis is None else first[plan.axis])
-        self.checked = any(not plan.loss.domains[name].everything for name in self.names if name in plan.loss.domains)
+        domains = {name: plan.loss.domains[name] for name in self.names if name in plan.loss.domains}
+        self.checked = "denominator" in options or any(
+            not domain.everything and name not in plan.numbers for name, domain in domains.items()
+        )
         floats = [kind for kind in self.form.dtypes[: len(inputs)] if kind.kind not in "biu"]
         self.unusual = any(layout.axis is not None for layout in self.layouts) or len(set(floats)) > 1
         self._tasks: dict[tuple[bool, ...], _Task] = {}

@@ -1,8 +1,10 @@
 """Shapes, dtypes and domains: every message names the argument, what came, and what was expected."""
 
+import difflib
 import math
 import numbers
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -30,11 +32,12 @@ class Domain:
         For a parameter: names that stand for a value computed from the data, each with its function
         ``(xp, *arrays, mask) -> array``.
     static : bool
-        For a parameter: a Python number and never an array, because the code depends on it.
+        For a parameter: a Python number and never an array, because the kernel branches on it.
     special : tuple of float
-        For a parameter: numbers for which the kernel has a way of its own. It gets these as they are.
+        For a parameter: values that the kernel has a way of its own for. With these it gets the Python number, with any
+        other value an array without axes.
     scalar : bool
-        For a parameter of a row-wise loss: one number for all examples, where others may have one per class.
+        For a parameter: one number for all examples.
     unless : str or None
         For an array argument: a parameter of the loss that, when true, lifts all limits.
 
@@ -148,14 +151,14 @@ def static(domain: Domain) -> Domain:
     return replace(domain, static=True)
 
 
-def special(domain: Domain, *values: float) -> Domain:
-    """`domain`, for a parameter whose kernel has a way of its own for some values."""
-    return replace(domain, special=values)
-
-
 def scalar(domain: Domain) -> Domain:
-    """`domain`, for a parameter of a row-wise loss that is one number for all examples."""
+    """`domain`, for a parameter that is one number for all examples."""
     return replace(domain, scalar=True)
+
+
+def special(domain: Domain, *values: float) -> Domain:
+    """`domain`, for a parameter that the kernel has a way of its own for where it has one of these values."""
+    return replace(domain, special=values)
 
 
 def finite(domain: Domain) -> Domain:
@@ -182,12 +185,16 @@ def common_backend(loss: str, arguments: Mapping[str, Any]) -> Backend:
     for name, value in arguments.items():
         backend = find_backend(type(value))
         if backend is not None:
+            refusal = backend.refusal(value)
+            if refusal is not None:
+                raise TypeError(f"{loss}: {name} must be a plain array, got {refusal}")
             if all(backend is not other for _, other in found):
                 found.append((name, backend))
         elif isinstance(value, bool) or not isinstance(value, (int, float)):
             raise TypeError(f"{loss}: {name} must be an array, got {describe(value)}")
     if not found:
-        raise TypeError(f"{loss}: expected at least one array, got only {', '.join(map(describe, arguments.values()))}")
+        came = ", ".join(map(describe, arguments.values())) or "none"
+        raise TypeError(f"{loss}: expected at least one array, got {came}")
     if len(found) > 1:
         others = [backend for _, backend in found if backend.name != "numpy"]
         if len(others) != 1 or not others[0].welcomes_numpy:
@@ -199,6 +206,18 @@ def common_backend(loss: str, arguments: Mapping[str, Any]) -> Backend:
 
 def is_integer(xp: Namespace, array: Array) -> bool:
     return bool(xp.isdtype(array.dtype, "integral"))
+
+
+def wide_ids(xp: Namespace, ids: Array) -> Array:
+    """Class ids in a signed dtype, so that no comparison wraps. What does not fit becomes the largest."""
+    kind = re.search(r"(u?)int(\d+)", str(ids.dtype))
+    unsigned, bits = (bool(kind[1]), int(kind[2])) if kind else (False, 32)
+    if not unsigned and bits in (32, 64):
+        return ids
+    wide = xp.astype(ids, xp.int64 if bits + unsigned > 32 else xp.int32)
+    if not unsigned or bits < 32:
+        return wide
+    return xp.where(wide < 0, xp.full_like(wide, xp.iinfo(wide.dtype).max), wide)
 
 
 def real_floating(loss: str, name: str, xp: Namespace, array: Array) -> None:
@@ -241,16 +260,19 @@ def same_shape(one: Shape, other: Shape) -> bool:
     return len(one) == len(other) and all(map(same_length, one, other))
 
 
-def shape_is(loss: str, name: str, shape: Shape, expected: Shape, why: str) -> None:
+def shape_is(loss: str, name: str, shape: Shape, expected: Shape, why: str, hint: str = "") -> None:
     if not same_shape(shape, expected):
-        raise ValueError(f"{loss}: {name} must have {why} {expected}, got {shape}; nothing is broadcast")
+        raise ValueError(f"{loss}: {name} must have {why} {expected}, got {shape}; nothing is broadcast{hint}")
 
 
 def shape_ends(loss: str, name: str, shape: Shape, last: Shape, rowwise: bool) -> None:
     """A parameter that is an array belongs to the last axes; in a row-wise loss, to the entries of a row."""
-    if len(shape) > len(last) or not same_shape(shape, last[len(last) - len(shape) :]):
-        expected = "one number per class," if rowwise else "the shape of the last axes of"
-        raise ValueError(f"{loss}: {name} must have {expected} {last}, or be a number; got shape {shape}")
+    ends = last[len(last) - len(shape) :]
+    # Within these, an axis of length 1 says that all along it share a number.
+    spread = shape if rowwise else tuple(known if one == 1 else one for one, known in zip(shape, ends, strict=False))
+    if len(shape) > len(last) or not same_shape(spread, ends):
+        expected = f"one number per class, {last}," if rowwise else f"the shape of the last axes of {last}, or 1 there,"
+        raise ValueError(f"{loss}: {name} must have {expected} or be a number; got shape {shape}")
 
 
 def shape_starts(loss: str, name: str, shape: Shape, examples: Shape) -> None:
@@ -262,9 +284,10 @@ def shape_starts(loss: str, name: str, shape: Shape, examples: Shape) -> None:
         )
 
 
-def not_empty(loss: str, name: str, shape: Shape) -> None:
-    if 0 in shape:
-        raise ValueError(f"{loss}: {name} must not be empty, got shape {shape}")
+def has_entries(loss: str, name: str, shape: Shape, axis: int) -> None:
+    """There may be no rows, but not rows of nothing."""
+    if shape[axis] == 0:
+        raise ValueError(f"{loss}: {name} must have entries along axis {axis}, got shape {shape}")
 
 
 def number_in(loss: str, name: str, value: Any, domain: Domain) -> None:
@@ -284,6 +307,47 @@ def none_outside(loss: str, name: str, xp: Namespace, array: Array, outside: Arr
     raise ValueError(
         f"{loss}: {name} must be {expected}, got {float(value):g} (element {first} of shape {tuple(array.shape)})"
     )
+
+
+_SAID = {
+    "weight": ("class_weight", "sample_weight"),
+    "weights": ("sample_weight", "class_weight"),
+    "dim": ("axis",),
+    "dims": ("axis",),
+    "class_axis": ("axis",),
+    "mask": ("where",),
+    "valid": ("where",),
+    "size_average": ("reduction",),
+    "reduce": ("reduction",),
+    "normalizer": ("denominator",),
+    "avg_factor": ("denominator",),
+    "num_items_in_batch": ("denominator",),
+    "ignore_class": ("ignore_index",),
+    "ignore_label": ("ignore_index",),
+    "smoothing": ("label_smoothing",),
+    "smooth": ("label_smoothing",),
+    "positive_weight": ("pos_weight",),
+    "norm_degree": ("p",),
+    "linear_weight": ("weight",),
+    "linear_bias": ("bias",),
+}
+"""What a keyword of ours is called elsewhere."""
+_FIRST = {"input", "inputs", "output", "outputs", "pred", "preds", "prediction", "predictions", "y_pred", "logits"}
+_FIRST |= {"yhat", "y_hat", "scores", "probs", "probabilities"}
+_TARGET = {"target", "targets", "label", "labels", "y", "y_true", "true", "ground_truth"}
+
+
+def unknown_keyword(loss: str, key: str, arrays: Sequence[str], keywords: Sequence[str]) -> TypeError:
+    """The error for a keyword that `loss` does not have, with the one that was probably meant."""
+    known = (*arrays, *keywords)
+    meant = [name for name in _SAID.get(key, ()) if name in known]
+    if not meant and arrays and key.lower() in _FIRST:
+        meant = [arrays[0]]
+    if not meant and key.lower() in _TARGET:
+        meant = [name for name in arrays[1:] if name == "target"]
+    meant = meant or difflib.get_close_matches(key, known, n=1)
+    hint = f"; did you mean {' or '.join(meant)}?" if meant else ";"
+    return TypeError(f"{loss}: unexpected {key}{hint} its keywords are {', '.join(known)}")
 
 
 def one_of(loss: str, name: str, value: Any, choices: tuple[str, ...]) -> None:

@@ -6,7 +6,9 @@ checks, masks, half precision, reduction) is the same for every loss, and is not
 """
 
 import inspect
+import operator
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, NamedTuple, ParamSpec, overload
 
 import numpy as np
@@ -14,8 +16,8 @@ import numpy as np
 from . import _blocks
 from . import _checks as checks
 from ._backend import Backend, find_backend
-from ._checks import Domain
-from ._plan import Plan
+from ._checks import Classes, Domain
+from ._plan import IGNORED, OF_A_CALL, Plan, working
 from ._reduction import REDUCTIONS
 from ._typing import Array, Call, Namespace, RowCall
 from .compose import Combinable
@@ -61,6 +63,8 @@ class Loss(Combinable, Generic[P]):
         self.arrays = tuple(p.name for p in own if p.kind is p.POSITIONAL_OR_KEYWORD)
         self.defaults = {p.name: p.default for p in own if p.kind is p.KEYWORD_ONLY} | dict(defaults or {})
         self.fixed = dict(defaults or {})
+        self._static = frozenset(name for p in own if self._is_static(name := p.name, p.default))
+        self._optional = frozenset(p.name for p in own if p.default is None)
         self._origin: Loss[Any] = self
         self._known: dict[Any, _Known] = {}
         self.__name__: str = kernel.__name__
@@ -82,6 +86,11 @@ class Loss(Combinable, Generic[P]):
         own += [kind(n, kind.KEYWORD_ONLY, default=d, annotation=hints[n]) for n, d in common.items()]
         return inspect.Signature(own, return_annotation=Array)
 
+    def _is_static(self, name: str, default: Any) -> bool:
+        """Whether a kernel may branch on a number: declared, or to be seen by a default that is no float."""
+        domain = self.domains.get(name)
+        return domain.static if domain is not None else isinstance(default, (bool, int, str))
+
     if TYPE_CHECKING:
 
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Array: ...
@@ -90,7 +99,7 @@ class Loss(Combinable, Generic[P]):
 
         def __call__(self, *arrays, **keywords):
             """Evaluate the loss."""
-            known, inputs, options = self._recall(arrays, keywords)
+            known, inputs, options = self._bind(arrays, keywords)
             if known.blocks is not None and _blocks.enabled:
                 return known.backend.attach_blocks(known.blocks, (*inputs, *options) if options else inputs)
             return known.backend.run(known.plan, inputs, dict(zip(known.names, options, strict=True)))
@@ -118,7 +127,7 @@ class Loss(Combinable, Generic[P]):
         """
         for name in parameters:
             if name not in self.defaults:
-                raise TypeError(f"{self.__name__} has no parameter {name}; it has {', '.join(self.defaults) or 'none'}")
+                raise checks.unknown_keyword(self.__name__, name, (), tuple(self.defaults))
         loss = type(self)(
             self.kernel,
             rowwise=self.rowwise,
@@ -134,31 +143,50 @@ class Loss(Combinable, Generic[P]):
         self, arguments: Sequence[Array], keywords: Mapping[str, Any], argnums: Sequence[int | str]
     ) -> tuple[Array, tuple[Array, ...]]:
         """The value and its gradients, without automatic differentiation."""
-        known, inputs, options = self._recall(tuple(arguments), dict(keywords))
-        if known.blocks is None or not _blocks.enabled:
+        known, inputs, options = self._bind(tuple(arguments), dict(keywords))
+        names = self.arrays[: known.blocks.gradients] if known.blocks is not None else ()
+        wanted = [self.arrays[n] if isinstance(n, int) else n for n in argnums]
+        if known.blocks is None or not _blocks.enabled or any(name not in names for name in wanted):
             return known.plan.closed_form(inputs, dict(zip(known.names, options, strict=True)), argnums)
-        places = known.plan.places(argnums, self.arrays[: known.blocks.gradients])
-        wanted = [place in places for place in range(len(inputs) + len(options))]
-        value, gradients = known.blocks.forward((*inputs, *options), wanted)
+        places = [names.index(name) for name in wanted]
+        value, gradients = known.blocks.forward(
+            (*inputs, *options), [place in places for place in range(len(inputs) + len(options))]
+        )
         return value, tuple(gradients[place] for place in places)
 
-    def _recall(
+    def _bind(
         self, arrays: tuple[Any, ...], keywords: dict[str, Any]
     ) -> tuple["_Known", tuple[Array, ...], tuple[Array, ...]]:
-        """What is known of calls like this one; its arrays; those among its keywords."""
+        """What is known of calls like this one; its arrays; those among its keywords, numbers among them."""
+        keywords = {key: value.item() if isinstance(value, np.generic) else value for key, value in keywords.items()}
         key = self._signature(arrays, keywords)
         known = None if key is None else self._known.get(key)
-        if known is not None:
-            inputs = arrays + tuple(keywords[name] for name in self.arrays[len(arrays) :])
-            options = tuple(keywords[name] for name in known.names)
-            if known.plan.readable and not (known.blocks and _blocks.enabled):
-                known.plan.check_values(inputs, dict(zip(known.names, options, strict=True)))
-            return known, inputs, options
-        plan, backend, inputs, named = self._plan(arrays, dict(keywords))
-        known = _Known(plan, backend, tuple(named), _blocks.blocks_of(plan, backend, inputs, named))
+        if known is None:
+            return self._bind_new(key, arrays, keywords)
+        inputs = arrays + tuple(keywords[name] for name in self.arrays[len(arrays) :])
+        options = []
+        for name, number in zip(known.names, known.numbers, strict=True):
+            value = keywords[name] if name in keywords else self.defaults[name]
+            if number is not None:
+                if name in keywords:
+                    self.check_number(name, value)
+                value = known.backend.asarray(value, inputs[0], number)
+            options.append(value)
+        if known.plan.readable and not (known.blocks and _blocks.enabled):
+            known.plan.check_values(inputs, dict(zip(known.names, options, strict=True)))
+        return known, inputs, tuple(options)
+
+    def _bind_new(
+        self, key: Any, arrays: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> tuple["_Known", tuple[Array, ...], tuple[Array, ...]]:
+        """The same for the first of such calls, which is remembered by `key`."""
+        plan, backend, inputs, named, numbers = self._plan(arrays, dict(keywords))
+        blocks = None if plan.is_empty(inputs) else _blocks.blocks_of(plan, backend, inputs, named)
+        known = _Known(plan, backend, tuple(named), tuple(map(numbers.get, named)), blocks)
         given = (*arrays, *(keywords[name] for name in self.arrays[len(arrays) :]))
         as_given = all(one is other for one, other in zip(inputs, given, strict=True))
-        if key is not None and as_given and all(value is keywords.get(name) for name, value in named.items()):
+        as_given = as_given and all(name in numbers or array is keywords.get(name) for name, array in named.items())
+        if key is not None and as_given:
             if len(self._known) >= _KNOWN:
                 self._known.clear()
             self._known[key] = known
@@ -176,7 +204,9 @@ class Loss(Combinable, Generic[P]):
         others = []
         for name, value in keywords.items():
             kind = type(value)
-            if value is None or kind is float or kind is int or kind is bool or kind is str:
+            if self._is_number(name, value):
+                constants.append((name, kind))
+            elif value is None or kind is float or kind is int or kind is bool or kind is str:
                 constants.append((name, kind, value))
             else:
                 constants.append(name)
@@ -184,22 +214,34 @@ class Loss(Combinable, Generic[P]):
         named = backend.signature(others) if others else ()
         return None if named is None else (found, named, *constants)
 
+    def _is_number(self, name: str, value: Any) -> bool:
+        """Whether a keyword is a number that travels as an array: one that nothing branches on."""
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or name in self._static or name == "axis":
+            return False
+        domain = self.domains.get(name)
+        return domain is None or value not in domain.special
+
     def _plan(
         self, arrays: tuple[Any, ...], keywords: dict[str, Any]
-    ) -> tuple[Plan, Backend, tuple[Array, ...], dict[str, Array]]:
-        """Sort the arguments into what is constant and what is an array, and check them."""
+    ) -> tuple[Plan, Backend, tuple[Array, ...], dict[str, Array], dict[str, Any]]:
+        """Sort the arguments into what is constant and what is an array, and check them.
+
+        Returns, besides the plan, the backend and the arrays, those of the keywords by their names, and the dtype of
+        those that came as numbers.
+        """
         name = self.__name__
         call = {key: keywords.pop(key, default) for key, default in _CALL.items()}
         axis = keywords.pop("axis", -1) if self.rowwise else None
         if len(arrays) > len(self.arrays):
             raise TypeError(f"{name}: takes {len(self.arrays)} arrays ({', '.join(self.arrays)}), got {len(arrays)}")
+        for key in keywords:
+            if key not in self.defaults and key not in self.arrays[len(arrays) :]:
+                known = (*self.defaults, *(("axis",) if self.rowwise else ()), *_CALL)
+                raise checks.unknown_keyword(name, key, self.arrays, known)
         for key in self.arrays[len(arrays) :]:
             if key not in keywords:
                 raise TypeError(f"{name}: missing {key}")
             arrays += (keywords.pop(key),)
-        for key in keywords:
-            if key not in self.defaults:
-                raise TypeError(f"{name}: unexpected {key}; its own keywords are {', '.join(self.defaults) or 'none'}")
         checks.one_of(name, "reduction", call["reduction"], REDUCTIONS)
         if call["denominator"] is not None and call["reduction"] in ("none", "sum"):
             raise ValueError(f"{name}: denominator must come with a mean, got reduction={call['reduction']!r}")
@@ -207,44 +249,81 @@ class Loss(Combinable, Generic[P]):
         constants: list[tuple[str, Any]] = []
         options = {key: value for key, value in call.items() if key != "reduction" and value is not None}
         for key, value in (self.defaults | keywords).items():
-            if isinstance(value, np.generic):
-                value = value.item()
-            if value is None or isinstance(value, (bool, int, float, str)) or callable(value):
-                self.check_constant(key, value)
-                constants.append((key, value))
-            else:
-                options[key] = value
-        if not all(isinstance(a, np.generic) for a in arrays):
-            # Beside arrays, a NumPy scalar is a number like any other.
-            arrays = tuple(a.item() if isinstance(a, np.generic) else a for a in arrays)
-        named = dict(zip(self.arrays, arrays, strict=True))
-        for key, value in () if self.takes_numbers else named.items():
-            if find_backend(type(value)) is None:
-                raise TypeError(f"{name}: {key} must be an array, got {checks.describe(value)}")
-        backend = checks.common_backend(name, named | options)
-        like = next(backend.asarray(a, None) for a in arrays if find_backend(type(a)) is not None)
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if number or value is None or isinstance(value, (bool, str)) or callable(value):
+                self.check_number(key, value)
+                if not self._is_number(key, value):
+                    constants.append((key, value))
+                    continue
+            elif key in self._static:
+                raise TypeError(f"{name}: {key} must be a number, got {checks.describe(value)}")
+            options[key] = value
+        inputs = self._same_kind(arrays)
+        backend = checks.common_backend(name, dict(zip(self.arrays, inputs, strict=True)) | options)
+        like = next(backend.asarray(a, None) for a in inputs if find_backend(type(a)) is not None)
         xp = backend.namespace(like)
-        # A number has no shape that could mismatch: it stands for an array full of it.
         inputs = tuple(
-            xp.full_like(like, a) if isinstance(a, (int, float)) else backend.asarray(a, like) for a in arrays
+            self._of_number(xp, backend, key, value, like) if isinstance(value, (int, float)) else value
+            for key, value in zip(self.arrays, inputs, strict=True)
         )
-        options = {key: backend.asarray(value, like) for key, value in options.items()}
+        inputs = tuple(backend.asarray(a, like) for a in inputs)
+        numbers = {
+            key: self._dtype_of(xp, key, value, inputs[0])
+            for key, value in options.items()
+            if self._is_number(key, value)
+        }
+        options = {key: backend.asarray(value, like, numbers.get(key)) for key, value in options.items()}
+        result = backend.result_dtype(inputs[0])
         plan = self.plan_type(
             self._origin,
             tuple(constants),
             str(call["reduction"]),
             None if axis is None else checks.axis_of(name, axis, inputs[0].ndim),
             backend.readable(*inputs, *options.values()),
+            tuple(key for key in numbers if key not in OF_A_CALL),
+            None if result == inputs[0].dtype else result,
         )
         plan.check_shapes(inputs, options)
         if plan.readable:
             plan.check_values(inputs, options)
-        return plan, backend, inputs, options
+        return plan, backend, inputs, options, numbers
 
-    def check_constant(self, key: str, value: Any) -> None:
+    def _same_kind(self, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The arrays; beside any, a NumPy scalar is a number like any other."""
+        if not all(isinstance(a, np.generic) for a in arrays):
+            arrays = tuple(a.item() if isinstance(a, np.generic) else a for a in arrays)
+        for key, value in () if self.takes_numbers else zip(self.arrays, arrays, strict=True):
+            if find_backend(type(value)) is None and not isinstance(self.domains.get(key), Classes):
+                raise TypeError(f"{self.__name__}: {key} must be an array, got {checks.describe(value)}")
+        return arrays
+
+    def _of_number(self, xp: Namespace, backend: Backend, key: str, value: float, like: Array) -> Array:
+        """An array of a number: an array full of it, since it has no shape that could mismatch; or a class id."""
+        if not isinstance(self.domains.get(key), Classes):
+            return xp.full_like(like, value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"{self.__name__}: {key} must be an array, or the class id of a single row, got {value!r}")
+        return backend.asarray(value, like, _integer(xp, value))
+
+    def _dtype_of(self, xp: Namespace, key: str, value: float, first: Array) -> Any:
+        """The dtype that a number travels in."""
+        if key != IGNORED:
+            floating = checks.is_half(first.dtype) or xp.isdtype(first.dtype, "real floating")
+            return working(xp, first.dtype) if floating else xp.float32
+        return _integer(xp, int(value))
+
+    def check_number(self, key: str, value: Any) -> None:
         """Raise where a parameter that is no array is out of its range."""
         domain = self.domains.get(key)
-        if domain is None or value is None:
+        if value is None:
+            if key in self.defaults and key not in self._optional:
+                raise TypeError(f"{self.__name__}: {key} must be a number or an array, got None")
+            return
+        if key == IGNORED:
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f"{self.__name__}: {key} must be a whole number, got {checks.describe(value)}")
+            return
+        if domain is None:
             return
         if domain.named and isinstance(value, str):
             checks.one_of(self.__name__, key, value, tuple(domain.named))
@@ -261,14 +340,19 @@ class _Known(NamedTuple):
     plan: Plan
     backend: Backend
     names: tuple[str, ...]
+    numbers: tuple[Any, ...]
+    """For each of the names the dtype that a number has as an array; None where it is an array already."""
     blocks: _blocks.Blocks | None
 
 
 def _with_defaults(module: str, name: str, fixed: Mapping[str, Any]) -> Loss[Any]:
-    from importlib import import_module
-
-    loss: Loss[Any] = getattr(import_module(module), name)
+    loss: Loss[Any] = operator.attrgetter(name)(import_module(module))
     return loss.partial(**fixed)
+
+
+def _integer(xp: Namespace, value: int) -> Any:
+    """The dtype of a class id."""
+    return xp.int32 if -(2**31) <= value < 2**31 else xp.int64
 
 
 class _Decorator:

@@ -429,7 +429,7 @@ def _prepare(name: str, x: Any, axis: int | None = None) -> tuple[Backend, Names
     checks.real_floating(name, "x", xp, x)
     if axis is not None:
         last = checks.axis_of(name, axis, x.ndim)
-        checks.not_empty(name, "x", tuple(x.shape))
+        checks.has_entries(name, "x", tuple(x.shape), last)
         x = xp.moveaxis(x, last, -1)
     return backend, xp, xp.astype(x, xp.float32) if checks.is_half(x.dtype) else x
 

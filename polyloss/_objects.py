@@ -47,8 +47,8 @@ def check_parameters(loss: Callable[..., Any], parameters: Mapping[str, Any], *,
     known = [p.name for p in parameters_of(loss, reduction=reduction)]
     for name, value in parameters.items():
         if name not in known:
-            raise TypeError(f"{loss.__name__}: unexpected {name}; its parameters are {', '.join(known) or 'none'}")
+            raise checks.unknown_keyword(loss.__name__, name, (), known)
         if name == "reduction":
             checks.one_of(loss.__name__, name, value, REDUCTIONS)
         elif isinstance(value, (bool, int, float, str)):
-            loss.check_constant(name, value)
+            loss.check_number(name, value)

@@ -1,5 +1,6 @@
 """The one path that a call takes, once its arguments are known to be arrays of one framework."""
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -7,12 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from . import _checks as checks
 from ._backend import backend_of
 from ._checks import REAL, Classes, Domain
-from ._reduction import Weights, expand, reduce
+from ._reduction import Weights, expand, pull, reduce, sum_to
 from ._typing import Array, Namespace
 
 if TYPE_CHECKING:
     from ._loss import Loss
 
+IGNORED = "ignore_index"
+"""The parameter that is a class id."""
 OF_A_CALL = ("sample_weight", "where", "denominator")
 """The keywords that come with a call and are no parameters of the loss."""
 
@@ -31,6 +34,10 @@ class Plan:
         The axis of a row, counted from the front; None for an elementwise loss.
     readable : bool
         Whether the values were checked. Where they could not be, a row with a bad one becomes NaN.
+    numbers : tuple of str
+        Parameters that came as numbers, and were checked as such: they travel as arrays without axes.
+    result : dtype or None
+        The dtype of the result; None for that of the prediction.
     """
 
     in_blocks: ClassVar[bool] = True
@@ -41,45 +48,77 @@ class Plan:
     reduction: str
     axis: int | None
     readable: bool
+    numbers: tuple[str, ...] = ()
+    result: Any = None
 
     def __call__(self, inputs: Sequence[Array], options: Mapping[str, Array]) -> Array:
         """The reduced loss, differentiable by the framework as often as it likes."""
         backend = backend_of(inputs[0])
         xp = backend.namespace(inputs[0])
         ready = self.prepare(xp, inputs, options)
-        if not self.by_autodiff():
+        if self.is_empty(inputs):
+            losses = self._no_losses(xp, ready.arrays)
+        elif self.by_autodiff():
+            losses = ready.kernel.alone(*ready.arrays)
+        else:
             losses = backend.attach(ready.kernel, ready.arrays)
-        elif isinstance(losses := ready.kernel(*ready.arrays), tuple):
-            raise TypeError(
-                f"{self.loss.__name__} is declared with autodiff: it must return its value alone, got a tuple"
-            )
         value, _ = reduce(xp, losses, self.reduction, ready.weights)
-        return cast(xp, value, inputs[0].dtype)
+        return self.finish(xp, value, inputs)
+
+    def finish(self, xp: Namespace, value: Array, inputs: Sequence[Array]) -> Array:
+        """`value` in the dtype that the caller gets."""
+        return cast(xp, value, inputs[0].dtype if self.result is None else self.result)
+
+    def rows(self, inputs: Sequence[Array]) -> checks.Shape:
+        """The shape of the losses."""
+        whole = tuple(inputs[0].shape)
+        return whole if self.axis is None else whole[: self.axis] + whole[self.axis + 1 :]
+
+    def is_empty(self, inputs: Sequence[Array]) -> bool:
+        """Whether there is no example at all."""
+        return 0 in self.rows(inputs)
+
+    def _no_losses(self, xp: Namespace, arrays: Sequence[Array]) -> Array:
+        """The losses of no examples, with gradients as empty as they."""
+        first = 0.0 * arrays[0]
+        return first if self.axis is None else xp.sum(first, axis=-1)
 
     def closed_form(
         self, inputs: Sequence[Array], options: Mapping[str, Array], argnums: Sequence[int | str]
     ) -> tuple[Array, tuple[Array, ...]]:
         """The reduced loss and its gradients with respect to some inputs."""
         xp = backend_of(inputs[0]).namespace(inputs[0])
-        if self.by_autodiff():
-            kind = type(inputs[0]).__name__
-            raise TypeError(f"{self.loss.__name__} has no closed-form gradient here, and {kind} none of its own")
         self.check_scalar()
         ready = self.prepare(xp, inputs, options)
-        losses, *gradients = ready.kernel(*ready.arrays)
+        if self.is_empty(inputs):
+            losses, gradients = self._no_losses(xp, ready.arrays), [functools.partial(xp.zeros_like, a) for a in inputs]
+        elif self.by_autodiff():
+            kind = type(inputs[0]).__name__
+            raise TypeError(f"{self.loss.__name__} has no closed-form gradient here, and {kind} none of its own")
+        else:
+            losses, *gradients = ready.kernel(*ready.arrays)
         value, coefficient = reduce(xp, losses, self.reduction, ready.weights)
-        places = self.places(argnums, self.loss.arrays[: len(gradients)])
+        known = dict(zip((*self.loss.arrays, *ready.kernel.names), gradients, strict=False))
         share = coefficient()
         results = []
-        for number in places:
-            local = gradients[number]()
-            gradient = expand(share, local.ndim) * local
+        for name in self.chosen(argnums, [name for name, gradient in known.items() if gradient is not None]):
+            given = inputs[self.loss.arrays.index(name)] if name in self.loss.arrays else options[name]
+            if self.is_empty(inputs):
+                results.append(xp.zeros_like(given))
+                continue
+            local = known[name]()
+            if name == "class_weight" and ready.weights.class_weight is not None and ready.weights.denominator is None:
+                # It is in the denominator as well.
+                local = local - value * xp.astype(self._class_share(xp, ready.arrays, local), local.dtype)
+            gradient = pull(share, local)
             if ready.weights.mask is not None:
-                gradient = xp.where(expand(ready.weights.mask, local.ndim), gradient, 0.0)
-            if self.axis not in (None, losses.ndim) and local.ndim > losses.ndim:
+                gradient = xp.where(expand(ready.weights.mask, gradient.ndim), gradient, 0.0)
+            if name not in self.loss.arrays:
+                gradient = sum_to(xp, gradient, tuple(given.shape))
+            elif self.axis not in (None, losses.ndim) and local.ndim > losses.ndim:
                 gradient = xp.moveaxis(gradient, -1, self.axis)
-            results.append(cast(xp, gradient, inputs[number].dtype))
-        return cast(xp, value, inputs[0].dtype), tuple(results)
+            results.append(cast(xp, gradient, inputs[0].dtype if name in self.numbers else given.dtype))
+        return self.finish(xp, value, inputs), tuple(results)
 
     def check_scalar(self) -> None:
         """Raise where the result is no scalar, and so has no gradient."""
@@ -88,48 +127,54 @@ class Plan:
                 f"{self.loss.__name__}: a gradient needs a scalar: reduction must be 'sum' or a mean, got 'none'"
             )
 
-    def places(self, argnums: Sequence[int | str], known: Sequence[str]) -> list[int]:
-        """Where the arguments are among those that there is a gradient by."""
-        places = []
-        for number in argnums:
-            name = number if isinstance(number, str) else self.loss.arrays[number]
+    def chosen(self, argnums: Sequence[int | str], known: Sequence[str]) -> list[str]:
+        """The names of the arguments, all of which there must be a gradient by."""
+        names = [number if isinstance(number, str) else self.loss.arrays[number] for number in argnums]
+        for number, name in zip(argnums, names, strict=True):
             if name not in known:
-                raise ValueError(f"{self.loss.__name__}: argnums must be of {', '.join(known)}, got {number!r}")
-            places.append(known.index(name))
-        return places
+                raise ValueError(
+                    f"{self.loss.__name__}: argnums must be of {', '.join(known)}, which have a gradient in closed "
+                    f"form; got {number!r}"
+                )
+        return names
 
     def check_shapes(self, inputs: Sequence[Array], options: Mapping[str, Array]) -> None:
         """Raise for all that dtypes and shapes tell."""
         name, first = self.loss.__name__, self.loss.arrays[0]
         xp = backend_of(inputs[0]).namespace(inputs[0])
-        whole = tuple(inputs[0].shape)
-        rows = whole if self.axis is None else whole[: self.axis] + whole[self.axis + 1 :]
+        whole, rows = tuple(inputs[0].shape), self.rows(inputs)
         for key, array, domain in self._arguments(inputs):
             shape = tuple(array.shape)
             if isinstance(domain, Classes):
-                self._check_classes(xp, key, array, whole, rows)
+                self._check_classes(xp, key, array, whole, rows, options)
             else:
                 (checks.real if key == "target" else checks.real_floating)(name, key, xp, array)
                 expected, what = (
                     (rows, "one value per row, shape") if domain.per_example else (whole, f"the shape of {first},")
                 )
                 checks.shape_is(name, key, shape, expected, what)
-            checks.not_empty(name, key, shape)
+        if self.axis is not None:
+            checks.has_entries(name, first, whole, self.axis)
         last = whole if self.axis is None else (whole[self.axis],)
         for key, value in options.items():
-            shape = tuple(value.shape)
-            if key == "where":
-                checks.boolean(name, key, xp, value)
-            else:
-                checks.real(name, key, xp, value)
-            if key == "denominator":
-                checks.shape_is(name, key, shape, (), "the shape of a number,")
-            elif key in OF_A_CALL:
-                checks.shape_starts(name, key, shape, rows)
-            elif (domain := self.loss.domains.get(key, REAL)).static or (domain.scalar and shape):
-                raise TypeError(f"{name}: {key} must be a number, got {checks.describe(value)}")
-            else:
-                checks.shape_ends(name, key, shape, last, self.axis is not None)
+            self._check_option(xp, key, value, rows, last)
+
+    def _check_option(self, xp: Namespace, key: str, value: Array, rows: checks.Shape, last: checks.Shape) -> None:
+        name, shape = self.loss.__name__, tuple(value.shape)
+        domain = self.loss.domains.get(key, REAL)
+        if key == "where":
+            checks.boolean(name, key, xp, value)
+        elif key == IGNORED:
+            if not checks.is_integer(xp, value) or shape:
+                raise TypeError(f"{name}: {key} must be a whole number, got {checks.describe(value)}")
+        else:
+            checks.real(name, key, xp, value)
+        if key == "denominator" or domain.scalar:
+            checks.shape_is(name, key, shape, (), "the shape of a number,")
+        elif key in OF_A_CALL:
+            checks.shape_starts(name, key, shape, rows)
+        elif key != IGNORED:
+            checks.shape_ends(name, key, shape, last, self.axis is not None)
 
     def check_values(self, inputs: Sequence[Array], options: Mapping[str, Array]) -> None:
         """Raise for values outside their domain, masked examples aside."""
@@ -140,11 +185,20 @@ class Plan:
 
     def check_options(self, inputs: Sequence[Array], options: Mapping[str, Array]) -> None:
         """Raise for values of parameters outside their domain."""
+        xp = backend_of(inputs[0]).namespace(inputs[0])
         for key, value in options.items():
             domain = self.loss.domains.get(key, REAL)
-            if not domain.everything:
-                xp = backend_of(inputs[0]).namespace(inputs[0])
+            if not domain.everything and key not in self.numbers:
                 checks.none_outside(self.loss.__name__, key, xp, value, domain.outside(xp, value), str(domain))
+        if "denominator" in options:
+            number = float(options["denominator"])
+            rows = len(self.rows(inputs))
+            if not number > 0:
+                mask = self._mask(xp, inputs, options, rows)
+                if number != 0 or not (self.is_empty(inputs) or (mask is not None and not bool(xp.any(mask)))):
+                    raise ValueError(
+                        f"{self.loss.__name__}: denominator must be positive, or 0 where nothing counts; got {number:g}"
+                    )
 
     def outside(
         self, xp: Namespace, inputs: Sequence[Array], options: Mapping[str, Array]
@@ -154,24 +208,38 @@ class Plan:
         mask = self._mask(xp, inputs, options, rows)
         for key, array, domain in self._arguments(inputs):
             if not domain.everything:
-                classes = inputs[0].shape[self.axis] if self._holds_ids(xp, array, domain) else None
-                outside = domain.outside(xp, array, classes)
+                ids = self._holds_ids(xp, array, domain)
+                classes = inputs[0].shape[self.axis] if ids else None
+                # In its own dtype a bound may wrap.
+                wide = checks.wide_ids(xp, array) if ids else cast(xp, array, _floating(xp, array, inputs[0]))
+                outside = domain.outside(xp, wide, classes)
                 if mask is not None:
                     outside = outside & (mask if array.ndim == rows else xp.expand_dims(mask, axis=self.axis))
                 yield key, array, outside, domain.expected(classes)
 
-    def _check_classes(self, xp: Namespace, key: str, array: Array, whole: checks.Shape, rows: checks.Shape) -> None:
+    def _check_classes(
+        self,
+        xp: Namespace,
+        key: str,
+        array: Array,
+        whole: checks.Shape,
+        rows: checks.Shape,
+        options: Mapping[str, Array],
+    ) -> None:
         name, shape = self.loss.__name__, tuple(array.shape)
+        first = self.loss.arrays[0]
         if checks.is_integer(xp, array):
-            checks.shape_is(name, key, shape, rows, "class ids, one per row, shape")
+            if not checks.same_shape(shape, rows):
+                fits = [a for a in range(len(whole)) if checks.same_shape(shape, whole[:a] + whole[a + 1 :])]
+                hint = f"; for classes along another axis of {first} say axis={fits[0]}" if fits else ""
+                checks.shape_is(name, key, shape, rows, "class ids, one per row, shape", hint)
             return
-        checks.real_floating(name, key, xp, array)
         if checks.same_shape(shape, rows):
             raise TypeError(f"{name}: {key} with one value per row holds class ids: integers; got dtype {array.dtype}")
-        expected = f"class ids (integers), or probabilities in the shape of {self.loss.arrays[0]},"
-        checks.shape_is(name, key, shape, whole, expected)
-        if dict(self.parameters).get("ignore_index") is not None:
-            raise ValueError(f"{name}: ignore_index must come with class ids, got probabilities as {key}")
+        checks.real_floating(name, key, xp, array)
+        checks.shape_is(name, key, shape, whole, f"class ids (integers), or probabilities in the shape of {first},")
+        if IGNORED in options:
+            raise ValueError(f"{name}: {IGNORED} must come with class ids, got probabilities as {key}")
 
     def _arguments(self, arrays: Sequence[Array]) -> list[tuple[str, Array, Domain]]:
         parameters = dict(self.parameters)
@@ -191,25 +259,26 @@ class Plan:
         mask = options.get("where")
         if mask is not None:
             mask = expand(mask, rows)
-        ignored = dict(self.parameters).get("ignore_index")
-        if ignored is not None:
+        if IGNORED in options:
             for _, array, domain in self._arguments(inputs):
                 if self._holds_ids(xp, array, domain):
-                    kept = array != ignored
+                    ids, ignored = checks.wide_ids(xp, array), checks.wide_ids(xp, options[IGNORED])
+                    kind = ids.dtype if ids.dtype == ignored.dtype else xp.int64
+                    kept = cast(xp, ids, kind) != cast(xp, ignored, kind)
                     mask = kept if mask is None else mask & kept
         return mask
 
     def prepare(self, xp: Namespace, inputs: Sequence[Array], options: Mapping[str, Array]) -> "Ready":
         """The arrays as a kernel wants them: rows last, in float32 or float64, masked examples at 0."""
         loss, first = self.loss, inputs[0]
-        dtype = xp.float32 if checks.is_half(first.dtype) else first.dtype
+        dtype = working(xp, first.dtype)
         rows = first.ndim - (self.axis is not None)
         mask = self._mask(xp, inputs, options, rows)
         poison: Array | None = None
         arrays: list[Array] = []
         for _, array, domain in self._arguments(inputs):
             ids = self._holds_ids(xp, array, domain)
-            ready = cast(xp, array, (xp.int64 if array.dtype == xp.int64 else xp.int32) if ids else dtype)
+            ready = checks.wide_ids(xp, array) if ids else cast(xp, array, dtype)
             if self.axis not in (None, rows) and array.ndim > rows:
                 ready = xp.moveaxis(ready, self.axis, -1)
             if mask is not None:
@@ -226,10 +295,10 @@ class Plan:
             arrays.append(ready)
 
         parameters = dict(self.parameters)
-        bound = {key: cast(xp, value, dtype) for key, value in options.items() if key not in OF_A_CALL}
+        bound = {key: cast(xp, value, dtype) for key, value in options.items() if key not in (*OF_A_CALL, IGNORED)}
         for key, value in bound.items():
             domain = loss.domains.get(key, REAL)
-            if not self.readable and not domain.everything:
+            if not self.readable and not domain.everything and key not in self.numbers:
                 poison = self._poison(xp, xp.any(domain.outside(xp, value)), dtype, poison)
         for key, domain in loss.domains.items():
             choice = parameters.get(key)
@@ -239,8 +308,9 @@ class Plan:
         weight, denominator = (
             None if key not in options else cast(xp, options[key], dtype) for key in ("sample_weight", "denominator")
         )
+        denominator = self._denominator(xp, denominator, inputs, mask, dtype)
         return Ready(
-            BoundKernel(loss.kernel, len(arrays), tuple(parameters.items()), tuple(bound)),
+            BoundKernel(loss.kernel, len(arrays), tuple(parameters.items()), tuple(bound), self.axis is not None),
             (*arrays, *bound.values()),
             Weights(
                 poison,
@@ -251,9 +321,22 @@ class Plan:
             ),
         )
 
+    def _denominator(
+        self, xp: Namespace, given: Array | None, inputs: Sequence[Array], mask: Array | None, dtype: Any
+    ) -> Array | None:
+        """The denominator that was given: NaN where it is none, and could not be looked at."""
+        if given is None or self.readable:
+            return given
+        possible = given > 0
+        if mask is not None:
+            possible = possible | ((given == 0) & ~xp.any(mask))
+        elif self.is_empty(inputs):
+            possible = possible | (given == 0)
+        return given * backend_of(inputs[0]).poison(~possible, dtype)
+
     def _poison(self, xp: Namespace, outside: Array, dtype: Any, poison: Array | None) -> Array:
         """A factor of NaN where a value that could not be looked at is `outside` of its domain."""
-        factor = xp.where(outside, xp.asarray(float("nan"), dtype=dtype), xp.asarray(1.0, dtype=dtype))
+        factor = backend_of(outside).poison(outside, dtype)
         return factor if poison is None else poison * factor
 
     def _class_weight(self, xp: Namespace, arrays: Sequence[Array], class_weight: Array | None) -> Array | None:
@@ -261,19 +344,47 @@ class Plan:
         if class_weight is None or self.reduction != "weighted_mean":
             return None
         target = arrays[self.loss.arrays.index("target")]
-        if getattr(class_weight, "ndim", 0) == 0:
-            return xp.asarray(class_weight, dtype=arrays[0].dtype)
         if checks.is_integer(xp, target):
+            if not class_weight.ndim:
+                return class_weight
             if target.ndim == 1:
                 return xp.take(class_weight, target, axis=0)
-            # No take and reshape: while tracing, a length may be unknown.
-            device = getattr(target, "device", None) or None
-            count = backend_of(target).length(class_weight, 0, target)
-            ids = xp.arange(count, dtype=target.dtype, device=device)
-            chosen = xp.expand_dims(target, axis=-1) == ids
-            return xp.sum(xp.where(chosen, class_weight, xp.zeros_like(class_weight)), axis=-1)
-        # Weights are constants, whatever they are made of.
-        return backend_of(target).stop_gradient(xp.sum(class_weight * target, axis=-1))
+            share = self._class_share(xp, arrays, class_weight)
+            return xp.sum(xp.where(share, class_weight, xp.zeros_like(class_weight)), axis=-1)
+        return xp.sum(class_weight * self._class_share(xp, arrays, class_weight), axis=-1)
+
+    def _class_share(self, xp: Namespace, arrays: Sequence[Array], like: Array) -> Array:
+        """What each class has of a target: booleans for class ids. Constants, whatever they are made of."""
+        target = arrays[self.loss.arrays.index("target")]
+        if not checks.is_integer(xp, target):
+            return backend_of(target).stop_gradient(target)
+        # While tracing, a length may be unknown.
+        count = backend_of(target).length(like, -1, target)
+        device = getattr(target, "device", None) or None
+        return xp.expand_dims(target, axis=-1) == xp.arange(count, dtype=target.dtype, device=device)
+
+
+def _floating(xp: Namespace, array: Array, first: Array) -> Any:
+    """The dtype of `array`, where that is floating, else the one that is computed in."""
+    floating = checks.is_half(array.dtype) or xp.isdtype(array.dtype, "real floating")
+    return array.dtype if floating else working(xp, first.dtype)
+
+
+def working(xp: Namespace, dtype: Any) -> Any:
+    """The dtype that is computed in."""
+    return xp.float32 if checks.is_half(dtype) else dtype
+
+
+def widened(array: Any) -> Any:
+    """`array` in the dtype that is computed in, where it is one of half precision; itself, where not."""
+    if not checks.is_half(getattr(array, "dtype", "")):
+        return array
+    return astype(array, backend_of(array).namespace(array).float32)
+
+
+def astype(array: Array, dtype: Any) -> Array:
+    """`array` of any framework in another dtype."""
+    return cast(backend_of(array).namespace(array), array, dtype)
 
 
 def cast(xp: Namespace, array: Array, dtype: Any) -> Array:
@@ -289,12 +400,56 @@ class BoundKernel:
     inputs: int
     parameters: tuple[tuple[str, Any], ...]
     names: tuple[str, ...]
+    rowwise: bool | None = None
 
-    def __call__(self, *arrays: Array) -> Any:
+    def __call__(self, *arrays: Array) -> tuple[Any, ...]:
+        """The losses; and for each array a function that returns the local derivative by it, or None."""
+        found = self._run(arrays)
+        if not isinstance(found, tuple) or not found:
+            raise self._wrong(
+                f"{checks.describe(found)}; one that returns its value alone is declared with autodiff=True"
+            )
+        value, *gradients = found
+        by_name = gradients.pop() if gradients and isinstance(gradients[-1], Mapping) else {}
+        self._check(value, arrays[0])
+        if len(gradients) > self.inputs or not all(map(callable, (*gradients, *by_name.values()))):
+            raise self._wrong(f"a value and {', '.join(map(checks.describe, (*gradients, *by_name.values())))}")
+        missing = self.inputs - len(gradients)
+        return value, *gradients, *(None,) * missing, *(by_name.get(name) for name in self.names)
+
+    def alone(self, *arrays: Array) -> Array:
+        """The losses of a kernel that returns nothing else."""
+        found = self._run(arrays)
+        if isinstance(found, tuple):
+            raise TypeError(f"{self.name} is declared with autodiff: it must return its value alone, got a tuple")
+        self._check(found, arrays[0])
+        return found
+
+    @property
+    def name(self) -> str:
+        return getattr(self.kernel, "__name__", repr(self.kernel))
+
+    def _run(self, arrays: Sequence[Array]) -> Any:
         xp = backend_of(arrays[0]).namespace(arrays[0])
         extra = dict(zip(self.names, arrays[self.inputs :], strict=True))
-        found = self.kernel(xp, *arrays[: self.inputs], **dict(self.parameters), **extra)
-        return found[:-1] if isinstance(found, tuple) and isinstance(found[-1], dict) else found
+        return self.kernel(xp, *arrays[: self.inputs], **dict(self.parameters), **extra)
+
+    def _check(self, value: Array, first: Array) -> None:
+        if self.rowwise is None:
+            return
+        expected = tuple(first.shape)[:-1] if self.rowwise else tuple(first.shape)
+        shape = getattr(value, "shape", None)
+        if shape is None or not checks.same_shape(tuple(shape), expected):
+            each = "row" if self.rowwise else "element"
+            raise self._wrong(
+                f"{checks.describe(value)} where one value for each {each}, shape {expected}, was expected"
+            )
+
+    def _wrong(self, came: str) -> TypeError:
+        return TypeError(
+            f"{self.name}: a kernel must return (value, function, ...): the loss of each example, a function without "
+            f"arguments for the derivative by each array and, in a dict at the end, by parameters; got {came}"
+        )
 
 
 @dataclass(frozen=True)

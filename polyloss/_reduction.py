@@ -5,7 +5,7 @@ coefficient, is all that a gradient needs to know of it.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -22,6 +22,15 @@ def expand(array: Array, ndim: int) -> Array:
 def pull(upstream: Array, local: Array) -> Array:
     """The gradient of an array, from the upstream gradient per example and the local derivative."""
     return expand(upstream, local.ndim) * local
+
+
+def sum_to(xp: Namespace, array: Array, shape: Sequence[int]) -> Array:
+    """`array`, summed over all that shares an entry of an array of this shape."""
+    lead = array.ndim - len(shape)
+    if lead:
+        array = xp.sum(array, axis=tuple(range(lead)))
+    shared = tuple(axis for axis, length in enumerate(shape) if length == 1 and array.shape[axis] != 1)
+    return xp.sum(array, axis=shared, keepdims=True) if shared else array
 
 
 def push(xp: Namespace, local: Array, tangent: Array, ndim: int) -> Array:
@@ -62,13 +71,33 @@ class Weights:
     def counted(self, xp: Namespace, losses: Array, reduction: str) -> Array | None:
         """What the denominator of the mean is the sum of; None where it is simply the number of losses, or given."""
         weights = (self.weight, self.class_weight) if reduction == "weighted_mean" else ()
-        if self.denominator is not None or (self.mask is None and reduction != "weighted_mean"):
+        unknown = None in tuple(losses.shape)
+        if self.denominator is not None or (self.mask is None and reduction != "weighted_mean" and not unknown):
             return None
         count = xp.ones_like(losses)
         for weight in weights:
             if weight is not None:
                 count = count * expand(weight, losses.ndim)
         return count if self.mask is None else xp.where(expand(self.mask, losses.ndim), count, 0.0)
+
+    def divisor(self, xp: Namespace, losses: Array, reduction: str) -> Array | None:
+        """What the sum of all is divided by; None where that is the number of losses, or nothing."""
+        if reduction not in ("mean", "weighted_mean"):
+            return None
+        if self.denominator is not None:
+            if self.mask is None:
+                return self.denominator
+            # Nothing counts: the sum is 0, and so is the mean.
+            nothing = (self.denominator == 0) & ~xp.any(self.mask)
+            return xp.where(nothing, xp.ones_like(self.denominator), self.denominator)
+        counted = self.counted(xp, losses, reduction)
+        if counted is None:
+            return None
+        total = xp.sum(counted)
+        # Weights of both signs may cancel: then all that count do, and arithmetic has the last word.
+        signed = reduction == "weighted_mean" and self.weight is not None
+        nothing = xp.all(counted == 0) if signed else total == 0
+        return xp.where(nothing, xp.ones_like(total), total)
 
     def share(self, xp: Namespace, losses: Array, divisor: Array | float | None) -> Array:
         """The coefficient of each example in the reduced loss."""
@@ -85,19 +114,15 @@ class Weights:
 def reduce(xp: Namespace, losses: Array, reduction: str, weights: Weights) -> tuple[Array, Callable[[], Array]]:
     """The reduced loss, and a function that returns the coefficient of each example in it."""
     parts = weights.weigh(xp, losses)
-    divisor: Array | None = None
+    if 0 in tuple(losses.shape):
+        # No examples: their sum and their mean are 0.
+        return (parts if reduction == "none" else xp.sum(parts)), lambda: weights.share(xp, losses, None)
+    divisor = weights.divisor(xp, losses, reduction)
     if reduction == "none":
         value = parts
     elif reduction == "sum":
         value = xp.sum(parts)
     else:
-        counted = weights.counted(xp, losses, reduction)
-        if counted is not None:
-            total = xp.sum(counted)
-            # Nothing counted: the sum is 0, and so is the mean.
-            divisor = xp.where(total == 0, xp.ones_like(total), total)
-        else:
-            divisor = weights.denominator
         value = xp.mean(parts) if divisor is None else xp.sum(parts) / divisor
 
     def coefficient() -> Array:

@@ -216,7 +216,7 @@ class Trace:
         if factor.op == "constant" and factor.value == 1.0 and shape == x.shape:
             return x
         # Powers of two move from an array to a number.
-        if x.op == "multiply" and not factor.ndim and shape == x.shape:
+        if x.op == "multiply" and x.ndim and not factor.ndim and shape == x.shape:
             for inner, number in (x.args, x.args[::-1]):
                 exact = number.op == "constant" and math.frexp(float(number.value))[0] in (0.5, -0.5)
                 if exact and inner.shape == shape and 0.25 <= abs(float(number.value)) <= 4.0:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NoReturn, TypeAlias, get_args
 
 from . import _checks as checks
-from ._backend import Backend, find_backend
+from ._backend import Backend, backend_of, find_backend
 from ._numeric import logistic_of
-from ._plan import BoundKernel
+from ._plan import BoundKernel, astype, widened, working
 from ._typing import Array, Namespace, Pair
 
 Kind: TypeAlias = Literal["regression", "classification"]
@@ -66,6 +66,10 @@ class Combinable:
         return [(1.0, self)]
 
 
+def _widened(keywords: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: widened(value) for name, value in keywords.items()}
+
+
 class LossSum(Combinable):
     r"""A weighted sum of losses of the same arrays: :math:`\sum_k w_k \ell_k`, a loss itself.
 
@@ -110,19 +114,26 @@ class LossSum(Combinable):
         return f"<polyloss loss {' + '.join(_scaled(scale, _described(loss)) for scale, loss in self.terms)}>"
 
     def __call__(self, *arrays: Array, **keywords: Any) -> Array:
-        first, *rest = (scale * loss(*arrays, **keywords) for scale, loss in self.terms)
-        return sum(rest, start=first)
+        first, *rest = (scale * loss(*map(widened, arrays), **_widened(keywords)) for scale, loss in self.terms)
+        return self._narrow(sum(rest, start=first), arrays, keywords)
 
     def closed_form(
         self, arguments: Sequence[Array], keywords: Mapping[str, Any], argnums: Sequence[int | str]
     ) -> tuple[Array, tuple[Array, ...]]:
-        parts = [(scale, *loss.closed_form(arguments, keywords, argnums)) for scale, loss in self.terms]
+        wide = tuple(map(widened, arguments))
+        parts = [(scale, *loss.closed_form(wide, _widened(keywords), argnums)) for scale, loss in self.terms]
         first, *rest = (scale * value for scale, value, _ in parts)
-        gradients = tuple(
-            sum((scale * g[i] for scale, _, g in parts[1:]), start=parts[0][0] * parts[0][2][i])
-            for i in range(len(argnums))
+        given = [keywords[number] if isinstance(number, str) else arguments[number] for number in argnums]
+        gradients = (sum(scale * found[i] for scale, _, found in parts) for i in range(len(argnums)))
+        return self._narrow(sum(rest, start=first), arguments, keywords), tuple(
+            astype(gradient, array.dtype) for gradient, array in zip(gradients, given, strict=True)
         )
-        return sum(rest, start=first), gradients
+
+    def _narrow(self, total: Array, arrays: Sequence[Array], keywords: Mapping[str, Any]) -> Array:
+        """The total, which was made in float32 of half precision, rounded once."""
+        first = arrays[0] if arrays else keywords[self.arrays[0]]
+        backend = find_backend(type(first))
+        return total if backend is None else astype(total, backend.result_dtype(first))
 
     def _terms(self) -> list[tuple[float, Combinable]]:
         return list(self.terms)
@@ -209,9 +220,12 @@ class MultiTask:
         """
         arrays, log_variances = self._arguments(arguments, log_variances)
         options = self._options(options)
-        losses = {task: loss(*arrays[task], **options[task]) for task, loss in self.losses.items()}
-        total, _ = self._total(losses, log_variances)
-        return (total, losses) if parts else total
+        losses = {
+            task: loss(*map(widened, arrays[task]), **_widened(options[task])) for task, loss in self.losses.items()
+        }
+        dtypes = self._result_dtypes(arrays, losses)
+        total, _ = self._total(losses, log_variances, dtypes)
+        return (total, {task: astype(loss, dtypes[task]) for task, loss in losses.items()}) if parts else total
 
     def closed_form(
         self, arguments: Sequence[Array], keywords: Mapping[str, Any], argnums: Sequence[int | str]
@@ -234,38 +248,37 @@ class MultiTask:
             own = [number for number in flat if start <= number < start + len(loss.arrays)]
             if own:
                 places = [number - start for number in own]
-                values[task], found = loss.closed_form(arrays[task], options[task], places)
+                wide = tuple(map(widened, arrays[task]))
+                values[task], found = loss.closed_form(wide, _widened(options[task]), places)
                 gradients |= {number: (task, g) for number, g in zip(own, found, strict=True)}
             else:
-                values[task] = loss(*arrays[task], **options[task])
+                values[task] = loss(*map(widened, arrays[task]), **_widened(options[task]))
             start += len(loss.arrays)
-        total, (xp, shares, by_log_variances) = self._total(values, log_variances)
+        dtypes = self._result_dtypes(arrays, values)
+        total, (shares, by_log_variances) = self._total(values, log_variances, dtypes)
+        given = [array for task in self.losses for array in arrays[task]]
         results = []
         for number in flat:
             if number == start:
                 results.append(by_log_variances())
                 continue
             task, gradient = gradients[number]
-            share = shares()[task]
-            # In the precision of the total: half a gradient times half a share would round twice.
-            wide = gradient if isinstance(share, float) else xp.astype(gradient, share.dtype)
-            results.append(xp.astype(share * wide, gradient.dtype))
+            results.append(astype(shares()[task] * gradient, given[number].dtype))
         return total, tuple(results)
 
     def _total(
-        self, losses: Mapping[str, Array], log_variances: Array | None
-    ) -> tuple[Array, tuple[Namespace, Callable[[], Mapping[str, Any]], Callable[[], Array]]]:
-        """The total; and the namespace, its derivative by each loss, and that by the log-variances."""
+        self, losses: Mapping[str, Array], log_variances: Array | None, dtypes: Mapping[str, Any]
+    ) -> tuple[Array, tuple[Callable[[], Mapping[str, Any]], Callable[[], Array]]]:
+        """The total; and its derivative by each loss, and that by the log-variances."""
         backend, xp = self._backend({**losses, "log_variances": log_variances})
         for task, loss in losses.items():
             checks.shape_is("multi_task", f"the loss of {task}", tuple(loss.shape), (), "a reduction to the shape")
-        dtypes = [loss.dtype for loss in losses.values()]
-        wide = [xp.float32 if checks.is_half(dtype) else dtype for dtype in dtypes]
+        wide = [loss.dtype for loss in losses.values()]
         if log_variances is None:
-            working = functools.reduce(xp.result_type, wide)
-            terms = [self.weights[task] * xp.astype(loss, working) for task, loss in losses.items()]
+            dtype = functools.reduce(xp.result_type, wide)
+            terms = [self.weights[task] * astype(loss, dtype) for task, loss in losses.items()]
             total = sum(terms[1:], start=terms[0])
-            return self._narrow(xp, total, dtypes), (xp, lambda: self.weights, lambda: None)
+            return self._narrow(total, dtypes), (lambda: self.weights, lambda: None)
 
         log_variances = backend.asarray(log_variances, next(iter(losses.values())))
         checks.real_floating("multi_task", "log_variances", xp, log_variances)
@@ -273,9 +286,9 @@ class MultiTask:
         checks.shape_is("multi_task", "log_variances", shape, (len(losses),), "one value per task, shape")
         factors = {task: self.weights[task] * self._factor_of(task) for task in losses}
         given = log_variances.dtype
-        working = functools.reduce(xp.result_type, [*wide, xp.float32 if checks.is_half(given) else given])
-        weighted = xp.stack([factors[task] * xp.astype(loss, working) for task, loss in losses.items()])
-        s = xp.astype(log_variances, working)
+        dtype = functools.reduce(xp.result_type, [*wide, working(xp, given)])
+        weighted = xp.stack([factors[task] * astype(loss, dtype) for task, loss in losses.items()])
+        s = astype(log_variances, dtype)
         pair = BoundKernel(_uncertain, 2, (("regularizer", self.regularizer),), ())
         total = xp.sum(backend.attach(pair, (weighted, s)))
 
@@ -283,10 +296,16 @@ class MultiTask:
             precision = pair(weighted, s)[1]()
             return {task: factors[task] * precision[k] for k, task in enumerate(losses)}
 
-        return self._narrow(xp, total, dtypes), (xp, shares, lambda: xp.astype(pair(weighted, s)[2](), given))
+        return self._narrow(total, dtypes), (shares, lambda: astype(pair(weighted, s)[2](), given))
 
-    def _narrow(self, xp: Namespace, total: Array, dtypes: Sequence[Any]) -> Array:
-        return xp.astype(total, dtypes[0]) if all(dtype == dtypes[0] for dtype in dtypes) else total
+    def _result_dtypes(self, arrays: Mapping[str, Any], losses: Mapping[str, Array]) -> dict[str, Any]:
+        """The dtype of the loss of each task, by that of its prediction."""
+        first = {task: arrays[task][0] if hasattr(arrays[task][0], "dtype") else loss for task, loss in losses.items()}
+        return {task: backend_of(losses[task]).result_dtype(array) for task, array in first.items()}
+
+    def _narrow(self, total: Array, dtypes: Mapping[str, Any]) -> Array:
+        first, *rest = dtypes.values()
+        return astype(total, first) if all(dtype == first for dtype in rest) else total
 
     def _factor_of(self, task: str) -> float:
         kind = self.kinds[task]

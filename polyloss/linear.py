@@ -14,7 +14,7 @@ from ._backend import Backend, Named, backend_of, strips
 from ._blocks import by_rows
 from ._checks import CLASSES, NONNEGATIVE, POSITIVE, UNIT, finite, scalar, special
 from ._loss import Kernel, Loss, P
-from ._plan import OF_A_CALL, BoundKernel, Plan, cast
+from ._plan import IGNORED, BoundKernel, Plan, cast, working
 from ._reduction import Weights, expand, reduce
 from ._typing import Array, Call, Namespace, Pair
 from .classification import cross_entropy
@@ -23,6 +23,10 @@ CHUNK = 1 << 24
 """So many logits exist at a time."""
 BLOCK = 1 << 17
 """So many of them are worked on at a time, where arrays can be written to: they stay in the cache."""
+
+
+OF_COST = ("class_weight", "label_smoothing", "z_loss", "logit_softcap")
+"""The parameters of `_cost`, which are arrays or in its plan."""
 
 
 def _logits(hidden: Array, weight: Array, bias: Array | None) -> Array:
@@ -35,9 +39,9 @@ def _cost(
     logits: Array,
     target: Array,
     *,
-    label_smoothing: float,
-    z_loss: float,
-    logit_softcap: float | None,
+    label_smoothing: float | Array,
+    z_loss: float | Array,
+    logit_softcap: float | Array | None,
     class_weight: float | Array | None = None,
 ) -> Pair:
     """The loss of each row of logits; its derivative by them and, where those are the target, by probabilities."""
@@ -75,15 +79,23 @@ class Chunked:
     parameters : tuple
         Name and value of each parameter of `_cost` that is no array.
     names : tuple of str
-        What the arrays are, in their order: hidden, weight, target and, where there are any, share, bias,
-        class_weight, mask. The rows are one axis.
+        What the arrays are, in their order: hidden, weight, target and, where there are any, share, bias, parameters
+        of `_cost`, mask. The rows are one axis.
     """
 
     parameters: tuple[tuple[str, Any], ...]
     names: tuple[str, ...]
 
     __name__ = "linear_cross_entropy"
-    constants = ("class_weight", "mask")
+
+    @property
+    def closed(self) -> tuple[bool, ...]:
+        """For each array whether its gradient is found with the value; those by parameters `plain` alone has."""
+        return tuple(name not in OF_COST for name in self.names)
+
+    def learns(self, wanted: Sequence[bool]) -> bool:
+        """Whether a gradient is wanted that is not found with the value."""
+        return any(want and not closed for want, closed in zip(wanted, self.closed, strict=True))
 
     @property
     def scalar(self) -> bool:
@@ -114,12 +126,12 @@ class Chunked:
 
         @backend.checkpoint
         def losses(row: Named, fixed: Named) -> Array:
-            constants = {name: fixed[name] for name in fixed if name == "class_weight"}
-            kernel = BoundKernel(_cost, 2, self.parameters, tuple(constants))
+            given = {name: fixed[name] for name in fixed if name in OF_COST}
+            kernel = BoundKernel(_cost, 2, self.parameters, tuple(given))
             logits = _logits(row["hidden"], fixed["weight"], fixed.get("bias"))
-            return _kept(xp, row, backend.attach(kernel, (logits, row["target"], *constants.values())))
+            return _kept(xp, row, backend.attach(kernel, (logits, row["target"], *given.values())))
 
-        fixed = {name: call[name] for name in ("weight", "bias", "class_weight") if name in call}
+        fixed = {name: call[name] for name in ("weight", "bias", *OF_COST) if name in call}
 
         def step(totals: Named, row: Named) -> tuple[Named, Named]:
             return totals, {"losses": losses(row, fixed)}
@@ -141,7 +153,7 @@ class Chunked:
             away = [_logits(row["hidden'"], weight, None)] if "hidden'" in row else []
             away += [_logits(row["hidden"], change["weight"], None)] if "weight" in change else []
             away += [xp.broadcast_to(change["bias"], logits.shape)] if "bias" in change else []
-            for slope, changes in zip(slopes, (away, [row["target'"]] if "target'" in row else []), strict=False):
+            for slope, changes in zip(slopes[:2], (away, [row["target'"]] if "target'" in row else []), strict=False):
                 for one in changes:
                     moves = moves + xp.sum(slope() * one, axis=-1)
             return totals, {"losses": _kept(xp, row, value), "moves": _kept(xp, row, moves)}
@@ -186,7 +198,7 @@ class Chunked:
         """The losses and, by what is wanted of logits and target, the slopes."""
         logits = row["logits"]
         rows: Named = {name: row[name] for name in ("logits", "target", "share", "mask") if name in row}
-        fixed = {name: call[name] for name in ("class_weight",) if name in call}
+        fixed = {name: call[name] for name in OF_COST if name in call}
         found = by_rows(backend, self, rows, fixed, tuple(wanted))
         if found is not None:
             return found
@@ -213,17 +225,16 @@ class Chunked:
         return {name: _kept(xp, row, array) for name, array in found.items()}
 
     def _pair(self, xp: Namespace, logits: Array, target: Array, call: Mapping[str, Array]) -> Pair:
-        weight = {"class_weight": call["class_weight"]} if "class_weight" in call else {}
-        pair: Pair = _cost(xp, logits, target, **dict(self.parameters), **weight)
-        return pair[:-1]
+        given = {name: call[name] for name in OF_COST if name in call}
+        pair: Pair = _cost(xp, logits, target, **dict(self.parameters), **given)
+        return tuple(part for part in pair if not isinstance(part, Mapping))
 
     def _named(self, arrays: Sequence[Any]) -> Named:
         return dict(zip(self.names, arrays, strict=True))
 
     def _chosen(self, wanted: Sequence[bool]) -> tuple[str, ...]:
-        """The names of the arrays whose gradients are wanted. That by the class weights nobody gets."""
-        chosen = (name for name, want in zip(self.names, wanted, strict=True) if want)
-        return tuple(name for name in chosen if name not in self.constants)
+        """The names of the arrays whose gradients are wanted."""
+        return tuple(name for name, want in zip(self.names, wanted, strict=True) if want)
 
 
 def _space(call: Named) -> Namespace:
@@ -265,6 +276,8 @@ class LinearPlan(Plan):
         """The reduced loss, differentiable by the framework."""
         backend = backend_of(inputs[0])
         call, finish = self._ready(backend.namespace(inputs[0]), inputs, options)
+        if self.is_empty(inputs):
+            return finish(self._no_losses(_space(call), tuple(call.values())))
         return finish(backend.attach_fused(self._chunked(call), tuple(call.values())))
 
     def closed_form(
@@ -276,8 +289,11 @@ class LinearPlan(Plan):
         given = dict(zip(self.loss.arrays, inputs, strict=True)) | dict(options)
         ids = checks.is_integer(xp, given["target"])
         known = [name for name in (*self.loss.arrays, "bias") if name in given and not (ids and name == "target")]
-        chosen = [known[place] for place in self.places(argnums, known)]
+        chosen = self.chosen(argnums, known)
         call, finish = self._ready(xp, inputs, options)
+        if self.is_empty(inputs):
+            value = self._no_losses(xp, tuple(call.values()))
+            return finish(value), tuple(xp.zeros_like(given[name]) for name in chosen)
         value, found = self._chunked(call).forward(tuple(call.values()), [name in chosen for name in call])
         gradients = []
         for name in chosen:
@@ -293,7 +309,6 @@ class LinearPlan(Plan):
         xp = backend_of(hidden).namespace(hidden)
         for key, array in (("hidden", hidden), ("weight", weight)):
             checks.real_floating(name, key, xp, array)
-            checks.not_empty(name, key, tuple(array.shape))
         if not hidden.ndim:
             raise ValueError(f"{name}: hidden must have the shape (..., features), got ()")
         features = hidden.shape[-1]
@@ -301,28 +316,24 @@ class LinearPlan(Plan):
             raise ValueError(f"{name}: weight must have the shape (classes, {features}), got {tuple(weight.shape)}")
         if None in weight.shape:
             raise ValueError(f"{name}: weight must have a known shape, got {tuple(weight.shape)}")
-        rows, classes = tuple(hidden.shape[:-1]), weight.shape[0]
+        for axis in (0, 1):
+            checks.has_entries(name, "weight", tuple(weight.shape), axis)
+        rows, classes = self.rows(inputs), weight.shape[0]
         shape = tuple(target.shape)
         if not checks.is_integer(xp, target) and not checks.same_shape(shape, rows):
             expected = "class ids (integers), one per row, or a probability for each class, shape"
             checks.shape_is(name, "target", shape, (*rows, classes), expected)
-        self._check_classes(xp, "target", target, (*rows, classes), rows)
+        self._check_classes(xp, "target", target, (*rows, classes), rows, options)
         for key, value in options.items():
-            shape = tuple(value.shape)
-            if key == "where":
-                checks.boolean(name, key, xp, value)
-            else:
-                (checks.real_floating if key == "bias" else checks.real)(name, key, xp, value)
             if key == "bias":
-                checks.shape_is(name, key, shape, (classes,), "one number per class, shape")
-            elif key == "denominator":
-                checks.shape_is(name, key, shape, (), "the shape of a number,")
-            elif key in OF_A_CALL:
-                checks.shape_starts(name, key, shape, rows)
-            elif key == "class_weight":
-                checks.shape_ends(name, key, shape, (classes,), True)
+                checks.real_floating(name, key, xp, value)
+                checks.shape_is(name, key, tuple(value.shape), (classes,), "one number per class, shape")
             else:
-                raise TypeError(f"{name}: {key} must be a number, got {checks.describe(value)}")
+                self._check_option(xp, key, value, rows, (classes,))
+
+    def rows(self, inputs: Sequence[Array]) -> checks.Shape:
+        """The shape of the losses."""
+        return tuple(inputs[0].shape[:-1])
 
     def outside(
         self, xp: Namespace, inputs: Sequence[Array], options: Mapping[str, Array]
@@ -330,15 +341,14 @@ class LinearPlan(Plan):
         """The target, where it is outside, masked examples aside, and what was expected."""
         hidden, weight, target = inputs
         classes = weight.shape[0] if checks.is_integer(xp, target) else None
-        outside = CLASSES.outside(xp, target, classes)
+        outside = CLASSES.outside(xp, target if classes is None else checks.wide_ids(xp, target), classes)
         mask = self._mask(xp, inputs, options, hidden.ndim - 1)
         if mask is not None:
             outside = outside & expand(mask, target.ndim)
         yield "target", target, outside, CLASSES.expected(classes)
 
     def _chunked(self, call: Named) -> Chunked:
-        own = ("class_weight", "label_smoothing", "z_loss", "logit_softcap")
-        return Chunked(tuple((key, value) for key, value in self.parameters if key in own), tuple(call))
+        return Chunked(tuple((key, value) for key, value in self.parameters if key in OF_COST), tuple(call))
 
     def _ready(
         self, xp: Namespace, inputs: Sequence[Array], options: Mapping[str, Array]
@@ -346,7 +356,7 @@ class LinearPlan(Plan):
         """The arrays as `Chunked` wants them, and what makes the result of its value."""
         hidden, weight, target = inputs
         backend = backend_of(hidden)
-        dtype = xp.float32 if checks.is_half(hidden.dtype) else hidden.dtype
+        dtype = working(xp, hidden.dtype)
         ids = checks.is_integer(xp, target)
         # While tracing, a length may be unknown, or an array itself: those of the matrix alone are known.
         lead = tuple(backend.length(hidden, axis, xp.zeros((), dtype=xp.int32)) for axis in range(hidden.ndim - 1))
@@ -357,9 +367,7 @@ class LinearPlan(Plan):
             "weight": cast(xp, weight, dtype),
             "target": xp.reshape(target, (-1,) if ids else (-1, classes)),
         }
-        call["target"] = cast(
-            xp, call["target"], (xp.int64 if target.dtype == xp.int64 else xp.int32) if ids else dtype
-        )
+        call["target"] = checks.wide_ids(xp, call["target"]) if ids else cast(xp, call["target"], dtype)
         if mask is not None:
             mask = xp.reshape(xp.broadcast_to(mask, lead), (-1,))
             for key in ("hidden", "target"):
@@ -373,32 +381,41 @@ class LinearPlan(Plan):
             else:
                 outside = xp.any(outside, axis=-1)
             poison = self._poison(xp, outside if mask is None else outside & mask, dtype, None)
-        given = {key: cast(xp, array, dtype) for key, array in options.items() if key != "where"}
-        if not self.readable and "class_weight" in given:
-            poison = self._poison(xp, xp.any(NONNEGATIVE.outside(xp, given["class_weight"])), dtype, poison)
+        given = {key: cast(xp, array, dtype) for key, array in options.items() if key not in ("where", IGNORED)}
+        if not self.readable:
+            for key in OF_COST:
+                domain = self.loss.domains[key]
+                if key in given and key not in self.numbers:
+                    poison = self._poison(xp, xp.any(domain.outside(xp, given[key])), dtype, poison)
         sample_weight = given.get("sample_weight")
         if sample_weight is not None:
             sample_weight = xp.reshape(xp.broadcast_to(expand(sample_weight, len(lead)), lead), (-1,))
-        class_weight = given.get("class_weight", dict(self.parameters).get("class_weight"))
         rows = tuple(call[key] for key in self.loss.arrays)
-        of_classes = self._class_weight(xp, rows, class_weight)
-        weights = Weights(poison, sample_weight, mask, given.get("denominator"), of_classes)
+        of_classes = self._class_weight(xp, rows, given.get("class_weight"))
+        denominator = self._denominator(xp, given.get("denominator"), inputs, mask, dtype)
+        weights = Weights(poison, sample_weight, mask, denominator, of_classes)
         if self.reduction != "none":
             none = xp.zeros_like(call["hidden"][:, 0])
             if None in hidden.shape and (self.reduction, mask, weights.denominator) == ("mean", None, None):
                 weights = replace(weights, denominator=xp.sum(none + 1.0))
             _, share = reduce(xp, none, self.reduction, weights)
             call["share"] = share()
-        call |= {key: given[key] for key in ("bias", "class_weight") if key in given}
+        call |= {key: given[key] for key in ("bias", *OF_COST) if key in given}
         if mask is not None:
             call["mask"] = mask
 
         def finish(value: Array) -> Array:
             if self.reduction == "none":
                 value = xp.reshape(reduce(xp, value, "none", weights)[0], lead)
-            return cast(xp, value, hidden.dtype)
+            return self.finish(xp, value, inputs)
 
         return call, finish
+
+    def _no_losses(self, xp: Namespace, arrays: Sequence[Array]) -> Array:
+        """The losses of no examples, or their sum; with gradients of 0 by the layer."""
+        hidden, weight, *_ = arrays
+        losses = xp.sum(0.0 * _logits(hidden, weight, None), axis=-1)
+        return losses if self.reduction == "none" else xp.sum(losses)
 
 
 class LinearLoss(Loss[P]):
@@ -407,11 +424,11 @@ class LinearLoss(Loss[P]):
     plan_type = LinearPlan
     takes_numbers = False
 
-    def check_constant(self, key: str, value: Any) -> None:
+    def check_number(self, key: str, value: Any) -> None:
         """Raise where a parameter that is no array is out of its range."""
         if key == "bias" and value is not None:
             raise TypeError(f"{self.__name__}: bias must be an array, got {checks.describe(value)}")
-        super().check_constant(key, value)
+        super().check_number(key, value)
 
 
 def _linear(kernel: Kernel[P]) -> LinearLoss[P]:

@@ -79,7 +79,7 @@ PARAMETERS: list[tuple[Any, dict[str, Any]]] = [
 
 
 def in_blocks(loss: Any, arrays: list[Any], keywords: dict[str, Any]) -> bool:
-    known, *_ = loss._recall(tuple(arrays), keywords)
+    known, *_ = loss._bind(tuple(arrays), keywords)
     return known.blocks is not None
 
 

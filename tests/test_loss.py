@@ -68,7 +68,7 @@ def test_partial(backend: Any) -> None:
     backend.check(loss(*arrays), np.mean((2 * x) ** 4))
     backend.check(loss(*arrays, power=1.0), np.mean(x**4))
     backend.check(backend.grad(loss, *arrays)[0], 2 * 4 * (2 * x) ** 3 / 2)
-    with pytest.raises(TypeError, match="quartic has no parameter pwer; it has power"):
+    with pytest.raises(TypeError, match="unexpected pwer; did you mean power"):
         quartic.partial(pwer=1.0)
 
 

@@ -335,7 +335,7 @@ def test_own_distance_shares_ties(backend: Any) -> None:
 
 def test_own_distance_must_be_one(backend: Any) -> None:
     x = backend.array([[0.0, 1.0]])
-    with pytest.raises(TypeError, match="distance must be callable, got int 3"):
+    with pytest.raises(TypeError, match="distance must be callable, got"):
         triplet_margin(x, x, x, distance=3)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"the result of distance must have one value per row, shape \(1,\)"):
         triplet_margin(x, x, x, distance=lambda a, b: a - b)

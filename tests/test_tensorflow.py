@@ -304,7 +304,7 @@ def test_keras_model_is_saved_and_loaded(x: Any, y: Any, tmp_path: Any) -> None:
 
 def test_keras_refuses_at_construction() -> None:
     pytest.importorskip("keras")
-    with pytest.raises(TypeError, match="unexpected dleta; its parameters are delta"):
+    with pytest.raises(TypeError, match="unexpected dleta; did you mean delta"):
         polyloss_tensorflow.Huber(dleta=1.0)
     with pytest.raises(ValueError, match="delta must be positive"):
         polyloss_tensorflow.keras_loss(polyloss.huber, delta=-1.0)

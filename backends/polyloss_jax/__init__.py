@@ -36,12 +36,26 @@ def _attached_jvp(pair: Pair, primals: Sequence[jax.Array], tangents: Sequence[A
     # Not the bare value: whoever differentiates this rule again must meet a rule again.
     value = _known(pair, found, *primals)
     # An argument that is a constant has no part in the result: not even zero times an infinite derivative.
-    parts = [
-        push(jnp, gradient(), tangent, value.ndim)
-        for gradient, tangent in zip(gradients, tangents, strict=False)
-        if not isinstance(tangent, SymbolicZero)
-    ]
+    parts: list[jax.Array] = []
+    for place, (gradient, tangent) in enumerate(zip(gradients, tangents, strict=True)):
+        if isinstance(tangent, SymbolicZero):
+            continue
+        if gradient is not None:
+            parts.append(push(jnp, gradient(), tangent, value.ndim))
+        elif jnp.issubdtype(primals[place].dtype, jnp.floating):
+            parts.append(_by_framework(pair, primals, place, tangent))
     return value, sum(parts[1:], start=parts[0]) if parts else jnp.zeros_like(value)
+
+
+def _by_framework(pair: Pair, primals: Sequence[jax.Array], place: int, tangent: jax.Array) -> jax.Array:
+    """The tangent by an array without a closed form: the value is differentiated."""
+
+    def value(array: jax.Array) -> jax.Array:
+        found: jax.Array = pair(*primals[:place], array, *primals[place + 1 :])[0]
+        return found
+
+    moved: jax.Array = jax.jvp(value, (primals[place],), (tangent,))[1]
+    return moved
 
 
 def _known_jvp(pair: Pair, primals: Sequence[jax.Array], tangents: Sequence[Any]) -> tuple[jax.Array, jax.Array]:
@@ -68,13 +82,18 @@ class JaxBackend(ByChunks):
     def namespace(self, array: Any) -> Any:
         return _namespace
 
-    def asarray(self, value: Any, like: Any) -> jax.Array:
+    def asarray(self, value: Any, like: Any, dtype: Any = None) -> Any:
         if isinstance(value, jax.Array):
             return value
-        return jnp.asarray(value) if isinstance(value, np.ndarray) else jnp.asarray(value, dtype=like.dtype)
+        if isinstance(value, np.ndarray):
+            return jnp.asarray(value.astype(value.dtype.newbyteorder("=")))
+        # Numbers stay with NumPy: jitted functions take them faster.
+        return np.asarray(value, jax.dtypes.canonicalize_dtype(dtype or like.dtype))
 
-    def readable(self, *arrays: jax.Array) -> bool:
-        return all(not isinstance(a, jax.core.Tracer) and a.platform() == "cpu" for a in arrays)
+    def readable(self, *arrays: Any) -> bool:
+        return all(
+            isinstance(a, np.ndarray) or (not isinstance(a, jax.core.Tracer) and a.platform() == "cpu") for a in arrays
+        )
 
     def signature(self, arrays: Sequence[Any]) -> Hashable | None:
         found: list[Any] = []
@@ -83,6 +102,10 @@ class JaxBackend(ByChunks):
                 return None
             found += [array.dtype, array.shape, self.readable(array)]
         return tuple(found)
+
+    def poison(self, bad: Any, dtype: Any) -> Any:
+        # No NaN, where nothing is bad: a debugger would find it.
+        return 1.0 + _namespace.sqrt(-_namespace.astype(bad, dtype))
 
     def attach(self, pair: Pair, arrays: Sequence[jax.Array]) -> jax.Array:
         return _attached(pair, *arrays)

@@ -23,6 +23,8 @@ def _value(fused: Any, *arrays: jax.Array) -> jax.Array:
 
 def _jvp(fused: Any, primals: Sequence[jax.Array], tangents: Sequence[Any]) -> tuple[jax.Array, jax.Array]:
     wanted = tuple(map(_moves, tangents))
+    if fused.learns(wanted):
+        return jax.jvp(*_plain(fused, primals, tangents))
     value, gradients = _both(fused, wanted, *primals)
     pairs = [(g, tangent) for g, tangent in zip(gradients, tangents, strict=True) if g is not None]
     parts = [jnp.vdot(gradient, tangent) for gradient, tangent in pairs]
@@ -30,6 +32,20 @@ def _jvp(fused: Any, primals: Sequence[jax.Array], tangents: Sequence[Any]) -> t
 
 
 _value.defjvp(_jvp, symbolic_zeros=True)
+
+
+def _plain(fused: Any, primals: Sequence[jax.Array], tangents: Sequence[Any]) -> tuple[Any, Any, Any]:
+    """What `jax.jvp` takes to differentiate `plain` by what moves."""
+    moving = [i for i, tangent in enumerate(tangents) if _moves(tangent)]
+
+    def plain(*moved: jax.Array) -> jax.Array:
+        arrays = list(primals)
+        for i, array in zip(moving, moved, strict=True):
+            arrays[i] = array
+        found: jax.Array = fused.plain(*arrays)
+        return found
+
+    return plain, [primals[i] for i in moving], [tangents[i] for i in moving]
 
 
 def _moves(tangent: Any) -> bool:

@@ -54,10 +54,19 @@ class NumpyBackend(Backend):
         xp = array_api_compat.array_namespace(array)
         return _with_scalars(xp) if getattr(xp, "__array_api_version__", "2024.12") < "2024.12" else xp
 
-    def asarray(self, value: Any, like: Any) -> Any:
+    def asarray(self, value: Any, like: Any, dtype: Any = None) -> Any:
+        if type(like) is np.ndarray and isinstance(value, (int, float)):
+            return np.asarray(value, dtype or like.dtype)
+        if isinstance(value, np.ndarray) and not value.dtype.isnative:
+            return value.astype(value.dtype.newbyteorder("="))
         if array_api_compat.is_array_api_obj(value):
             return value
-        return self.namespace(like).asarray(value, dtype=like.dtype, device=array_api_compat.device(like))
+        return self.namespace(like).asarray(value, dtype=dtype or like.dtype, device=array_api_compat.device(like))
+
+    def refusal(self, array: Any) -> str | None:
+        if isinstance(array, np.ma.MaskedArray):
+            return "a masked array: pass array.data, and where=~array.mask"
+        return "a matrix: pass np.asarray(matrix)" if isinstance(array, np.matrix) else None
 
     def readable(self, *arrays: Any) -> bool:
         return not any(
@@ -67,7 +76,7 @@ class NumpyBackend(Backend):
     def signature(self, arrays: Sequence[Any]) -> Hashable | None:
         found = []
         for array in arrays:
-            if type(array) is not np.ndarray:
+            if type(array) is not np.ndarray or not array.dtype.isnative:
                 return None
             found += [array.dtype, array.shape]
         return tuple(found)

@@ -14,11 +14,11 @@ from tensorflow.python.ops.gradients_util import PossibleTapeGradientTypes
 from polyloss._blocks import Blocks
 from polyloss._objects import classes
 from polyloss._program import aligned
-from polyloss._reduction import pull
+from polyloss._reduction import pull, sum_to
 from polyloss._transform import scalar
 
 from . import _namespace
-from ._chunks import ByChunks
+from ._chunks import ByChunks, by_framework
 
 if TYPE_CHECKING:
     from ._keras import KerasLoss
@@ -36,13 +36,13 @@ class TensorflowBackend(ByChunks):
     def namespace(self, array: Any) -> Any:
         return _namespace
 
-    def asarray(self, value: Any, like: Any) -> Any:
+    def asarray(self, value: Any, like: Any, dtype: Any = None) -> Any:
         if isinstance(value, (tf.Tensor, tf.Variable, np.ndarray)):
             tensor = tf.convert_to_tensor(value)
             if tensor.shape.rank is None:
                 raise ValueError("a loss needs to know how many axes a tensor has, got one of unknown shape")
             return tensor
-        return tf.convert_to_tensor(value, dtype=like.dtype)
+        return tf.convert_to_tensor(value, dtype=dtype or like.dtype)
 
     def readable(self, *arrays: Any) -> bool:
         return tf.executing_eagerly() and all("CPU" in a.device for a in arrays)
@@ -94,7 +94,18 @@ class TensorflowBackend(ByChunks):
         known = array.shape[axis]
         return tf.cast(tf.shape(array)[axis], like.dtype) if known is None else known
 
-    def attach(self, pair: Callable[..., tuple[Any, ...]], arrays: Sequence[Any]) -> Any:
+    def poison(self, bad: Any, dtype: Any) -> Any:
+        # No NaN, where nothing is bad: a debugger would find it.
+        return 1.0 + _namespace.sqrt(-_namespace.astype(bad, dtype))
+
+    def attach(self, pair: Any, arrays: Sequence[Any]) -> Any:
+        # In a graph nobody knows yet whether a gradient will be wanted.
+        wanted = [
+            array.dtype.is_floating
+            and (not tf.executing_eagerly() or place < pair.inputs or should_record_backprop((array,)))
+            for place, array in enumerate(arrays)
+        ]
+
         @tf.custom_gradient  # type: ignore[untyped-decorator]
         def attached(*inputs: Any) -> Any:
             value, *gradients = pair(*inputs)
@@ -102,8 +113,18 @@ class TensorflowBackend(ByChunks):
             def gradient(upstream: Any) -> list[Any]:
                 # In a graph everything is there to be differentiated again; eagerly, only what is computed here.
                 known = pair(*inputs)[1:] if tf.executing_eagerly() else gradients
-                found = [pull(upstream, g()) for g in known]
-                return [*found, *[None] * (len(inputs) - len(found))]
+                found: list[Any] = [None] * len(inputs)
+                for place, (gradient, want) in enumerate(zip(known, wanted, strict=True)):
+                    if want and gradient is not None:
+                        found[place] = pull(upstream, gradient())
+                        if place >= pair.inputs:
+                            found[place] = sum_to(_namespace, found[place], inputs[place].shape)
+                rest = [place for place, want in enumerate(wanted) if want and known[place] is None]
+                for place, differentiated in zip(
+                    rest, by_framework(lambda *a: pair(*a)[0], inputs, rest, upstream), strict=True
+                ):
+                    found[place] = differentiated
+                return found
 
             return value, gradient
 

@@ -1,6 +1,6 @@
 """Functions of many rows, a chunk of them at a time, that find their gradients together with their value."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -23,6 +23,11 @@ class ByChunks(Backend):
             for array in arrays
         ]
 
+        if tf.executing_eagerly() and fused.learns(wanted):
+            return fused.plain(*arrays)
+        learned = [i for i, closed in enumerate(fused.closed) if wanted[i] and not closed]
+        wanted = [want and closed for want, closed in zip(wanted, fused.closed, strict=True)]
+
         @tf.custom_gradient  # type: ignore[untyped-decorator]
         def attached(*inputs: Any) -> Any:
             # A tape would keep every chunk.
@@ -30,10 +35,13 @@ class ByChunks(Backend):
                 value, kept = fused.forward(inputs, wanted)
             left = [kept]
 
-            def gradient(upstream: Any) -> Any:
-                return pulled(fused, wanted, left, upstream, inputs)
+            def pull(upstream: Any) -> Any:
+                found = pulled(fused, wanted, left, upstream, inputs)
+                for place, gradient in zip(learned, by_framework(fused.plain, inputs, learned, upstream), strict=True):
+                    found[place] = gradient
+                return found
 
-            return value, gradient
+            return value, pull
 
         return attached(*arrays)
 
@@ -83,6 +91,20 @@ class ByChunks(Backend):
                 # A sum in place, as nobody else has seen the total.
                 total = tf.raw_ops.InplaceAdd(x=total, i=tf.range(here.start, here.stop), v=part)
         return total
+
+
+def by_framework(
+    function: Callable[..., Any], inputs: Sequence[Any], places: Sequence[int], upstream: Any
+) -> Sequence[Any]:
+    """Gradients of a function that have no closed form."""
+    if not places:
+        return ()
+    chosen = [inputs[place] for place in places]
+    with tf.GradientTape() as tape:
+        tape.watch(chosen)
+        value = function(*inputs)
+    found: Sequence[Any] = tape.gradient(value, chosen, upstream, unconnected_gradients="zero")
+    return found
 
 
 def pulled(fused: Any, wanted: Sequence[bool], left: list[Any], upstream: Any, inputs: Sequence[Any]) -> Any:

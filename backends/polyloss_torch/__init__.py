@@ -13,22 +13,58 @@ from torch.autograd import forward_ad
 from polyloss._blocks import Blocks
 from polyloss._objects import classes
 from polyloss._plan import BoundKernel
-from polyloss._reduction import pull, push
+from polyloss._reduction import pull, push, sum_to
 from polyloss._transform import scalar
 
 from . import _namespace as xp
 from ._chunks import ByChunks
-from ._common import bound, check_constants, entry, is_transformed
+from ._common import bound, entry, is_transformed
 from ._fused import FusedFunction
 from ._module import LossModule, module, module_class
 
 Pair = Callable[..., tuple[Any, ...]]
 
 
-def _backward(ctx: Any, upstream: torch.Tensor, gradients: Sequence[Callable[[], torch.Tensor]]) -> tuple[Any, ...]:
+def _backward(
+    ctx: Any,
+    arrays: Sequence[torch.Tensor],
+    upstream: torch.Tensor,
+    gradients: Sequence[Callable[[], torch.Tensor] | None],
+) -> tuple[Any, ...]:
     wanted = ctx.needs_input_grad[1:]
-    found = [pull(upstream, g()) if need else None for g, need in zip(gradients, wanted, strict=False)]
-    return (None, *found, *(None,) * (len(wanted) - len(found)))
+    found: list[Any] = [None] * len(arrays)
+    for place, (gradient, want) in enumerate(zip(gradients, wanted, strict=True)):
+        if want and gradient is not None:
+            found[place] = pull(upstream, gradient())
+            if place >= ctx.pair.inputs:
+                found[place] = sum_to(xp, found[place], arrays[place].shape)
+    rest = [place for place, want in enumerate(wanted) if want and gradients[place] is None]
+    for place, by_framework in zip(rest, _by_framework(ctx.pair, arrays, rest, upstream), strict=True):
+        found[place] = by_framework
+    return None, *found
+
+
+def _by_framework(
+    pair: Pair, arrays: Sequence[torch.Tensor], places: Sequence[int], upstream: torch.Tensor
+) -> Sequence[torch.Tensor]:
+    """Gradients that have no closed form: the value is differentiated."""
+    if not places:
+        return ()
+
+    def value(*chosen: torch.Tensor) -> torch.Tensor:
+        given = list(arrays)
+        for place, array in zip(places, chosen, strict=True):
+            given[place] = array
+        found: torch.Tensor = pair(*given)[0]
+        return found
+
+    chosen = [arrays[place] for place in places]
+    if any(map(is_transformed, (*arrays, upstream))) or torch.compiler.is_compiling():
+        pulled: Sequence[torch.Tensor] = torch.func.vjp(value, *chosen)[1](upstream)
+        return pulled
+    again = torch.is_grad_enabled()
+    with torch.enable_grad():
+        return torch.autograd.grad(value(*chosen), chosen, upstream, create_graph=again, materialize_grads=True)
 
 
 def _apply(function: Any, pair: Pair, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -54,7 +90,7 @@ class _Eager(torch.autograd.Function):
         if gradients is None or torch.is_grad_enabled():
             # Once more, or to be differentiated again: only the inputs were kept for that.
             gradients = ctx.pair(*arrays)[1:]
-        return _backward(ctx, upstream, gradients)
+        return _backward(ctx, arrays, upstream, gradients)
 
 
 class _Transformed(torch.autograd.Function):
@@ -76,12 +112,24 @@ class _Transformed(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[Any, ...]:
-        return _backward(ctx, upstream, ctx.pair(*ctx.saved_tensors)[1:])
+        arrays = ctx.saved_tensors
+        return _backward(ctx, arrays, upstream, ctx.pair(*arrays)[1:])
 
     @staticmethod
     def jvp(ctx: Any, _: None, *tangents: torch.Tensor | None) -> torch.Tensor:
-        gradients = ctx.pair(*ctx.saved_tensors)[1:]
-        parts = [push(xp, g(), t, ctx.ndim) for g, t in zip(gradients, tangents, strict=False) if t is not None]
+        arrays = ctx.saved_tensors
+        gradients = ctx.pair(*arrays)[1:]
+        parts: list[torch.Tensor] = []
+        for place, (gradient, change) in enumerate(zip(gradients, tangents, strict=True)):
+            if change is not None and gradient is not None:
+                parts.append(push(xp, gradient(), change, ctx.ndim))
+            elif change is not None and arrays[place].is_floating_point():
+
+                def value(array: torch.Tensor, place: int = place) -> torch.Tensor:
+                    found: torch.Tensor = ctx.pair(*arrays[:place], array, *arrays[place + 1 :])[0]
+                    return found
+
+                parts.append(torch.func.jvp(value, (arrays[place],), (change,))[1])
         tangent: torch.Tensor = sum(parts[1:], start=parts[0])
         return tangent
 
@@ -97,7 +145,7 @@ def _in_graph(place: int, numbers: Sequence[float], *arrays: torch.Tensor) -> to
 
 
 def _compiled(pair: BoundKernel, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
-    place, numbers = entry(BoundKernel, (pair.kernel, pair.inputs), pair.parameters, pair.names)
+    place, numbers = entry(BoundKernel, (pair.kernel, pair.inputs), pair.parameters, pair.names, (pair.rowwise,))
     value: torch.Tensor = _in_graph(place, numbers, *arrays)
     return value
 
@@ -118,6 +166,7 @@ def _is_watched() -> bool:
     )
 
 
+_HALVES = (torch.float16, torch.bfloat16)
 _DTYPES = {np.dtype(np.float32): torch.float32, np.dtype(np.float64): torch.float64}
 
 
@@ -142,10 +191,15 @@ class TorchBackend(ByChunks):
     def namespace(self, array: Any) -> Any:
         return xp
 
-    def asarray(self, value: Any, like: torch.Tensor) -> torch.Tensor:
+    def asarray(self, value: Any, like: torch.Tensor, dtype: Any = None) -> torch.Tensor:
         if isinstance(value, torch.Tensor):
             return value
-        return torch.asarray(value, dtype=like.dtype, device=like.device)
+        return torch.full((), value, dtype=dtype or like.dtype, device=like.device)
+
+    def result_dtype(self, prediction: torch.Tensor) -> torch.dtype:
+        # As the losses of torch itself, which autocast lets compute in float32.
+        half = prediction.dtype in _HALVES and torch.is_autocast_enabled(prediction.device.type)
+        return torch.float32 if half else prediction.dtype
 
     def readable(self, *arrays: torch.Tensor) -> bool:
         if torch.compiler.is_compiling():
@@ -160,6 +214,8 @@ class TorchBackend(ByChunks):
             if type(array) not in _PLAIN or not array.is_cpu or array.layout is not torch.strided or array.is_neg():
                 return None
             found += [array.dtype, array.shape, array.requires_grad]
+            if array.dtype in _HALVES:
+                found.append(torch.is_autocast_enabled("cpu"))
         return tuple(found)
 
     def blockwise(self, inputs: Sequence[torch.Tensor], options: Sequence[torch.Tensor]) -> bool:
@@ -193,7 +249,6 @@ class TorchBackend(ByChunks):
         return torch.get_num_threads()
 
     def attach(self, pair: Any, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
-        check_constants(pair.kernel.__name__, pair.names, arrays[pair.inputs :])
         if torch.compiler.is_compiling():
             return _compiled(pair, arrays)
         if forward_ad._current_level >= 0 or any(map(is_transformed, arrays)):

@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from polyloss import Backend
 
-from ._common import bound, check_constants, entry, is_transformed
+from ._common import bound, entry, is_transformed
 from ._fused import FusedFunction
 
 _NARROW = 1 << 16
@@ -128,8 +128,9 @@ class ByChunks(Backend):
     """What `TorchBackend` knows of them."""
 
     def attach_fused(self, fused: Any, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
-        fixed = {name: array for name, array in zip(fused.names, arrays, strict=True) if name in fused.constants}
-        check_constants(fused.__name__, tuple(fixed), tuple(fixed.values()))
+        if fused.learns([torch.is_grad_enabled() and array.requires_grad for array in arrays]):
+            plain: torch.Tensor = fused.plain(*arrays)
+            return plain
         if torch.compiler.is_compiling():
             return _compiled(fused, arrays)
         if forward_ad._current_level >= 0 or any(map(is_transformed, arrays)):

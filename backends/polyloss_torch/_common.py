@@ -16,29 +16,23 @@ def _entry(
     constants: tuple[Any, ...],
     numeric: tuple[str, ...],
     names: tuple[str, ...],
+    behind: tuple[Any, ...],
 ) -> int:
-    bound.append(lambda numbers: kind(*before, (*constants, *zip(numeric, numbers, strict=True)), names))
+    bound.append(lambda numbers: kind(*before, (*constants, *zip(numeric, numbers, strict=True)), names, *behind))
     return len(bound) - 1
 
 
 def entry(
-    kind: Callable[..., Any], before: tuple[Any, ...], parameters: tuple[tuple[str, Any], ...], names: tuple[str, ...]
+    kind: Callable[..., Any],
+    before: tuple[Any, ...],
+    parameters: tuple[tuple[str, Any], ...],
+    names: tuple[str, ...],
+    behind: tuple[Any, ...] = (),
 ) -> tuple[int, tuple[float, ...]]:
-    """The place in `bound` of ``kind(*before, parameters, names)`` without its numbers, and these."""
+    """The place in `bound` of ``kind(*before, parameters, names, *behind)`` without its numbers, and these."""
     numbers = {k: v for k, v in parameters if isinstance(v, (int, float)) and not isinstance(v, bool)}
     constants = tuple((k, v) for k, v in parameters if k not in numbers)
-    return _entry(kind, before, constants, tuple(numbers), names), tuple(numbers.values())
-
-
-def check_constants(loss: str, names: Sequence[str], arrays: Sequence[torch.Tensor]) -> None:
-    """Raise where a gradient is wanted by an array that has none."""
-    if torch.is_grad_enabled():
-        for name, array in zip(names, arrays, strict=True):
-            if array.requires_grad:
-                raise TypeError(
-                    f"{loss}: {name} is a constant and gets no gradient: "
-                    f"it must not require one, got a tensor that does; use {name}.detach()"
-                )
+    return _entry(kind, before, constants, tuple(numbers), names, behind), tuple(numbers.values())
 
 
 def is_transformed(array: Any) -> bool:

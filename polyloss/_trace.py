@@ -221,7 +221,7 @@ class Trace:
                 exact = number.op == "constant" and math.frexp(float(number.value))[0] in (0.5, -0.5)
                 if exact and inner.shape == shape and 0.25 <= abs(float(number.value)) <= 4.0:
                     return self.apply("multiply", inner, self.apply("multiply", self.view(number, ()), factor))
-        if x.op == "negative" and not factor.ndim and shape == x.shape:
+        if x.op == "negative" and x.ndim and not factor.ndim and shape == x.shape:
             return self.apply("multiply", x.args[0], self.apply("negative", factor))
         return None
 

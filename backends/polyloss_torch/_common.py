@@ -1,8 +1,9 @@
 """What a pair and a fused function have in common on their way into autograd, its transforms and the compiler."""
 
+import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -32,6 +33,27 @@ def place_of(
     numbers = {k: v for k, v in parameters if isinstance(v, (int, float)) and not isinstance(v, bool)}
     constants = tuple((k, v) for k, v in parameters if k not in numbers)
     return _place(kind, before, constants, tuple(numbers), behind), tuple(numbers.values())
+
+
+def is_autocast(array: torch.Tensor) -> bool:
+    """Whether operations on `array` choose their precision themselves."""
+    return not array.is_meta and torch.is_autocast_enabled(array.device.type)
+
+
+def without_autocast(array: torch.Tensor) -> AbstractContextManager[Any]:
+    """Where losses are computed: they choose their own precision, for products too."""
+    return torch.autocast(array.device.type, enabled=False) if is_autocast(array) else nullcontext()
+
+
+def backward_without_autocast(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A backward pass as it is outside of autocast, wherever it is called."""
+
+    @functools.wraps(function)
+    def backward(ctx: Any, upstream: torch.Tensor) -> Any:
+        with without_autocast(upstream):
+            return function(ctx, upstream)
+
+    return backward
 
 
 def gradients_of(

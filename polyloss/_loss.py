@@ -211,6 +211,8 @@ class Loss(Combinable, Generic[P]):
         self, key: Any, arrays: tuple[Any, ...], keywords: dict[str, Any]
     ) -> tuple["_Known", tuple[Array, ...], tuple[Array, ...]]:
         """The same for the first of such calls, which is remembered by `key`."""
+        arrays = tuple(map(checks.unwrapped, arrays))
+        keywords = {name: checks.unwrapped(value) for name, value in keywords.items()}
         plan, backend, inputs, named, numbers = self._plan(arrays, dict(keywords))
         blocks = None if plan.is_empty(inputs) else _blocks.blocks_of(plan, backend, inputs, named)
         known = _Known(plan, backend, tuple(named), tuple(map(numbers.get, named)), blocks)

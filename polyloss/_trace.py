@@ -175,7 +175,7 @@ class Trace:
         """``x * factor`` with fewer operations, where that changes no bit."""
         if factor.op == "constant" and factor.value == 1.0 and shape == x.lengths:
             return x
-        if x.op == "negative" and not factor.lengths and shape == x.lengths:
+        if x.op == "negative" and x.lengths and not factor.lengths and shape == x.lengths:
             return self.apply("multiply", x.args[0], self.apply("negative", factor))
         return None
 

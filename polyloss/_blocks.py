@@ -242,11 +242,7 @@ class Blocks:
             gradients[number], memory = backend.empty(shape, dtype)
             outputs.append(memory.reshape(rows))
         with np.errstate(all="ignore"):
-<<<<<<< HEAD
             divisor = self._divisor(parts) if self._constant is None else self._constant
-=======
-            divisor = self._constant if self._given is None and self._constant is not None else self._divisor(parts)
->>>>>>> main
             parts.append(divisor)
             total, bad = task.program.run(parts, self.blocked, outputs, self.rows, self.row, backend.threads)
             value = dtype.type(np.float64(total) / divisor)

@@ -227,9 +227,11 @@ class TorchBackend(ByChunks):
         if torch.is_grad_enabled():
             wanted = [array.requires_grad for array in arrays]
             if any(wanted):
-                if blocks.learns(wanted):
-                    return blocks.plain(*arrays)
-                value = _apply_now(blocks, *arrays)  # type: ignore[no-untyped-call]
+                if not blocks.learns(wanted):
+                    value = _apply_now(blocks, *arrays)  # type: ignore[no-untyped-call]
+                    return value
+                # Without a closed form, the framework differentiates.
+                value = blocks.plain(*arrays)
                 return value
         value, _ = blocks.forward(arrays, (False,) * len(arrays))
         return value

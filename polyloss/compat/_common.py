@@ -1,12 +1,37 @@
 """What the translations share."""
 
+import functools
+import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ParamSpec
 
 from polyloss import _checks as checks
-from polyloss._backend import backend_of
+from polyloss._backend import backend_of, find_backend, unwrapped
 from polyloss._checks import Domain
 from polyloss._typing import Array, Namespace
+
+
+P = ParamSpec("P")
+
+
+def of_arrays(function: Callable[P, Array]) -> Callable[P, Array]:
+    """`function` of plain arrays: a variable is what it holds, and what is no array of numbers is refused by name."""
+    names = tuple(inspect.signature(function).parameters)
+
+    def plain(name: str, value: Any) -> Any:
+        value = unwrapped(value)
+        backend = find_backend(type(value))
+        if backend is None:
+            return value
+        return checks.common_backend(function.__name__, {name: value}).asarray(value, None)
+
+    @functools.wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> Array:
+        positional = [plain(name, value) for name, value in zip(names, args, strict=False)]
+        keywords = {name: plain(name, value) for name, value in kwargs.items()}
+        return function(*positional, *args[len(names) :], **keywords)  # type: ignore[call-arg]
+
+    return called
 
 
 def namespace(array: Array) -> Namespace:

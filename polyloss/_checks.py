@@ -231,7 +231,8 @@ def axis_of(loss: str, axis: Any, ndim: int) -> int:
 
 def is_half(dtype: Any) -> bool:
     """Whether a dtype has 16 bits: such arrays are computed in float32."""
-    return "float16" in str(dtype)
+    # NumPy takes its time to spell a dtype.
+    return getattr(dtype, "itemsize", 2) == 2 and "float16" in str(dtype)
 
 
 def same_length(one: int | None, other: int | None) -> bool:

@@ -6,7 +6,7 @@ when the next one comes.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Unpack
+from typing import Any, TypeAlias, Unpack
 
 from . import _checks as checks
 from . import _numeric as numeric
@@ -27,6 +27,10 @@ BLOCK = 1 << 17
 
 OF_COST = ("class_weight", "label_smoothing", "z_loss", "logit_softcap")
 """The parameters of `_cost`, which are arrays or in its plan."""
+
+
+Results: TypeAlias = tuple[Named, Named]
+"""Totals, and what there is of each row."""
 
 
 def _logits(hidden: Array, weight: Array, bias: Array | None) -> Array:
@@ -132,7 +136,7 @@ class Chunked:
 
         fixed = {name: call[name] for name in ("weight", "bias", *OF_COST) if name in call}
 
-        def step(totals: Named, row: Named) -> tuple[Named, Named]:
+        def step(totals: Named, row: Named) -> Results:
             return totals, {"losses": losses(row, fixed)}
 
         values = backend.scan(step, {}, _rows(call), _size(call["weight"]))[1]["losses"]
@@ -145,7 +149,7 @@ class Chunked:
         backend, xp = backend_of(call["hidden"]), _space(call)
         weight, bias = call["weight"], call.get("bias")
 
-        def step(totals: Named, row: Named) -> tuple[Named, Named]:
+        def step(totals: Named, row: Named) -> Results:
             logits = _logits(row["hidden"], weight, bias)
             value, *slopes = self._pair(xp, logits, row["target"], call)
             moves = xp.zeros_like(value)
@@ -171,7 +175,7 @@ class Chunked:
         by_logits = [name for name in ("hidden", "weight", "bias") if name in wanted]
         slopes = (["logits"] if by_logits else []) + (["target"] if "target" in wanted else [])
 
-        def step(totals: Named, row: Named) -> tuple[Named, Named]:
+        def step(totals: Named, row: Named) -> Results:
             logits = _logits(row["hidden"], weight, call.get("bias"))
             found = self._slopes(backend, xp, row | {"logits": logits}, call, slopes)
             slope = found.pop("logits", None)

@@ -68,7 +68,7 @@ def _unknown(loss: Any) -> Iterator[None]:
     """A context in which nothing is remembered from outside of it, and after which nothing is from inside."""
     from polyloss import _blocks
 
-    code = (_blocks._program, _blocks._counting, _blocks._row_program)
+    code = (_blocks._traced, _blocks._program, _blocks._counting, _blocks._row_program)
     remembered = (loss._known.clear, *(found.cache_clear for found in code))
     for forget in remembered:
         forget()

@@ -212,7 +212,7 @@ class Loss(Combinable, Generic[P]):
     ) -> tuple["_Known", tuple[Array, ...], tuple[Array, ...]]:
         """The same for the first of such calls, which is remembered by `key`."""
         plan, backend, inputs, named, numbers = self._plan(
-            tuple(map(unwrapped, arrays)), {name: unwrapped(value) for name, value in keywords.items()}
+            tuple(map(unwrapped, arrays)), dict(zip(keywords, map(unwrapped, keywords.values()), strict=True))
         )
         blocks = None if plan.is_empty(inputs) else _blocks.blocks_of(plan, backend, inputs, named)
         known = _Known(plan, backend, tuple(named), tuple(map(numbers.get, named)), blocks)

@@ -4,7 +4,6 @@ The public functions take one array of any framework. What losses are made of st
 works along the last axis, and is safe to differentiate.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 

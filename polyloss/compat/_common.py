@@ -10,7 +10,6 @@ from polyloss._backend import backend_of, find_backend, unwrapped
 from polyloss._checks import Domain
 from polyloss._typing import Array, Namespace
 
-
 P = ParamSpec("P")
 
 
@@ -20,18 +19,15 @@ def of_arrays(function: Callable[P, Array]) -> Callable[P, Array]:
 
     def plain(name: str, value: Any) -> Any:
         value = unwrapped(value)
-        backend = find_backend(type(value))
-        if backend is None:
+        if find_backend(type(value)) is None:
             return value
         return checks.common_backend(function.__name__, {name: value}).asarray(value, None)
 
-    @functools.wraps(function)
-    def called(*args: P.args, **kwargs: P.kwargs) -> Array:
-        positional = [plain(name, value) for name, value in zip(names, args, strict=False)]
-        keywords = {name: plain(name, value) for name, value in kwargs.items()}
-        return function(*positional, *args[len(names) :], **keywords)  # type: ignore[call-arg]
+    def called(*args: Any, **kwargs: Any) -> Array:
+        given = (*map(plain, names, args), *args[len(names) :])
+        return function(*given, **{name: plain(name, value) for name, value in kwargs.items()})
 
-    return called
+    return functools.wraps(function)(called)
 
 
 def namespace(array: Array) -> Namespace:
@@ -41,8 +37,8 @@ def namespace(array: Array) -> Namespace:
 
 def widened(function: Callable[..., Array], *arrays: Array) -> Array:
     """`function` of arrays in at least float32, its result rounded once to the dtype of the first."""
-    xp, dtype = namespace(arrays[0]), arrays[0].dtype
-    if not checks.is_half(dtype):
+    xp, dtype = namespace(arrays[0]), backend_of(arrays[0]).result_dtype(arrays[0])
+    if not checks.is_half(arrays[0].dtype):
         return function(*arrays)
     wide = [xp.astype(a, xp.float32) if checks.is_half(a.dtype) else a for a in arrays]
     return xp.astype(function(*wide), dtype)

@@ -29,7 +29,7 @@ def weighted_cross_entropy_with_logits(
 ) -> Array:
     """`polyloss.binary_cross_entropy_with_logits` of every element, positives weighted."""
     if hasattr(pos_weight, "shape"):
-        pos_weight = namespace(logits).broadcast_to(pos_weight, logits.shape)
+        _, pos_weight = namespace(logits).broadcast_arrays(logits, pos_weight)
     return polyloss.binary_cross_entropy_with_logits(logits, labels, pos_weight=pos_weight, reduction="none")
 
 

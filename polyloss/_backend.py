@@ -258,7 +258,14 @@ _package._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 def unwrapped(value: Any) -> Any:
     """The array in a variable of Keras; anything else as it is."""
-    return value.value if type(value).__module__.startswith("keras.") and hasattr(value, "value") else value
+    return value.value if _is_variable(type(value)) else value
+
+
+def _is_variable(kind: type) -> bool:
+    return kind.__module__.startswith("keras.") and hasattr(kind, "value")
+
+
+_is_variable._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def backend_of(array: Array) -> Backend:

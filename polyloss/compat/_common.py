@@ -19,7 +19,7 @@ def of_arrays(function: Callable[P, Array]) -> Callable[P, Array]:
 
     def plain(name: str, value: Any) -> Any:
         value = unwrapped(value)
-        if find_backend(type(value)) is None:
+        if find_backend(type(value)) is None or not hasattr(value, "shape"):
             return value
         return checks.common_backend(function.__name__, {name: value}).asarray(value, None)
 

@@ -240,10 +240,7 @@ class Blocks:
             gradients[number], memory = backend.empty(shape, dtype)
             outputs.append(memory.reshape(rows))
         with np.errstate(all="ignore"):
-            if self._given is None and self._constant is not None:
-                divisor = self._constant
-            else:
-                divisor = self._divisor(parts)
+            divisor = self._constant if self._given is None and self._constant is not None else self._divisor(parts)
             parts.append(divisor)
             total, bad = task.program.run(parts, self.blocked, outputs, self.rows, self.row, backend.threads)
             value = dtype.type(np.float64(total) / divisor)
@@ -287,9 +284,7 @@ class Blocks:
         if self._given is not None:
             # `Plan.check_options` lets 0 pass nowhere else.
             return np.asarray(parts[self._given] or 1.0, self.dtype)
-        total, some = _counting(self.form).run(
-            parts, self.blocked, [], self.rows, self.row, self.backend.threads
-        )
+        total, some = _counting(self.form).run(parts, self.blocked, [], self.rows, self.row, self.backend.threads)
         return np.asarray(total if total or some else 1.0, self.dtype)
 
 

@@ -94,7 +94,11 @@ class Program:
         outputs: dict[Symbol, tuple[str, Any]] = {}
         for number, symbol in enumerate(arrays):
             owner = _owner(symbol)
-            if owner.op not in ("input", "constant", "arange") and owner not in outputs and owner.lengths == symbol.lengths:
+            if (
+                owner.op not in ("input", "constant", "arange")
+                and owner not in outputs
+                and owner.lengths == symbol.lengths
+            ):
                 outputs[owner] = (f"y{number}", symbol.dtype)
         self.inputs = sorted({s.value for s in order if s.op == "input"})
         for place, symbol in enumerate(order):

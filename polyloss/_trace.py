@@ -117,7 +117,7 @@ class Trace:
         while ids not in self._within and ids.op in ("view", "cast") and ids.args[0].dtype.kind == "i":
             (ids,) = ids.args
         low, high = self._within.get(ids, (-1, 0))
-        return 0 <= low and high < count
+        return low >= 0 and high < count
 
     def apply(self, op: str, *operands: Any) -> Symbol:
         """A function of NumPy, element by element."""
@@ -175,7 +175,7 @@ class Trace:
         """``x * factor`` with fewer operations, where that changes no bit."""
         if factor.op == "constant" and factor.value == 1.0 and shape == x.lengths:
             return x
-        if x.op == "negative" and not factor.lengths and shape == x.lengths:
+        if x.op == "negative" and x.lengths and not factor.lengths and shape == x.lengths:
             return self.apply("multiply", x.args[0], self.apply("negative", factor))
         return None
 

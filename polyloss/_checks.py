@@ -179,13 +179,6 @@ def describe(value: Any) -> str:
     return f"{type(value).__name__} of shape {tuple(shape)} and dtype {dtype}"
 
 
-def unwrapped(value: Any) -> Any:
-    """The array that a variable of Keras holds; anything else as it is."""
-    if type(value).__module__.startswith("keras.") and hasattr(value, "value"):
-        return value.value
-    return value
-
-
 def common_backend(loss: str, arguments: Mapping[str, Any]) -> Backend:
     """The one backend of all arrays among the arguments. Python numbers belong to any."""
     found: list[tuple[str, Backend]] = []

@@ -15,7 +15,7 @@ import numpy as np
 
 from . import _blocks
 from . import _checks as checks
-from ._backend import Backend, find_backend
+from ._backend import Backend, find_backend, unwrapped
 from ._checks import Classes, Domain
 from ._plan import IGNORED, OF_A_CALL, Plan, working
 from ._reduction import REDUCTIONS
@@ -212,9 +212,9 @@ class Loss(Combinable, Generic[P]):
         self, key: Any, arrays: tuple[Any, ...], keywords: dict[str, Any]
     ) -> tuple["_Known", tuple[Array, ...], tuple[Array, ...]]:
         """The same for the first of such calls, which is remembered by `key`."""
-        arrays = tuple(map(checks.unwrapped, arrays))
-        keywords = {name: checks.unwrapped(value) for name, value in keywords.items()}
-        plan, backend, inputs, named, numbers = self._plan(arrays, dict(keywords))
+        plan, backend, inputs, named, numbers = self._plan(
+            tuple(map(unwrapped, arrays)), dict(zip(keywords, map(unwrapped, keywords.values()), strict=True))
+        )
         blocks = None if plan.is_empty(inputs) else _blocks.blocks_of(plan, backend, inputs, named)
         known = _Known(plan, backend, tuple(named), tuple(map(numbers.get, named)), blocks)
         given = (*arrays, *(keywords[name] for name in self.arrays[len(arrays) :]))

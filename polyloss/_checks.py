@@ -22,8 +22,8 @@ class Domain:
     ----------
     low, high : float
         Ends of the interval. A NaN is let through: it shows in the result.
-    open_low : bool
-        Whether `low` itself is outside.
+    open_low, open_high : bool
+        Whether that end itself is outside.
     ends_only : bool
         Whether nothing lies between: only `low` and `high` themselves.
     per_example : bool
@@ -57,6 +57,7 @@ class Domain:
     low: float = -math.inf
     high: float = math.inf
     open_low: bool = False
+    open_high: bool = False
     ends_only: bool = False
     per_example: bool = False
     named: Mapping[str, Callable[..., Array]] | None = None
@@ -71,27 +72,37 @@ class Domain:
         if self.ends_only:
             return f"{self.low:g} or {self.high:g}"
         if self.low == 0 and self.high == math.inf:
-            return "positive" if self.open_low else "zero or positive"
-        return f"in {'(' if self.open_low else '['}{self.low:g}, {self.high:g}]"
+            return ("positive" if self.open_low else "zero or positive") + (" and finite" if self.open_high else "")
+        if self.low == -math.inf:
+            return f"{'below' if self.open_high else 'at most'} {self.high:g}"
+        return f"in {'(' if self.open_low else '['}{self.low:g}, {self.high:g}{')' if self.open_high else ']'}"
 
     @property
     def everything(self) -> bool:
-        return self.low == -math.inf and self.high == math.inf
+        return self.low == -math.inf and self.high == math.inf and not self.open_high
 
     def outside(self, xp: Namespace, array: Array, classes: int | None = None) -> Array:
         """True where a value is not in the domain. False at NaN."""
         if self.ends_only:
             return (array != self.low) & (array != self.high) & (array == array)
-        outside = (array <= self.low) if self.open_low else (array < self.low)
-        return outside if self.high == math.inf else outside | (array > self.high)
+        return self._outside(array, array)
+
+    def _outside(self, least: Array, largest: Array) -> Array:
+        below = (least <= self.low) if self.open_low else (least < self.low)
+        if self.high == math.inf and not self.open_high:
+            return below
+        above = (largest >= self.high) if self.open_high else (largest > self.high)
+        return above if self.low == -math.inf else below | above
 
     def outside_in_row(self, xp: Namespace, array: Array) -> Array:
         """True where a row has a value that is not in the domain. A NaN in the row may hide that."""
         if self.ends_only:
             return xp.any(self.outside(xp, array), axis=-1)
         # Compilers write a boolean for each entry to memory before they ask for any.
-        outside = self.outside(xp, xp.min(array, axis=-1))
-        return outside if self.high == math.inf else outside | (xp.max(array, axis=-1) > self.high)
+        if self.low == -math.inf:
+            return self.outside(xp, xp.max(array, axis=-1))
+        least = xp.min(array, axis=-1)
+        return self._outside(least, least if self.high == math.inf else xp.max(array, axis=-1))
 
     def expected(self, classes: int | None = None) -> str:
         return str(self)
@@ -101,7 +112,8 @@ class Domain:
             return False
         if self.ends_only:
             return number in (self.low, self.high)
-        return (self.low < number or (number == self.low and not self.open_low)) and number <= self.high
+        low = self.low < number or (number == self.low and not self.open_low)
+        return low and (number < self.high or (number == self.high and not self.open_high))
 
 
 REAL = Domain()
@@ -147,6 +159,11 @@ def scalar(domain: Domain) -> Domain:
 def special(domain: Domain, *values: float) -> Domain:
     """`domain`, for a parameter that the kernel has a way of its own for where it has one of these values."""
     return replace(domain, special=values)
+
+
+def finite(domain: Domain) -> Domain:
+    """`domain` without infinity."""
+    return replace(domain, open_high=True)
 
 
 def named(domain: Domain, **functions: Callable[..., Array]) -> Domain:
@@ -231,7 +248,8 @@ def axis_of(loss: str, axis: Any, ndim: int) -> int:
 
 def is_half(dtype: Any) -> bool:
     """Whether a dtype has 16 bits: such arrays are computed in float32."""
-    return "float16" in str(dtype)
+    # NumPy takes its time to spell a dtype.
+    return getattr(dtype, "itemsize", 2) == 2 and "float16" in str(dtype)
 
 
 def same_length(one: int | None, other: int | None) -> bool:

@@ -19,6 +19,16 @@ def is_number(value: Any) -> bool:
     return not hasattr(value, "shape")
 
 
+def is_zero(value: Any) -> bool:
+    """Whether a parameter is the number 0, and not an array that may hold it."""
+    return is_number(value) and not value
+
+
+def at_least(xp: Namespace, value: Array | float, bound: float) -> Array | float:
+    """The larger one of a parameter and a number."""
+    return max(value, bound) if is_number(value) else xp.maximum(value, bound)
+
+
 def times(xp: Namespace, factor: Array | float, array: Array) -> Array:
     """``factor * array``, where a factor of 0 wins over anything: even over infinity and NaN."""
     if is_number(factor):

@@ -1,18 +1,23 @@
 """Losses of classes: from logits, from probabilities, from scores."""
 
-from typing import Unpack
+import math
+from collections.abc import Callable
+from typing import NamedTuple, Unpack
 
 from . import _numeric as numeric
-from ._checks import CLASSES, NONNEGATIVE, SIGN, UNIT, Domain, is_integer, static
+from ._checks import CLASSES, NONNEGATIVE, SIGN, UNIT, Domain, finite, is_integer, scalar, special
 from ._loss import elementwise, rowwise
 from ._typing import Array, Call, Namespace, Pair, RowCall
+
+_WHOLE = (0.0, 1.0, 2.0)
+"""Exponents of a focus that are no powers to be computed, but products."""
 
 
 @rowwise(
     tasks=["multi-class", "class imbalance", "distribution"],
     target=CLASSES,
-    class_weight=NONNEGATIVE,
-    label_smoothing=static(UNIT),
+    class_weight=finite(NONNEGATIVE),
+    label_smoothing=scalar(special(UNIT, 0.0)),
 )
 def cross_entropy(
     xp: Namespace,
@@ -89,25 +94,26 @@ def cross_entropy(
     >>> round(float(polyloss.cross_entropy(logits, np.asarray([0, -1]), ignore_index=-1)), 4)
     0.2395
     """
-    if is_integer(xp, target) and not label_smoothing:
+    if is_integer(xp, target) and numeric.is_zero(label_smoothing):
         own, hot, others = numeric.softmax_at(xp, logits, target)
-        weight = _at(xp, hot, class_weight)
-        value = _weighted(xp, weight, numeric.minus_log(xp, own)[..., 0])
-        return value, lambda: _pull_entry(xp, own, hot, others, weight)
+        weight, cost = _at(xp, hot, class_weight), numeric.minus_log(xp, own)
+        return (
+            _weighted(xp, weight, cost[..., 0]),
+            lambda: _pull_entry(xp, own, hot, others, weight),
+            {"class_weight": lambda: xp.where(hot, cost, 0.0)},
+        )
 
     row = numeric.softmax_of(xp, logits)
-    mass = _mass(xp, logits, target, class_weight, label_smoothing)
     costs = numeric.minus_log(xp, row)
-    value = xp.sum(numeric.times(xp, mass, costs), axis=-1)
-    return (
-        value,
-        lambda: numeric.pull_log(xp, row, mass),
-        *_by_target(xp, target, class_weight, logits, costs, label_smoothing),
-    )
+    value, mass, *others = _expected(xp, costs, logits, target, class_weight, label_smoothing)
+    return value, lambda: numeric.pull_log(xp, row, mass), *others
 
 
 @rowwise(
-    tasks=["multi-class", "class imbalance"], target=CLASSES, class_weight=NONNEGATIVE, label_smoothing=static(UNIT)
+    tasks=["multi-class", "class imbalance"],
+    target=CLASSES,
+    class_weight=finite(NONNEGATIVE),
+    label_smoothing=scalar(special(UNIT, 0.0)),
 )
 def nll(
     xp: Namespace,
@@ -178,19 +184,27 @@ def nll(
     0.9808
     """
     costs = -log_probabilities
-    if is_integer(xp, target) and not label_smoothing:
+    if is_integer(xp, target) and numeric.is_zero(label_smoothing):
         hot = numeric.one_hot(xp, target, costs)
         weight = _at(xp, hot, class_weight)
         value = _weighted(xp, weight, xp.sum(xp.where(hot, costs, 0.0), axis=-1))
         one = xp.ones_like(value) * (1.0 if weight is None else weight)
-        return value, lambda: xp.where(hot, -one[..., None], 0.0)
+        return (
+            value,
+            lambda: xp.where(hot, -one[..., None], 0.0),
+            {"class_weight": lambda: xp.where(hot, costs, 0.0)},
+        )
 
-    mass = _mass(xp, log_probabilities, target, class_weight, label_smoothing)
-    value = xp.sum(numeric.times(xp, mass, costs), axis=-1)
-    return value, lambda: -mass, *_by_target(xp, target, class_weight, log_probabilities, costs, label_smoothing)
+    value, mass, *others = _expected(xp, costs, log_probabilities, target, class_weight, label_smoothing)
+    return value, lambda: -mass, *others
 
 
-@rowwise(tasks=["multi-class", "class imbalance"], target=CLASSES, alpha=NONNEGATIVE, gamma=static(NONNEGATIVE))
+@rowwise(
+    tasks=["multi-class", "class imbalance"],
+    target=CLASSES,
+    alpha=finite(NONNEGATIVE),
+    gamma=scalar(special(finite(NONNEGATIVE), *_WHOLE)),
+)
 def softmax_focal(
     xp: Namespace,
     logits: Array,
@@ -258,19 +272,27 @@ def softmax_focal(
     if is_integer(xp, target):
         own, hot, others = numeric.softmax_at(xp, logits, target)
         weight = _at(xp, hot, alpha)
-        cost, slope = _focused(xp, own, gamma)
+        cost, slope, log_rest = _focused(xp, logits, own, gamma)
+        value = _weighted(xp, weight, cost[..., 0])
 
         def gradient() -> Array:
             pull = slope()[..., 0]
             return _pull_entry(xp, own, hot, others, pull if weight is None else weight * pull)
 
-        return _weighted(xp, weight, cost[..., 0]), gradient
+        by_parameter = {
+            "alpha": lambda: xp.where(hot, cost, 0.0),
+            "gamma": lambda: numeric.times(xp, value, log_rest()[..., 0]),
+        }
+        return value, gradient, by_parameter
 
     row = numeric.softmax_of(xp, logits)
-    mass = target if alpha is None else target * alpha
-    costs, slopes = _focused(xp, row, gamma)
-    value = xp.sum(numeric.times(xp, mass, costs), axis=-1)
-    return value, lambda: numeric.pull_log(xp, row, mass * slopes()), *_by_target(xp, target, alpha, logits, costs)
+    costs, slopes, log_rests = _focused(xp, logits, row, gamma)
+    value, mass, by_target, by_parameter = _expected(xp, costs, logits, target, alpha)
+    by_parameter = {
+        "alpha": by_parameter["class_weight"],
+        "gamma": lambda: xp.sum(numeric.times(xp, mass, numeric.times(xp, costs, log_rests())), axis=-1),
+    }
+    return value, lambda: numeric.pull_log(xp, row, mass * slopes()), by_target, by_parameter
 
 
 @elementwise(tasks=["binary", "multi-label"], probabilities=UNIT, target=UNIT, clip=Domain(0, 0.5, open_low=True))
@@ -352,8 +374,8 @@ def binary_cross_entropy(
 @elementwise(
     tasks=["binary", "multi-label", "class imbalance"],
     target=UNIT,
-    pos_weight=NONNEGATIVE,
-    label_smoothing=static(UNIT),
+    pos_weight=finite(NONNEGATIVE),
+    label_smoothing=special(UNIT, 0.0),
 )
 def binary_cross_entropy_with_logits(
     xp: Namespace,
@@ -418,31 +440,44 @@ def binary_cross_entropy_with_logits(
     >>> polyloss.binary_cross_entropy_with_logits(logits, target, reduction="none").round(4)
     array([6.931e-01, 1.000e+03])
     """
-    keep = 1.0 - label_smoothing
-    positive, negative = target, 1.0 - target
-    if label_smoothing:
-        # Each by itself: 1 - positive would cancel.
-        positive, negative = (keep * share + 0.5 * label_smoothing for share in (positive, negative))
-    if pos_weight is not None:
-        positive = pos_weight * positive
+    weight = 1.0 if pos_weight is None else pos_weight
+    keep, smoothed = 1.0 - label_smoothing, not numeric.is_zero(label_smoothing)
+    share, negative = target, 1.0 - target
+    if smoothed:
+        # Each by itself: 1 - share would cancel.
+        share, negative = (keep * part + 0.5 * label_smoothing for part in (share, negative))
+    positive = share if pos_weight is None else pos_weight * share
     up, fall, tail = numeric.logistic_of(xp, logits)
     near, far = xp.where(up, positive, negative), xp.where(up, negative, positive)
     log_tail = xp.log1p(tail)
 
     def by_logits() -> Array:
         slope = far - near * tail
+        if smoothed:
+            # Around a logit of 0, both may be about 1/2: what they differ by is found without them.
+            excess = (keep - (weight - 1.0) * (0.5 * label_smoothing)) - (keep * (weight + 1.0)) * target
+            slope = xp.where(fall > -0.5, xp.where(up, excess, -excess) - near * xp.expm1(fall), slope)
         return xp.where(up, slope, -slope) / (1.0 + tail)
 
-    def by_target() -> Array:
+    def by_share() -> Array:
         if pos_weight is None:
-            return -keep * logits
-        return keep * ((pos_weight - 1.0) * log_tail - xp.where(up, logits, pos_weight * logits))
+            return -logits
+        return (pos_weight - 1.0) * log_tail - xp.where(up, logits, pos_weight * logits)
 
     certain = log_tail if pos_weight is None else (positive + negative) * log_tail
-    return certain + numeric.times(xp, far, -fall), by_logits, by_target
+    by_parameter = {
+        "pos_weight": lambda: numeric.times(xp, share, log_tail - xp.where(up, 0.0, logits)),
+        "label_smoothing": lambda: (0.5 - target) * by_share(),
+    }
+    return certain + numeric.times(xp, far, -fall), by_logits, lambda: keep * by_share(), by_parameter
 
 
-@elementwise(tasks=["binary", "multi-label", "class imbalance"], target=UNIT, alpha=UNIT, gamma=static(NONNEGATIVE))
+@elementwise(
+    tasks=["binary", "multi-label", "class imbalance"],
+    target=UNIT,
+    alpha=UNIT,
+    gamma=special(finite(NONNEGATIVE), *_WHOLE),
+)
 def sigmoid_focal(
     xp: Namespace,
     logits: Array,
@@ -507,45 +542,33 @@ def sigmoid_focal(
     >>> polyloss.sigmoid_focal(logits, target, alpha=0.25, reduction="none").round(6)
     array([4.3322e-02, 2.7000e-05])
     """
-    up, fall, tail = numeric.logistic_of(xp, logits)
+    sides = numeric.logistic_of(xp, logits)
+    up, fall, tail = sides
     one = 1.0 + tail
     log_one = xp.log1p(tail)
     near, far = xp.where(up, target, 1.0 - target), xp.where(up, 1.0 - target, target)
-
-    # 1 - p_t = wrong / one, in which nothing cancels.
-    wrong = far + near * tail
-    # A label on its right side: far is 0, near is 1, and what is wrong is the tail, which ends in 0. So its powers,
-    # and what is divided by it, go on.
-    right = far == 0
-    vanished = tail < xp.finfo(tail.dtype).smallest_normal
-    gone = right & vanished
-    divisor = xp.where(gone, 1.0, wrong)
-    # The root of (1 - p_t)^gamma: two factors of it do not vanish before the whole product does.
-    root = xp.ones_like(wrong)
-    if gamma >= 2:
-        root = (wrong / one) ** (0.5 * gamma)
-    elif gamma:
-        # A root vanishes later than what it is taken of. far and near - 1 are 0 here; their derivatives are not.
-        log_tail = fall + far / xp.where(vanished, 1.0, tail) + (near - 1.0)
-        log_root = xp.where(right, log_tail, 0.0) - log_one
-        root = xp.where(right, 1.0, wrong) ** (0.5 * gamma) * xp.exp(0.5 * gamma * log_root)
-    factor = root if alpha is None else (alpha * target + (1.0 - alpha) * (1.0 - target)) * root
-    entropy = log_one + numeric.times(xp, far, -fall)
+    focus = _focus_of_two(xp, sides, near, far, gamma)
+    weight = 1.0 if alpha is None else alpha * target + (1.0 - alpha) * (1.0 - target)
+    focused = focus.outer * numeric.times(xp, focus.inner, log_one + numeric.times(xp, far, -fall))
+    # What goes into a gradient is finite: it may meet a factor of 0.
+    entropy = log_one - far * xp.where(fall == -xp.inf, 0.0, fall)
 
     def by_logits() -> Array:
-        # The tail takes an infinite distance to 0.
-        finite = log_one - far * xp.where(tail == 0, 0.0, fall)
-        share = xp.where(gone, 1.0, tail / divisor)
-        slope = gamma * (far - near) * share * finite + (far - near * tail)
-        return factor * (root * xp.where(up, slope, -slope)) / one
+        slope = focus.inner * (far - near * tail) + (far - near) * (focus.by_logit() * entropy)
+        return weight * (focus.outer * xp.where(up, slope, -slope)) / one
 
     def by_target() -> Array:
-        step = xp.expm1(fall)
-        odds = root * xp.where(gone, 1.0, entropy / divisor)
-        slope = gamma * factor * (xp.where(up, step, -step) * odds) - factor * numeric.times(xp, root, logits)
-        return slope if alpha is None else slope + (2.0 * alpha - 1.0) * root * numeric.times(xp, root, entropy)
+        step = xp.expm1(fall) / one
+        change = focus.by_share() * (xp.where(up, step, -step) * entropy) - numeric.times(xp, focus.inner, logits)
+        slope = weight * (focus.outer * change)
+        return slope if alpha is None else slope + (2.0 * alpha - 1.0) * focused
 
-    return numeric.times(xp, factor, root * entropy), by_logits, by_target
+    value = focused if alpha is None else numeric.times(xp, weight, focused)
+    by_parameter = {
+        "alpha": lambda: numeric.times(xp, 2.0 * target - 1.0, focused),
+        "gamma": lambda: numeric.times(xp, value, focus.log()),
+    }
+    return value, by_logits, by_target, by_parameter
 
 
 @elementwise(tasks=["binary"], target=SIGN)
@@ -677,47 +700,55 @@ def _pull_entry(xp: Namespace, own: numeric.Softmax, hot: Array, others: Array, 
     return (factor if numeric.is_number(factor) else factor[..., None]) * gradient
 
 
-def _mass(
-    xp: Namespace, logits: Array, target: Array, class_weight: float | Array | None, label_smoothing: float
-) -> Array:
-    """The factor of each class's cost: its share of the target, smoothed and weighted."""
-    ids = is_integer(xp, target)
-    mass = xp.astype(numeric.one_hot(xp, target, logits), logits.dtype) if ids else target
-    if label_smoothing:
-        possible = logits != -xp.inf
-        count = xp.sum(xp.astype(possible, logits.dtype), axis=-1, keepdims=True)
-        mass = (1.0 - label_smoothing) * mass + xp.where(possible, label_smoothing / xp.maximum(count, 1.0), 0.0)
-    return mass if class_weight is None else class_weight * mass
-
-
-def _by_target(
+def _expected(
     xp: Namespace,
+    costs: Array,
+    logits: Array,
     target: Array,
     weight: float | Array | None,
-    logits: Array,
-    costs: Array,
-    label_smoothing: float = 0.0,
+    label_smoothing: float | Array = 0.0,
 ) -> Pair:
-    """The derivative by the target, where it is one of probabilities. What a masked class would cost is left out."""
-    if is_integer(xp, target):
-        return ()
+    """What the target, smoothed and weighted, makes of the costs of all classes.
 
-    def gradient() -> Array:
-        kept = (1.0 - label_smoothing) * xp.where(logits == -xp.inf, 0.0, costs)
+    And the factor of each cost in it; and the derivatives by the target, where it is one of probabilities, and by the
+    parameters.
+    """
+    ids = is_integer(xp, target)
+    share = given = xp.astype(numeric.one_hot(xp, target, logits), logits.dtype) if ids else target
+    possible = logits != -xp.inf
+    count = xp.maximum(xp.sum(xp.astype(possible, logits.dtype), axis=-1, keepdims=True), 1.0)
+    if not numeric.is_zero(label_smoothing):
+        share = (1.0 - label_smoothing) * given + xp.where(possible, label_smoothing / count, 0.0)
+    mass = share if weight is None else weight * share
+
+    def by_target() -> Array:
+        # What a masked class would cost is left out.
+        kept = (1.0 - label_smoothing) * xp.where(possible, costs, 0.0)
         return kept if weight is None else numeric.times(xp, weight, kept)
 
-    return (gradient,)
+    def by_label_smoothing() -> Array:
+        change = xp.where(possible, 1.0 / count, 0.0) - given
+        return xp.sum(numeric.times(xp, change if weight is None else weight * change, costs), axis=-1)
+
+    by_parameter = {
+        "class_weight": lambda: numeric.times(xp, share, costs),
+        "label_smoothing": by_label_smoothing,
+    }
+    value = xp.sum(numeric.times(xp, mass, costs), axis=-1)
+    return value, mass, *(() if ids else (by_target,)), by_parameter
 
 
-def _focused(xp: Namespace, row: numeric.Softmax, gamma: float) -> Pair:
-    """``(1 - p)^gamma * (-log p)`` and, on demand, its derivative by ``-log p``."""
+def _focused(xp: Namespace, logits: Array, row: numeric.Softmax, gamma: float | Array) -> Pair:
+    """``(1 - p)^gamma * (-log p)`` and, on demand, its derivative by ``-log p``, and ``log(1 - p)``."""
     cost = numeric.minus_log(xp, row)
-    if not gamma:
-        return cost, lambda: xp.ones_like(cost)
+    if numeric.is_zero(gamma):
+        return cost, lambda: xp.ones_like(cost), lambda: cost
     share, rest = row.terms / row.total, numeric.others(xp, row) / row.total
-    # The derivative of a power at 0 is anybody's guess.
-    certain = rest == 0
-    focus = xp.where(certain, 0.0, xp.where(certain, 1.0, rest) ** gamma)
+    if numeric.is_number(gamma) and gamma in _WHOLE:
+        focus = rest if gamma == 1 else rest * rest
+        log_rest = None
+    else:
+        focus, log_rest = _focus_of_many(xp, logits, row, gamma)
 
     def slope() -> Array:
         top = numeric.ahead(row)
@@ -728,4 +759,81 @@ def _focused(xp: Namespace, row: numeric.Softmax, gamma: float) -> Pair:
         ratio = xp.where(top, xp.where(near, 1.0 - 0.5 * odds, xp.log1p(odds) / xp.where(near, 1.0, odds)), far)
         return focus * (1.0 + gamma * ratio)
 
-    return focus * cost, slope
+    return focus * cost, slope, lambda: log_rest
+
+
+class _Focus(NamedTuple):
+    """``(1 - p)^gamma`` as a product, so that it does not vanish before what it is multiplied with."""
+
+    outer: Array | float
+    inner: Array
+    by_logit: Callable[[], Array]
+    """Its derivative by the logit, where one label is all wrong, times ``1 + tail`` and without `outer`."""
+    by_share: Callable[[], Array]
+    """Its derivative by 1 - p, without `outer`."""
+    log: Callable[[], Array]
+    """log(1 - p)"""
+
+
+def _focus_of_two(xp: Namespace, sides: numeric.Logistic, near: Array, far: Array, gamma: float | Array) -> _Focus:
+    """The focus of one logit. Its label is `near` on the side where the logit is, and `far` on the other."""
+    _, fall, tail = sides
+    one = 1.0 + tail
+    wrong = far + near * tail
+    if numeric.is_number(gamma) and gamma in _WHOLE:
+        rest = wrong / one if gamma else xp.ones_like(tail)
+        outer = rest if gamma == 2 else 1.0
+        return _Focus(outer, rest, lambda: gamma * tail / one, lambda: gamma, lambda: xp.log(rest))
+
+    # log(wrong / one) by what is exact where: small numbers, whose logarithms are small, ...
+    # An infinite distance may meet a gamma of 0.
+    step, depth = xp.expm1(fall), xp.clip(fall, -(float(xp.finfo(fall.dtype).max) ** 0.875), None)
+    right, mistaken = far <= near * tail, near < far
+    reach = xp.where(tail < xp.finfo(tail.dtype).smallest_normal, 0.0, fall)
+    more = xp.log1p(xp.where(right, far, 0.0) * xp.expm1(-reach))
+    log_wrong = xp.log1p(xp.where(mistaken, near, 0.0) * step)
+    log_wrong = xp.where(mistaken, log_wrong, xp.log(xp.where(right | mistaken, 1.0, wrong)))
+    log_wrong = xp.where(right, depth + more, log_wrong)
+    # ... and, around a logit of 0, the distance to log(1/2).
+    middle = fall > -1.0
+    distance = xp.log1p(xp.where(middle, (near - far) * step, 0.0) / one)
+    exponent = xp.where(middle, distance, log_wrong - xp.log1p(tail))
+    power = xp.exp(0.5 * gamma * exponent)
+    root = xp.where(middle, 2.0 ** (-0.5 * gamma) * power, power)
+
+    def log() -> Array:
+        return xp.where(middle, exponent - math.log(2.0), exponent)
+
+    def by_share() -> Array:
+        largest = math.log(float(xp.finfo(tail.dtype).max)) - 1.0
+        return gamma * root * xp.exp(xp.clip(-log(), None, largest))
+
+    return _Focus(root, root, lambda: gamma * root * xp.exp(xp.where(right, -more, depth - log_wrong)), by_share, log)
+
+
+def _focus_of_many(xp: Namespace, logits: Array, row: numeric.Softmax, gamma: float | Array) -> tuple[Array, Array]:
+    """``(1 - p)^gamma`` of entries of a row, and ``log(1 - p)``.
+
+    Of n logits that are about equal, 1 - p is about (n - 1) / n. A power multiplies the rounding of what it is taken
+    of: so it is taken of n / (n - 1), and the logarithm of what remains is small.
+    """
+    _, shift, terms = numeric._exponentials(xp, logits)
+    near, own_near = shift > -1.0, row.shift > -1.0
+    count = xp.sum(xp.astype(near, shift.dtype), axis=-1, keepdims=True)
+    usual = own_near & (count > 1.5)
+    mean = xp.sum(xp.where(near, xp.expm1(xp.where(near, shift, 0.0)), terms), axis=-1, keepdims=True)
+    mean = mean / xp.maximum(count, 1.0)
+    others = xp.where(count > 1.5, count - 1.0, 1.0)
+    base = 1.0 + 1.0 / others
+    lost = (1.0 - base) + 1.0 / others
+    own = xp.expm1(xp.where(own_near, row.shift, 0.0))
+    change = xp.log1p(xp.where(usual, (mean - own) / (others * (1.0 + mean)), 0.0)) - lost / base
+
+    top = numeric.ahead(row)
+    certain = top & (row.rest == 0)
+    alone = xp.log(xp.where(top & ~certain, row.rest / row.total, 1.0))
+    small = xp.log1p(-xp.where(top, 0.0, row.terms / row.total))
+    exponent = xp.where(usual, change, xp.where(top, alone, small))
+    power = xp.where(certain, 0.0, xp.exp(gamma * exponent))
+    focus = xp.where(usual, base ** (-gamma) * power, power)
+    return focus, xp.where(usual, exponent - xp.log1p(1.0 / others), exponent)

@@ -6,13 +6,13 @@ when the next one comes.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Unpack
+from typing import Any, TypeAlias, Unpack
 
 from . import _checks as checks
 from . import _numeric as numeric
 from ._backend import Backend, Named, backend_of, strips
 from ._blocks import by_rows
-from ._checks import CLASSES, NONNEGATIVE, POSITIVE, UNIT, scalar, special, static
+from ._checks import CLASSES, NONNEGATIVE, POSITIVE, UNIT, finite, scalar, special
 from ._loss import Kernel, Loss, P
 from ._plan import IGNORED, BoundKernel, Plan, cast, working
 from ._reduction import Weights, expand, reduce
@@ -27,6 +27,10 @@ BLOCK = 1 << 17
 
 OF_COST = ("class_weight", "label_smoothing", "z_loss", "logit_softcap")
 """The parameters of `_cost`, which are arrays or in its plan."""
+
+
+Results: TypeAlias = tuple[Named, Named]
+"""Totals, and what there is of each row."""
 
 
 def _logits(hidden: Array, weight: Array, bias: Array | None) -> Array:
@@ -46,17 +50,18 @@ def _cost(
 ) -> Pair:
     """The loss of each row of logits; its derivative by them and, where those are the target, by probabilities."""
     x = logits if logit_softcap is None else logit_softcap * xp.tanh(logits / logit_softcap)
-    value, by_x, *by_others = cross_entropy.kernel(
+    value, by_x, *by_target, by_parameter = cross_entropy.kernel(
         xp, x, target, class_weight=class_weight, label_smoothing=label_smoothing
     )
-    has_norm = not (numeric.is_number(z_loss) and z_loss == 0)
-    if has_norm:
+    drifts = not numeric.is_zero(z_loss)
+    if drifts:
         norm, shares = numeric._log_sum_exp(xp, x)
         value = value + z_loss * (norm * norm)
+        by_parameter = by_parameter | {"z_loss": lambda: norm * norm}
 
     def by_logits() -> Array:
         slope = by_x()
-        if has_norm:
+        if drifts:
             # Attached, its own derivative is right too: that of the slope.
             again = numeric._attach(backend_of(x), numeric._log_sum_exp, x)
             slope = slope + numeric.times(xp, shares(), 2.0 * z_loss * again[..., None])
@@ -66,7 +71,7 @@ def _cost(
             slope = slope * (4.0 * tail / ((1.0 + tail) * (1.0 + tail)))
         return slope
 
-    return value, by_logits, *by_others
+    return value, by_logits, *by_target, by_parameter
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,7 @@ class Chunked:
 
         fixed = {name: call[name] for name in ("weight", "bias", *OF_COST) if name in call}
 
-        def step(totals: Named, row: Named) -> tuple[Named, Named]:
+        def step(totals: Named, row: Named) -> Results:
             return totals, {"losses": losses(row, fixed)}
 
         values = backend.scan(step, {}, _rows(call), _size(call["weight"]))[1]["losses"]
@@ -145,7 +150,7 @@ class Chunked:
         backend, xp = backend_of(call["hidden"]), _space(call)
         weight, bias = call["weight"], call.get("bias")
 
-        def step(totals: Named, row: Named) -> tuple[Named, Named]:
+        def step(totals: Named, row: Named) -> Results:
             logits = _logits(row["hidden"], weight, bias)
             value, *slopes = self._pair(xp, logits, row["target"], call)
             moves = xp.zeros_like(value)
@@ -171,7 +176,7 @@ class Chunked:
         by_logits = [name for name in ("hidden", "weight", "bias") if name in wanted]
         slopes = (["logits"] if by_logits else []) + (["target"] if "target" in wanted else [])
 
-        def step(totals: Named, row: Named) -> tuple[Named, Named]:
+        def step(totals: Named, row: Named) -> Results:
             logits = _logits(row["hidden"], weight, call.get("bias"))
             found = self._slopes(backend, xp, row | {"logits": logits}, call, slopes)
             slope = found.pop("logits", None)
@@ -433,10 +438,10 @@ class LinearLoss(Loss[P]):
 def _linear(kernel: Kernel[P]) -> LinearLoss[P]:
     domains = {
         "target": CLASSES,
-        "class_weight": NONNEGATIVE,
-        "label_smoothing": static(UNIT),
-        "z_loss": scalar(special(NONNEGATIVE, 0.0)),
-        "logit_softcap": scalar(POSITIVE),
+        "class_weight": finite(NONNEGATIVE),
+        "label_smoothing": scalar(special(UNIT, 0.0)),
+        "z_loss": scalar(special(finite(NONNEGATIVE), 0.0)),
+        "logit_softcap": scalar(finite(POSITIVE)),
     }
     return LinearLoss(kernel, rowwise=False, tasks=["multi-class"], domains=domains)
 

@@ -3,6 +3,7 @@
 import math
 from typing import Unpack
 
+from . import _numeric as numeric
 from ._checks import NONNEGATIVE, POSITIVE
 from ._loss import elementwise
 from ._typing import Array, Call, Namespace, Pair
@@ -157,7 +158,8 @@ def huber(xp: Namespace, prediction: Array, target: Array, *, delta: float = 1.0
     """
     error = prediction - target
     slope = xp.clip(error, -delta, delta)
-    return slope * (error - 0.5 * slope), lambda: slope, lambda: -slope
+    by_parameter = {"delta": lambda: xp.sign(error) * (error - slope)}
+    return slope * (error - 0.5 * slope), lambda: slope, lambda: -slope, by_parameter
 
 
 @elementwise(tasks=["regression", "outliers"], beta=NONNEGATIVE)
@@ -215,12 +217,12 @@ def smooth_l1(xp: Namespace, prediction: Array, target: Array, *, beta: float = 
     2.0
     """
     error = prediction - target
-    bound = xp.clip(error, -beta, beta)
-    if isinstance(beta, (int, float)):
-        slope = bound / beta if beta else xp.sign(error)
-    else:
-        slope = xp.where(beta > 0, bound / xp.where(beta > 0, beta, 1.0), xp.sign(error))
-    return slope * (error - 0.5 * bound), lambda: slope, lambda: -slope
+    # The slope of l1, where the parabola is too narrow for a number to be in it.
+    width = numeric.at_least(xp, beta, float(xp.finfo(error.dtype).smallest_normal))
+    bound = xp.clip(error, -width, width)
+    slope = bound / width
+    by_parameter = {"beta": lambda: -0.5 * slope * slope}
+    return slope * (error - 0.5 * bound), lambda: slope, lambda: -slope, by_parameter
 
 
 @elementwise(tasks=["regression", "outliers"])

@@ -101,13 +101,19 @@ def tukey_biweight(
     """
     residual = prediction - target
     deviation: Array = scale
-    reach = c * deviation
-    outside = xp.abs(residual) >= reach
-    u = xp.where(outside, 0.0, residual) / reach
-    v = xp.where(outside, 1.0, u * u)
+    outside = xp.abs(residual) >= c * deviation
+    inside = xp.where(outside, 0.0, residual) / deviation
+    u = inside / c
+    v = u * u
 
     def slope() -> Array:
         rest = 1.0 - v
-        return (c / deviation) * u * (rest * rest)
+        return inside / deviation * (rest * rest)
 
-    return (c * c / 6.0) * (v * (3.0 + v * (v - 3.0))), slope, lambda: -slope()
+    # Not c^2 / 6 times what is left of it, which would vanish before the square of the residual does.
+    near = inside * (inside / 6.0) * (3.0 + v * (v - 3.0))
+    by_parameter = {
+        "c": lambda: xp.where(outside, c / 3.0, inside * u * v * (1.0 - v * (2.0 / 3.0))),
+        "scale": lambda: -inside * slope(),
+    }
+    return xp.where(outside, c * (c / 6.0), near), slope, lambda: -slope(), by_parameter

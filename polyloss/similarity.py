@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias, Unpack
 
 from ._backend import stop_gradient
-from ._checks import NONNEGATIVE, POSITIVE, UNIT, Domain, describe, per_example, shape_is, static
+from ._checks import NONNEGATIVE, POSITIVE, UNIT, Domain, describe, finite, per_example, scalar, shape_is, static
 from ._loss import elementwise, rowwise
 from ._typing import Array, Call, Namespace, Pair, RowCall
 
@@ -85,9 +85,9 @@ def _power(x: Array, power: int) -> Array:
     tasks=["similarity"],
     distance=NONNEGATIVE,
     target=UNIT,
-    margin=POSITIVE,
+    margin=finite(POSITIVE),
     similar_label=_ZERO_OR_ONE,
-    factor=POSITIVE,
+    factor=finite(POSITIVE),
     power=_ONE_OR_TWO,
 )
 def contrastive(
@@ -154,32 +154,43 @@ def contrastive(
     >>> polyloss.contrastive(distance, target, margin=2.0, reduction="none").tolist()
     [0.125, 1.125]
     """
-    similar = target if similar_label == 1 else 1.0 - target
+    similar, dissimilar = _shares(target, similar_label)
     gap = _positive_part(xp, margin - distance)
     # An infinite distance of a dissimilar pair counts nothing: the factor 0 must not meet it.
-    near = xp.where(similar == 0, 0.0, distance)
+    near = xp.where((similar == 0) & (distance == xp.inf), 0.0, distance)
+    pull = similar * near
+    cost = (pull if power == 1 else pull * near) + dissimilar * _power(gap, power)
+
+    def push() -> Array:
+        return dissimilar * (xp.where(gap > 0, 1.0, xp.zeros_like(gap)) if power == 1 else gap)
 
     def slope() -> Array:
-        pull, push = (1.0, xp.where(gap > 0, 1.0, xp.zeros_like(gap))) if power == 1 else (2.0 * near, 2.0 * gap)
-        return factor * (similar * pull - (1.0 - similar) * push)
+        # The factors first: twice a distance may be too large.
+        return (power * factor) * ((similar if power == 1 else pull) - push())
 
     def by_target() -> Array:
         change = factor * (_power(distance, power) - _power(gap, power))
         return change if similar_label == 1 else -change
 
     return (
-        factor * (similar * near * (1.0 if power == 1 else near) + (1.0 - similar) * _power(gap, power)),
+        factor * cost,
         slope,
         by_target,
+        {"margin": lambda: (power * factor) * push(), "factor": lambda: cost},
     )
+
+
+def _shares(target: Array, similar_label: int) -> tuple[Array, Array]:
+    """How similar a pair is, and how dissimilar. Neither is one minus the other, which could cancel."""
+    return (target, 1.0 - target) if similar_label == 1 else (1.0 - target, target)
 
 
 @rowwise(
     tasks=["similarity"],
     target=per_example(UNIT),
-    margin=static(POSITIVE),
+    margin=scalar(finite(POSITIVE)),
     similar_label=_ZERO_OR_ONE,
-    factor=static(POSITIVE),
+    factor=scalar(finite(POSITIVE)),
     power=_ONE_OR_TWO,
 )
 def contrastive_embedding(
@@ -251,7 +262,7 @@ def contrastive_embedding(
     """
     apart = x1 - x2
     distance, along = _length(xp, apart)
-    value, by_distance, by_target = contrastive.kernel(
+    value, by_distance, by_target, by_parameter = contrastive.kernel(
         xp, distance, target, margin=margin, similar_label=similar_label, factor=factor, power=power
     )
 
@@ -259,14 +270,14 @@ def contrastive_embedding(
         if power == 1:
             return along(by_distance())
         # Of a similar pair it is the difference itself, which has no kink where the points meet.
-        similar = target if similar_label == 1 else 1.0 - target
-        push = (1.0 - similar) * _positive_part(xp, margin - distance)
+        similar, dissimilar = _shares(target, similar_label)
+        push = dissimilar * _positive_part(xp, margin - distance)
         return (2.0 * factor) * (similar[..., None] * apart - along(push))
 
-    return value, slope, lambda: -slope(), by_target
+    return value, slope, lambda: -slope(), by_target, by_parameter
 
 
-@rowwise(tasks=["similarity"], autodiff="distance", margin=static(NONNEGATIVE), p=_NORM)
+@rowwise(tasks=["similarity"], autodiff="distance", margin=scalar(finite(NONNEGATIVE)), p=_NORM)
 def triplet_margin(
     xp: Namespace,
     anchor: Array,
@@ -351,12 +362,15 @@ def triplet_margin(
         far = xp.where(amounts[2] < far, amounts[2], far)
     gap = excess(near, far) + margin
 
+    def active() -> Array:
+        return xp.where(gap > 0, 1.0, xp.zeros_like(gap))
+
     def parts() -> list[Array]:
-        active = xp.where(gap > 0, 1.0, xp.zeros_like(gap))
+        counts = active()
         if not swap:
-            return [slopes[0](active), slopes[1](active)]
+            return [slope(counts) for slope in slopes]
         share = xp.where(amounts[1] == amounts[2], 0.5, xp.where(amounts[1] < amounts[2], 1.0, xp.zeros_like(gap)))
-        return [slopes[0](active), slopes[1](active * share), slopes[2](active * (1.0 - share))]
+        return [slopes[0](counts), slopes[1](counts * share), slopes[2](counts * (1.0 - share))]
 
     def by_anchor() -> Array:
         to_positive, to_negative, *_ = parts()
@@ -370,7 +384,7 @@ def triplet_margin(
         _, to_anchor, *to_positive = parts()
         return sum(to_positive, start=to_anchor)
 
-    return _positive_part(xp, gap), by_anchor, by_positive, by_negative
+    return _positive_part(xp, gap), by_anchor, by_positive, by_negative, {"margin": active}
 
 
 def _distances(

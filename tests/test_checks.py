@@ -52,7 +52,7 @@ STRUCTURE: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any], type[Exception]
     "label_smoothing above one": (polyloss.cross_entropy, (X, np.asarray([0, 0])), {"label_smoothing": 1.5}, ValueError, r"label_smoothing must be .*1.*got 1.5"),
     "class_weight of a wrong length": (polyloss.cross_entropy, (X, np.asarray([0, 0])), {"class_weight": np.ones(2)}, ValueError, r"class_weight must have one number per class, \(3,\), .*got shape \(2,\)"),
     "list as a parameter": (polyloss.cross_entropy, (X, np.asarray([0, 0])), {"class_weight": [1.0, 1.0, 1.0]}, TypeError, r"class_weight must be .*array.*got list"),
-    "negative gamma": (polyloss.sigmoid_focal, (X, PROBABILITIES), {"gamma": -1}, ValueError, r"gamma must be zero or positive, got -1"),
+    "negative gamma": (polyloss.sigmoid_focal, (X, PROBABILITIES), {"gamma": -1}, ValueError, r"gamma must be zero or positive and finite, got -1"),
     "p of one norm": (polyloss.triplet_margin, (X, X, X), {"p": 0.5}, ValueError, r"p must be .*got 0.5"),
     "unknown scale": (polyloss.tukey_biweight, (X, X), {"scale": "std"}, ValueError, r"scale must be .*mad.*got 'std'"),
     "list": (polyloss.mse, (X, [[1.0]]), {}, TypeError, r"mse: target must be an array, got list"),

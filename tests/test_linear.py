@@ -385,9 +385,9 @@ def test_errors_name_the_argument(backend: Any) -> None:
         call(hidden, weight, target, bias=backend.array(np.ones(3)))
     with pytest.raises(TypeError, match="bias must be an array, got float"):
         call(hidden, weight, target, bias=1.0)
-    with pytest.raises(ValueError, match="z_loss must be zero or positive, got -1"):
+    with pytest.raises(ValueError, match="z_loss must be zero or positive and finite, got -1"):
         call(hidden, weight, target, z_loss=-1.0)
-    with pytest.raises(ValueError, match="logit_softcap must be positive, got 0"):
+    with pytest.raises(ValueError, match="logit_softcap must be positive and finite, got 0"):
         call(hidden, weight, target, logit_softcap=0.0)
     with pytest.raises(ValueError, match=r"z_loss must have the shape of a number, \(\), got \(1,\)"):
         call(hidden, weight, target, z_loss=backend.array([1.0]))

@@ -76,7 +76,7 @@ class TensorflowBackend(ByChunks):
     def attach_blocks(self, blocks: Blocks, arrays: Sequence[Any]) -> Any:
         order = PossibleTapeGradientTypes(arrays)
         wanted = [order > 0 and should_record_backprop((array,)) for array in arrays]
-        if order and (order > 1 or not any(wanted) or any(wanted[len(arrays) - len(blocks.names) :])):
+        if order and (order > 1 or not any(wanted) or blocks.learns(wanted)):
             # Of higher order, in forward mode, or of a weight.
             return blocks.plain(*arrays)
         value, kept = blocks.forward(arrays, wanted)

@@ -225,10 +225,12 @@ class TorchBackend(ByChunks):
     def attach_blocks(self, blocks: Blocks, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
         value: torch.Tensor
         if torch.is_grad_enabled():
-            for array in arrays:
-                if array.requires_grad:
-                    value = _apply_now(blocks, *arrays)  # type: ignore[no-untyped-call]
-                    return value
+            wanted = [array.requires_grad for array in arrays]
+            if any(wanted):
+                if blocks.learns(wanted):
+                    return blocks.plain(*arrays)
+                value = _apply_now(blocks, *arrays)  # type: ignore[no-untyped-call]
+                return value
         value, _ = blocks.forward(arrays, (False,) * len(arrays))
         return value
 

@@ -68,7 +68,7 @@ def _unknown(loss: Any) -> Iterator[None]:
     """A context in which nothing is remembered from outside of it, and after which nothing is from inside."""
     from polyloss import _blocks
 
-    code = (_blocks._program, _blocks._counting, _blocks._row_program)
+    code = (_blocks._traced, _blocks._program, _blocks._counting, _blocks._row_program)
     remembered = (loss._known.clear, *(found.cache_clear for found in code))
     for forget in remembered:
         forget()
@@ -105,7 +105,7 @@ def _kernel(change: Callable[..., Any]) -> Callable[[Any], Any]:
         right = loss.kernel
 
         def kernel(xp: Any, *arrays: Any, **parameters: Any) -> Any:
-            return change(xp, *right(xp, *arrays, **parameters))
+            return change(xp, *(part for part in right(xp, *arrays, **parameters) if not isinstance(part, dict)))
 
         return _with_kernel(loss, kernel)
 
@@ -141,7 +141,8 @@ def _swapped(first: int, second: int) -> Callable[[Any], Any]:
         right = loss.kernel
 
         def kernel(xp: Any, *arrays: Any, **parameters: Any) -> Any:
-            value, *gradients = right(xp, *exchange(arrays), **parameters)
+            found = right(xp, *exchange(arrays), **parameters)
+            value, *gradients = (part for part in found if not isinstance(part, dict))
             return value, *exchange(gradients)
 
         return _with_kernel(loss, kernel)

@@ -95,7 +95,9 @@ class ByChunks(Backend):
         unknown = not isinstance(count, int)
         pieces = []
         if unknown or whole:
-            chunks = {name: array[:whole].reshape(count // size, size, *array.shape[1:]) for name, array in rows.items()}
+            chunks = {
+                name: array[:whole].reshape(count // size, size, *array.shape[1:]) for name, array in rows.items()
+            }
             # What a chunk computed is computed once more where it is differentiated.
             totals, found = jax.lax.scan(jax.checkpoint(step, prevent_cse=False), totals, chunks)
             pieces.append({name: array.reshape(whole, *array.shape[2:]) for name, array in found.items()})

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Unpack
 
 from . import _numeric as numeric
+from ._backend import stop_gradient
 from ._checks import CLASSES, NONNEGATIVE, SIGN, UNIT, Domain, finite, is_integer, scalar, special
 from ._loss import elementwise, rowwise
 from ._typing import Array, Call, Namespace, Pair, RowCall
@@ -542,24 +543,24 @@ def sigmoid_focal(
     >>> polyloss.sigmoid_focal(logits, target, alpha=0.25, reduction="none").round(6)
     array([4.3322e-02, 2.7000e-05])
     """
-    sides = numeric.logistic_of(xp, logits)
-    up, fall, tail = sides
-    one = 1.0 + tail
-    log_one = xp.log1p(tail)
+    up, fall, tail = numeric.logistic_of(xp, logits)
+    one, log_one = 1.0 + tail, xp.log1p(tail)
     near, far = xp.where(up, target, 1.0 - target), xp.where(up, 1.0 - target, target)
-    focus = _focus_of_two(xp, sides, near, far, gamma)
-    weight = 1.0 if alpha is None else alpha * target + (1.0 - alpha) * (1.0 - target)
-    focused = focus.outer * numeric.times(xp, focus.inner, log_one + numeric.times(xp, far, -fall))
     # What goes into a gradient is finite: it may meet a factor of 0.
     entropy = log_one - far * xp.where(fall == -xp.inf, 0.0, fall)
+    focus = _focus_of_two(xp, near, far, fall, tail, entropy, gamma)
+    weight = 1.0 if alpha is None else alpha * target + (1.0 - alpha) * (1.0 - target)
+    focused = focus.outer * numeric.times(xp, focus.inner, log_one + numeric.times(xp, far, -fall))
 
     def by_logits() -> Array:
-        slope = focus.inner * (far - near * tail) + (far - near) * (focus.by_logit() * entropy)
+        slope = focus.inner * (far - near * tail) + (far - near) * focus.turn()
         return weight * (focus.outer * xp.where(up, slope, -slope)) / one
 
     def by_target() -> Array:
         step = xp.expm1(fall) / one
-        change = focus.by_share() * (xp.where(up, step, -step) * entropy) - numeric.times(xp, focus.inner, logits)
+        # Not times: a focus that underflows to 0 has a slope still.
+        reached = xp.where((far == 0) & (fall == -xp.inf), 0.0, logits)
+        change = xp.where(up, step, -step) * focus.below() - focus.inner * reached
         slope = weight * (focus.outer * change)
         return slope if alpha is None else slope + (2.0 * alpha - 1.0) * focused
 
@@ -766,48 +767,73 @@ class _Focus(NamedTuple):
 
     outer: Array | float
     inner: Array
-    by_logit: Callable[[], Array]
-    """Its derivative by the logit, where one label is all wrong, times ``1 + tail`` and without `outer`."""
-    by_share: Callable[[], Array]
-    """Its derivative by 1 - p, without `outer`."""
+    below: Callable[[], Array]
+    """``gamma (1 - p)^(gamma - 1)`` times the entropy, without `outer`."""
+    turn: Callable[[], Array]
+    """The same times ``tail / (1 + tail)``."""
     log: Callable[[], Array]
     """log(1 - p)"""
 
 
-def _focus_of_two(xp: Namespace, sides: numeric.Logistic, near: Array, far: Array, gamma: float | Array) -> _Focus:
+def _focus_of_two(
+    xp: Namespace, near: Array, far: Array, fall: Array, tail: Array, entropy: Array, gamma: float | Array
+) -> _Focus:
     """The focus of one logit. Its label is `near` on the side where the logit is, and `far` on the other."""
-    _, fall, tail = sides
     one = 1.0 + tail
     wrong = far + near * tail
     if numeric.is_number(gamma) and gamma in _WHOLE:
         rest = wrong / one if gamma else xp.ones_like(tail)
         outer = rest if gamma == 2 else 1.0
-        return _Focus(outer, rest, lambda: gamma * tail / one, lambda: gamma, lambda: xp.log(rest))
+        return _Focus(outer, rest, lambda: gamma * entropy, lambda: gamma * tail / one * entropy, lambda: xp.log(rest))
 
-    # log(wrong / one) by what is exact where: small numbers, whose logarithms are small, ...
+    tiny, largest = float(xp.finfo(tail.dtype).smallest_normal), float(xp.finfo(tail.dtype).max)
     # An infinite distance may meet a gamma of 0.
-    step, depth = xp.expm1(fall), xp.clip(fall, -(float(xp.finfo(fall.dtype).max) ** 0.875), None)
-    right, mistaken = far <= near * tail, near < far
-    reach = xp.where(tail < xp.finfo(tail.dtype).smallest_normal, 0.0, fall)
-    more = xp.log1p(xp.where(right, far, 0.0) * xp.expm1(-reach))
-    log_wrong = xp.log1p(xp.where(mistaken, near, 0.0) * step)
-    log_wrong = xp.where(mistaken, log_wrong, xp.log(xp.where(right | mistaken, 1.0, wrong)))
-    log_wrong = xp.where(right, depth + more, log_wrong)
-    # ... and, around a logit of 0, the distance to log(1/2).
-    middle = fall > -1.0
-    distance = xp.log1p(xp.where(middle, (near - far) * step, 0.0) / one)
-    exponent = xp.where(middle, distance, log_wrong - xp.log1p(tail))
-    power = xp.exp(0.5 * gamma * exponent)
-    root = xp.where(middle, 2.0 ** (-0.5 * gamma) * power, power)
+    step, depth = xp.expm1(fall), xp.clip(fall, -(largest**0.875), None)
+    # The logarithm of the rest by what is exact where, so that it is small where a power would multiply its rounding:
+    # around a logit of 0 it is the distance to log(1/2).
+    right, mistaken, middle = far == 0, near < far, fall > -1.0
+    log_wrong = xp.log(xp.where(right | mistaken | (wrong == 0), 1.0, wrong))
+    log_wrong = xp.where(mistaken, xp.log1p(xp.where(mistaken, near, 0.0) * step), log_wrong)
+    exponent = xp.where(right, depth, log_wrong) - xp.log1p(tail)
+    exponent = xp.where(middle, xp.log1p(xp.where(middle, (near - far) * step, 0.0) / one), exponent)
+    gone = (tail < tiny) & (wrong < tiny)
+    rest = xp.where(gone, tiny, wrong) / one
+
+    def power(degree: float | Array, logarithm: Array) -> Array:
+        found = xp.exp(degree * logarithm)
+        return xp.where(middle, 2.0 ** (-degree) * found, found)
+
+    # That is the value. The derivatives are those of powers: in their factors nothing vanishes or overflows too early.
+    exact = power(gamma, exponent)
+    focus = xp.where(gone, stop_gradient(exact), _graft(exact, rest**gamma))
+
+    def below() -> Array:
+        nothing = gone | (entropy == 0)
+        some = xp.where(nothing, 1.0, entropy)
+        least = 1.0 - xp.where(gamma < 1.0, 1.0 - gamma, xp.zeros_like(rest))
+        # Its own slope is too large below that.
+        odds = xp.exp(xp.log(xp.clip(some, 128.0 * tiny, None)) - xp.log(xp.clip(rest, 128.0 * tiny, None)))
+        product = rest ** (gamma - least) * odds ** (1.0 - least) * some**least
+        value = power(gamma - 1.0, xp.where(gone, 0.0, exponent)) * some
+        return gamma * xp.where(nothing, 0.0, _graft(value, product))
+
+    def turn() -> Array:
+        # entropy * tail / wrong, whose slope by the label stays in range.
+        # log(1 + tail) / tail
+        none = tail < tiny
+        grown = xp.exp(xp.log(xp.log1p(xp.where(none, 1.0, tail))) - xp.where(none, math.log(math.log(2.0)), fall))
+        share = xp.where(right, 1.0, xp.exp(depth - xp.log(xp.where(right | gone, 1.0, wrong))))
+        return gamma * focus * (xp.log1p(tail) + far * share * (step * grown - depth))
 
     def log() -> Array:
-        return xp.where(middle, exponent - math.log(2.0), exponent)
+        return _graft(xp.where(middle, exponent - math.log(2.0), exponent), xp.log(rest))
 
-    def by_share() -> Array:
-        largest = math.log(float(xp.finfo(tail.dtype).max)) - 1.0
-        return gamma * root * xp.exp(xp.clip(-log(), None, largest))
+    return _Focus(1.0, focus, below, turn, log)
 
-    return _Focus(root, root, lambda: gamma * root * xp.exp(xp.where(right, -more, depth - log_wrong)), by_share, log)
+
+def _graft(value: Array, other: Array) -> Array:
+    """`value`, with the derivatives of `other`, which is about the same."""
+    return other + stop_gradient(value - other)
 
 
 def _focus_of_many(xp: Namespace, logits: Array, row: numeric.Softmax, gamma: float | Array) -> Pair:

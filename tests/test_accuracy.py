@@ -139,7 +139,9 @@ def bends(backend: Any, loss: Any, parameters: dict[str, Any], arrays: list[Any]
 def test_second_derivatives_of_certain_examples(backend: Any, gamma: float) -> None:
     if not backend.has_autodiff:
         pytest.skip("has no second derivatives")
-    logits = np.asarray([-87, -60, -44, -20, -1, 1, 20, 43, 44, 52, 60, 70, 80, 87], dtype=np.float32)
+    # The slope of a broken power of what is next to nothing leaves the range a little earlier.
+    end = 87 if gamma in (1.0, 2.0) else 80
+    logits = np.asarray([-end, -60, -44, -20, -1, 1, 20, 43, 44, 52, 60, 70, 75, end], dtype=np.float32)
     for label in (0.0, 1.0):
         found = bends(backend, sigmoid_focal, {"gamma": gamma}, [logits, np.full_like(logits, label)])
 
@@ -150,10 +152,7 @@ def test_second_derivatives_of_certain_examples(backend: Any, gamma: float) -> N
         for order, ours in zip(((2, 0), (1, 1), (1, 1), (0, 2)), found, strict=True):
             with mp.workdps(120):
                 true = [float(mp.diff(exact, (mp.mpf(float(x)), mp.mpf(label)), order, h="1e-60")) for x in logits]
-            # Where the slope itself is too small for float32, that of a broken power loses a part with it.
-            lost = np.abs(logits) * (1.0 + gamma) > 80.0
-            tolerance = np.where(lost & (gamma not in (1.0, 2.0)), 0.05, 1e-4)
-            np.testing.assert_array_less(np.abs(ours - true), tolerance * np.abs(true) + 1e-35)
+            np.testing.assert_allclose(ours, true, rtol=1e-4, atol=1e-35)
 
 
 @pytest.mark.parametrize("power", [1, 2])

@@ -360,8 +360,8 @@ def binary_cross_entropy(
     infinity = xp.full_like(p, xp.inf)
 
     def by_probability() -> Array:
-        up = xp.where(certain, xp.where(t == 1, 0.0, infinity), (1.0 - t) / rest)
-        down = xp.where(impossible, xp.where(t == 0, 0.0, infinity), t / yes)
+        up = xp.where(certain & (t != 1), infinity, xp.where(certain, 0.0, (1.0 - t) / rest))
+        down = xp.where(impossible & (t != 0), infinity, xp.where(impossible, 0.0, t / yes))
         if clip is None:
             return up - down
         return xp.where((probabilities > clip) & (probabilities < 1.0 - clip), up - down, 0.0)
@@ -551,7 +551,7 @@ def sigmoid_focal(
     weight = 1.0 if alpha is None else alpha * target + (1.0 - alpha) * (1.0 - target)
     focused = focus.outer * numeric.times(xp, focus.inner, log_one + numeric.times(xp, far, -fall))
     # What goes into a gradient is finite: it may meet a factor of 0.
-    entropy = log_one - far * xp.where(fall == -xp.inf, 0.0, fall)
+    entropy = log_one - far * xp.where(numeric.is_infinite(xp, fall, -1), 0.0, fall)
 
     def by_logits() -> Array:
         slope = focus.inner * (far - near * tail) + (far - near) * (focus.by_logit() * entropy)
@@ -715,7 +715,7 @@ def _expected(
     """
     ids = is_integer(xp, target)
     share = given = xp.astype(numeric.one_hot(xp, target, logits), logits.dtype) if ids else target
-    possible = logits != -xp.inf
+    possible = ~numeric.is_infinite(xp, logits, -1)
     count = xp.maximum(xp.sum(xp.astype(possible, logits.dtype), axis=-1, keepdims=True), 1.0)
     if not numeric.is_zero(label_smoothing):
         share = (1.0 - label_smoothing) * given + xp.where(possible, label_smoothing / count, 0.0)

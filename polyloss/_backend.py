@@ -94,6 +94,10 @@ class Backend(ABC):
     def readable(self, *arrays: Array) -> bool:
         """Whether the values can be looked at now, at no great cost: not traced, not lazy, not on an accelerator."""
 
+    def look(self, array: Array) -> Array:
+        """An array with the values of one that is readable, to compare and to show."""
+        return array
+
     @abstractmethod
     def attach(self, pair: "BoundKernel", arrays: Sequence[Array]) -> Array:
         """The value of `pair` at `arrays`, with its closed-form gradients as its derivative."""

@@ -178,12 +178,13 @@ class Loss(Combinable, Generic[P]):
         """The value and its gradients, without automatic differentiation."""
         known, inputs, options = self._bind(tuple(arguments), dict(keywords))
         names = (*self.arrays, *known.names)
-        places = [names.index(n) if n in names else n for n in argnums]
-        wanted = [place in places for place in range(len(names))]
-        if known.blocks is None or not _blocks.enabled or sum(wanted) < len(set(places)) or known.blocks.learns(wanted):
+        chosen = [self.arrays[n] if isinstance(n, int) else n for n in argnums]
+        wanted = [name in chosen for name in names]
+        exist = all(name in names for name in chosen)
+        if known.blocks is None or not _blocks.enabled or not exist or known.blocks.learns(wanted):
             return known.plan.closed_form(inputs, dict(zip(known.names, options, strict=True)), argnums)
         value, gradients = known.blocks.forward((*inputs, *options), wanted)
-        return value, tuple(gradients[place] for place in places)
+        return value, tuple(gradients[names.index(name)] for name in chosen)
 
     def _bind(
         self, arrays: tuple[Any, ...], keywords: dict[str, Any]

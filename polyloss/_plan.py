@@ -200,6 +200,8 @@ class Plan:
 
     def check_values(self, inputs: Sequence[Array], options: Mapping[str, Array]) -> None:
         """Raise for values outside their domain, masked examples aside."""
+        look = backend_of(inputs[0]).look
+        inputs, options = [look(array) for array in inputs], {key: look(array) for key, array in options.items()}
         self.check_options(inputs, options)
         xp = backend_of(inputs[0]).namespace(inputs[0])
         for key, array, outside, expected in self.outside(xp, inputs, options):

@@ -741,12 +741,11 @@ def _expected(
 def _focused(xp: Namespace, logits: Array, row: numeric.Softmax, gamma: float | Array) -> Pair:
     """``(1 - p)^gamma * (-log p)`` and, on demand, its derivative by ``-log p``, and ``log(1 - p)``."""
     cost = numeric.minus_log(xp, row)
-    if numeric.is_zero(gamma):
-        return cost, lambda: xp.ones_like(cost), lambda: cost
     share, rest = row.terms / row.total, numeric.others(xp, row) / row.total
     if numeric.is_number(gamma) and gamma in _WHOLE:
-        focus = rest if gamma == 1 else rest * rest
-        log_rest = None
+        focus, log_rest = rest if gamma == 1 else rest * rest, lambda: xp.log(rest)
+        if not gamma:
+            return cost, lambda: xp.ones_like(cost), log_rest
     else:
         focus, log_rest = _focus_of_many(xp, logits, row, gamma)
 
@@ -759,7 +758,7 @@ def _focused(xp: Namespace, logits: Array, row: numeric.Softmax, gamma: float | 
         ratio = xp.where(top, xp.where(near, 1.0 - 0.5 * odds, xp.log1p(odds) / xp.where(near, 1.0, odds)), far)
         return focus * (1.0 + gamma * ratio)
 
-    return focus * cost, slope, lambda: log_rest
+    return focus * cost, slope, log_rest
 
 
 class _Focus(NamedTuple):
@@ -811,8 +810,8 @@ def _focus_of_two(xp: Namespace, sides: numeric.Logistic, near: Array, far: Arra
     return _Focus(root, root, lambda: gamma * root * xp.exp(xp.where(right, -more, depth - log_wrong)), by_share, log)
 
 
-def _focus_of_many(xp: Namespace, logits: Array, row: numeric.Softmax, gamma: float | Array) -> tuple[Array, Array]:
-    """``(1 - p)^gamma`` of entries of a row, and ``log(1 - p)``.
+def _focus_of_many(xp: Namespace, logits: Array, row: numeric.Softmax, gamma: float | Array) -> Pair:
+    """``(1 - p)^gamma`` of entries of a row and, on demand, ``log(1 - p)``.
 
     Of n logits that are about equal, 1 - p is about (n - 1) / n. A power multiplies the rounding of what it is taken
     of: so it is taken of n / (n - 1), and the logarithm of what remains is small.
@@ -836,4 +835,4 @@ def _focus_of_many(xp: Namespace, logits: Array, row: numeric.Softmax, gamma: fl
     exponent = xp.where(usual, change, xp.where(top, alone, small))
     power = xp.where(certain, 0.0, xp.exp(gamma * exponent))
     focus = xp.where(usual, base ** (-gamma) * power, power)
-    return focus, xp.where(usual, exponent - xp.log1p(1.0 / others), exponent)
+    return focus, lambda: xp.where(usual, exponent - xp.log1p(1.0 / others), exponent)

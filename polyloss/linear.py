@@ -208,7 +208,7 @@ class Chunked:
             return found
         if not backend.readable(logits):
             return self.block(xp, row, call, wanted)
-        writable = backend.writable(logits)
+        writable = backend.writable(logits, *row.values())
         pieces = []
         for here in strips(logits.shape[0], max(1, (BLOCK if writable else CHUNK // 8) // logits.shape[-1])):
             found = self.block(xp, {name: array[here, ...] for name, array in row.items()}, call, wanted)
@@ -265,7 +265,7 @@ def _scaled(gradient: Array, upstream: Array) -> Array:
     backend = backend_of(gradient)
     if backend.is_one(upstream):
         return gradient
-    if not backend.writable(gradient):
+    if not backend.writable(gradient, upstream):
         return upstream * gradient
     gradient *= upstream
     return gradient

@@ -1,6 +1,6 @@
 """TensorFlow: a pair becomes a `tf.custom_gradient`. The namespace is our own: tensors have none.
 
-Every loss of two arrays has a Keras class under its name in capitals: ``polyloss_tensorflow.Huber``.
+The Keras classes of `polyloss_keras` can be had from here too: ``polyloss_tensorflow.Huber``.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -23,7 +23,7 @@ from . import _namespace
 from ._chunks import ByChunks, by_framework, upstream_of
 
 if TYPE_CHECKING:
-    from ._keras import KerasLoss
+    from polyloss_keras import KerasLoss
 
 
 class TensorflowBackend(ByChunks):
@@ -220,18 +220,18 @@ def keras_loss(loss: Callable[..., Any], **parameters: Any) -> "KerasLoss":
     >>> polyloss_tensorflow.Huber(delta=2.0).get_config()
     {'name': 'huber', 'reduction': 'sum_over_batch_size', 'delta': 2.0}
     """
-    from ._keras import KerasLoss
+    from polyloss_keras import KerasLoss
 
     return KerasLoss(loss, **parameters)
 
 
 def __getattr__(name: str) -> Callable[..., "KerasLoss"]:
-    # Keras is imported when one of its classes is asked for.
+    # Where the classes were before they ran on every backend of Keras, which is imported when one is asked for.
     if name == "KerasLoss" or name in classes():
-        from . import _keras
+        import polyloss_keras
 
-        if name in vars(_keras):
-            found: Callable[..., KerasLoss] = vars(_keras)[name]
+        if name in polyloss_keras.__all__:
+            found: Callable[..., KerasLoss] = getattr(polyloss_keras, name)
             return found
     raise AttributeError(f"module 'polyloss_tensorflow' has no attribute {name!r}")
 

@@ -17,6 +17,7 @@ from . import _blocks
 from . import _checks as checks
 from ._backend import Backend, find_backend, unwrapped
 from ._checks import Classes, Domain
+from ._closures import warn_of_state
 from ._plan import IGNORED, OF_A_CALL, Plan, working
 from ._reduction import REDUCTIONS
 from ._typing import Array, Call, Namespace, RowCall
@@ -406,6 +407,7 @@ class _Decorator:
         self, kernel: Any = None, /, *, autodiff: bool | str = False, tasks: Sequence[str] = (), **domains: Domain
     ) -> Any:
         def make(kernel: Kernel[P]) -> Loss[P]:
+            warn_of_state(kernel.__name__, kernel)
             return Loss(kernel, rowwise=self.rowwise, autodiff=autodiff, tasks=tasks, domains=domains)
 
         return make if kernel is None else make(kernel)

@@ -56,6 +56,9 @@ def _cost(
     drifts = not numeric.is_zero(z_loss)
     if drifts:
         norm, shares = numeric._log_sum_exp(xp, x)
+        if logit_softcap is not None:
+            # By the softcap the value itself is differentiated, and of this one the derivative is known alone.
+            norm = numeric._attach(backend_of(x), numeric._log_sum_exp, x)
         value = value + z_loss * (norm * norm)
         by_parameter = by_parameter | {"z_loss": lambda: norm * norm}
 

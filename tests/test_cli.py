@@ -1,10 +1,12 @@
 """The command line."""
 
 import json
+import re
 import subprocess
 import sys
 import textwrap
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -150,6 +152,48 @@ def test_losses_of_a_user(sign: str, status: int, tmp_path: Path, monkeypatch: p
     assert "quartic" in output
     assert "cauchy" in output
     assert ("difference quotient" in output) == bool(status)
+
+
+@pytest.fixture
+def documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The example of docs/custom.md with its cases, as a file in a folder beside the working one."""
+    text = (Path(__file__).parents[1] / "docs" / "custom.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    file = tmp_path / "losses" / "documented_losses.py"
+    file.parent.mkdir()
+    file.write_text(blocks[0] + next(block for block in blocks if "CASES =" in block))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, file.stem, raising=False)
+    return file
+
+
+def test_the_documented_loss_conforms(documented: Path) -> None:
+    output = invoke("conformance", "--backend", "numpy", "--losses", f"../losses/{documented.name}", "--no-html")
+    assert "cauchy" in output
+
+
+@pytest.mark.cross
+def test_the_documented_loss_conforms_on_every_backend(documented: Path) -> None:
+    output = invoke("conformance", "--losses", str(documented), "--no-html")
+    for name in (backend for backend in ("numpy", "torch", "jax", "tensorflow") if find_spec(backend) is not None):
+        assert name in output
+
+
+def test_losses_of_a_dotted_name(documented: Path) -> None:
+    package = documented.parents[1] / "here" / "package_of_losses"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    documented.rename(package / documented.name)
+    module = f"{package.name}.{documented.stem}"
+    assert "cauchy" in invoke("conformance", "--backend", "numpy", "--losses", module, "--no-html")
+
+
+@pytest.mark.parametrize("name", ["../x/y.py", "json.py", "no_such_module", "json.no_such_module"])
+def test_losses_that_are_not_there(name: str, documented: Path) -> None:
+    (Path.cwd() / "json.py").touch()
+    assert f"--losses {name}" in invoke("conformance", "--backend", "numpy", "--losses", name, status=2)
 
 
 def test_losses_lists_every_loss() -> None:

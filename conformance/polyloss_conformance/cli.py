@@ -1,7 +1,6 @@
 """The command line: ``polyloss conformance``, ``bench``, ``losses``, ``show`` and ``guide``."""
 
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,7 +45,10 @@ def conformance(
     json: Annotated[Path | None, typer.Option(help="Where a JSON report goes.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Where a JUnit XML report goes.")] = None,
     losses: Annotated[
-        str | None, typer.Option(metavar="MODULE", help="Check the losses of this module instead.")
+        str | None,
+        typer.Option(
+            metavar="MODULE", help="Check the losses of this module, or of this file (x/my_losses.py), instead."
+        ),
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Every case in every dtype under every compiler. Slow.")
@@ -67,8 +69,6 @@ def conformance(
             everything,
             losses,
         )
-        if losses is not None:
-            sys.path.insert(0, os.getcwd())
         order = order.checked()
         with _progress(console, 11) as progress:
             bars = {name: progress.add_task(name, total=None, what="") for name in order.backends}

@@ -132,6 +132,8 @@ class Framework(ABC):
 
         Parameters
         ----------
+        mode : str
+            One of `modes`. What is eager is made the same way: it differs in the `engine` that it is called with.
         batched : collection of int or str
             The arrays whose first axis, where they have one, is a batch that may change between calls.
         """
@@ -233,7 +235,7 @@ class TorchFramework(Framework):
         import torch
 
         function = loss
-        if mode != "eager":
+        if mode not in EAGER:
             torch._dynamo.reset()
             function = torch.compile(loss, fullgraph=True, backend="inductor" if mode == "compile" else mode)
 
@@ -430,7 +432,7 @@ class TensorflowFramework(Framework):
                 value = called(loss, static, given)
             return value, tape.gradient(value, chosen, output_gradients=cotangent)
 
-        if mode == "eager":
+        if mode in EAGER:
             return lambda arrays, options, cotangent: Outcome(*_tuple(run(arrays, options, cotangent)))
 
         compiled: list[Any] = []

@@ -18,7 +18,7 @@ from . import cases as data
 from . import frameworks, laws, reference
 from .cases import numpy_dtype
 from .compare import show
-from .frameworks import Framework
+from .frameworks import Framework, engine
 from .run import Result, split
 from .tolerances import EPS, HALVES
 
@@ -109,11 +109,15 @@ def _compare(
     cotangent = draw.choice((0.5, -0.75, 1.25, -1.5, 2.0), truth.shape)
     slopes = [_slopes(value_at, exact, i, cotangent) for i in wanted]
     step = framework.step(loss, static, wanted, mode)
-    outcome = step(
-        [framework.array(a) for a in rounded],
-        {k: framework.array(v.astype(numpy_dtype(dtype)) if v.dtype == np.float64 else v) for k, v in options.items()},
-        framework.array(cotangent.astype(numpy_dtype(dtype))),
-    )
+    with engine(mode):
+        outcome = step(
+            [framework.array(a) for a in rounded],
+            {
+                k: framework.array(v.astype(numpy_dtype(dtype)) if v.dtype == np.float64 else v)
+                for k, v in options.items()
+            },
+            framework.array(cotangent.astype(numpy_dtype(dtype))),
+        )
     eps = EPS[dtype]
     message = ""
     got = reference.to_longdouble(framework.numpy(outcome.value))

@@ -9,7 +9,7 @@ import importlib.util
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -124,6 +124,10 @@ class Framework(ABC):
         """`value` as an array of the framework where it is one of NumPy."""
         return self.array(value) if isinstance(value, np.ndarray) else value
 
+    def autocast(self, dtype: str) -> AbstractContextManager[Any] | None:
+        """A context in which the framework chooses a dtype for each operation. None where there is no such thing."""
+        return None
+
     @abstractmethod
     def step(
         self, loss: Any, static: Mapping[str, Any], wanted: Sequence[Place], mode: str, batched: Collection[Place] = ()
@@ -228,6 +232,11 @@ class TorchFramework(Framework):
 
     def dtype(self, array: Array) -> str:
         return str(array.dtype).removeprefix("torch.")
+
+    def autocast(self, dtype: str) -> AbstractContextManager[Any] | None:
+        import torch
+
+        return torch.autocast("cpu", dtype=getattr(torch, dtype))
 
     def step(
         self, loss: Any, static: Mapping[str, Any], wanted: Sequence[Place], mode: str, batched: Collection[Place] = ()

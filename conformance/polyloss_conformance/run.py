@@ -23,7 +23,16 @@ from .compare import LD, judge
 from .frameworks import EAGER, Framework, engine, placed
 from .tolerances import HALVES
 
-Check = Literal["value and gradient", "second order", "error", "bad values while traced", "law", "built-in", "coverage"]
+Check = Literal[
+    "value and gradient",
+    "second order",
+    "error",
+    "bad values while traced",
+    "law",
+    "kind of call",
+    "built-in",
+    "coverage",
+]
 
 OPTIONS = ("reduction", "sample_weight", "where", "denominator")
 LARGE = 4096
@@ -90,6 +99,7 @@ class Selection:
         "error",
         "bad values while traced",
         "law",
+        "kind of call",
         "built-in",
     )
 
@@ -897,6 +907,12 @@ def jobs(selection: Selection) -> list[Job]:
                 from . import laws
 
                 work.append(Job(name, backend, "laws", _all(laws.check, name, loss, framework)))
+            if "kind of call" in checks and "eager" in modes and loss is not None:
+                from . import kinds
+
+                work.append(
+                    Job(name, backend, "kinds of calls", _all(kinds.check, name, loss, framework, selection.dtypes))
+                )
             if "built-in" in checks and "eager" in modes and loss is not None:
                 from . import twins
 

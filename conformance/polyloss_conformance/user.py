@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from polyloss._checks import REAL, Classes
 
 from . import cases as data
-from . import frameworks, laws, reference
+from . import frameworks, kinds, laws, reference
 from .cases import numpy_dtype
 from .compare import show
 from .frameworks import Framework, engine
@@ -61,6 +61,7 @@ def calls(name: str, loss: Any, module: ModuleType) -> dict[str, tuple[tuple[Any
 def check(name: str, loss: Any, framework: Framework, dtypes: Sequence[str], module: ModuleType) -> Iterator[Result]:
     """All that can be known of a user's loss on one framework."""
     yield from laws.laws(name, loss, framework, loss.arrays, generated(loss), loss.rowwise)
+    yield from kinds.Kinds(name, loss, framework, generated(loss), loss.rowwise).check(dtypes)
     for case, (arrays, keywords) in calls(name, loss, module).items():
         for mode in framework.modes:
             for dtype in (d for d in framework.dtypes if d in dtypes and (mode == "eager" or d == "float32")):

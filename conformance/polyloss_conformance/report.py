@@ -12,6 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import jinja2
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -145,16 +146,22 @@ class Report:
             for loss in self.losses
         }
 
-    def table(self) -> Table:
-        """The summary for a terminal."""
-        table = Table(
-            title="worst error, value / gradient: k in float32 and float64 (limits 4 / 8), ulp in half (1 / 1)",
-            title_justify="left",
-            title_style="",
-            show_lines=False,
-            header_style="bold",
-        )
+    def table(self, width: int) -> Table:
+        """The summary for a terminal so wide: a line for each loss or, where that is too long, for each backend too."""
+        title = "worst error, value / gradient: k in float32 and float64 (limits 4 / 8), ulp in half (1 / 1)"
+        table = Table(title=title, title_justify="left", title_style="", header_style="bold")
         table.add_column("loss", no_wrap=True)
+        if width < _NAME + _NUMBERS * len(self.backends):
+            table.box, table.pad_edge = box.SIMPLE_HEAD, False
+            for name in ("backend", "k", "ulp"):
+                table.add_column(name, no_wrap=True, justify="left" if name == "backend" else "right")
+            for loss, row in self.cells().items():
+                for number, backend in enumerate(self.backends):
+                    cell = row[backend]
+                    name = "" if number else loss or "(run)"
+                    half = Text("" if cell.half_value is None else cell.half_numbers, style="dim green")
+                    table.add_row(name, backend, _terminal(cell, half=False), half)
+            return table
         for backend in self.backends:
             table.add_column(f"{backend} {self.versions.get(backend, '')}", justify="right")
         for loss, row in self.cells().items():
@@ -253,13 +260,17 @@ def _worst(results: Sequence[Result], attribute: str) -> Result | None:
     return max(known, key=lambda r: float(getattr(r, attribute)), default=None)
 
 
-def _terminal(cell: Cell) -> Text:
+_NAME, _NUMBERS = 35, 28
+"""What the longest name of a loss, and the numbers of a backend, take of a line."""
+
+
+def _terminal(cell: Cell, half: bool = True) -> Text:
     if cell.failed:
         return Text(f"{cell.failed} failed  {cell.numbers}", style="bold red")
     if not cell.passed:
         return Text("–", style="dim")
     text = Text(cell.numbers, style="green")
-    if cell.half_value is not None:
+    if half and cell.half_value is not None:
         text.append(f"  ½ {cell.half_numbers}", style="dim green")
     return text
 

@@ -75,7 +75,11 @@ def _write(console: Console, option: str, path: Path | None, write: Callable[[Pa
 
 def _text(text: Callable[[], str]) -> Callable[[Path], object]:
     """Writes a text, whatever the messages in it are made of."""
-    return lambda path: path.write_text(text(), encoding="utf-8", errors="backslashreplace")
+    return lambda path: path.write_text(_printable(text()), encoding="utf-8")
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _progress(console: Console, width: int) -> Progress:
@@ -150,9 +154,9 @@ def conformance(
             f"{len(found.deviations)} known deviations of built-ins were met: the HTML report has their inputs"
         )
     for result in found.failures[:20]:
-        what = f"{result.backend} {result.mode} {result.dtype} [bold]{escape(result.case)}[/] ({result.check})"
-        console.print(f"[red]{result.loss}[/] {what}", highlight=False)
-        console.print(f"  {result.message}", highlight=False, markup=False)
+        what = f"{result.backend} {result.mode} {result.dtype} [bold]{escape(_printable(result.case))}[/]"
+        console.print(f"[red]{result.loss}[/] {what} ({result.check})", highlight=False)
+        console.print(f"  {_printable(result.message)}", highlight=False, markup=False)
     if len(found.failures) > 20:
         console.print(f"... and {len(found.failures) - 20} more")
     written = [

@@ -34,6 +34,9 @@ Check = Literal[
     "coverage",
 ]
 
+RECORDED = "recorded input"
+"""The case that is the input in the table of deviations."""
+
 OPTIONS = ("reduction", "sample_weight", "where", "denominator")
 LARGE = 4096
 """Cases of more elements are never packed."""

@@ -102,8 +102,11 @@ class Plan:
 
     def _no_losses(self, xp: Namespace, arrays: Sequence[Array]) -> Array:
         """The losses of no examples, with gradients as empty as they."""
-        first = 0.0 * arrays[0]
-        return first if self.axis is None else xp.sum(first, axis=-1)
+        first, *others = (0.0 * array for array in arrays if not checks.is_integer(xp, array))
+        losses = first if self.axis is None else xp.sum(first, axis=-1)
+        for other in others:
+            losses = losses + xp.sum(other)
+        return losses
 
     def closed_form(
         self, inputs: Sequence[Array], options: Mapping[str, Array], argnums: Sequence[int | str]

@@ -215,8 +215,10 @@ class TorchBackend(ByChunks):
         return tuple(found)
 
     def blockwise(self, inputs: Sequence[torch.Tensor], options: Sequence[torch.Tensor]) -> bool:
-        known = self.signature((*inputs, *options)) is not None
-        return known and not any(array.requires_grad for array in options)
+        if self.signature((*inputs, *options)) is None or any(array.requires_grad for array in options):
+            return False
+        # NumPy has no such numbers.
+        return not any(array.dtype is torch.bfloat16 for array in (*inputs, *options))
 
     def attach_blocks(self, blocks: Blocks, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
         value: torch.Tensor

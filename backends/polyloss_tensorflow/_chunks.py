@@ -53,11 +53,15 @@ class ByChunks(Backend):
         known = any_row.shape[0]
         if known is not None and known <= size:
             return step(totals, rows)
-        # The first chunk is the short one: never empty, and it tells what there will be to hold.
+        # The first chunk is the short one: empty only where all is, and it tells what there will be to hold.
         count = tf.shape(any_row)[0] if known is None else known
         rest = (count - 1) % size + 1
-        chunks = (count - rest) // size
+        chunks = tf.maximum(count - rest, 0) // size
         totals, first = step(totals, {name: array[:rest] for name, array in rows.items()})
+        if known is None:
+            # XLA takes no rows from nothing, not even in a loop of no steps.
+            spare = tf.cast(tf.equal(count, 0), tf.int32)
+            rows = {name: tf.pad(array, [[0, spare], *[[0, 0]] * (array.shape.rank - 1)]) for name, array in rows.items()}
         held = {
             name: tf.TensorArray(array.dtype, chunks, element_shape=(size, *array.shape[1:]))
             for name, array in first.items()

@@ -6,7 +6,7 @@ The rows of a call are those of its kernel, or more: what belongs to several exa
 import functools
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
@@ -15,11 +15,23 @@ import numpy as np
 from ._backend import Backend
 from ._plan import Plan, cast
 from ._program import Program
-from ._reduction import expand
-from ._trace import ROWS, Symbol, Trace
+from ._reduction import expand, pull
+from ._symbols import ROWS, Symbol, UntraceableError, foreign
+from ._trace import Trace
 from ._typing import Array
 
-enabled = os.environ.get("POLYLOSS_BLOCKS", "1") != "0"
+_SWITCHES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+
+def _switch(name: str) -> bool:
+    """A switch in the environment, on unless it says otherwise."""
+    value = os.environ.get(name, "1")
+    if value.strip().lower() not in _SWITCHES:
+        raise ValueError(f"{name} must be one of {', '.join(_SWITCHES)}, got {value!r}")
+    return _SWITCHES[value.strip().lower()]
+
+
+enabled = _switch("POLYLOSS_BLOCKS")
 """Whether calls are made block by block, where they can be."""
 
 _ROW = 1 << 15
@@ -66,7 +78,7 @@ class _Form:
     dtypes: tuple[Any, ...]
 
     def symbols(self) -> tuple[Trace, list[Symbol], dict[str, Symbol]]:
-        trace = Trace()
+        trace = Trace(1 + len(self.layouts[0][0]) if self.plan.axis is None else None)
         found = [
             _input(trace, number, *layout, dtype)
             for number, (layout, dtype) in enumerate(zip(self.layouts, self.dtypes, strict=True))
@@ -80,40 +92,79 @@ def _input(trace: Trace, number: int, tail: Shape, blocked: bool, dtype: Any) ->
     return trace.input(number, (ROWS, *tail) if blocked else tail, dtype)
 
 
-@functools.lru_cache(maxsize=1024)
-def _program(form: _Form, wanted: tuple[int, ...]) -> tuple[Program, tuple[int, ...], int]:
-    """The code of the sum of all losses, of its gradients by some inputs, and of checks; which of them there are, and
-    how many there could be."""
-    trace, inputs, options = form.symbols()
-    ready = form.plan.prepare(trace, inputs, options)
-    losses, *gradients = ready.kernel(*ready.arrays)
-    losses = trace.settle(losses)
-    divisor = trace.input(len(form.dtypes), (), losses.dtype)
-    share = ready.weights.share(trace, losses, divisor)
-    outputs = []
-    known = tuple(number for number in wanted if number < len(gradients))
-    for number in known:
-        local = trace.broadcast_to(gradients[number](), inputs[number].shape)
-        gradient = expand(share, local.ndim) * local
-        if ready.weights.mask is not None:
-            gradient = trace.where(expand(ready.weights.mask, local.ndim), gradient, 0.0)
-        outputs.append(trace.settle(gradient))
-    flags = [outside for *_, outside, _ in form.plan.outside(trace, inputs, options)]
-    return Program(trace.whole(ready.weights.weigh(trace, losses)), outputs, flags), known, len(gradients)
+@dataclass(frozen=True)
+class _Traced:
+    """What a plan computes, of symbols."""
+
+    total: Symbol
+    """What is summed up."""
+    gradients: tuple[Symbol | None, ...]
+    """By each input; None where there is no closed form."""
+    flags: tuple[Symbol, ...]
+    """True where a value is outside of its domain."""
+    counted: Symbol | None
+    """What the denominator of the mean is the sum of; None where that is given, or the number of losses."""
+    signed: bool
+    """Whether weights may cancel in it."""
 
 
 @functools.lru_cache(maxsize=1024)
-def _counting(form: _Form) -> Program | float | None:
-    """The code of the denominator of the mean; or what each example adds to it; or None where it is given."""
+def _traced(form: _Form) -> _Traced:
+    """What a plan computes."""
+    plan = form.plan
     trace, inputs, options = form.symbols()
-    ready = form.plan.prepare(trace, inputs, options)
-    losses = trace.settle(ready.kernel(*ready.arrays)[0])
-    if ready.weights.denominator is not None:
-        return None
-    counted = ready.weights.counted(trace, losses, form.plan.reduction)
-    if counted is None or counted.op == "constant":
-        return 1.0
-    return Program(trace.whole(counted), [], [])
+    flags = tuple(outside for *_, outside, _ in plan.outside(trace, inputs, options))
+    for flag in flags:
+        trace.promise(flag)
+    with foreign():
+        ready = plan.prepare(trace, inputs, options)
+        losses, *functions = replace(ready.kernel, kernel=_unseeing(trace, ready.kernel.kernel))(*ready.arrays)
+    weights, losses = ready.weights, trace.settle(losses)
+    divisor = None if plan.reduction == "sum" else trace.input(len(form.dtypes), (), losses.dtype)
+    share = weights.share(trace, losses, divisor)
+    gradients: list[Symbol | None] = []
+    for function, given in zip(functions, inputs, strict=False):
+        if function is None:
+            gradients.append(None)
+            continue
+        with foreign(), trace.kernel():
+            local = function()
+        gradient = pull(share, trace.broadcast_to(local, given.lengths))
+        if weights.mask is not None:
+            gradient = trace.where(expand(weights.mask, gradient.ndim), gradient, 0.0)
+        gradients.append(trace.settle(gradient))
+    counted = None if plan.reduction == "sum" else weights.counted(trace, losses, plan.reduction)
+    signed = plan.reduction == "weighted_mean" and weights.weight is not None
+    return _Traced(trace.whole(weights.weigh(trace, losses)), tuple(gradients), flags, counted, signed)
+
+
+def _unseeing(trace: Trace, kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """`kernel`, which does not see how its arrays are laid out."""
+
+    @functools.wraps(kernel)
+    def run(*arrays: Any, **parameters: Any) -> Any:
+        with trace.kernel():
+            return kernel(*arrays, **parameters)
+
+    return run
+
+
+@functools.lru_cache(maxsize=1024)
+def _program(form: _Form, wanted: tuple[int, ...]) -> Program:
+    """The code of the sum of all losses, of its gradients by some inputs, and of checks."""
+    traced = _traced(form)
+    gradients = [traced.gradients[number] for number in wanted]
+    return Program(traced.total, [gradient for gradient in gradients if gradient is not None], traced.flags)
+
+
+@functools.lru_cache(maxsize=1024)
+def _counting(form: _Form) -> Program:
+    """The code of the denominator of a mean, and of whether anything counts, where its sum may not tell."""
+    traced = _traced(form)
+    assert traced.counted is not None
+    trace = traced.counted.trace
+    flags = [trace.apply("not_equal", traced.counted, 0.0)] if traced.signed else []
+    return Program(trace.whole(traced.counted), [], flags)
 
 
 class _Task(NamedTuple):
@@ -135,7 +186,7 @@ class Blocks:
         arrays = [backend.memory(array) for array in (*inputs, *options.values())]
         self.dtype = arrays[0].dtype
         if self.dtype not in (np.float32, np.float64):
-            raise TypeError(f"no blocks of {self.dtype}")
+            raise UntraceableError(f"an array of {self.dtype}")
         self.form = _Form(
             replace(plan, axis=None if plan.axis is None else 1),
             self.names,
@@ -155,15 +206,19 @@ class Blocks:
         floats = [kind for kind in self.form.dtypes[: len(inputs)] if kind.kind not in "biu"]
         self.unusual = any(layout.axis is not None for layout in self.layouts) or len(set(floats)) > 1
         self._tasks: dict[tuple[bool, ...], _Task] = {}
-        self._total = None if plan.reduction == "sum" else _counting(self.form)
+        traced = _traced(self.form)
+        closed = tuple(gradient is not None for gradient in traced.gradients)
+        self.closed = (*closed, *(False,) * (len(arrays) - len(closed)))
+        """For each array whether its gradient is found with the value."""
+        self._given = self.names.index("denominator") + len(inputs) if "denominator" in options else None
         # What never changes is an array once and for all.
         self._constant = None
-        if plan.reduction == "sum" or isinstance(self._total, float):
-            self._constant = np.asarray(1.0 if self._total is None else self._total * self.count, self.dtype)
-        self.gradients = _program(self.form, ())[2]
+        if self._given is None and (traced.counted is None or traced.counted.op == "constant"):
+            self._constant = np.asarray(1 if plan.reduction == "sum" else self.count, self.dtype)
 
     def _task(self, wanted: tuple[bool, ...]) -> _Task:
-        program, known, _ = _program(self.form, tuple(i for i, want in enumerate(wanted) if want))
+        known = tuple(i for i, (want, closed) in enumerate(zip(wanted, self.closed, strict=True)) if want and closed)
+        program = _program(self.form, known)
         outputs = []
         for number in known:
             axis, shape = self.layouts[number].axis, self.shapes[number]
@@ -222,13 +277,17 @@ class Blocks:
         count = len(self.shapes)
         return arrays[:count], dict(zip(self.names, arrays[count:], strict=True))
 
+    def learns(self, wanted: Sequence[bool]) -> bool:
+        """Whether a gradient is wanted that is not found with the value."""
+        return any(want and not closed for want, closed in zip(wanted, self.closed, strict=True))
+
     def _divisor(self, parts: Sequence[Any]) -> Any:
-        """What the sum of all losses is divided by."""
-        if not isinstance(self._total, Program):
-            return parts[len(self.shapes) + self.names.index("denominator")].astype(self.dtype)
-        total, _ = self._total.run(parts, self.blocked, [], self.rows, self.row, self.backend.threads)
-        # Nothing counted: the sum is 0, and so is the mean.
-        return np.asarray(total or 1.0, self.dtype)
+        """What the sum of all losses is divided by. Where nothing counts, that is 0, and so is the mean."""
+        if self._given is not None:
+            # `Plan.check_options` lets 0 pass nowhere else.
+            return np.asarray(parts[self._given] or 1.0, self.dtype)
+        total, some = _counting(self.form).run(parts, self.blocked, [], self.rows, self.row, self.backend.threads)
+        return np.asarray(total if total or some else 1.0, self.dtype)
 
 
 def _layouts(plan: Plan, inputs: Sequence[Array], options: Mapping[str, Array]) -> list[_Layout]:
@@ -249,10 +308,10 @@ def _layouts(plan: Plan, inputs: Sequence[Array], options: Mapping[str, Array]) 
         trailing = [a.ndim for name, a in options.items() if name not in weights and a.ndim < len(examples)]
         split = max(short) if short else len(examples) - max(trailing, default=0)
         if len(examples) - split < max(trailing, default=0):
-            raise ValueError("parameters and weights share an axis")
+            raise UntraceableError("parameters and weights of one axis")
     rows, tail = (math.prod(examples[:split]),), examples[split:]
     if math.prod(tail) > _ROW:
-        raise ValueError("rows too long for blocks")
+        raise UntraceableError("rows too long for blocks")
     inner = (math.prod(tail),) if tail else ()
     layouts = []
     for array in inputs:
@@ -298,10 +357,16 @@ def _row_program(
     fixed: dict[str, Symbol] = {}
     for number, (name, tail, blocked, dtype) in enumerate(kinds):
         (rows if blocked else fixed)[name] = _input(trace, number, tail, blocked, dtype)
+    for symbol in rows.values():
+        if symbol.dtype.kind == "i":
+            # Whoever works on rows has looked at their class ids.
+            trace.vouch(symbol)
     try:
-        found = {name: trace.settle(array) for name, array in work.block(trace, rows, fixed, wanted).items()}
+        with foreign():
+            found = work.block(trace, rows, fixed, wanted)
+        found = {name: trace.settle(array) for name, array in found.items()}
         program = Program(trace.whole(next(iter(found.values()))), list(found.values()), [])
-    except Exception:
+    except UntraceableError:
         # As for a call: it works on whole arrays.
         return None
     return program, [(name, symbol.shape[1:], symbol.dtype) for name, symbol in found.items()]
@@ -339,6 +404,12 @@ def blocks_of(plan: Plan, backend: Backend, inputs: Sequence[Array], options: Ma
         return None
     try:
         return Blocks(plan, backend, inputs, options)
-    except Exception:
+    except UntraceableError:
         # A kernel that branches, or uses what blocks do not know: it works on whole arrays.
         return None
+
+
+def is_traced(loss: Any, *arrays: Array, **keywords: Any) -> bool:
+    """Whether a call of `loss` is made in blocks."""
+    known, *_ = loss._bind(arrays, keywords)
+    return enabled and known.blocks is not None

@@ -28,7 +28,9 @@ TEMPLATES = {
     "add.reduce": ("sum_rows({a[0]}, {out})",),
     "dot.reduce": ("vecdot({a}, {out}[..., 0])",),
     "maximum.reduce": ("max_rows({a[0]}, -1, None, {out}, True)",),
+    "minimum.reduce": ("min_rows({a[0]}, -1, None, {out}, True)",),
     "logical_or.reduce": ("any_row({a[0]}, -1, None, {out}, True)",),
+    "logical_and.reduce": ("all_row({a[0]}, -1, None, {out}, True)",),
 }
 """Lines of code for an operation.
 
@@ -74,7 +76,9 @@ FUNCTIONS = {name: found for name, found in vars(np).items() if isinstance(found
     "total": _total,
     "sum_rows": _sum_rows,
     "max_rows": np.maximum.reduce,
+    "min_rows": np.minimum.reduce,
     "any_row": np.logical_or.reduce,
+    "all_row": np.logical_and.reduce,
     "any_of": np.ndarray.any,
     "outside": _outside,
 }

@@ -1,6 +1,6 @@
 """Powers of 1 - p, which make easy examples count less.
 
-A power multiplies the rounding of what it is taken of, and the factors of its derivative leave the range before it does.
+A power multiplies the rounding of what it is taken of, and factors of its derivative leave the range before it does.
 """
 
 import math

@@ -15,8 +15,9 @@ import numpy as np
 
 from . import _blocks
 from . import _checks as checks
-from ._backend import Backend, find_backend
+from ._backend import Backend, find_backend, unwrapped
 from ._checks import Classes, Domain
+from ._closures import warn_of_state
 from ._plan import IGNORED, OF_A_CALL, Plan, working
 from ._reduction import REDUCTIONS
 from ._typing import Array, Call, Namespace, RowCall
@@ -29,15 +30,48 @@ _CALL: dict[str, Any] = {"reduction": "mean", "sample_weight": None, "where": No
 
 
 class Loss(Combinable, Generic[P]):
-    """A loss function: callable on the arrays of any framework. Made by `elementwise` and `rowwise`.
+    r"""A loss function: callable on the arrays of any framework. Made by `elementwise` and `rowwise`.
 
-    Losses add and scale: ``0.7 * polyloss.mse + 0.3 * polyloss.l1`` is a loss.
+    Losses add and scale: ``0.7 * polyloss.mse + 0.3 * polyloss.l1`` is a loss. Besides its own parameters, every loss
+    takes the keywords below. With the losses :math:`\ell_i` of the examples, weights :math:`w_i` (1 without
+    `sample_weight`) and the examples :math:`M` that count, the result is
+
+    .. math:: \sum_{i \in M} w_i\, \ell_i \,/\, D
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none", "weighted_mean"}, default "mean"
+        ``"mean"``: :math:`D` is the number of examples that count, whatever their weights. ``"weighted_mean"``:
+        :math:`D` is the sum of their weights, times that of their class where there is a ``class_weight``. ``"sum"``:
+        :math:`D = 1`. ``"none"``: no sum, the loss of each example times its weight. Where nothing counts, or of an
+        empty batch, sum and mean are 0.
+    sample_weight : array or float, optional
+        A factor of the loss of each example, real; it may be negative. It has the shape of the losses, or lacks axes
+        at their end: one number for each image of a batch is one for all of its pixels. Nothing else is broadcast.
+    where : boolean array, optional
+        Which examples count, in a shape as that of `sample_weight`. One that does not adds exactly 0 to the value and
+        to the gradient, even where its inputs are NaN, infinite or no valid label.
+    denominator : float or array, optional
+        Takes the place of :math:`D` of a mean: the number of examples of all micro-batches or of all devices. Positive;
+        0 is allowed where nothing counts.
+    axis : int, default -1
+        Of a row-wise loss: the axis that a row runs along, classes or features.
+
+    Notes
+    -----
+    The result has the dtype of the prediction, but for halves inside `torch.autocast`, whose losses are float32 as
+    those of PyTorch. Half precision is computed and summed in float32, and rounded once. Numbers among the parameters
+    may change from call to call without any cost; given as arrays they have a gradient: `value_and_grad`.
 
     Examples
     --------
     >>> import numpy as np, polyloss
     >>> isinstance(polyloss.huber, polyloss.Loss), polyloss.huber.arrays, polyloss.huber.defaults
     (True, ('prediction', 'target'), {'delta': 1.0})
+    >>> prediction, target, weight = np.asarray([1.0, 2.0, np.nan]), np.zeros(3), np.asarray([3.0, 1.0, 1.0])
+    >>> call = {"where": np.isfinite(prediction), "sample_weight": weight}
+    >>> [float(polyloss.mse(prediction, target, reduction=r, **call)) for r in ("sum", "mean", "weighted_mean")]
+    [7.0, 3.5, 1.75]
     """
 
     plan_type: ClassVar[type[Plan]] = Plan
@@ -144,15 +178,14 @@ class Loss(Combinable, Generic[P]):
     ) -> tuple[Array, tuple[Array, ...]]:
         """The value and its gradients, without automatic differentiation."""
         known, inputs, options = self._bind(tuple(arguments), dict(keywords))
-        names = self.arrays[: known.blocks.gradients] if known.blocks is not None else ()
-        wanted = [self.arrays[n] if isinstance(n, int) else n for n in argnums]
-        if known.blocks is None or not _blocks.enabled or any(name not in names for name in wanted):
+        names = (*self.arrays, *known.names)
+        chosen = [self.arrays[n] if isinstance(n, int) else n for n in argnums]
+        wanted = [name in chosen for name in names]
+        exist = all(name in names for name in chosen)
+        if known.blocks is None or not _blocks.enabled or not exist or known.blocks.learns(wanted):
             return known.plan.closed_form(inputs, dict(zip(known.names, options, strict=True)), argnums)
-        places = [names.index(name) for name in wanted]
-        value, gradients = known.blocks.forward(
-            (*inputs, *options), [place in places for place in range(len(inputs) + len(options))]
-        )
-        return value, tuple(gradients[place] for place in places)
+        value, gradients = known.blocks.forward((*inputs, *options), wanted)
+        return value, tuple(gradients[names.index(name)] for name in chosen)
 
     def _bind(
         self, arrays: tuple[Any, ...], keywords: dict[str, Any]
@@ -180,7 +213,9 @@ class Loss(Combinable, Generic[P]):
         self, key: Any, arrays: tuple[Any, ...], keywords: dict[str, Any]
     ) -> tuple["_Known", tuple[Array, ...], tuple[Array, ...]]:
         """The same for the first of such calls, which is remembered by `key`."""
-        plan, backend, inputs, named, numbers = self._plan(arrays, dict(keywords))
+        plan, backend, inputs, named, numbers = self._plan(
+            tuple(map(unwrapped, arrays)), dict(zip(keywords, map(unwrapped, keywords.values()), strict=True))
+        )
         blocks = None if plan.is_empty(inputs) else _blocks.blocks_of(plan, backend, inputs, named)
         known = _Known(plan, backend, tuple(named), tuple(map(numbers.get, named)), blocks)
         given = (*arrays, *(keywords[name] for name in self.arrays[len(arrays) :]))
@@ -372,6 +407,7 @@ class _Decorator:
         self, kernel: Any = None, /, *, autodiff: bool | str = False, tasks: Sequence[str] = (), **domains: Domain
     ) -> Any:
         def make(kernel: Kernel[P]) -> Loss[P]:
+            warn_of_state(kernel.__name__, kernel)
             return Loss(kernel, rowwise=self.rowwise, autodiff=autodiff, tasks=tasks, domains=domains)
 
         return make if kernel is None else make(kernel)

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from ._code import FUNCTIONS, OTHER, PIECE, TEMPLATES
-from ._trace import BOOL, IN_PLACE, ROWS, Symbol, is_product
+from ._symbols import BOOL, ROWS, Symbol, UntraceableError, is_product, limits_of
+from ._trace import IN_PLACE
 
 BLOCK = 1 << 18
 """Elements in a block: few enough for the cache, enough that threads seldom meet in the interpreter."""
@@ -72,7 +73,8 @@ class Program:
         self._write(total, arrays, flags)
 
     def _write(self, total: Symbol, arrays: Sequence[Symbol], flags: Sequence[Symbol]) -> None:
-        limits = [_limits(flag) for flag in flags]
+        # Of an argument, the smallest and the largest value tell.
+        limits = [found if found is not None and found[0].op == "input" else None for found in map(limits_of, flags)]
         flags = [flag for flag, limit in zip(flags, limits, strict=True) if limit is None]
         checked = [limit for limit in limits if limit is not None]
         roots = [*arrays, *flags, total, *(x for x, *_ in checked)]
@@ -92,7 +94,11 @@ class Program:
         outputs: dict[Symbol, tuple[str, Any]] = {}
         for number, symbol in enumerate(arrays):
             owner = _owner(symbol)
-            if owner.op not in ("input", "constant", "arange") and owner not in outputs and owner.shape == symbol.shape:
+            if (
+                owner.op not in ("input", "constant", "arange")
+                and owner not in outputs
+                and owner.lengths == symbol.lengths
+            ):
                 outputs[owner] = (f"y{number}", symbol.dtype)
         self.inputs = sorted({s.value for s in order if s.op == "input"})
         for place, symbol in enumerate(order):
@@ -124,7 +130,7 @@ class Program:
             self._names[symbol] = f"x{symbol.value}"
             return
         if op in ("constant", "arange"):
-            found = np.asarray(symbol.value) if op == "constant" else np.arange(symbol.shape[0], dtype=symbol.dtype)
+            found = np.asarray(symbol.value) if op == "constant" else np.arange(symbol.lengths[0], dtype=symbol.dtype)
             found.flags.writeable = False
             self._names[symbol] = self._constant(found)
             return
@@ -147,8 +153,8 @@ class Program:
         lines = TEMPLATES.get(f"{op}.compared" if compare else op, OTHER)
         fields = {"op": op, "compare": compare, "a": _Operands(operands), "out": out}
         if symbol is not None and compare:
-            slot = self._free_slot(_row_bytes(symbol.shape, BOOL))
-            fields["flag"] = self._new(symbol.shape, BOOL, slot)
+            slot = self._free_slot(_row_bytes(symbol.lengths, BOOL))
+            fields["flag"] = self._new(symbol.lengths, BOOL, slot)
             self._free.setdefault(self._slots[slot], []).append(slot)
         self._lines += [line.format(**fields) for line in lines]
 
@@ -156,14 +162,14 @@ class Program:
         """A name for the memory of `base` in another shape or dtype: laid out before, where it is scratch memory."""
         slot = self._slot_of.get(_owner(base))
         if slot is not None:
-            return self._new(symbol.shape, symbol.dtype, slot)
+            return self._new(symbol.lengths, symbol.dtype, slot)
         name, found = f"w{len(self._lines)}", self._names[base]
         if symbol.dtype != base.dtype:
             found += f".view({self._constant(symbol.dtype)})"
-        if symbol.shape != base.shape:
-            if tuple(n for n in symbol.shape if n != 1) != tuple(n for n in base.shape if n != 1):
-                raise ValueError(f"no view of {base.shape} in {symbol.shape}")
-            lengths = ("-1" if n is ROWS else str(n) for n in symbol.shape)
+        if symbol.lengths != base.lengths:
+            if tuple(n for n in symbol.lengths if n != 1) != tuple(n for n in base.lengths if n != 1):
+                raise UntraceableError(f"no view of {base.lengths} in {symbol.lengths}")
+            lengths = ("-1" if n is ROWS else str(n) for n in symbol.lengths)
             found += f".reshape({', '.join(lengths) or '()'})"
         self._lines.append(f"{name} = {found}")
         return name
@@ -176,19 +182,19 @@ class Program:
                 return name
             self._lines.append(f"w{len(self._lines)} = {name}.view({self._constant(symbol.dtype)})")
             return f"w{len(self._lines) - 1}"
-        row = _row_bytes(symbol.shape, symbol.dtype)
+        row = _row_bytes(symbol.lengths, symbol.dtype)
         if symbol.op == "put" or symbol.op in IN_PLACE:
             for owner in dying:
                 same = self._slot_of.get(owner) is not None and self._slots[self._slot_of[owner]] == row
-                same = same and (ROWS in owner.shape) == (ROWS in symbol.shape)
+                same = same and (ROWS in owner.lengths) == (ROWS in symbol.lengths)
                 first = symbol.op != "put" or owner is symbol.args[0]
                 if same and first and owner.dtype.itemsize == symbol.dtype.itemsize:
                     self._slot_of[symbol] = slot = self._slot_of.pop(owner)
                     known = self._names[owner]
-                    matches = (owner.shape, owner.dtype) == (symbol.shape, symbol.dtype)
-                    return known if matches else self._new(symbol.shape, symbol.dtype, slot)
+                    matches = (owner.lengths, owner.dtype) == (symbol.lengths, symbol.dtype)
+                    return known if matches else self._new(symbol.lengths, symbol.dtype, slot)
         self._slot_of[symbol] = slot = self._free_slot(row)
-        return self._new(symbol.shape, symbol.dtype, slot)
+        return self._new(symbol.lengths, symbol.dtype, slot)
 
     def _free_slot(self, row: int) -> int:
         """Memory of so many bytes per row that nothing else needs now."""
@@ -309,26 +315,6 @@ def _owner(symbol: Symbol) -> Symbol:
 
 def _row_bytes(shape: tuple[Any, ...], dtype: Any) -> int:
     return int(math.prod(n for n in shape if n is not ROWS) * dtype.itemsize)
-
-
-def _limits(flag: Symbol) -> tuple[Symbol, Any, Any] | None:
-    """The limits that `flag` is True outside of, and of what: an input, which may then be NaN as well."""
-    low, high = -math.inf, math.inf
-    terms = flag.args if flag.op == "logical_or" else (flag,)
-    x = terms[0].args[0] if terms[0].args else flag
-    for term in terms:
-        if term.op not in _LIMITS or term.args[0] is not x or term.args[1].op != "constant":
-            return None
-        limit, (lower, strict) = term.args[1].value, _LIMITS[term.op]
-        if not strict:
-            away = math.inf if lower else -math.inf
-            limit = np.nextafter(limit, away, dtype=x.dtype) if x.dtype.kind == "f" else limit + (1 if lower else -1)
-        low, high = (max(low, limit.item()), high) if lower else (low, min(high, limit.item()))
-    return (x, low, high) if x.op == "input" else None
-
-
-_LIMITS = {"less": (True, True), "less_equal": (True, False), "greater": (False, True), "greater_equal": (False, False)}
-"""Comparisons with a constant: whether it is the lower limit, and whether that itself is inside."""
 
 
 class _Operands(list[str]):

@@ -356,8 +356,8 @@ def binary_cross_entropy(
     infinity = xp.full_like(p, xp.inf)
 
     def by_probability() -> Array:
-        up = xp.where(certain, xp.where(t == 1, 0.0, infinity), (1.0 - t) / rest)
-        down = xp.where(impossible, xp.where(t == 0, 0.0, infinity), t / yes)
+        up = xp.where(certain & (t != 1), infinity, xp.where(certain, 0.0, (1.0 - t) / rest))
+        down = xp.where(impossible & (t != 0), infinity, xp.where(impossible, 0.0, t / yes))
         if clip is None:
             return up - down
         return xp.where((probabilities > clip) & (probabilities < 1.0 - clip), up - down, 0.0)
@@ -542,7 +542,7 @@ def sigmoid_focal(
     one, log_one = 1.0 + tail, xp.log1p(tail)
     near, far = xp.where(up, target, 1.0 - target), xp.where(up, 1.0 - target, target)
     # What goes into a gradient is finite: it may meet a factor of 0.
-    entropy = log_one - far * xp.where(fall == -xp.inf, 0.0, fall)
+    entropy = log_one - far * xp.where(numeric.is_infinite(xp, fall, -1), 0.0, fall)
     focus = focus_of_two(xp, near, far, fall, tail, entropy, gamma)
     weight = 1.0 if alpha is None else alpha * target + (1.0 - alpha) * (1.0 - target)
     focused = focus.outer * numeric.times(xp, focus.inner, log_one + numeric.times(xp, far, -fall))
@@ -554,7 +554,7 @@ def sigmoid_focal(
     def by_target() -> Array:
         step = xp.expm1(fall) / one
         # Not times: a focus that underflows to 0 has a slope still.
-        reached = xp.where((far == 0) & (fall == -xp.inf), 0.0, logits)
+        reached = xp.where((far == 0) & numeric.is_infinite(xp, fall, -1), 0.0, logits)
         change = xp.where(up, step, -step) * focus.below() - focus.inner * reached
         slope = weight * (focus.outer * change)
         return slope if alpha is None else slope + (2.0 * alpha - 1.0) * focused
@@ -711,7 +711,7 @@ def _expected(
     """
     ids = is_integer(xp, target)
     share = given = xp.astype(numeric.one_hot(xp, target, logits), logits.dtype) if ids else target
-    possible = logits != -xp.inf
+    possible = ~numeric.is_infinite(xp, logits, -1)
     count = xp.maximum(xp.sum(xp.astype(possible, logits.dtype), axis=-1, keepdims=True), 1.0)
     if not numeric.is_zero(label_smoothing):
         share = (1.0 - label_smoothing) * given + xp.where(possible, label_smoothing / count, 0.0)

@@ -35,20 +35,22 @@ class Combinable:
         """The value and its gradients, without automatic differentiation."""
         raise NotImplementedError
 
-    def __mul__(self, factor: float) -> "LossSum":
+    def __mul__(self, factor: float) -> "Combinable":
         if isinstance(factor, bool) or not isinstance(factor, numbers.Real):
             return NotImplemented
-        return LossSum([(_factor("a loss", factor) * scale, loss) for scale, loss in self._terms()])
+        return self._made(LossSum([(_factor("a loss", factor) * scale, loss) for scale, loss in self._terms()]))
 
     __rmul__ = __mul__
 
-    def __truediv__(self, divisor: float) -> "LossSum":
+    def __truediv__(self, divisor: float) -> "Combinable":
         if isinstance(divisor, bool) or not isinstance(divisor, numbers.Real):
             return NotImplemented
         return self * (1.0 / float(divisor))
 
-    def __add__(self, other: "Combinable") -> "LossSum":
-        return LossSum([*self._terms(), *other._terms()]) if isinstance(other, Combinable) else NotImplemented
+    def __add__(self, other: "Combinable") -> "Combinable":
+        if not isinstance(other, Combinable):
+            return NotImplemented
+        return self._made(other._made(LossSum([*self._terms(), *other._terms()])))
 
     def __radd__(self, other: int) -> "Combinable":
         # What sum() starts from.
@@ -64,6 +66,10 @@ class Combinable:
 
     def _terms(self) -> list[tuple[float, "Combinable"]]:
         return [(1.0, self)]
+
+    def _made(self, total: "Combinable") -> "Combinable":
+        """A sum that this is a term of, as what it should be: one with an object in it may have to be one too."""
+        return total
 
 
 def _widened(keywords: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from ._typing import Array, Call, Namespace, Pair
 
 
 def _median(xp: Namespace, values: Array, mask: Array) -> Array:
-    """The median of the values where the mask holds; infinite if it holds nowhere."""
-    ordered = xp.sort(xp.where(mask, values, float("inf")))
+    """The median of the values where the mask holds."""
+    ordered = xp.sort(xp.where(mask, values, xp.max(values)))
     count = xp.sum(xp.astype(mask, xp.int32), dtype=xp.int32)
     last = xp.where(count > 0, count - 1, 0)
     middle = xp.take(ordered, xp.stack([last // 2, last - last // 2]), axis=0)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeAlias, Unpack
 
+from . import _numeric as numeric
+from . import _numeric as numeric
 from ._backend import stop_gradient
 from ._checks import NONNEGATIVE, POSITIVE, UNIT, Domain, describe, finite, per_example, scalar, shape_is, static
 from ._loss import elementwise, rowwise
@@ -157,7 +159,7 @@ def contrastive(
     similar, dissimilar = _shares(target, similar_label)
     gap = _positive_part(xp, margin - distance)
     # An infinite distance of a dissimilar pair counts nothing: the factor 0 must not meet it.
-    near = xp.where((similar == 0) & (distance == xp.inf), 0.0, distance)
+    near = xp.where((similar == 0) & numeric.is_infinite(xp, distance, 1), 0.0, distance)
     pull = similar * near
     cost = (pull if power == 1 else pull * near) + dissimilar * _power(gap, power)
 

@@ -79,8 +79,7 @@ PARAMETERS: list[tuple[Any, dict[str, Any]]] = [
 
 
 def in_blocks(loss: Any, arrays: list[Any], keywords: dict[str, Any]) -> bool:
-    known, *_ = loss._bind(tuple(arrays), keywords)
-    return known.blocks is not None
+    return _blocks.is_traced(loss, *arrays, **keywords)
 
 
 def compare(loss: Any, arrays: list[Any], keywords: dict[str, Any], monkeypatch: Any, block: int) -> None:

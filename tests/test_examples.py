@@ -63,3 +63,22 @@ def test_outliers(examples: Path) -> None:
     assert found.pop("mse")[1] > 2
     assert len(found) == 4
     assert np.abs(np.asarray(list(found.values())) - [2.0, 1.0]).max() < 0.05
+
+
+@pytest.mark.parametrize("framework", ["torch", "keras"])
+def test_mixed_precision(examples: Path, framework: str) -> None:
+    """In 16 bits as many steps are skipped, and the scale ends where it does with the built-in."""
+    pytest.importorskip("sklearn")
+    pytest.importorskip(framework)
+    lines = run(examples / "mixed_precision.py", "--only", framework).splitlines()[1:]
+    assert len(lines) == 4
+    for ours, builtin in (lines[:2], lines[2:]):
+        dtype, (loss, *scaling), (expected, *scaling_of_builtin) = (
+            ours.split()[1],
+            ours.split()[3:],
+            builtin.split()[3:],
+        )
+        assert scaling == scaling_of_builtin
+        assert float(loss) == pytest.approx(float(expected), rel=0.01)
+        assert float(loss) < 1.0
+        assert (int(scaling[0]) > 0) == (dtype == "float16")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import array_api_compat
+import array_api_compat.numpy
 import numpy as np
 
 from polyloss import Backend
@@ -51,6 +52,8 @@ class NumpyBackend(Backend):
     name = "numpy"
 
     def namespace(self, array: Any) -> Any:
+        if type(array) is np.ndarray:
+            return array_api_compat.numpy
         xp = array_api_compat.array_namespace(array)
         return _with_scalars(xp) if getattr(xp, "__array_api_version__", "2024.12") < "2024.12" else xp
 

@@ -36,6 +36,7 @@ class ByChunks(Backend):
             left = [kept]
 
             def pull(upstream: Any) -> Any:
+                upstream = upstream_of(upstream, value)
                 found = pulled(fused, wanted, left, upstream, inputs)
                 for place, gradient in zip(learned, by_framework(fused.plain, inputs, learned, upstream), strict=True):
                     found[place] = gradient
@@ -91,6 +92,12 @@ class ByChunks(Backend):
                 # A sum in place, as nobody else has seen the total.
                 total = tf.raw_ops.InplaceAdd(x=total, i=tf.range(here.start, here.stop), v=part)
         return total
+
+
+def upstream_of(upstream: Any, value: Any) -> Any:
+    """The gradient that arrives at `value`, as a tensor of its shape: it may be sparse, or of unknown shape."""
+    upstream = tf.convert_to_tensor(upstream)
+    return upstream if upstream.shape.is_fully_defined() else tf.ensure_shape(upstream, value.shape)
 
 
 def by_framework(

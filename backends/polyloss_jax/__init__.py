@@ -15,11 +15,13 @@ from polyloss._transform import scalar
 
 from . import _namespace
 from ._chunks import ByChunks
+from ._common import Same, broadcasting
 
 Pair = Callable[..., tuple[Any, ...]]
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+@broadcasting
 def _attached(pair: Pair, *arrays: jax.Array) -> jax.Array:
     value: jax.Array = pair(*arrays)[0]
     return value
@@ -31,6 +33,7 @@ def _known(pair: Pair, value: jax.Array, *arrays: jax.Array) -> jax.Array:
     return value
 
 
+@broadcasting
 def _attached_jvp(pair: Pair, primals: Sequence[jax.Array], tangents: Sequence[Any]) -> tuple[jax.Array, jax.Array]:
     found, *gradients = pair(*primals)
     # Not the bare value: whoever differentiates this rule again must meet a rule again.
@@ -66,11 +69,13 @@ _attached.defjvp(_attached_jvp, symbolic_zeros=True)
 _known.defjvp(_known_jvp, symbolic_zeros=True)
 
 
-@functools.lru_cache(maxsize=1024)
-def _jitted(plan: Plan) -> Callable[..., jax.Array]:
+@functools.lru_cache(maxsize=256)
+def _jitted(same: Same) -> Callable[..., jax.Array]:
     # Outside of jit the gradient is a function of its own. To read the arguments of an elementwise loss once more takes
     # less than to write, keep and read what the value went through.
-    return jax.jit(plan if plan.axis is not None else jax.checkpoint(plan, prevent_cse=False))
+    plan = same.plan
+    run = broadcasting(plan)
+    return jax.jit(run if plan.axis is not None else jax.checkpoint(run, prevent_cse=False))
 
 
 class JaxBackend(ByChunks):
@@ -91,9 +96,24 @@ class JaxBackend(ByChunks):
         return np.asarray(value, jax.dtypes.canonicalize_dtype(dtype or like.dtype))
 
     def readable(self, *arrays: Any) -> bool:
-        return all(
-            isinstance(a, np.ndarray) or (not isinstance(a, jax.core.Tracer) and a.platform() == "cpu") for a in arrays
-        )
+        return all(map(_is_readable, arrays))
+
+    def look(self, array: Any) -> Any:
+        # NumPy is quicker, and looks at constants inside of `jit` too.
+        seen = np.asarray(array)
+        if seen.dtype.kind != "V":
+            return seen
+        return seen.astype(np.int32 if jnp.issubdtype(seen.dtype, jnp.integer) else np.float32)
+
+    def refusal(self, array: Any) -> str | None:
+        if not isinstance(array, jax.Array):
+            kind = type(array).__name__
+            return None if callable(array) else f"{kind}{_INSTEAD.get(kind, '')}"
+        if jax.numpy.issubdtype(array.dtype, jax.dtypes.extended):
+            return "random keys: draw numbers with them"
+        if jnp.issubdtype(array.dtype, jnp.floating) and jnp.dtype(array.dtype).itemsize < 2:
+            return f"dtype {array.dtype}, in which no loss is computed: widen it, as with astype('bfloat16')"
+        return None
 
     def signature(self, arrays: Sequence[Any]) -> Hashable | None:
         found: list[Any] = []
@@ -111,7 +131,7 @@ class JaxBackend(ByChunks):
         return _attached(pair, *arrays)
 
     def run(self, plan: Plan, arrays: Sequence[jax.Array], options: Mapping[str, jax.Array]) -> jax.Array:
-        return _jitted(plan)(tuple(arrays), dict(options))
+        return _jitted(Same(plan))(tuple(arrays), dict(options))
 
     def value_and_grad(self, function: Callable[..., Any], argnums: Sequence[int]) -> Callable[..., Any]:
         return jax.value_and_grad(scalar(function), tuple(argnums))
@@ -139,6 +159,26 @@ class JaxBackend(ByChunks):
 
     def stop_gradient(self, array: jax.Array) -> jax.Array:
         return jax.lax.stop_gradient(array)
+
+
+_INSTEAD = {
+    "Ref": ": read it with ref[...]",
+    "ShapeDtypeStruct": ", which has no values: pass it to jax.eval_shape",
+    "BCOO": ": make it dense with todense()",
+    "BCSR": ": make it dense with todense()",
+}
+"""What to do with what is no array."""
+
+
+def _is_readable(array: Any) -> bool:
+    if isinstance(array, np.ndarray):
+        return True
+    if isinstance(array, jax.core.Tracer) or not hasattr(array, "platform"):
+        return False
+    if array.is_deleted():
+        # Raises. To be asked for its platform would end the process.
+        array.block_until_ready()
+    return bool(array.platform() == "cpu" and array.is_fully_addressable)
 
 
 def _is_constant(value: Any) -> bool:

@@ -11,16 +11,20 @@ from jax.custom_derivatives import SymbolicZero
 from polyloss import Backend
 from polyloss._backend import Named, Step
 
+from ._common import broadcasting
+
 _STRIP = 1 << 22
 """So many elements of a sum are added to at a time."""
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+@broadcasting
 def _value(fused: Any, *arrays: jax.Array) -> jax.Array:
     value: jax.Array = fused.forward(arrays, (False,) * len(arrays))[0]
     return value
 
 
+@broadcasting
 def _jvp(fused: Any, primals: Sequence[jax.Array], tangents: Sequence[Any]) -> tuple[jax.Array, jax.Array]:
     wanted = tuple(map(_moves, tangents))
     if fused.learns(wanted):
@@ -53,11 +57,13 @@ def _moves(tangent: Any) -> bool:
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+@broadcasting
 def _both(fused: Any, wanted: Sequence[bool], *arrays: jax.Array) -> tuple[jax.Array, list[jax.Array | None]]:
     value, kept = fused.forward(arrays, wanted)
     return value, list(fused.backward(arrays, kept, jnp.ones_like(value), wanted))
 
 
+@broadcasting
 def _both_jvp(fused: Any, wanted: Sequence[bool], primals: Sequence[jax.Array], tangents: Sequence[Any]) -> Any:
     moving = tuple(i for i, tangent in enumerate(tangents) if _moves(tangent))
 
@@ -84,14 +90,18 @@ class ByChunks(Backend):
 
     def scan(self, step: Step, totals: Named, rows: Named, size: int) -> tuple[Named, Named]:
         count = next(iter(rows.values())).shape[0]
-        whole = count - count % size
+        whole = count // size * size
+        # A symbol may stand for any number of rows.
+        unknown = not isinstance(count, int)
         pieces = []
-        if whole:
-            chunks = {name: array[:whole].reshape(-1, size, *array.shape[1:]) for name, array in rows.items()}
+        if unknown or whole:
+            chunks = {
+                name: array[:whole].reshape(count // size, size, *array.shape[1:]) for name, array in rows.items()
+            }
             # What a chunk computed is computed once more where it is differentiated.
             totals, found = jax.lax.scan(jax.checkpoint(step, prevent_cse=False), totals, chunks)
             pieces.append({name: array.reshape(whole, *array.shape[2:]) for name, array in found.items()})
-        if whole < count:
+        if unknown or whole < count:
             totals, found = step(totals, {name: array[whole:] for name, array in rows.items()})
             pieces.append(found)
         return totals, {name: jnp.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}

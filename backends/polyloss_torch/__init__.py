@@ -220,20 +220,22 @@ class TorchBackend(ByChunks):
         return tuple(found)
 
     def blockwise(self, inputs: Sequence[torch.Tensor], options: Sequence[torch.Tensor]) -> bool:
-        known = self.signature((*inputs, *options)) is not None
-        half = any(array.dtype in _HALVES for array in (*inputs, *options))
-        return known and not half and not any(array.requires_grad for array in options)
+        if self.signature((*inputs, *options)) is None or any(array.requires_grad for array in options):
+            return False
+        # NumPy has no such numbers.
+        return not any(array.dtype is torch.bfloat16 for array in (*inputs, *options))
 
     def attach_blocks(self, blocks: Blocks, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
         value: torch.Tensor
         if torch.is_grad_enabled():
             wanted = [array.requires_grad for array in arrays]
             if any(wanted):
-                if blocks.learns(wanted):
-                    with without_autocast(arrays[0]):
-                        value = blocks.plain(*arrays)
+                if not blocks.learns(wanted):
+                    value = _apply_now(blocks, *arrays)  # type: ignore[no-untyped-call]
                     return value
-                value = _apply_now(blocks, *arrays)  # type: ignore[no-untyped-call]
+                with without_autocast(arrays[0]):
+                    # Without a closed form, the framework differentiates.
+                    value = blocks.plain(*arrays)
                 return value
         value, _ = blocks.forward(arrays, (False,) * len(arrays))
         return value

@@ -313,7 +313,10 @@ class TorchBackend(ByChunks):
         return differentiated
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        return torch.compile(with_code_of_its_own(function), fullgraph=True)
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            return function(*arguments, **keywords)
+
+        return torch.compile(with_code_of_its_own(call), fullgraph=True)
 
     def stop_gradient(self, array: torch.Tensor) -> torch.Tensor:
         return array.detach()

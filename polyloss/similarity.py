@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any, TypeAlias, Unpack
 
 from . import _numeric as numeric
-from . import _numeric as numeric
 from ._backend import stop_gradient
 from ._checks import NONNEGATIVE, POSITIVE, UNIT, Domain, describe, finite, per_example, scalar, shape_is, static
 from ._loss import elementwise, rowwise

@@ -147,10 +147,8 @@ def is_distributed(array: torch.Tensor) -> bool:
     return known is not None and isinstance(array, known.DTensor)
 
 
-def with_code_of_its_own(function: Callable[..., Any]) -> Callable[..., Any]:
+def with_code_of_its_own(function: Any) -> Callable[..., Any]:
     """A copy of `function` whose code object no other has: the compiler counts by those how often it compiled."""
-    assert isinstance(function, FunctionType)
-    copy = FunctionType(
-        function.__code__.replace(), function.__globals__, function.__name__, function.__defaults__, function.__closure__
-    )
+    code, scope = function.__code__.replace(), function.__globals__
+    copy = FunctionType(code, scope, function.__name__, function.__defaults__, function.__closure__)
     return functools.wraps(function)(copy)

@@ -196,19 +196,348 @@ def test_dtypes(mode: Any, x: Any, y: Any, dtype: str) -> None:
     np.testing.assert_allclose(tf.cast(gradient, "float64"), expected[1], rtol=tolerance, atol=1e-4)
 
 
-def test_weights_get_a_gradient_and_parameters_none(x: Any, y: Any) -> None:
+def test_weights_get_a_gradient(x: Any, y: Any) -> None:
     def weighted(w: Any, _: Any) -> Any:
         return polyloss.huber(x, y, sample_weight=w, reduction="weighted_mean")
 
     gradient = first(weighted, tf.ones(6), None)
     rows = tf.reduce_mean(polyloss.huber(x, y, reduction="none"), axis=1)
     close(gradient, (rows - tf.reduce_mean(rows)) / 6)
-    assert first(lambda d, _: polyloss.huber(x, y, delta=d), tf.constant(0.7), None) is None
+
+
+LEARNED: list[tuple[Any, int, dict[str, Any]]] = [
+    (polyloss.huber, 2, {"delta": 0.9}),
+    (polyloss.cross_entropy, 1, {"class_weight": [1.0, 2.0, 0.5, 0.7], "label_smoothing": 0.2}),
+    (polyloss.cross_entropy.partial(), 1, {"class_weight": [1.0, 2.0, 0.5, 0.7], "reduction": "weighted_mean"}),
+    (polyloss.sigmoid_focal, 3, {"alpha": 0.3, "gamma": 1.7}),
+    (polyloss.binary_cross_entropy_with_logits, 3, {"pos_weight": [1.0, 2.0, 0.5, 0.7]}),
+    (polyloss.triplet_margin, 4, {"margin": 6.0}),
+    (polyloss.linear_cross_entropy, 5, {"z_loss": 0.1, "logit_softcap": 2.0, "class_weight": [1.0, 2.0, 3.0]}),
+]
+
+
+@pytest.mark.parametrize(("loss", "kind", "parameters"), LEARNED, ids=lambda v: getattr(v, "__name__", None))
+@pytest.mark.parametrize("blocks", [True, False])
+def test_parameters_have_gradients(
+    mode: Any, x: Any, loss: Any, kind: int, parameters: dict[str, Any], blocks: bool, monkeypatch: Any
+) -> None:
+    """First and second order, against differences of the value and of the gradient."""
+    monkeypatch.setattr("polyloss._blocks.enabled", blocks)
+    x = tf.cast(x, tf.float64)
+    ids = tf.constant([0, 1, 2, 0, 1, 2])
+    weight = tf.reshape(tf.range(12, dtype=tf.float64), (3, 4)) / 9
+    arrays = {1: (x, ids), 2: (x, 0.4 * x[::-1]), 3: (x, tf.cast(x > 0, x.dtype)), 4: (x, x + 0.5, x[::-1])}
+    inputs = (x, weight, ids) if kind == 5 else arrays[kind]
+    reduction = parameters.get("reduction", "mean")
+    names = [name for name in parameters if name != "reduction"]
+    point = [tf.constant(parameters[name], tf.float64) for name in names]
+
+    def value(*numbers: Any) -> Any:
+        return loss(*inputs, reduction=reduction, **dict(zip(names, numbers, strict=True)))
+
+    def slope(*numbers: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(numbers)
+            found = value(*numbers)
+        return tf.add_n([tf.reduce_sum(g) * (i + 1) for i, g in enumerate(tape.gradient(found, numbers))])
+
+    for function in (value, slope):
+
+        def gradients(*numbers: Any, function: Any = function) -> Any:
+            with tf.GradientTape() as tape:
+                tape.watch(numbers)
+                found = function(*numbers)
+            return tape.gradient(found, numbers, unconnected_gradients="zero")
+
+        found = mode(gradients, *(tf.TensorSpec(p.shape, p.dtype) for p in point))(*point)
+        for place, gradient in enumerate(found):
+            direction = tf.ones_like(point[place])
+            ends = [[p + h * direction if i == place else p for i, p in enumerate(point)] for h in (1e-5, -1e-5)]
+            difference = (function(*ends[0]) - function(*ends[1])) / 2e-5
+            np.testing.assert_allclose(tf.reduce_sum(gradient), difference, rtol=1e-5, atol=1e-8)
+
+
+def test_a_variable_is_learned() -> None:
+    delta = tf.Variable(2.0)
+    with tf.GradientTape() as tape:
+        value = polyloss.huber(3 * tf.ones(3), 0.0, delta=delta)
+    close(tape.gradient(value, delta), 1.0)
+
+
+def test_numbers_that_change_are_traced_once_and_remembered_once(x: Any, y: Any) -> None:
+    @tf.function
+    def step(delta: Any, count: Any) -> Any:
+        return polyloss.huber(x, y, delta=delta, denominator=count)
+
+    calls = [(0.5 + number, 3.0 + number) for number in range(5)]
+    expected = [polyloss.huber(x.numpy(), y.numpy(), delta=delta, denominator=count) for delta, count in calls]
+    close([step(tf.constant(delta), tf.constant(count)) for delta, count in calls], expected)
+    assert step.experimental_get_tracing_count() == 1
+    known = len(polyloss.huber._known)
+    close([polyloss.huber(x, y, delta=delta, denominator=count) for delta, count in calls], expected)
+    assert len(polyloss.huber._known) <= known + 1
+
+
+# -------------------------------------------------------------------------------------- what is known only when it runs
+
+UNKNOWN: list[tuple[Any, list[tuple[int, ...]], dict[str, tuple[int, ...]]]] = [
+    (polyloss.mse, [(4, 1), (1, 4)], {}),
+    (polyloss.mse, [(1, 4), (4, 4)], {}),
+    (polyloss.mse, [(4, 2), (4, 2)], {"sample_weight": (1,)}),
+    (polyloss.mse, [(4, 2), (4, 2)], {"where": (1,)}),
+    (polyloss.huber, [(4, 1), (4, 1)], {"delta": (3,)}),
+    (polyloss.cross_entropy, [(4, 2), (1,)], {}),
+    (polyloss.cross_entropy, [(4, 2), (4, 1)], {}),
+    (polyloss.cross_entropy, [(4, 2), (4,)], {"class_weight": (1,)}),
+    (polyloss.contrastive_embedding, [(4, 2), (4, 2), (1,)], {}),
+    (polyloss.linear_cross_entropy, [(1, 6), (5, 3), (2,)], {}),
+    (polyloss.linear_cross_entropy, [(4, 3), (5, 3), (4,)], {"sample_weight": (1,)}),
+]
+
+
+@pytest.mark.parametrize(("loss", "shapes", "more"), UNKNOWN)
+@pytest.mark.parametrize("compiler", ["graph", "xla"])
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+def test_lengths_that_do_not_agree_are_an_error_or_nan(
+    compiler: str, reduction: str, loss: Any, shapes: Any, more: Any
+) -> None:
+    names = list(more)
+
+    def made(shape: tuple[int, ...], name: str) -> Any:
+        ids = len(shape) == 1 and name == "target" and loss in (polyloss.cross_entropy, polyloss.linear_cross_entropy)
+        return tf.ones(shape, tf.bool if name == "where" else tf.int32 if ids else tf.float32)
+
+    arrays = [made(shape, name) for shape, name in zip(shapes, loss.arrays, strict=True)]
+    arrays += [made(more[name], name) for name in names]
+    if loss is polyloss.cross_entropy and arrays[1].dtype == tf.float32:
+        arrays[1] *= 0.5
+    specs = [
+        tf.TensorSpec(a.shape if name == "weight" else [None] * a.ndim, a.dtype)
+        for name, a in zip((*loss.arrays, *names), arrays, strict=True)
+    ]
+
+    def step(*given: Any) -> Any:
+        count = len(shapes)
+        with tf.GradientTape() as tape:
+            tape.watch(given[0])
+            value = loss(*given[:count], reduction=reduction, **dict(zip(names, given[count:], strict=True)))
+        return value, tape.gradient(value, given[0])
+
+    compiled = MODES[compiler](step, *specs)
+    if compiler == "graph":
+        with pytest.raises(
+            tf.errors.InvalidArgumentError, match=r"nothing is broadcast|ncompatible|Shapes|must be|size"
+        ):
+            compiled(*arrays)
+        return
+    try:
+        value, gradient = compiled(*arrays)
+    except (ValueError, tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
+        return
+    assert np.isnan(value).all()
+    assert np.isnan(gradient).all()
+
+
+def test_a_parameter_may_have_a_length_of_1(x: Any, y: Any, mode: Any) -> None:
+    delta = tf.constant([[0.5], [1.0], [1.5], [2.0], [2.5], [3.0]])
+    step = mode(lambda a, b, d: polyloss.huber(a, b, delta=d), BATCH, BATCH, tf.TensorSpec([None, None]))
+    close(step(x, y, delta), polyloss.huber(x.numpy(), y.numpy(), delta=np.broadcast_to(delta.numpy(), (6, 4))))
+
+
+EMPTY: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = [
+    (polyloss.mse, ((4,), (4,)), {}),
+    (polyloss.tukey_biweight, ((4,), (4,)), {"scale": "mad"}),
+    (polyloss.cross_entropy, ((4,), None), {}),
+    (polyloss.softmax_focal, ((4,), None), {"gamma": 1.5}),
+    (polyloss.kl_divergence, ((4,), (4,)), {}),
+    (polyloss.triplet_margin, ((4,), (4,), (4,)), {}),
+    (polyloss.linear_cross_entropy, ((4,), "weight", None), {}),
+]
+
+
+@pytest.mark.parametrize(("loss", "rest", "keywords"), EMPTY, ids=lambda v: getattr(v, "__name__", None))
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean", "weighted_mean"])
+def test_an_empty_batch_of_unknown_length(mode: Any, loss: Any, rest: Any, keywords: Any, reduction: str) -> None:
+    arrays, specs = [], []
+    for tail in rest:
+        if tail == "weight":
+            arrays.append(tf.ones((5, 4)))
+            specs.append(tf.TensorSpec((5, 4)))
+        else:
+            dtype = tf.int32 if tail is None else tf.float32
+            arrays.append(tf.zeros((0, *(tail or ())), dtype))
+            specs.append(tf.TensorSpec((None, *(tail or ())), dtype))
+
+    def step(*given: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(given[0])
+            value = loss(*given, reduction=reduction, **keywords)
+        return value, tape.gradient(value, given[0])
+
+    value, gradient = mode(step, *specs)(*arrays)
+    assert gradient.shape == (0, 4)
+    if reduction == "none":
+        assert value.shape == (0,) if loss.rowwise else (0, 4)
+    else:
+        assert float(value) == 0.0
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_upstream_gradient_may_be_sparse(x: Any, compiled: bool) -> None:
+    variable = tf.Variable(x)
+    hidden = tf.Variable(tf.ones((6, 3)))
+    weight, ids = tf.ones((5, 3)), tf.constant([0, 1, 2, 3, 0, 1])
+
+    def step() -> Any:
+        with tf.GradientTape() as tape:
+            some = tf.gather(polyloss.huber(variable, 0.0, reduction="none"), [0, 2])
+            more = tf.gather(polyloss.linear_cross_entropy(hidden, weight, ids, reduction="none"), [0, 2])
+            shares = tf.gather(polyloss.log_softmax(variable), [1, 1])
+            value = tf.reduce_sum(some) + tf.reduce_sum(more) + tf.reduce_sum(shares[:, 0])
+        return tape.gradient(value, (variable, hidden))
+
+    found, by_hidden = (tf.function(step) if compiled else step)()
+    chosen = np.asarray([1, 0, 1, 0, 0, 0])[:, None]
+    share = np.eye(6)[1][:, None] * 2 * (np.eye(4)[0] - tf.nn.softmax(x).numpy())
+    close(found, chosen * np.clip(x, -1, 1) + share)
+    close(by_hidden, np.zeros((6, 3)))
+
+
+def test_upstream_gradient_may_have_no_shape(x: Any) -> None:
+    def step(a: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(a)
+            total = tf.py_function(lambda losses: 2 * losses, [polyloss.huber(a, 0.0, reduction="none")], tf.float32)
+            value = tf.reduce_sum(total)
+        return tape.gradient(value, a)
+
+    close(tf.function(step, autograph=False)(x), 2 * tf.clip_by_value(x, -1, 1))
+
+
+# ------------------------------------------------------------------------------------------------------ what is refused
+
+
+def test_what_is_no_tensor_is_named(x: Any) -> None:
+    refused = {
+        r"tf\.RaggedTensor; give .to_tensor": tf.ragged.constant([[1.0, 2.0], [3.0]]),
+        r"tf\.SparseTensor; give tf\.sparse\.to_dense": tf.sparse.from_dense(x),
+        r"tf\.IndexedSlices; give tf\.convert_to_tensor": tf.IndexedSlices(x, tf.range(6)),
+        r"tf\.TensorArray; give .stack": tf.TensorArray(tf.float32, 2),
+        r"tensorflow's .*Dataset; give a tensor": tf.data.Dataset.range(3),
+    }
+    for text, array in refused.items():
+        with pytest.raises(TypeError, match=f"mse: prediction must be a plain array, got .*{text}"):
+            polyloss.mse(array, array)
+        with pytest.raises(TypeError, match=f"mse: target must be a plain array, got .*{text}"):
+            polyloss.mse(x, array)
+        with pytest.raises(TypeError, match=f"mse: sample_weight must be a plain array, got .*{text}"):
+            polyloss.mse(x, x, sample_weight=array)
+    for array in (tf.constant(["a"]), tf.constant([True]), tf.constant([1j])):
+        with pytest.raises(TypeError, match="mse: prediction must be real floating, got dtype"):
+            polyloss.mse(array, array)
+    close(polyloss.mse(x, x > 0), polyloss.mse(x, tf.cast(x > 0, x.dtype)))
 
 
 def test_unknown_rank_is_refused(x: Any, y: Any) -> None:
-    with pytest.raises(ValueError, match="how many axes"):
+    with pytest.raises(TypeError, match=r"prediction must be a plain array, got .* how many axes .* tf\.ensure_shape"):
         tf.function(huber, input_signature=[tf.TensorSpec(None)] * 2, autograph=False)(x, y)
+
+
+def test_what_decides_must_be_known_while_tracing(x: Any) -> None:
+    with pytest.raises(
+        TypeError, match="log_target decides what is computed, so it must be known while a call is traced"
+    ):
+        tf.function(lambda t: polyloss.kl_divergence(x, x, log_target=t), autograph=False)(tf.constant(True))
+    with pytest.raises(TypeError, match="swap decides what is computed"):
+        polyloss.triplet_margin(x, x, x, swap=tf.constant(True))
+
+
+def test_graphs_of_version_1_are_refused_and_take_a_function(x: Any) -> None:
+    ids = np.asarray([0, 1, 2, 3, 0, 1])
+    loss = tf.function(polyloss.cross_entropy, autograph=False)
+    made = loss.get_concrete_function(tf.TensorSpec([None, 4]), tf.TensorSpec([None], tf.int64))
+    with tf.Graph().as_default():
+        logits, target = tf.compat.v1.placeholder("float32", [None, 4]), tf.compat.v1.placeholder("int64", [None])
+        for call in (polyloss.cross_entropy, lambda a, b: polyloss.softmax(a)):
+            with pytest.raises(TypeError, match="graph of TensorFlow 1, where == compares identities"):
+                call(logits, target)
+        value = made(logits, target)
+        gradient = tf.gradients(value, logits)
+        with tf.compat.v1.Session() as session:
+            found = session.run([value, *gradient], {logits: x.numpy(), target: ids})
+    for one, other in zip(found, polyloss.value_and_grad(polyloss.cross_entropy)(x.numpy(), ids), strict=True):
+        close(one, other)
+
+
+def run(code: str) -> None:
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("switch", ["disable_tensor_equality", "disable_v2_behavior"])
+def test_tensors_that_compare_identities_are_refused(switch: str) -> None:
+    run(f"""
+import tensorflow as tf, polyloss
+tf.compat.v1.{switch}()
+try:
+    polyloss.cross_entropy(tf.ones((3, 2)), tf.constant([0, 1, 0]))
+except TypeError as error:
+    assert "logits must be a plain array, got tensors that behave as in TensorFlow 1; remove" in str(error), error
+else:
+    raise AssertionError
+""")
+
+
+def test_an_import_starts_no_runtime() -> None:
+    run("""
+import tensorflow as tf, polyloss, polyloss_tensorflow
+tf.config.threading.set_intra_op_parallelism_threads(1)
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+assert len(tf.config.list_logical_devices("CPU")) == 2
+assert float(polyloss.mse(tf.ones(3), 0.0)) == 1.0
+""")
+
+
+def test_a_debugger_of_numbers_finds_nothing_on_clean_data() -> None:
+    run("""
+import tensorflow as tf, polyloss
+tf.debugging.enable_check_numerics()
+x, ids = tf.constant([[1.0, 2.0, 3.0], [0.0, 1.0, 0.0], [5.0, 0.0, 0.0]]), tf.constant([0, 1, 2])
+share, log_share, hard = tf.nn.softmax(x), tf.nn.log_softmax(x), tf.cast(x > 0.5, tf.float32)
+calls = [
+    (polyloss.huber, (x, 0.5 * x), {"where": tf.constant([True, True, False])}),
+    (polyloss.tukey_biweight, (x, 0.5 * x), {"scale": "mad", "where": tf.constant([True, True, False])}),
+    (polyloss.cross_entropy, (x, ids), {"ignore_index": 1}),
+    (polyloss.cross_entropy, (x, share), {"label_smoothing": 0.1, "class_weight": tf.ones(3)}),
+    (polyloss.nll, (log_share, ids), {"label_smoothing": 0.1}),
+    (polyloss.binary_cross_entropy_with_logits, (x, hard), {"pos_weight": 2.0, "label_smoothing": 0.1}),
+    (polyloss.sigmoid_focal, (x, hard), {"alpha": 0.25, "gamma": 1.5}),
+    (polyloss.softmax_focal, (x, ids), {"gamma": 1.5}),
+    (polyloss.kl_divergence, (log_share, share), {}),
+    (polyloss.kl_divergence, (log_share, log_share), {"log_target": True}),
+    (polyloss.contrastive, (x, hard), {}),
+    (polyloss.triplet_margin, (x, 0.5 * x, -x), {"swap": True}),
+    (polyloss.linear_cross_entropy, (x, tf.ones((5, 3)), ids), {"z_loss": 0.1, "logit_softcap": 3.0}),
+]
+for loss, arrays, keywords in calls:
+    for reduction in ("mean", "none"):
+        def step(*arrays):
+            with tf.GradientTape() as tape:
+                tape.watch(arrays[0])
+                value = loss(*arrays, reduction=reduction, **keywords)
+            return tape.gradient(value, arrays[0])
+        step(*arrays)
+        tf.function(step, autograph=False)(*arrays)
+""")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_sums_of_halves_are_made_in_float32(mode: Any, dtype: str) -> None:
+    large, spec = tf.constant([1000.0, 900.0], dtype), tf.TensorSpec([None], dtype)
+    value, gradient = mode(polyloss.value_and_grad(1e-4 * polyloss.mse), spec, spec)(large, tf.zeros(2, dtype))
+    assert value.dtype == gradient.dtype == dtype
+    close(tf.cast(value, tf.float32), 90.5)
+    np.testing.assert_allclose(tf.cast(gradient, tf.float32), [0.1, 0.09], rtol=4e-3)
 
 
 def test_autograph_is_quiet(x: Any, y: Any, capfd: Any) -> None:

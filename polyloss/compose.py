@@ -35,22 +35,26 @@ class Combinable:
         """The value and its gradients, without automatic differentiation."""
         raise NotImplementedError
 
-    def __mul__(self, factor: float) -> "Combinable":
+    def __mul__(self, factor: float) -> "LossSum":
         if isinstance(factor, bool) or not isinstance(factor, numbers.Real):
             return NotImplemented
-        return self._made(LossSum([(_factor("a loss", factor) * scale, loss) for scale, loss in self._terms()]))
+        made: LossSum = self._made(
+            LossSum([(_factor("a loss", factor) * scale, loss) for scale, loss in self._terms()])
+        )
+        return made
 
     __rmul__ = __mul__
 
-    def __truediv__(self, divisor: float) -> "Combinable":
+    def __truediv__(self, divisor: float) -> "LossSum":
         if isinstance(divisor, bool) or not isinstance(divisor, numbers.Real):
             return NotImplemented
         return self * (1.0 / float(divisor))
 
-    def __add__(self, other: "Combinable") -> "Combinable":
+    def __add__(self, other: "Combinable") -> "LossSum":
         if not isinstance(other, Combinable):
             return NotImplemented
-        return self._made(other._made(LossSum([*self._terms(), *other._terms()])))
+        made: LossSum = self._made(other._made(LossSum([*self._terms(), *other._terms()])))
+        return made
 
     def __radd__(self, other: int) -> "Combinable":
         # What sum() starts from.
@@ -67,7 +71,7 @@ class Combinable:
     def _terms(self) -> list[tuple[float, "Combinable"]]:
         return [(1.0, self)]
 
-    def _made(self, total: "Combinable") -> "Combinable":
+    def _made(self, total: Any) -> Any:
         """A sum that this is a term of, as what it should be: one with an object in it may have to be one too."""
         return total
 

@@ -84,7 +84,7 @@ def tukey_biweight(
     TypeError
         If `prediction` is not real floating, or the arrays come from different frameworks.
     ValueError
-        If the shapes differ (nothing is broadcast), an array is empty, or `c` or `scale` is not positive.
+        If the shapes differ (nothing is broadcast), or `c` or `scale` is not positive.
 
     See Also
     --------

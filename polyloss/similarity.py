@@ -135,7 +135,7 @@ def contrastive(
     TypeError
         If `distance` is not real floating, or the arrays come from different frameworks.
     ValueError
-        If the shapes differ (nothing is broadcast), an array is empty, a distance is negative, a target is outside
+        If the shapes differ (nothing is broadcast), a distance is negative, a target is outside
         [0, 1] (labels of -1 are refused), or a parameter is outside its range.
 
     See Also
@@ -246,7 +246,7 @@ def contrastive_embedding(
     TypeError
         If an embedding is not real floating, or the arrays come from different frameworks.
     ValueError
-        If the shapes do not fit (nothing is broadcast), an array is empty, a target is outside [0, 1] (labels of -1
+        If the shapes do not fit (nothing is broadcast), a target is outside [0, 1] (labels of -1
         are refused), or a parameter is outside its range.
 
     See Also
@@ -335,7 +335,7 @@ def triplet_margin(
     TypeError
         If an array is not real floating, the arrays come from different frameworks, or `distance` is not callable.
     ValueError
-        If the shapes differ (nothing is broadcast), an array is empty, `margin` is negative, `p` is below 1, or
+        If the shapes differ (nothing is broadcast), `margin` is negative, `p` is below 1, or
         `distance` does not return one value per row.
 
     See Also

@@ -170,7 +170,7 @@ def test_keras_trains_with_the_functions() -> None:
             model = keras.Sequential([keras.layers.Dense(4, activation="softmax")])
             model.compile("sgd", loss)
             losses.append(model.fit(LOGITS, labels, epochs=2, verbose=0).history["loss"])
-        np.testing.assert_allclose(*losses, rtol=1e-5)
+        np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
 
 
 def test_alpha_may_be_a_list_and_every_parameter_a_tensor() -> None:

@@ -26,7 +26,7 @@ BACKENDS = {"tensorflow": "tensorflow", "torch": "torch", "jax": "jax"}
 
 
 @polyloss.elementwise(scale=polyloss.POSITIVE)
-def cauchy(xp: Any, prediction: Any, target: Any, *, scale: Any = 1.0, **call: Any) -> Any:
+def cauchy(xp: Any, /, prediction: Any, target: Any, *, scale: Any = 1.0, **call: Any) -> Any:
     ratio = (prediction - target) / scale
     slope = 2.0 * ratio / (1.0 + ratio * ratio) / scale
     return xp.log1p(ratio * ratio), lambda: slope, lambda: -slope
@@ -159,9 +159,10 @@ def test_fit_as_the_built_in(data: Any, kind: str) -> None:
     else:
         pairs = [(polyloss_keras.LogCosh(), keras.losses.LogCosh(), target)]
     for ours, builtin, y in pairs:
-        options = {"loss_weights": 0.5} if kind == "weights" else {}
+        options: dict[str, Any] = {"loss_weights": 0.5} if kind == "weights" else {}
         if kind != "many":
-            np.testing.assert_allclose(fitted(ours, x, y, **options), fitted(builtin, x, y, **options), rtol=1e-4)
+            one, other = (np.asarray(fitted(loss, x, y, **options)) for loss in (ours, builtin))
+            np.testing.assert_allclose(one, other, rtol=1e-4)
             continue
         curves = []
         for loss in (ours, builtin):

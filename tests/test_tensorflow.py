@@ -561,7 +561,7 @@ def test_the_classes_for_keras_can_be_had_from_here(x: Any, y: Any) -> None:
     import polyloss_keras
 
     assert polyloss_tensorflow.Huber is polyloss_keras.Huber
-    assert isinstance(polyloss_tensorflow.keras_loss(polyloss.huber, delta=2.0), polyloss_tensorflow.KerasLoss)
+    assert isinstance(polyloss_tensorflow.keras_loss(polyloss.huber, delta=2.0), polyloss_keras.KerasLoss)
     close(polyloss_tensorflow.Mse()(y, x), polyloss.mse(x, y))
     for name in ("TripletMargin", "Hubr"):
         with pytest.raises(AttributeError, match=name):

@@ -109,7 +109,7 @@ class JaxBackend(ByChunks):
         if not isinstance(array, jax.Array):
             kind = type(array).__name__
             return None if callable(array) else f"{kind}{_INSTEAD.get(kind, '')}"
-        if jax.dtypes.issubdtype(array.dtype, jax.dtypes.extended):
+        if jax.numpy.issubdtype(array.dtype, jax.dtypes.extended):
             return "random keys: draw numbers with them"
         if jnp.issubdtype(array.dtype, jnp.floating) and jnp.dtype(array.dtype).itemsize < 2:
             return f"dtype {array.dtype}, in which no loss is computed: widen it, as with astype('bfloat16')"

@@ -6,7 +6,7 @@ The classes have the names of the losses in capitals: ``polyloss_keras.Huber``, 
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -214,5 +214,10 @@ def _make(name: str, loss: Loss[Any]) -> type[KerasLoss]:
 # Here and not on demand: Keras looks for the class of a saved loss among the names of its module.
 LOSSES = {name: _make(name, loss) for name, loss in classes().items() if len(loss.arrays) == 2}
 globals().update(LOSSES)
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Callable[..., KerasLoss]: ...
+
 
 __all__ = ["KerasLoss", *LOSSES]

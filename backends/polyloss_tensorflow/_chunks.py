@@ -61,7 +61,9 @@ class ByChunks(Backend):
         if known is None:
             # XLA takes no rows from nothing, not even in a loop of no steps.
             spare = tf.cast(tf.equal(count, 0), tf.int32)
-            rows = {name: tf.pad(array, [[0, spare], *[[0, 0]] * (array.shape.rank - 1)]) for name, array in rows.items()}
+            rows = {
+                name: tf.pad(array, [[0, spare], *[[0, 0]] * (array.shape.rank - 1)]) for name, array in rows.items()
+            }
         held = {
             name: tf.TensorArray(array.dtype, chunks, element_shape=(size, *array.shape[1:]))
             for name, array in first.items()

@@ -287,7 +287,7 @@ class Loss(Combinable, Generic[P]):
                     constants.append((key, value))
                     continue
             elif key in self._static:
-                raise TypeError(f"{name}: {key} must be a number, got {checks.describe(value)}")
+                raise checks.not_static(name, key, value)
             options[key] = value
         inputs = self._same_kind(arrays)
         backend = checks.common_backend(name, dict(zip(self.arrays, inputs, strict=True)) | options)

@@ -422,9 +422,9 @@ def _log_shares(backend: Backend, xp: Namespace, x: Array) -> Array:
 
 def _prepare(name: str, x: Any, axis: int | None = None) -> tuple[Backend, Namespace, Array]:
     """The backend, its namespace, and `x` as it is computed with: `axis` last, halves in float32."""
-    backend = find_backend(type(x))
-    if backend is None:
+    if find_backend(type(x)) is None:
         raise TypeError(f"{name}: x must be an array, got {checks.describe(x)}")
+    backend = checks.common_backend(name, {"x": x})
     xp = backend.namespace(x)
     checks.real_floating(name, "x", xp, x)
     if axis is not None:

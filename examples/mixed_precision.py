@@ -55,6 +55,7 @@ def in_torch(dtype: str, steps: int, ours: bool) -> Result:
 
 def in_keras(dtype: str, steps: int, ours: bool) -> Result:
     import keras
+
     import polyloss_keras
 
     x, y = digits()

@@ -8,7 +8,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from ._typing import Array, Namespace
 
@@ -42,6 +42,19 @@ TERMS = 1 << 9
 def strips(count: int, size: int) -> Iterator[slice]:
     """`count` rows, `size` of them at a time."""
     return (slice(start, min(start + size, count)) for start in range(0, count, size))
+
+
+class Alike(NamedTuple):
+    """Two axes that must have one length, where that is unknown while tracing."""
+
+    name: str
+    array: Array
+    axis: int
+    other_name: str
+    other: Array
+    other_axis: int
+    or_one: bool = False
+    """Whether a length of 1 will do for the first."""
 
 
 class Fused(Protocol):
@@ -187,6 +200,10 @@ class Backend(ABC):
         """The length of an axis; where it is unknown while tracing, as an array of the dtype of `like`."""
         return array.shape[axis]
 
+    def agree(self, loss: str, axes: Alike) -> Array | None:
+        """Whether two lengths agree, once they are known; None where a length is always known."""
+        return None
+
     def run(self, plan: "Plan", arrays: Sequence[Array], options: Mapping[str, Array]) -> Array:
         """Evaluate `plan`. The place to compile it, where a framework gains from that."""
         return plan(arrays, options)
@@ -244,6 +261,18 @@ def _package(kind: type) -> str | None:
 
 # torch.compile cannot follow an import. By this name it knows to ask once, and to keep the answer.
 _package._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+def unwrapped(value: Any) -> Any:
+    """The array in a variable of Keras; anything else as it is."""
+    return value.value if _is_variable(type(value)) else value
+
+
+def _is_variable(kind: type) -> bool:
+    return kind.__module__.startswith("keras.") and hasattr(kind, "value")
+
+
+_is_variable._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def backend_of(array: Array) -> Backend:

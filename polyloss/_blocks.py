@@ -161,8 +161,10 @@ def _program(form: _Form, wanted: tuple[int, ...]) -> Program:
 def _counting(form: _Form) -> Program:
     """The code of the denominator of a mean, and of whether anything counts, where its sum may not tell."""
     traced = _traced(form)
-    counted = traced.counted.trace.whole(traced.counted)
-    return Program(counted, [], [counted != 0] if traced.signed else [])
+    assert traced.counted is not None
+    trace = traced.counted.trace
+    flags = [trace.apply("not_equal", traced.counted, 0.0)] if traced.signed else []
+    return Program(trace.whole(traced.counted), [], flags)
 
 
 class _Task(NamedTuple):
@@ -211,7 +213,7 @@ class Blocks:
         self._given = self.names.index("denominator") + len(inputs) if "denominator" in options else None
         # What never changes is an array once and for all.
         self._constant = None
-        if traced.counted is None or traced.counted.op == "constant":
+        if self._given is None and (traced.counted is None or traced.counted.op == "constant"):
             self._constant = np.asarray(1 if plan.reduction == "sum" else self.count, self.dtype)
 
     def _task(self, wanted: tuple[bool, ...]) -> _Task:
@@ -240,7 +242,7 @@ class Blocks:
             gradients[number], memory = backend.empty(shape, dtype)
             outputs.append(memory.reshape(rows))
         with np.errstate(all="ignore"):
-            divisor = self._constant if self._given is None and self._constant is not None else self._divisor(parts)
+            divisor = self._divisor(parts) if self._constant is None else self._constant
             parts.append(divisor)
             total, bad = task.program.run(parts, self.blocked, outputs, self.rows, self.row, backend.threads)
             value = dtype.type(np.float64(total) / divisor)

@@ -85,14 +85,18 @@ class Domain:
         """True where a value is not in the domain. False at NaN."""
         if self.ends_only:
             return (array != self.low) & (array != self.high) & (array == array)
-        return self._outside(array, array)
+        return self._outside(xp, array, array)
 
-    def _outside(self, least: Array, largest: Array) -> Array:
-        below = (least <= self.low) if self.open_low else (least < self.low)
-        if self.high == math.inf and not self.open_high:
-            return below
-        above = (largest >= self.high) if self.open_high else (largest > self.high)
-        return above if self.low == -math.inf else below | above
+    def _outside(self, xp: Namespace, least: Array, largest: Array) -> Array:
+        # No comparison with infinity: a debugger would find the constant.
+        below = None if self.low == -math.inf else (least <= self.low) if self.open_low else (least < self.low)
+        if self.high == math.inf:
+            above = xp.isinf(largest) & (largest > 0) if self.open_high else None
+        else:
+            above = (largest >= self.high) if self.open_high else (largest > self.high)
+        if below is None or above is None:
+            return above if below is None else below
+        return below | above
 
     def outside_in_row(self, xp: Namespace, array: Array) -> Array:
         """True where a row has a value that is not in the domain. A NaN in the row may hide that."""
@@ -102,7 +106,8 @@ class Domain:
         if self.low == -math.inf:
             return self.outside(xp, xp.max(array, axis=-1))
         least = xp.min(array, axis=-1)
-        return self._outside(least, least if self.high == math.inf else xp.max(array, axis=-1))
+        one_end = self.high == math.inf and not self.open_high
+        return self._outside(xp, least, least if one_end else xp.max(array, axis=-1))
 
     def expected(self, classes: int | None = None) -> str:
         return str(self)
@@ -355,8 +360,12 @@ def not_static(loss: str, name: str, value: Any) -> TypeError:
     """The error for an array, or anything else, in the place of what a loss branches on."""
     backend = find_backend(type(value))
     hint = backend.static_hint.format(name=name) if backend is not None and not backend.readable(value) else ""
-    kind = "an integer" if name == "axis" else "a number, a boolean or a name that is known before the arrays are"
-    return TypeError(f"{loss}: {name} must be {kind}, got {describe(value)}{hint}")
+    expected = (
+        "an integer"
+        if name == "axis"
+        else "known while a call is traced, for it decides what is computed: True, False or a number, not an array"
+    )
+    return TypeError(f"{loss}: {name} must be {expected}, got {describe(value)}{hint}")
 
 
 def one_of(loss: str, name: str, value: Any, choices: tuple[str, ...]) -> None:

@@ -15,8 +15,9 @@ import numpy as np
 
 from . import _blocks
 from . import _checks as checks
-from ._backend import Backend, find_backend
+from ._backend import Backend, find_backend, unwrapped
 from ._checks import Classes, Domain
+from ._closures import warn_of_state
 from ._plan import IGNORED, OF_A_CALL, Plan, working
 from ._reduction import REDUCTIONS
 from ._typing import Array, Call, Namespace, RowCall
@@ -178,12 +179,13 @@ class Loss(Combinable, Generic[P]):
         """The value and its gradients, without automatic differentiation."""
         known, inputs, options = self._bind(tuple(arguments), dict(keywords))
         names = (*self.arrays, *known.names)
-        places = [names.index(n) if n in names else n for n in argnums]
-        wanted = [place in places for place in range(len(names))]
-        if known.blocks is None or not _blocks.enabled or sum(wanted) < len(set(places)) or known.blocks.learns(wanted):
+        chosen = [self.arrays[n] if isinstance(n, int) else n for n in argnums]
+        wanted = [name in chosen for name in names]
+        exist = all(name in names for name in chosen)
+        if known.blocks is None or not _blocks.enabled or not exist or known.blocks.learns(wanted):
             return known.plan.closed_form(inputs, dict(zip(known.names, options, strict=True)), argnums)
         value, gradients = known.blocks.forward((*inputs, *options), wanted)
-        return value, tuple(gradients[place] for place in places)
+        return value, tuple(gradients[names.index(name)] for name in chosen)
 
     def _bind(
         self, arrays: tuple[Any, ...], keywords: dict[str, Any]
@@ -211,7 +213,9 @@ class Loss(Combinable, Generic[P]):
         self, key: Any, arrays: tuple[Any, ...], keywords: dict[str, Any]
     ) -> tuple["_Known", tuple[Array, ...], tuple[Array, ...]]:
         """The same for the first of such calls, which is remembered by `key`."""
-        plan, backend, inputs, named, numbers = self._plan(arrays, dict(keywords))
+        plan, backend, inputs, named, numbers = self._plan(
+            tuple(map(unwrapped, arrays)), dict(zip(keywords, map(unwrapped, keywords.values()), strict=True))
+        )
         blocks = None if plan.is_empty(inputs) else _blocks.blocks_of(plan, backend, inputs, named)
         known = _Known(plan, backend, tuple(named), tuple(map(numbers.get, named)), blocks)
         given = (*arrays, *(keywords[name] for name in self.arrays[len(arrays) :]))
@@ -403,6 +407,7 @@ class _Decorator:
         self, kernel: Any = None, /, *, autodiff: bool | str = False, tasks: Sequence[str] = (), **domains: Domain
     ) -> Any:
         def make(kernel: Kernel[P]) -> Loss[P]:
+            warn_of_state(kernel.__name__, kernel)
             return Loss(kernel, rowwise=self.rowwise, autodiff=autodiff, tasks=tasks, domains=domains)
 
         return make if kernel is None else make(kernel)

@@ -4,7 +4,6 @@ The public functions take one array of any framework. What losses are made of st
 works along the last axis, and is safe to differentiate.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,6 +16,12 @@ from ._typing import Array, Namespace, Pair
 def is_number(value: Any) -> bool:
     """Whether a parameter is one number, not an array. Compilers have number types of their own."""
     return not hasattr(value, "shape")
+
+
+def is_infinite(xp: Namespace, array: Array, sign: int) -> Array:
+    """Where `array` is infinity of this sign. No such constant, which a debugger would find."""
+    limit = sign * float(xp.finfo(array.dtype).max)
+    return array > limit if sign > 0 else array < limit
 
 
 def is_zero(value: Any) -> bool:
@@ -68,8 +73,8 @@ def _exponentials(xp: Namespace, x: Array) -> tuple[Array, Array, Array]:
 
 def _softmax(xp: Namespace, largest: Array, shift: Array, terms: Array, total: Array, rest: Array) -> Softmax:
     # In a row of nothing but -inf there is nothing to divide: all shares are 0.
-    total = xp.where(largest == -math.inf, 1.0, total)
-    return Softmax(shift, terms, total, rest, xp.where(largest == math.inf, largest, 0.0))
+    total = xp.where(is_infinite(xp, largest, -1), 1.0, total)
+    return Softmax(shift, terms, total, rest, xp.where(is_infinite(xp, largest, 1), largest, 0.0))
 
 
 def softmax_of(xp: Namespace, x: Array) -> Softmax:

@@ -1,7 +1,7 @@
 """What the adapters need to make classes of losses: `torch.nn.Module`, `keras.losses.Loss`."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import polyloss
@@ -24,6 +24,15 @@ def parameters_of(loss: Callable[..., Any], *, reduction: bool) -> list[inspect.
     refused = OF_A_CALL if reduction else (*OF_A_CALL, "reduction")
     own = inspect.signature(loss).parameters.values()
     return [p for p in own if p.kind is p.KEYWORD_ONLY and p.name not in refused]
+
+
+def no_positional(name: str, arguments: Sequence[Any], arrays: str) -> None:
+    """Raise for arguments without a name, by which a class has its parameters."""
+    if arguments:
+        raise TypeError(
+            f"{name}: parameters are given by their names, got {checks.describe(arguments[0])} without one; "
+            f"to compute a loss, make the object first: {name}()({arrays})"
+        )
 
 
 def check_parameters(loss: Callable[..., Any], parameters: Mapping[str, Any], *, reduction: bool) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import _checks as checks
-from ._backend import backend_of
+from ._backend import Alike, backend_of
 from ._checks import REAL, Classes, Domain
 from ._reduction import Weights, expand, pull, reduce, sum_to
 from ._typing import Array, Namespace
@@ -63,11 +63,33 @@ class Plan:
         else:
             losses = backend.attach(ready.kernel, ready.arrays)
         value, _ = reduce(xp, losses, self.reduction, ready.weights)
-        return self.finish(xp, value, inputs)
+        return self.finish(xp, value, inputs, options)
 
-    def finish(self, xp: Namespace, value: Array, inputs: Sequence[Array]) -> Array:
-        """`value` in the dtype that the caller gets."""
+    def finish(self, xp: Namespace, value: Array, inputs: Sequence[Array], options: Mapping[str, Array]) -> Array:
+        """`value` in the dtype that the caller gets; NaN where lengths that nobody knew before do not agree."""
+        if any(None in tuple(array.shape) for array in (*inputs, *options.values())):
+            backend = backend_of(inputs[0])
+            for axes in self.alike(inputs, options):
+                if None in (axes.array.shape[axes.axis], axes.other.shape[axes.other_axis]):
+                    agree = backend.agree(self.loss.__name__, axes)
+                    if agree is not None:
+                        value = value * backend.poison(~agree, value.dtype)
         return cast(xp, value, inputs[0].dtype if self.result is None else self.result)
+
+    def alike(self, inputs: Sequence[Array], options: Mapping[str, Array]) -> Iterator[Alike]:
+        """Each axis of an argument beside the one of the first array that must be as long."""
+        first, name = inputs[0], self.loss.arrays[0]
+        whole = range(first.ndim)
+        rows = [axis for axis in whole if axis != self.axis]
+        last = whole if self.axis is None else [self.axis]
+        for key, array in (*zip(self.loss.arrays[1:], inputs[1:], strict=True), *options.items()):
+            if key in self.loss.arrays:
+                axes: Sequence[int] = whole if array.ndim == first.ndim else rows
+            else:
+                axes = rows[: array.ndim] if key in OF_A_CALL else last[len(last) - array.ndim :]
+            shared = self.axis is None and key in self.loss.defaults
+            for axis, other in enumerate(axes):
+                yield Alike(key, array, axis, name, first, other, shared)
 
     def rows(self, inputs: Sequence[Array]) -> checks.Shape:
         """The shape of the losses."""
@@ -80,8 +102,11 @@ class Plan:
 
     def _no_losses(self, xp: Namespace, arrays: Sequence[Array]) -> Array:
         """The losses of no examples, with gradients as empty as they."""
-        first = 0.0 * arrays[0]
-        return first if self.axis is None else xp.sum(first, axis=-1)
+        first, *others = (0.0 * array for array in arrays if not checks.is_integer(xp, array))
+        losses = first if self.axis is None else xp.sum(first, axis=-1)
+        for other in others:
+            losses = losses + xp.sum(other)
+        return losses
 
     def closed_form(
         self, inputs: Sequence[Array], options: Mapping[str, Array], argnums: Sequence[int | str]
@@ -118,7 +143,7 @@ class Plan:
             elif self.axis not in (None, losses.ndim) and local.ndim > losses.ndim:
                 gradient = xp.moveaxis(gradient, -1, self.axis)
             results.append(cast(xp, gradient, inputs[0].dtype if name in self.numbers else given.dtype))
-        return self.finish(xp, value, inputs), tuple(results)
+        return self.finish(xp, value, inputs, options), tuple(results)
 
     def check_scalar(self) -> None:
         """Raise where the result is no scalar, and so has no gradient."""

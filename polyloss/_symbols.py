@@ -97,6 +97,9 @@ class Symbol:
     def __pow__(self, power: Any) -> "Symbol":
         return self.trace.power(self, power)
 
+    def __rpow__(self, number: Any) -> "Symbol":
+        return self.trace.apply("power", number, self)
+
     @classmethod
     def __torch_function__(cls, function: Any, *_: Any) -> NoReturn:
         raise UntraceableError(f"a function of a framework, {function}")

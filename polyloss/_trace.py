@@ -112,7 +112,7 @@ class Trace:
         """Take it that `ids` are those of classes that exist, however many these are."""
         self._within[ids] = (0, 0)
 
-    def _exist(self, ids: Symbol, count: int) -> bool:
+    def _exist(self, ids: Symbol, count: int) -> Flag:
         """Whether all ids are known to be in [0, count)."""
         while ids not in self._within and ids.op in ("view", "cast") and ids.args[0].dtype.kind == "i":
             (ids,) = ids.args
@@ -167,7 +167,7 @@ class Trace:
         if self.base == 2:
             for a in args:
                 alike = a.op in ("constant", "splat") or a.lengths == (1,)
-                if len(a.lengths) == 1 and not alike and _is_given(a) == (len(shape) > 2):
+                if len(a.lengths) == 1 < len(shape) and not alike and _is_given(a) == (len(shape) > 2):
                     raise UntraceableError(f"broadcasting {[a.lengths for a in args]}")
         return shape
 
@@ -295,7 +295,9 @@ class Trace:
         """The entry of each row that is chosen by a class id, shape (rows, 1)."""
         ids, classes = chosen.args
         kept = (ids.lengths[0], 1)
-        if x.op in ("constant", "splat") or x.lengths in ((), kept):
+        if x.op in ("constant", "splat"):
+            x = self.view(x, ())
+        if x.lengths in ((), kept):
             return self.broadcast_to(x, kept)
         if x.lengths == classes.lengths:
             return self.make("pick", (x, self.view(ids, kept[:1])), kept, x.dtype)

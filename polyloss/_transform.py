@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from . import _checks as checks
 from ._backend import Backend, find_backend
@@ -49,30 +49,7 @@ def value_and_grad(function: Callable[..., Array], argnums: int | str | Sequence
     >>> float(value), gradient.tolist()
     (2.0, [2.0, 0.0])
     """
-    single = isinstance(argnums, (int, str))
-    places: tuple[int | str, ...] = (argnums,) if isinstance(argnums, (int, str)) else tuple(argnums)
-    name = _name(function)
-    names = tuple(dict.fromkeys(place for place in places if isinstance(place, str)))
-
-    @functools.wraps(function, updated=())
-    def differentiated(*arguments: Any, **keywords: Any) -> Any:
-        count = len(arguments)
-        if not places or not all(isinstance(place, str) or -count <= place < count for place in places):
-            raise ValueError(f"{name}: argnums must name positional arguments, got {argnums} with {count} of them")
-        for key in names:
-            if key not in keywords:
-                raise ValueError(f"{name}: argnums must name keywords of the call, got {key!r}")
-        positions = [count + names.index(place) if isinstance(place, str) else place % count for place in places]
-        backend = checks.common_backend(name, _arrays(arguments, keywords))
-        called = _keywords_last(function, count, names) if names else function
-        arguments += tuple(keywords.pop(key) for key in names)
-        for place, position in zip(places, positions, strict=True):
-            shown = place if isinstance(place, str) else f"argument {position}"
-            _check_differentiable(name, shown, backend, arguments[position])
-        value, gradients = backend.value_and_grad(called, positions)(*arguments, **keywords)
-        return value, gradients[0] if single else gradients
-
-    return differentiated
+    return _ValueAndGrad(function, argnums)
 
 
 def compile(function: Callable[..., Array]) -> Callable[..., Array]:
@@ -103,6 +80,40 @@ def compile(function: Callable[..., Array]) -> Callable[..., Array]:
         return compiled[backend.name](*arguments, **keywords)
 
     return run
+
+
+class _ValueAndGrad:
+    """What `value_and_grad` returns: an object and no closure, so that it can be pickled if its function can."""
+
+    autograph_info__: ClassVar[dict[str, object]] = {}
+    """By this name TensorFlow's AutoGraph knows not to rewrite it."""
+
+    def __init__(self, function: Callable[..., Array], argnums: int | str | Sequence[int | str]) -> None:
+        functools.update_wrapper(self, function, updated=())
+        self.function = function
+        self.argnums = argnums
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        """The value and the gradient, or the gradients."""
+        function, argnums, name = self.function, self.argnums, _name(self.function)
+        single = isinstance(argnums, (int, str))
+        places: tuple[int | str, ...] = (argnums,) if isinstance(argnums, (int, str)) else tuple(argnums)
+        names = tuple(dict.fromkeys(place for place in places if isinstance(place, str)))
+        count = len(arguments)
+        if not places or not all(isinstance(place, str) or -count <= place < count for place in places):
+            raise ValueError(f"{name}: argnums must name positional arguments, got {argnums} with {count} of them")
+        for key in names:
+            if key not in keywords:
+                raise ValueError(f"{name}: argnums must name keywords of the call, got {key!r}")
+        positions = [count + names.index(place) if isinstance(place, str) else place % count for place in places]
+        backend = checks.common_backend(name, _arrays(arguments, keywords))
+        called = _keywords_last(function, count, names) if names else function
+        arguments += tuple(keywords.pop(key) for key in names)
+        for place, position in zip(places, positions, strict=True):
+            shown = place if isinstance(place, str) else f"argument {position}"
+            _check_differentiable(name, shown, backend, arguments[position])
+        value, gradients = backend.value_and_grad(called, positions)(*arguments, **keywords)
+        return value, gradients[0] if single else gradients
 
 
 def scalar(function: Callable[..., Array]) -> Callable[..., Array]:

@@ -1,16 +1,12 @@
 """Losses of classes: from logits, from probabilities, from scores."""
 
-import math
-from collections.abc import Callable
-from typing import NamedTuple, Unpack
+from typing import Unpack
 
 from . import _numeric as numeric
 from ._checks import CLASSES, NONNEGATIVE, SIGN, UNIT, Domain, finite, is_integer, scalar, special
+from ._focus import WHOLE, focus_of_many, focus_of_two
 from ._loss import elementwise, rowwise
 from ._typing import Array, Call, Namespace, Pair, RowCall
-
-_WHOLE = (0.0, 1.0, 2.0)
-"""Exponents of a focus that are no powers to be computed, but products."""
 
 
 @rowwise(
@@ -203,7 +199,7 @@ def nll(
     tasks=["multi-class", "class imbalance"],
     target=CLASSES,
     alpha=finite(NONNEGATIVE),
-    gamma=scalar(special(finite(NONNEGATIVE), *_WHOLE)),
+    gamma=scalar(special(finite(NONNEGATIVE), *WHOLE)),
 )
 def softmax_focal(
     xp: Namespace,
@@ -360,8 +356,8 @@ def binary_cross_entropy(
     infinity = xp.full_like(p, xp.inf)
 
     def by_probability() -> Array:
-        up = xp.where(certain, xp.where(t == 1, 0.0, infinity), (1.0 - t) / rest)
-        down = xp.where(impossible, xp.where(t == 0, 0.0, infinity), t / yes)
+        up = xp.where(certain & (t != 1), infinity, xp.where(certain, 0.0, (1.0 - t) / rest))
+        down = xp.where(impossible & (t != 0), infinity, xp.where(impossible, 0.0, t / yes))
         if clip is None:
             return up - down
         return xp.where((probabilities > clip) & (probabilities < 1.0 - clip), up - down, 0.0)
@@ -476,7 +472,7 @@ def binary_cross_entropy_with_logits(
     tasks=["binary", "multi-label", "class imbalance"],
     target=UNIT,
     alpha=UNIT,
-    gamma=special(finite(NONNEGATIVE), *_WHOLE),
+    gamma=special(finite(NONNEGATIVE), *WHOLE),
 )
 def sigmoid_focal(
     xp: Namespace,
@@ -542,24 +538,24 @@ def sigmoid_focal(
     >>> polyloss.sigmoid_focal(logits, target, alpha=0.25, reduction="none").round(6)
     array([4.3322e-02, 2.7000e-05])
     """
-    sides = numeric.logistic_of(xp, logits)
-    up, fall, tail = sides
-    one = 1.0 + tail
-    log_one = xp.log1p(tail)
+    up, fall, tail = numeric.logistic_of(xp, logits)
+    one, log_one = 1.0 + tail, xp.log1p(tail)
     near, far = xp.where(up, target, 1.0 - target), xp.where(up, 1.0 - target, target)
-    focus = _focus_of_two(xp, sides, near, far, gamma)
+    # What goes into a gradient is finite: it may meet a factor of 0.
+    entropy = log_one - far * xp.where(numeric.is_infinite(xp, fall, -1), 0.0, fall)
+    focus = focus_of_two(xp, near, far, fall, tail, entropy, gamma)
     weight = 1.0 if alpha is None else alpha * target + (1.0 - alpha) * (1.0 - target)
     focused = focus.outer * numeric.times(xp, focus.inner, log_one + numeric.times(xp, far, -fall))
-    # What goes into a gradient is finite: it may meet a factor of 0.
-    entropy = log_one - far * xp.where(fall == -xp.inf, 0.0, fall)
 
     def by_logits() -> Array:
-        slope = focus.inner * (far - near * tail) + (far - near) * (focus.by_logit() * entropy)
+        slope = focus.inner * (far - near * tail) + (far - near) * focus.turn()
         return weight * (focus.outer * xp.where(up, slope, -slope)) / one
 
     def by_target() -> Array:
         step = xp.expm1(fall) / one
-        change = focus.by_share() * (xp.where(up, step, -step) * entropy) - numeric.times(xp, focus.inner, logits)
+        # Not times: a focus that underflows to 0 has a slope still.
+        reached = xp.where((far == 0) & numeric.is_infinite(xp, fall, -1), 0.0, logits)
+        change = xp.where(up, step, -step) * focus.below() - focus.inner * reached
         slope = weight * (focus.outer * change)
         return slope if alpha is None else slope + (2.0 * alpha - 1.0) * focused
 
@@ -715,7 +711,7 @@ def _expected(
     """
     ids = is_integer(xp, target)
     share = given = xp.astype(numeric.one_hot(xp, target, logits), logits.dtype) if ids else target
-    possible = logits != -xp.inf
+    possible = ~numeric.is_infinite(xp, logits, -1)
     count = xp.maximum(xp.sum(xp.astype(possible, logits.dtype), axis=-1, keepdims=True), 1.0)
     if not numeric.is_zero(label_smoothing):
         share = (1.0 - label_smoothing) * given + xp.where(possible, label_smoothing / count, 0.0)
@@ -741,14 +737,13 @@ def _expected(
 def _focused(xp: Namespace, logits: Array, row: numeric.Softmax, gamma: float | Array) -> Pair:
     """``(1 - p)^gamma * (-log p)`` and, on demand, its derivative by ``-log p``, and ``log(1 - p)``."""
     cost = numeric.minus_log(xp, row)
-    if numeric.is_zero(gamma):
-        return cost, lambda: xp.ones_like(cost), lambda: cost
     share, rest = row.terms / row.total, numeric.others(xp, row) / row.total
-    if numeric.is_number(gamma) and gamma in _WHOLE:
-        focus = rest if gamma == 1 else rest * rest
-        log_rest = None
+    if numeric.is_number(gamma) and gamma in WHOLE:
+        focus, log_rest = rest if gamma == 1 else rest * rest, lambda: xp.log(rest)
+        if not gamma:
+            return cost, lambda: xp.ones_like(cost), log_rest
     else:
-        focus, log_rest = _focus_of_many(xp, logits, row, gamma)
+        focus, log_rest = focus_of_many(xp, logits, row, gamma)
 
     def slope() -> Array:
         top = numeric.ahead(row)
@@ -759,81 +754,4 @@ def _focused(xp: Namespace, logits: Array, row: numeric.Softmax, gamma: float | 
         ratio = xp.where(top, xp.where(near, 1.0 - 0.5 * odds, xp.log1p(odds) / xp.where(near, 1.0, odds)), far)
         return focus * (1.0 + gamma * ratio)
 
-    return focus * cost, slope, lambda: log_rest
-
-
-class _Focus(NamedTuple):
-    """``(1 - p)^gamma`` as a product, so that it does not vanish before what it is multiplied with."""
-
-    outer: Array | float
-    inner: Array
-    by_logit: Callable[[], Array]
-    """Its derivative by the logit, where one label is all wrong, times ``1 + tail`` and without `outer`."""
-    by_share: Callable[[], Array]
-    """Its derivative by 1 - p, without `outer`."""
-    log: Callable[[], Array]
-    """log(1 - p)"""
-
-
-def _focus_of_two(xp: Namespace, sides: numeric.Logistic, near: Array, far: Array, gamma: float | Array) -> _Focus:
-    """The focus of one logit. Its label is `near` on the side where the logit is, and `far` on the other."""
-    _, fall, tail = sides
-    one = 1.0 + tail
-    wrong = far + near * tail
-    if numeric.is_number(gamma) and gamma in _WHOLE:
-        rest = wrong / one if gamma else xp.ones_like(tail)
-        outer = rest if gamma == 2 else 1.0
-        return _Focus(outer, rest, lambda: gamma * tail / one, lambda: gamma, lambda: xp.log(rest))
-
-    # log(wrong / one) by what is exact where: small numbers, whose logarithms are small, ...
-    # An infinite distance may meet a gamma of 0.
-    step, depth = xp.expm1(fall), xp.clip(fall, -(float(xp.finfo(fall.dtype).max) ** 0.875), None)
-    right, mistaken = far <= near * tail, near < far
-    reach = xp.where(tail < xp.finfo(tail.dtype).smallest_normal, 0.0, fall)
-    more = xp.log1p(xp.where(right, far, 0.0) * xp.expm1(-reach))
-    log_wrong = xp.log1p(xp.where(mistaken, near, 0.0) * step)
-    log_wrong = xp.where(mistaken, log_wrong, xp.log(xp.where(right | mistaken, 1.0, wrong)))
-    log_wrong = xp.where(right, depth + more, log_wrong)
-    # ... and, around a logit of 0, the distance to log(1/2).
-    middle = fall > -1.0
-    distance = xp.log1p(xp.where(middle, (near - far) * step, 0.0) / one)
-    exponent = xp.where(middle, distance, log_wrong - xp.log1p(tail))
-    power = xp.exp(0.5 * gamma * exponent)
-    root = xp.where(middle, 2.0 ** (-0.5 * gamma) * power, power)
-
-    def log() -> Array:
-        return xp.where(middle, exponent - math.log(2.0), exponent)
-
-    def by_share() -> Array:
-        largest = math.log(float(xp.finfo(tail.dtype).max)) - 1.0
-        return gamma * root * xp.exp(xp.clip(-log(), None, largest))
-
-    return _Focus(root, root, lambda: gamma * root * xp.exp(xp.where(right, -more, depth - log_wrong)), by_share, log)
-
-
-def _focus_of_many(xp: Namespace, logits: Array, row: numeric.Softmax, gamma: float | Array) -> tuple[Array, Array]:
-    """``(1 - p)^gamma`` of entries of a row, and ``log(1 - p)``.
-
-    Of n logits that are about equal, 1 - p is about (n - 1) / n. A power multiplies the rounding of what it is taken
-    of: so it is taken of n / (n - 1), and the logarithm of what remains is small.
-    """
-    _, shift, terms = numeric._exponentials(xp, logits)
-    near, own_near = shift > -1.0, row.shift > -1.0
-    count = xp.sum(xp.astype(near, shift.dtype), axis=-1, keepdims=True)
-    usual = own_near & (count > 1.5)
-    mean = xp.sum(xp.where(near, xp.expm1(xp.where(near, shift, 0.0)), terms), axis=-1, keepdims=True)
-    mean = mean / xp.maximum(count, 1.0)
-    others = xp.where(count > 1.5, count - 1.0, 1.0)
-    base = 1.0 + 1.0 / others
-    lost = (1.0 - base) + 1.0 / others
-    own = xp.expm1(xp.where(own_near, row.shift, 0.0))
-    change = xp.log1p(xp.where(usual, (mean - own) / (others * (1.0 + mean)), 0.0)) - lost / base
-
-    top = numeric.ahead(row)
-    certain = top & (row.rest == 0)
-    alone = xp.log(xp.where(top & ~certain, row.rest / row.total, 1.0))
-    small = xp.log1p(-xp.where(top, 0.0, row.terms / row.total))
-    exponent = xp.where(usual, change, xp.where(top, alone, small))
-    power = xp.where(certain, 0.0, xp.exp(gamma * exponent))
-    focus = xp.where(usual, base ** (-gamma) * power, power)
-    return focus, xp.where(usual, exponent - xp.log1p(1.0 / others), exponent)
+    return focus * cost, slope, log_rest

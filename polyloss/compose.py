@@ -38,7 +38,10 @@ class Combinable:
     def __mul__(self, factor: float) -> "LossSum":
         if isinstance(factor, bool) or not isinstance(factor, numbers.Real):
             return NotImplemented
-        return LossSum([(_factor("a loss", factor) * scale, loss) for scale, loss in self._terms()])
+        made: LossSum = self._made(
+            LossSum([(_factor("a loss", factor) * scale, loss) for scale, loss in self._terms()])
+        )
+        return made
 
     __rmul__ = __mul__
 
@@ -48,7 +51,10 @@ class Combinable:
         return self * (1.0 / float(divisor))
 
     def __add__(self, other: "Combinable") -> "LossSum":
-        return LossSum([*self._terms(), *other._terms()]) if isinstance(other, Combinable) else NotImplemented
+        if not isinstance(other, Combinable):
+            return NotImplemented
+        made: LossSum = self._made(other._made(LossSum([*self._terms(), *other._terms()])))
+        return made
 
     def __radd__(self, other: int) -> "Combinable":
         # What sum() starts from.
@@ -64,6 +70,10 @@ class Combinable:
 
     def _terms(self) -> list[tuple[float, "Combinable"]]:
         return [(1.0, self)]
+
+    def _made(self, total: Any) -> Any:
+        """A sum that this is a term of, as what it should be: one with an object in it may have to be one too."""
+        return total
 
 
 def _widened(keywords: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Unpack
 
+from . import _numeric as numeric
 from ._checks import NONNEGATIVE
 from ._loss import rowwise
 from ._typing import Array, Namespace, Pair, RowCall
@@ -73,7 +74,7 @@ def kl_divergence(
     0.1308
     """
     if log_target:
-        absent, mass = target == -xp.inf, xp.exp(target)
+        absent, mass = numeric.is_infinite(xp, target, -1), xp.exp(target)
     else:
         absent, mass = target == 0, target
     log_mass = xp.where(absent, 0.0, target) if log_target else xp.log(xp.where(absent, 1.0, target))

@@ -10,11 +10,11 @@ from typing import Any, TypeAlias, Unpack
 
 from . import _checks as checks
 from . import _numeric as numeric
-from ._backend import Backend, Named, backend_of, strips
+from ._backend import Alike, Backend, Named, backend_of, strips
 from ._blocks import by_rows
 from ._checks import CLASSES, NONNEGATIVE, POSITIVE, UNIT, finite, scalar, special
 from ._loss import Kernel, Loss, P
-from ._plan import IGNORED, BoundKernel, Plan, cast, working
+from ._plan import IGNORED, OF_A_CALL, BoundKernel, Plan, cast, working
 from ._reduction import Weights, expand, reduce
 from ._typing import Array, Call, Namespace, Pair
 from .classification import cross_entropy
@@ -56,6 +56,9 @@ def _cost(
     drifts = not numeric.is_zero(z_loss)
     if drifts:
         norm, shares = numeric._log_sum_exp(xp, x)
+        if logit_softcap is not None:
+            # By the softcap the value itself is differentiated, and of this one the derivative is known alone.
+            norm = numeric._attach(backend_of(x), numeric._log_sum_exp, x)
         value = value + z_loss * (norm * norm)
         by_parameter = by_parameter | {"z_loss": lambda: norm * norm}
 
@@ -208,7 +211,7 @@ class Chunked:
             return found
         if not backend.readable(logits):
             return self.block(xp, row, call, wanted)
-        writable = backend.writable(logits)
+        writable = backend.writable(logits, *row.values())
         pieces = []
         for here in strips(logits.shape[0], max(1, (BLOCK if writable else CHUNK // 8) // logits.shape[-1])):
             found = self.block(xp, {name: array[here, ...] for name, array in row.items()}, call, wanted)
@@ -265,7 +268,7 @@ def _scaled(gradient: Array, upstream: Array) -> Array:
     backend = backend_of(gradient)
     if backend.is_one(upstream):
         return gradient
-    if not backend.writable(gradient):
+    if not backend.writable(gradient, upstream):
         return upstream * gradient
     gradient *= upstream
     return gradient
@@ -411,9 +414,20 @@ class LinearPlan(Plan):
         def finish(value: Array) -> Array:
             if self.reduction == "none":
                 value = xp.reshape(reduce(xp, value, "none", weights)[0], lead)
-            return self.finish(xp, value, inputs)
+            return self.finish(xp, value, inputs, options)
 
         return call, finish
+
+    def alike(self, inputs: Sequence[Array], options: Mapping[str, Array]) -> Iterator[Alike]:
+        """Each axis of an argument beside the one of another that must be as long."""
+        hidden, weight, target = inputs
+        yield Alike("hidden", hidden, hidden.ndim - 1, "weight", weight, 1)
+        for key, array in {"target": target, **options}.items():
+            if key == "target" or key in OF_A_CALL:
+                for axis in range(min(array.ndim, hidden.ndim - 1)):
+                    yield Alike(key, array, axis, "hidden", hidden, axis)
+            if array.ndim and key not in OF_A_CALL and (key != "target" or array.ndim == hidden.ndim):
+                yield Alike(key, array, array.ndim - 1, "weight", weight, 0)
 
     def _no_losses(self, xp: Namespace, arrays: Sequence[Array]) -> Array:
         """The losses of no examples, or their sum; with gradients of 0 by the layer."""

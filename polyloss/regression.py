@@ -34,7 +34,7 @@ def mse(xp: Namespace, prediction: Array, target: Array, **call: Unpack[Call]) -
     TypeError
         If `prediction` is not real floating, or the arrays come from different frameworks.
     ValueError
-        If the shapes differ (nothing is broadcast) or an array is empty.
+        If the shapes differ: nothing is broadcast.
 
     See Also
     --------
@@ -82,7 +82,7 @@ def l1(xp: Namespace, prediction: Array, target: Array, **call: Unpack[Call]) ->
     TypeError
         If `prediction` is not real floating, or the arrays come from different frameworks.
     ValueError
-        If the shapes differ (nothing is broadcast) or an array is empty.
+        If the shapes differ: nothing is broadcast.
 
     See Also
     --------
@@ -138,7 +138,7 @@ def huber(xp: Namespace, prediction: Array, target: Array, *, delta: float = 1.0
     TypeError
         If `prediction` is not real floating, or the arrays come from different frameworks.
     ValueError
-        If the shapes differ (nothing is broadcast), an array is empty, or `delta` is not positive.
+        If the shapes differ (nothing is broadcast), or `delta` is not positive.
 
     See Also
     --------
@@ -199,7 +199,7 @@ def smooth_l1(xp: Namespace, prediction: Array, target: Array, *, beta: float = 
     TypeError
         If `prediction` is not real floating, or the arrays come from different frameworks.
     ValueError
-        If the shapes differ (nothing is broadcast), an array is empty, or `beta` is negative.
+        If the shapes differ (nothing is broadcast), or `beta` is negative.
 
     See Also
     --------
@@ -255,7 +255,7 @@ def log_cosh(xp: Namespace, prediction: Array, target: Array, **call: Unpack[Cal
     TypeError
         If `prediction` is not real floating, or the arrays come from different frameworks.
     ValueError
-        If the shapes differ (nothing is broadcast) or an array is empty.
+        If the shapes differ: nothing is broadcast.
 
     See Also
     --------

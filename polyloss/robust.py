@@ -8,8 +8,11 @@ from ._typing import Array, Call, Namespace, Pair
 
 
 def _median(xp: Namespace, values: Array, mask: Array) -> Array:
-    """The median of the values where the mask holds; infinite if it holds nowhere."""
-    ordered = xp.sort(xp.where(mask, values, float("inf")))
+    """The median of the values where the mask holds."""
+    ordered = xp.sort(xp.where(mask, values, xp.max(values)))
+    if None in values.shape:
+        # A length that is unknown while tracing may be 0, where nothing can be taken.
+        ordered = xp.concat([ordered, xp.zeros((1,), dtype=ordered.dtype)])
     count = xp.sum(xp.astype(mask, xp.int32), dtype=xp.int32)
     last = xp.where(count > 0, count - 1, 0)
     middle = xp.take(ordered, xp.stack([last // 2, last - last // 2]), axis=0)
@@ -81,7 +84,7 @@ def tukey_biweight(
     TypeError
         If `prediction` is not real floating, or the arrays come from different frameworks.
     ValueError
-        If the shapes differ (nothing is broadcast), an array is empty, or `c` or `scale` is not positive.
+        If the shapes differ (nothing is broadcast), or `c` or `scale` is not positive.
 
     See Also
     --------

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeAlias, Unpack
 
+from . import _numeric as numeric
 from ._backend import stop_gradient
 from ._checks import NONNEGATIVE, POSITIVE, UNIT, Domain, describe, finite, per_example, scalar, shape_is, static
 from ._loss import elementwise, rowwise
@@ -134,7 +135,7 @@ def contrastive(
     TypeError
         If `distance` is not real floating, or the arrays come from different frameworks.
     ValueError
-        If the shapes differ (nothing is broadcast), an array is empty, a distance is negative, a target is outside
+        If the shapes differ (nothing is broadcast), a distance is negative, a target is outside
         [0, 1] (labels of -1 are refused), or a parameter is outside its range.
 
     See Also
@@ -157,7 +158,7 @@ def contrastive(
     similar, dissimilar = _shares(target, similar_label)
     gap = _positive_part(xp, margin - distance)
     # An infinite distance of a dissimilar pair counts nothing: the factor 0 must not meet it.
-    near = xp.where((similar == 0) & (distance == xp.inf), 0.0, distance)
+    near = xp.where((similar == 0) & numeric.is_infinite(xp, distance, 1), 0.0, distance)
     pull = similar * near
     cost = (pull if power == 1 else pull * near) + dissimilar * _power(gap, power)
 
@@ -245,7 +246,7 @@ def contrastive_embedding(
     TypeError
         If an embedding is not real floating, or the arrays come from different frameworks.
     ValueError
-        If the shapes do not fit (nothing is broadcast), an array is empty, a target is outside [0, 1] (labels of -1
+        If the shapes do not fit (nothing is broadcast), a target is outside [0, 1] (labels of -1
         are refused), or a parameter is outside its range.
 
     See Also
@@ -334,7 +335,7 @@ def triplet_margin(
     TypeError
         If an array is not real floating, the arrays come from different frameworks, or `distance` is not callable.
     ValueError
-        If the shapes differ (nothing is broadcast), an array is empty, `margin` is negative, `p` is below 1, or
+        If the shapes differ (nothing is broadcast), `margin` is negative, `p` is below 1, or
         `distance` does not return one value per row.
 
     See Also

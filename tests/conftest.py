@@ -328,6 +328,7 @@ FRAMEWORKS = {
 }
 # A test has one of these; who sets none gets one.
 MARKERS = {
+    "keras": "needs Keras, on the backend that KERAS_BACKEND names",
     "torch": "needs PyTorch alone",
     "jax": "needs JAX alone",
     "tensorflow": "needs TensorFlow alone",

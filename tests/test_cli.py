@@ -1,24 +1,28 @@
 """The command line."""
 
+import io
 import json
+import re
 import subprocess
 import sys
 import textwrap
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 import polyloss
-from polyloss_conformance import mutants, run
+from polyloss_conformance import builtins, guide, mutants, names, report, run
 from polyloss_conformance.cli import app
 
 
-def invoke(*arguments: str, status: int = 0) -> str:
-    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, list(arguments))
+def invoke(*arguments: str, status: int = 0, width: int = 200) -> str:
+    result = CliRunner(env={"COLUMNS": str(width)}).invoke(app, list(arguments))
     assert result.exit_code == status, result.output
     return result.output
 
@@ -115,6 +119,47 @@ def test_a_name_that_matches_nothing_is_an_error(arguments: tuple[str, str]) -> 
     assert arguments[1] in output
 
 
+def test_a_loss_may_be_named_as_a_built_in_is(files: tuple[Path, Path, Path]) -> None:
+    output = conformance(files, "--loss", "torch.smooth_l1_loss", "--loss", "mae", "--dtype", "float64")
+    assert "smooth_l1" in output
+    assert "│ l1" in output
+
+
+@pytest.mark.parametrize("option", ["--html", "--json", "--junit"])
+@pytest.mark.parametrize("place", ["", "no_such_folder/report"])
+def test_where_a_report_goes_is_checked_first(
+    option: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("polyloss_conformance.workers.run_order", lambda *_: pytest.fail("the work began"))
+    output = invoke("conformance", "--backend", "numpy", option, str(tmp_path / place), status=2)
+    assert output.startswith(f"{option} {tmp_path}")
+    assert output.count("\n") == 1
+
+
+def test_a_report_that_cannot_be_written_loses_nothing(
+    files: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(report: report.Report) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(report.Report, "json", full)
+    output = conformance(files, "--loss", "mse", "--dtype", "float64", status=1)
+    assert f"--json {files[1]}: No space left on device" in output
+    assert "checks passed" in output
+    assert files[0].exists()
+    assert ElementTree.parse(files[2]).getroot().findall(".//testcase")
+
+
+def test_a_message_of_any_characters_is_written(
+    files: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = run.Result("mse", "numpy", "eager", "float64", "case", "law", False, message="lone \udc80 surrogate")
+    monkeypatch.setattr("polyloss_conformance.workers.run_order", lambda *_: [result])
+    monkeypatch.setattr(report.Report, "table", lambda *_: "")
+    conformance(files, "--loss", "mse", status=1)
+    assert all("surrogate" in file.read_text() for file in files)
+
+
 def test_a_dtype_that_the_backend_lacks_is_an_error() -> None:
     assert "nothing" in invoke(
         "conformance", "--no-html", "--backend", "numpy", "--loss", "mse", "--dtype", "bfloat16", status=2
@@ -152,11 +197,148 @@ def test_losses_of_a_user(sign: str, status: int, tmp_path: Path, monkeypatch: p
     assert ("difference quotient" in output) == bool(status)
 
 
+@pytest.fixture
+def documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The example of docs/custom.md with its cases, as a file in a folder beside the working one."""
+    text = (Path(__file__).parents[1] / "docs" / "custom.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    file = tmp_path / "losses" / "documented_losses.py"
+    file.parent.mkdir()
+    file.write_text(blocks[0] + next(block for block in blocks if "CASES =" in block))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, file.stem, raising=False)
+    return file
+
+
+def test_the_documented_loss_conforms(documented: Path) -> None:
+    output = invoke("conformance", "--backend", "numpy", "--losses", f"../losses/{documented.name}", "--no-html")
+    assert "cauchy" in output
+
+
+@pytest.mark.cross
+def test_the_documented_loss_conforms_on_every_backend(documented: Path) -> None:
+    output = invoke("conformance", "--losses", str(documented), "--no-html")
+    for name in (backend for backend in ("numpy", "torch", "jax", "tensorflow") if find_spec(backend) is not None):
+        assert name in output
+
+
+def test_losses_of_a_dotted_name(documented: Path) -> None:
+    package = documented.parents[1] / "here" / "package_of_losses"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    documented.rename(package / documented.name)
+    module = f"{package.name}.{documented.stem}"
+    assert "cauchy" in invoke("conformance", "--backend", "numpy", "--losses", module, "--no-html")
+
+
+@pytest.mark.parametrize("name", ["../x/y.py", "json.py", "no_such_module", "json.no_such_module"])
+def test_losses_that_are_not_there(name: str, documented: Path) -> None:
+    (Path.cwd() / "json.py").touch()
+    assert f"--losses {name}" in invoke("conformance", "--backend", "numpy", "--losses", name, status=2)
+
+
 def test_losses_lists_every_loss() -> None:
     output = invoke("losses")
     for loss in run.public_losses():
         assert loss in output
     assert "torch.huber_loss" in output
+
+
+@pytest.mark.parametrize("command", ["losses", "guide"])
+def test_no_name_is_broken_at_80_columns(command: str) -> None:
+    output = invoke(command, width=80)
+    assert max(map(len, output.splitlines())) <= 80
+    for name in (advice.call for advice in guide.GUIDE) if command == "guide" else run.public_losses():
+        assert name in output
+    if command == "losses":
+        for twin in builtins.TWINS:
+            assert f"{twin.family}.{twin.name}" in output
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_table_of_results_breaks_no_name(width: int) -> None:
+    backends = ("numpy", "torch", "jax", "tensorflow")
+    results = [
+        run.Result(loss, backend, "eager", dtype, "case", "value and gradient", loss != "mse", 12.5, 123.0, "wrong")
+        for loss in run.public_losses()
+        for backend in backends
+        for dtype in ("float16", "float32")
+    ]
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(report.Report(results, dict.fromkeys(backends, "2.0.0"), 1.0).table(width))
+    text = console.export_text()
+    assert max(map(len, text.splitlines())) <= width
+    for name in (*run.public_losses(), *backends, "2 failed", "12.50 / 1.2e+02"):
+        assert name in text
+
+
+@pytest.mark.parametrize(
+    ("name", "loss"),
+    [
+        ("torch.huber_loss", "huber"),
+        ("bce", "binary_cross_entropy"),
+        ("mean_squared_error", "mse"),
+        ("CrossEntropyLoss", "cross_entropy"),
+        ("nn.BCEWithLogitsLoss", "binary_cross_entropy_with_logits"),
+        ("keras.losses.SparseCategoricalCrossentropy", "cross_entropy"),
+        ("optax.l2_loss", "mse"),
+        ("KLDivLoss", "kl_divergence"),
+        ("polyloss.huber", "huber"),
+    ],
+)
+def test_names_of_elsewhere(name: str, loss: str) -> None:
+    assert names.resolve(name, tuple(run.public_losses())) == loss
+    assert f"polyloss.{loss}(" in invoke("show", name)
+
+
+def test_every_built_in_leads_to_a_loss_that_it_computes() -> None:
+    known = tuple(run.public_losses())
+    for twin in builtins.TWINS:
+        computed = {t.loss for t in builtins.TWINS if t.name == twin.name} | {"nll"}
+        assert names.resolve(f"{twin.family}.{twin.name}", known) in computed
+
+
+def test_a_near_miss_is_told() -> None:
+    assert "did you mean huber?" in invoke("show", "hubre", status=2)
+    assert "did you mean huber?" in invoke("conformance", "--loss", "hubre", status=2)
+
+
+def test_version() -> None:
+    assert invoke("--version") == f"polyloss {polyloss.__version__}\n"
+
+
+def test_a_mode_that_a_backend_lacks() -> None:
+    pytest.importorskip("torch")
+    assert "torch has eager, compile" in invoke("bench", "--backend", "torch", "--mode", "jit", status=2)
+
+
+@pytest.mark.parametrize("option", ["--json", "--plot"])
+def test_where_a_benchmark_goes_is_checked_first(option: str, tmp_path: Path) -> None:
+    output = invoke("bench", "--backend", "numpy", option, str(tmp_path / "none" / "x.svg"), status=2)
+    assert output.startswith(f"{option} {tmp_path}")
+    assert "end in .svg or .png" in invoke("bench", "--plot", str(tmp_path / "x.txt"), status=2)
+
+
+def test_a_deviation_has_an_example_of_its_own_function() -> None:
+    reason = "It cancels."
+    results = [
+        run.Result(
+            loss, "torch", "eager", "float32", case, "built-in", True, 9.0, 9.0, message, call, reason, "value", ""
+        )
+        for loss, case, message, call in [
+            ("cross_entropy", "built-in torch.cross_entropy: confident, none", "value 0", "polyloss.cross_entropy(a)"),
+            ("nll", "built-in torch.nll_loss: confident, none", "value 1", "polyloss.nll(a very long one)"),
+            ("nll", "built-in torch.nll_loss: small, none", "value 2", "polyloss.nll(b)"),
+            ("", "built-in torch.cross_entropy: recorded input", "gives 0", "F.cross_entropy(c)"),
+        ]
+    ]
+    rows = {row["builtin"]: row for row in report.Report(results, {}, 1.0).deviations}
+    assert {name: (row["input"], row["result"], row["count"]) for name, row in rows.items()} == {
+        "torch.cross_entropy": ("F.cross_entropy(c)", "gives 0", "2"),
+        "torch.nll_loss": ("polyloss.nll(b)", "value 2", "2"),
+    }
 
 
 @pytest.mark.parametrize("loss", ["huber", "cross_entropy", "triplet_margin"])

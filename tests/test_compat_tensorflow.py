@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import polyloss
+from polyloss import compat
 from polyloss.compat import keras as keras_compat
 from polyloss.compat import tf as tf_compat
 from polyloss_conformance import deviations
@@ -120,6 +122,154 @@ def test_class_ids(ignored: int | None) -> None:
     for labels in (target, target[:, None]):
         both("sparse_categorical_crossentropy", labels, LOGITS, from_logits=True, ignore_class=ignored)
         both("sparse_categorical_crossentropy", labels, PROBABILITIES, ignore_class=ignored, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["mean_squared_error", "mean_absolute_error", "huber", "log_cosh"])
+@pytest.mark.parametrize("shapes", [((6,), (6, 1)), ((6, 1), (6,)), ((6, 4, 1), (6, 4)), ((6, 4), (6, 4, 1))])
+def test_a_last_axis_of_length_1_is_given_or_taken_as_in_keras(
+    name: str, shapes: tuple[tuple[int, ...], tuple[int, ...]]
+) -> None:
+    arrays = (np.resize(a, shape) for a, shape in zip((TARGET, LOGITS), shapes, strict=True))
+    both(name, *arrays, wrt=(0, 1), rtol=1e-6)
+
+
+def test_other_targets_keep_their_shapes() -> None:
+    for name in keras_compat.__all__:
+        if name == "sparse_categorical_crossentropy":
+            continue
+        with pytest.raises(ValueError, match="must have the shape of"):
+            getattr(keras_compat, name)(tf.constant(SIMPLEX[:1]), tf.constant(PROBABILITIES))
+
+
+@pytest.mark.parametrize("from_logits", [False, True])
+@pytest.mark.parametrize("column", [False, True])
+def test_class_ids_may_be_whole_numbers_in_floats(backend: Any, from_logits: bool, column: bool) -> None:
+    loss = keras_compat.sparse_categorical_crossentropy
+    prediction = backend.array(LOGITS if from_logits else PROBABILITIES, "float32")
+
+    def ids(values: Any, dtype: str) -> Any:
+        return backend.array(np.reshape(values, (-1, 1) if column else -1), dtype)
+
+    expected = backend.numpy(loss(ids(IDS, "int32"), prediction, from_logits=from_logits))
+    for dtype in ("float32", "float64", "uint8"):
+        backend.check(loss(ids(IDS, dtype), prediction, from_logits=from_logits), expected)
+    with pytest.raises(ValueError, match=r"y_true must be class ids, whole numbers, got 1\.5"):
+        loss(ids([0, 3, 1, 1.5, 3, 1], "float32"), prediction, from_logits=from_logits)
+    if backend.has_autodiff:
+        compiled = backend.compile(lambda t, p: loss(t, p, from_logits=from_logits))
+        found = backend.numpy(compiled(ids([0, 3, 1, 1.5, 3, 1], "float32"), prediction))
+        assert np.isnan(found).tolist() == [False, False, False, True, False, False]
+        np.testing.assert_allclose(found[:3], expected[:3], rtol=1e-6)
+
+
+def test_keras_trains_with_the_functions() -> None:
+    for name, labels in (("sparse_categorical_crossentropy", IDS), ("sparse_categorical_crossentropy", IDS[:, None])):
+        losses = []
+        for loss in (getattr(keras_compat, name), getattr(keras.losses, name)):
+            keras.utils.set_random_seed(0)
+            model = keras.Sequential([keras.layers.Dense(4, activation="softmax")])
+            model.compile("sgd", loss)
+            losses.append(model.fit(LOGITS, labels, epochs=2, verbose=0).history["loss"])
+        np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
+def test_alpha_may_be_a_list_and_every_parameter_a_tensor() -> None:
+    for from_logits, prediction in ((True, LOGITS), (False, PROBABILITIES)):
+        for kind in (list, tuple, tf.constant):
+            both(
+                "categorical_focal_crossentropy",
+                SIMPLEX,
+                prediction,
+                alpha=kind(WEIGHT.tolist()),
+                from_logits=from_logits,
+                rtol=1e-6,
+            )
+    for name in ("categorical_focal_crossentropy", "binary_focal_crossentropy"):
+        for from_logits in (True, False):
+            step = 1e-6
+
+            def loss(alpha: Any, gamma: Any, name: str = name, from_logits: bool = from_logits) -> Any:
+                more = {"apply_class_balancing": True} if name.startswith("binary") else {}
+                prediction = tf.constant(LOGITS if from_logits else PROBABILITIES)
+                twin = getattr(keras_compat, name)
+                labels = tf.constant(SIMPLEX)
+                return tf.reduce_sum(
+                    twin(labels, prediction, alpha=alpha, gamma=gamma, from_logits=from_logits, **more)
+                )
+
+            point = tf.constant(0.3, tf.float64), tf.constant(1.7, tf.float64)
+            with tf.GradientTape() as tape:
+                tape.watch(point)
+                value = loss(*point)
+            np.testing.assert_allclose(value, loss(0.3, 1.7), rtol=1e-12)
+            by_alpha, by_gamma = tape.gradient(value, point)
+            np.testing.assert_allclose(by_alpha, (loss(0.3 + step, 1.7) - loss(0.3 - step, 1.7)) / (2 * step), 1e-6)
+            np.testing.assert_allclose(by_gamma, (loss(0.3, 1.7 + step) - loss(0.3, 1.7 - step)) / (2 * step), 1e-6)
+
+
+def test_an_axis_that_does_not_exist_is_named() -> None:
+    for name in keras_compat.__all__:
+        function = getattr(keras_compat, name)
+        if "axis" in inspect.signature(function).parameters:
+            for labels in (SIMPLEX, IDS):
+                with pytest.raises(
+                    (ValueError, TypeError), match=r"axis must be in \[-2, 2\), got 9|must have the shape"
+                ):
+                    function(tf.constant(labels), tf.constant(LOGITS), from_logits=True, axis=9)
+
+
+def variables(values: Any) -> list[Any]:
+    return [tf.Variable(values), keras.Variable(values, dtype=str(values.dtype)), tf.constant(values)]
+
+
+def test_variables_are_what_they_hold() -> None:
+    logits, ids = LOGITS.astype("float32"), IDS.astype("int32")
+    shares = SIMPLEX.astype("float32")
+    calls: list[tuple[Any, Any, Any]] = [
+        (compat.torch.cross_entropy, logits, ids),
+        (compat.torch.nll_loss, -np.abs(logits), ids),
+        (compat.torch.kl_div, -np.abs(logits), shares),
+        (compat.torch.mse_loss, logits, shares),
+        (lambda p, t: compat.keras.sparse_categorical_crossentropy(t, p, from_logits=True), logits, ids),
+        (lambda p, t: compat.keras.categorical_crossentropy(t, p), PROBABILITIES.astype("float32"), shares),
+        (lambda p, t: compat.tf.sparse_softmax_cross_entropy_with_logits(t, p), logits, ids),
+        (compat.optax.softmax_cross_entropy_with_integer_labels, logits, ids),
+        (polyloss.cross_entropy, logits, ids),
+        (polyloss.mse, logits, shares),
+    ]
+    for function, first, second in calls:
+        expected = function(tf.constant(first), tf.constant(second))
+        for prediction, target in itertools.product(variables(first), variables(second)):
+            with tf.GradientTape() as tape:
+                tape.watch(
+                    getattr(prediction, "value", prediction) if isinstance(prediction, keras.Variable) else prediction
+                )
+                value = function(prediction, target)
+            np.testing.assert_allclose(value, expected, rtol=1e-6)
+
+
+def test_what_is_no_tensor_is_named() -> None:
+    with pytest.raises(TypeError, match=r"mean_squared_error: y_true must be a plain array, got a tf\.RaggedTensor"):
+        keras_compat.mean_squared_error(tf.ragged.constant([[1.0], [1.0, 2.0]]), tf.constant(LOGITS))
+
+
+@pytest.mark.parametrize("compiler", [False, True])
+def test_sizes_unknown_while_tracing(compiler: bool) -> None:
+    def run(function: Callable[..., Any], *arrays: Any, **keywords: Any) -> None:
+        specs = [tf.TensorSpec([None] * a.ndim, a.dtype) for a in arrays]
+        step = tf.function(
+            lambda *a: function(*a, **keywords), input_signature=specs, autograph=False, jit_compile=compiler
+        )
+        np.testing.assert_allclose(step(*map(tf.constant, arrays)), function(*map(tf.constant, arrays), **keywords))
+
+    run(tf_compat.weighted_cross_entropy_with_logits, LABELS, LOGITS, pos_weight=tf.constant(WEIGHT))
+    run(keras_compat.mean_squared_error, TARGET, LOGITS)
+    for options in ({"from_logits": True}, {}):
+        labels = {"label_smoothing": 0.2, **options}
+        run(keras_compat.categorical_crossentropy, SIMPLEX, PROBABILITIES, **labels)
+        run(keras_compat.categorical_focal_crossentropy, SIMPLEX, PROBABILITIES, **labels)
+        run(keras_compat.binary_crossentropy, SIMPLEX, PROBABILITIES, **labels)
+        run(keras_compat.sparse_categorical_crossentropy, IDS, PROBABILITIES, **options)
 
 
 def test_divergence() -> None:

@@ -120,6 +120,7 @@ def slope_of(case: Any) -> Any:
     """The derivative by the parameter, by central differences of NumPy's own values."""
     loss, parameter, value, arrays, keywords = case
     value, step = np.asarray(value), 1e-6
+    change: Any
     given = [np.asarray(a) for a in arrays]
 
     def at(value: Any) -> float:
@@ -187,7 +188,7 @@ def test_closed_forms_of_parameters(case: Any) -> None:
 
 def test_a_parameter_without_a_closed_form_is_named() -> None:
     @polyloss.elementwise
-    def bent(xp: Any, x: Any, t: Any, *, q: float = 2.0, **call: Any) -> Any:
+    def bent(xp: Any, /, x: Any, t: Any, *, q: float = 2.0, **call: Any) -> Any:
         return (x - t) * q, lambda: q * xp.ones_like(x)
 
     for name, known in (("q", "x"), ("t", "x")):
@@ -284,7 +285,7 @@ def test_weights_for_the_channels_of_images(backend: Any, rng: Any) -> None:
 
 def test_numbers_that_change_leave_nothing_behind(backend: Any) -> None:
     x, zero = backend.array([3.0, 1.0]), backend.array([0.0, 0.0])
-    losses = [polyloss.huber, polyloss.cross_entropy]
+    losses: list[Any] = [polyloss.huber, polyloss.cross_entropy]
     for number in range(1, 4):
         backend.check(
             polyloss.huber(x, zero, delta=number / 2),
@@ -351,7 +352,7 @@ def test_arrays_of_numpy_that_are_not_plain() -> None:
     """Masked arrays and matrices are refused by name, other byte orders taken."""
     x, zero = np.asarray([1.0, 2.0, 4.0]), np.zeros(3)
     with pytest.raises(TypeError, match=r"got a masked array: pass array.data, and where=~array.mask"):
-        polyloss.mse(np.ma.masked_array(x, mask=[0, 0, 1]), zero)
+        polyloss.mse(np.ma.masked_array(x, mask=[False, False, True]), zero)
     with pytest.warns(PendingDeprecationWarning), pytest.raises(TypeError, match="got a matrix"):
         polyloss.mse(np.matrix(x), np.matrix(zero))
     for dtype in (">f2", ">f4", ">f8"):

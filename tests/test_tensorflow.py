@@ -1,7 +1,6 @@
 """TensorFlow: tapes, tf.function with and without XLA, Keras."""
 
 import doctest
-import json
 import subprocess
 import sys
 from typing import Any
@@ -227,93 +226,17 @@ assert abs(float(step(x, 0 * x)) - 1.75) < 1e-6
 # ------------------------------------------------------------------------------------------------------------- Keras
 
 
-def fitted(x: Any, y: Any, loss: Any, units: int, **options: Any) -> Any:
-    keras = pytest.importorskip("keras")
-    keras.utils.set_random_seed(0)
-    model = keras.Sequential([keras.layers.Dense(units)])
-    model.compile("sgd", loss, **options)
-    weight = np.linspace(0.5, 2.0, len(x)).astype("float32")
-    history = model.fit(x, y, epochs=2, batch_size=4, verbose=0, shuffle=False, sample_weight=weight)
-    return model, history.history["loss"]
-
-
-def test_keras_fit_as_the_built_in(x: Any, y: Any) -> None:
-    keras = pytest.importorskip("keras")
-    ids = np.asarray([0, 1, 2, 3, 0, 1])
-    pairs = [
-        (polyloss_tensorflow.Huber(delta=0.5), keras.losses.Huber(delta=0.5), y.numpy()[:, :2], 2),
-        (
-            polyloss_tensorflow.CrossEntropy(reduction="mean_with_sample_weight"),
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight"),
-            ids,
-            4,
-        ),
-    ]
-    for ours, theirs, target, units in pairs:
-        close(fitted(x.numpy(), target, ours, units)[1], fitted(x.numpy(), target, theirs, units)[1])
-
-
-def test_keras_weights_belong_to_examples(x: Any, y: Any) -> None:
+def test_the_classes_for_keras_can_be_had_from_here(x: Any, y: Any) -> None:
+    """Where they were before: tests/test_keras.py has the rest."""
     pytest.importorskip("keras")
-    weight = np.linspace(0.0, 1.0, 6).astype("float32")
-    loss = polyloss_tensorflow.Mse(reduction="mean_with_sample_weight")
-    expected = polyloss.mse(x, y, sample_weight=weight, reduction="weighted_mean")
-    close(loss(y, x, sample_weight=weight), expected)
-    square = polyloss_tensorflow.Mse(reduction="none")(y[:4], x[:4], sample_weight=weight[:4])
-    close(square, weight[:4, None] * (x[:4] - y[:4]) ** 2)
-    with pytest.raises(ValueError, match="sample_weight must have the shape of the per-example losses"):
-        loss(y, x, sample_weight=weight[:4])
+    import polyloss_keras
 
-
-def test_keras_keeps_dtypes(x: Any) -> None:
-    keras = pytest.importorskip("keras")
-    loss = polyloss_tensorflow.CrossEntropy(reduction="sum")
-    assert loss(tf.zeros(6, tf.int64), tf.cast(x, "float64")).dtype == tf.float64
-    wide = tf.one_hot([257], 300, dtype=tf.float16) * 20
-    assert float(loss(tf.constant([257]), wide)) < 0.01
-    assert isinstance(loss, keras.losses.Loss)
-
-
-def test_keras_config_keeps_every_parameter(x: Any, y: Any) -> None:
-    keras = pytest.importorskip("keras")
-    ids = tf.constant([0, 1, 2, 3, 0, 1])
-    weight = np.asarray([1.0, 2.0, 3.0, 4.0], "float32")
-    losses = [
-        (polyloss_tensorflow.Huber(delta=0.5, reduction="sum", name="mine"), y),
-        (polyloss_tensorflow.CrossEntropy(class_weight=weight, label_smoothing=0.1, ignore_index=None), ids),
-        (polyloss_tensorflow.keras_loss(0.5 * polyloss.mse + polyloss.huber.partial(delta=0.2)), y),
-        (polyloss_tensorflow.keras_loss(polyloss.huber.partial(delta=0.2), reduction="sum"), y),
-    ]
-    for loss, target in losses:
-        again = [
-            type(loss).from_config(loss.get_config()),
-            keras.losses.deserialize(json.loads(json.dumps(keras.losses.serialize(loss)))),
-        ]
-        for other in again:
-            assert (other.name, other.reduction, type(other)) == (loss.name, loss.reduction, type(loss))
-            close(other(target, x), loss(target, x))
-
-
-@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
-def test_keras_model_is_saved_and_loaded(x: Any, y: Any, tmp_path: Any) -> None:
-    keras = pytest.importorskip("keras")
-    model, _ = fitted(x.numpy(), y.numpy(), polyloss_tensorflow.Huber(delta=0.5), 4)
-    model.save(tmp_path / "model.keras")
-    assert keras.models.load_model(tmp_path / "model.keras").loss.get_config()["delta"] == 0.5
-
-
-def test_keras_refuses_at_construction() -> None:
-    pytest.importorskip("keras")
-    with pytest.raises(TypeError, match="unexpected dleta; did you mean delta"):
-        polyloss_tensorflow.Huber(dleta=1.0)
-    with pytest.raises(ValueError, match="delta must be positive"):
-        polyloss_tensorflow.keras_loss(polyloss.huber, delta=-1.0)
-    with pytest.raises(TypeError, match="anchor, positive, negative"):
-        polyloss_tensorflow.keras_loss(polyloss.triplet_margin)
-    with pytest.raises(AttributeError, match="TripletMargin"):
-        _ = polyloss_tensorflow.TripletMargin
-    with pytest.raises(AttributeError, match="Hubr"):
-        _ = polyloss_tensorflow.Hubr
+    assert polyloss_tensorflow.Huber is polyloss_keras.Huber
+    assert isinstance(polyloss_tensorflow.keras_loss(polyloss.huber, delta=2.0), polyloss_keras.KerasLoss)
+    close(polyloss_tensorflow.Mse()(y, x), polyloss.mse(x, y))
+    for name in ("TripletMargin", "Hubr"):
+        with pytest.raises(AttributeError, match=name):
+            getattr(polyloss_tensorflow, name)
     assert "CrossEntropy" in dir(polyloss_tensorflow)
 
 

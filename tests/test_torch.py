@@ -1,9 +1,5 @@
 """PyTorch: autograd, forward mode, torch.func, the compiler, modules."""
 
-import copy
-import doctest
-import io
-import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +13,6 @@ import polyloss
 torch = pytest.importorskip("torch")
 from torch import func  # noqa: E402
 from torch.autograd import forward_ad  # noqa: E402
-
-import polyloss_torch  # noqa: E402
 
 # torch's own: forward mode loads decompositions by torch.jit.script, and AOTAutograd looks at .grad of a non-leaf
 pytestmark = [
@@ -318,90 +312,9 @@ def test_value_and_grad_of_unused_argument_is_zero(x: Any, y: Any) -> None:
     assert bool((polyloss.value_and_grad(lambda a: torch.tensor(2.0))(x)[1] == 0).all())
 
 
-# ----------------------------------------------------------------------------------------------------------- modules
-
-
-def test_module(x: Any, y: Any) -> None:
-    criterion = polyloss_torch.Huber(delta=0.7, reduction="sum")
-    torch.testing.assert_close(criterion(x, y), polyloss.huber(x, y, delta=0.7, reduction="sum"))
-    weight = torch.rand(6, dtype=torch.float64)
-    torch.testing.assert_close(
-        criterion(x, y, sample_weight=weight, where=y > 0),
-        polyloss.huber(x, y, delta=0.7, reduction="sum", sample_weight=weight, where=y > 0),
-    )
-    assert repr(criterion) == "Huber(delta=0.7, reduction='sum')"
-    assert not list(criterion.parameters())
-
-
-def test_module_arrays_are_buffers(x: Any) -> None:
-    ids = torch.tensor([0, 1, 2, 3, 0, 1])
-    weight = torch.arange(1.0, 5.0)
-    criterion = polyloss_torch.CrossEntropy(class_weight=weight, axis=-1)
-    assert "class_weight=tensor of shape (4,)" in repr(criterion)
-    torch.testing.assert_close(criterion(x, ids), polyloss.cross_entropy(x, ids, class_weight=weight))
-    assert criterion.double().class_weight.dtype == torch.float64
-    other = polyloss_torch.CrossEntropy(class_weight=torch.zeros(4))
-    other.load_state_dict(criterion.state_dict())
-    torch.testing.assert_close(other(x, ids), criterion(x, ids))
-
-
-@pytest.mark.parametrize("make", [polyloss_torch.Huber, lambda **k: polyloss_torch.module(polyloss.huber, **k)])
-def test_module_refuses_at_construction(make: Any) -> None:
-    with pytest.raises(TypeError, match="unexpected dleta; did you mean delta"):
-        make(dleta=1.0)
-    with pytest.raises(ValueError, match="delta must be positive, got -1"):
-        make(delta=-1.0)
-    with pytest.raises(ValueError, match="reduction must be one of none, sum, mean, weighted_mean, got 'avg'"):
-        make(reduction="avg")
-    with pytest.raises(TypeError, match="unexpected where"):
-        make(where=torch.ones(3, dtype=torch.bool))
-
-
-def test_module_of_a_sum(x: Any, y: Any) -> None:
-    both = 0.5 * polyloss.mse + polyloss.l1
-    criterion = polyloss_torch.module(both, reduction="sum")
-    torch.testing.assert_close(criterion(x, y), both(x, y, reduction="sum"))
-    assert "0.5 * mse + l1" in repr(criterion)
-    with pytest.raises(TypeError, match="mse: unexpected delta"):
-        polyloss_torch.module(both, delta=1.0)
-    with pytest.raises(TypeError, match="expected a loss or a sum of losses, got function"):
-        polyloss_torch.module(huber)
-
-
-def test_module_is_copied_pickled_saved_and_compiled(x: Any, y: Any) -> None:
-    criterion = polyloss_torch.Huber(delta=0.7)
-    file = io.BytesIO()
-    torch.save(criterion, file)
-    file.seek(0)
-    copies = [
-        copy.deepcopy(criterion),
-        pickle.loads(pickle.dumps(criterion)),
-        torch.load(file, weights_only=False),
-        compiled(criterion),
-    ]
-    for other in copies:
-        torch.testing.assert_close(other(x, y), criterion(x, y))
-
-
-def test_every_loss_has_a_module_class() -> None:
-    names = set(dir(polyloss_torch))
-    losses = [name for name in polyloss.__all__ if isinstance(getattr(polyloss, name), polyloss.Loss)]
-    assert {"".join(part.capitalize() for part in name.split("_")) for name in losses} <= names
-    for name in ("Mse", "L1", "KlDivergence", "BinaryCrossEntropyWithLogits"):
-        assert issubclass(getattr(polyloss_torch, name), torch.nn.Module)
-    with pytest.raises(AttributeError, match="Hubr"):
-        _ = polyloss_torch.Hubr
-
-
 def test_a_numpy_array_among_tensors_is_refused(x: Any) -> None:
     with pytest.raises(TypeError, match=r"mse.*prediction is torch, target is numpy"):
         polyloss.mse(x, np.ones((6, 4)))
-
-
-def test_examples_in_docstrings() -> None:
-    results = doctest.testmod(sys.modules[polyloss_torch.LossModule.__module__])
-    assert results.failed == 0
-    assert results.attempted > 4
 
 
 def gradient_at(x: Any, function: Any) -> Any:

@@ -1,5 +1,6 @@
 """`value_and_grad` and `compile`, the same on every framework."""
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -128,6 +129,14 @@ def test_names_survive() -> None:
     for made in (polyloss.value_and_grad(polyloss.huber), polyloss.compile(polyloss.huber)):
         assert made.__name__ == "huber"
         assert made.__doc__ == polyloss.huber.__doc__
+
+
+@pytest.mark.parametrize("loss", [polyloss.mse, 0.25 * polyloss.mse + 0.75 * polyloss.mse], ids=str)
+def test_pickled(backend: Any, loss: Any) -> None:
+    x, y = backend.array([3.0, 0.0]), backend.array([1.0, 0.0])
+    value, gradient = pickle.loads(pickle.dumps(polyloss.value_and_grad(loss)))(x, y)
+    backend.check(value, 2.0)
+    backend.check(gradient, [2.0, 0.0])
 
 
 def test_second_derivatives(backend: Any, rng: Any) -> None:

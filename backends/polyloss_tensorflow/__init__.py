@@ -1,6 +1,6 @@
 """TensorFlow: a pair becomes a `tf.custom_gradient`. The namespace is our own: tensors have none.
 
-Every loss of two arrays has a Keras class under its name in capitals: ``polyloss_tensorflow.Huber``.
+The Keras classes of `polyloss_keras` can be had from here too: ``polyloss_tensorflow.Huber``.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager.record import record_operation, should_record_backprop
+from tensorflow.python.framework.ops import EagerTensor
 from tensorflow.python.ops.gradients_util import PossibleTapeGradientTypes
 
+from polyloss._backend import Alike
 from polyloss._blocks import Blocks
 from polyloss._objects import classes
 from polyloss._program import aligned
@@ -18,13 +20,10 @@ from polyloss._reduction import pull, sum_to
 from polyloss._transform import scalar
 
 from . import _namespace
-from ._chunks import ByChunks, by_framework
+from ._chunks import ByChunks, by_framework, upstream_of
 
 if TYPE_CHECKING:
-    from ._keras import KerasLoss
-
-
-_Eager = type(tf.constant(0))
+    from polyloss_keras import KerasLoss
 
 
 class TensorflowBackend(ByChunks):
@@ -34,15 +33,26 @@ class TensorflowBackend(ByChunks):
     welcomes_numpy = True
 
     def namespace(self, array: Any) -> Any:
+        old = _of_version_1()
+        if old:
+            raise TypeError(f"polyloss cannot compute with {old}")
         return _namespace
 
     def asarray(self, value: Any, like: Any, dtype: Any = None) -> Any:
-        if isinstance(value, (tf.Tensor, tf.Variable, np.ndarray)):
-            tensor = tf.convert_to_tensor(value)
-            if tensor.shape.rank is None:
-                raise ValueError("a loss needs to know how many axes a tensor has, got one of unknown shape")
-            return tensor
-        return tf.convert_to_tensor(value, dtype=dtype or like.dtype)
+        if isinstance(value, (int, float)):
+            return tf.convert_to_tensor(value, dtype=dtype or like.dtype)
+        # Beside tensors: variables, those of Keras among them, and NumPy arrays.
+        return tf.convert_to_tensor(value)
+
+    def refusal(self, array: Any) -> str | None:
+        kind = next((kind for kind in _REFUSED if isinstance(array, kind)), None)
+        if kind is not None:
+            return f"a tf.{kind.__name__}; {_REFUSED[kind]}"
+        if not hasattr(array, "shape") or not hasattr(array, "dtype"):
+            return f"{type(array).__module__.partition('.')[0]}'s {type(array).__name__}; give a tensor"
+        if array.shape.rank is None:
+            return "a tensor that does not know how many axes it has; say so with tf.ensure_shape"
+        return _of_version_1()
 
     def readable(self, *arrays: Any) -> bool:
         return tf.executing_eagerly() and all("CPU" in a.device for a in arrays)
@@ -52,7 +62,7 @@ class TensorflowBackend(ByChunks):
             return None
         found: list[Any] = []
         for array in arrays:
-            if type(array) is not _Eager or "CPU" not in array.device:
+            if type(array) is not EagerTensor or "CPU" not in array.device:
                 return None
             found += [array.dtype, *array.shape.as_list(), None]
         return tuple(found)
@@ -94,6 +104,17 @@ class TensorflowBackend(ByChunks):
         known = array.shape[axis]
         return tf.cast(tf.shape(array)[axis], like.dtype) if known is None else known
 
+    def agree(self, loss: str, axes: Alike) -> Any:
+        found, expected = tf.shape(axes.array)[axes.axis], tf.shape(axes.other)[axes.other_axis]
+        agree = tf.equal(found, expected) | (axes.or_one & tf.equal(found, 1))
+        message = (
+            f"{loss}: {axes.name} must be as long along axis {axes.axis} as {axes.other_name} along axis "
+            f"{axes.other_axis}; nothing is broadcast. Lengths:"
+        )
+        # XLA knows no assertion: there NaN must tell.
+        with tf.control_dependencies([tf.debugging.Assert(agree, [message, found, expected])]):
+            return tf.identity(agree)
+
     def poison(self, bad: Any, dtype: Any) -> Any:
         # No NaN, where nothing is bad: a debugger would find it.
         return 1.0 + _namespace.sqrt(-_namespace.astype(bad, dtype))
@@ -111,6 +132,7 @@ class TensorflowBackend(ByChunks):
             value, *gradients = pair(*inputs)
 
             def gradient(upstream: Any) -> list[Any]:
+                upstream = upstream_of(upstream, value)
                 # In a graph everything is there to be differentiated again; eagerly, only what is computed here.
                 known = pair(*inputs)[1:] if tf.executing_eagerly() else gradients
                 found: list[Any] = [None] * len(inputs)
@@ -148,6 +170,27 @@ class TensorflowBackend(ByChunks):
         return tf.stop_gradient(array)
 
 
+_REFUSED = {
+    tf.RaggedTensor: "give .to_tensor(), and where=tf.sequence_mask(.row_lengths())",
+    tf.SparseTensor: "give tf.sparse.to_dense(...)",
+    tf.IndexedSlices: "give tf.convert_to_tensor(...)",
+    tf.TensorArray: "give .stack()",
+}
+"""What is no tensor, and what to do with it."""
+
+
+def _of_version_1() -> str | None:
+    """What is wrong with all tensors here, where ``==`` does not compare their values."""
+    if not (tf.Tensor._USE_EQUALITY and isinstance(tf.TensorShape([1])[0], int)):
+        return "tensors that behave as in TensorFlow 1; remove tf.compat.v1.disable_v2_behavior() and its parts"
+    if not tf.executing_eagerly() and not tf.compat.v1.executing_eagerly_outside_functions():
+        return (
+            "tensors of a graph of TensorFlow 1, where == compares identities; leave eager execution on, and use "
+            "tf.function instead of a graph and a session"
+        )
+    return None
+
+
 backend = TensorflowBackend()
 
 
@@ -177,18 +220,18 @@ def keras_loss(loss: Callable[..., Any], **parameters: Any) -> "KerasLoss":
     >>> polyloss_tensorflow.Huber(delta=2.0).get_config()
     {'name': 'huber', 'reduction': 'sum_over_batch_size', 'delta': 2.0}
     """
-    from ._keras import KerasLoss
+    from polyloss_keras import KerasLoss
 
     return KerasLoss(loss, **parameters)
 
 
 def __getattr__(name: str) -> Callable[..., "KerasLoss"]:
-    # Keras is imported when one of its classes is asked for.
+    # Where the classes were before they ran on every backend of Keras, which is imported when one is asked for.
     if name == "KerasLoss" or name in classes():
-        from . import _keras
+        import polyloss_keras
 
-        if name in vars(_keras):
-            found: Callable[..., KerasLoss] = vars(_keras)[name]
+        if name in polyloss_keras.__all__:
+            found: Callable[..., KerasLoss] = getattr(polyloss_keras, name)
             return found
     raise AttributeError(f"module 'polyloss_tensorflow' has no attribute {name!r}")
 

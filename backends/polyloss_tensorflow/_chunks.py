@@ -36,6 +36,7 @@ class ByChunks(Backend):
             left = [kept]
 
             def pull(upstream: Any) -> Any:
+                upstream = upstream_of(upstream, value)
                 found = pulled(fused, wanted, left, upstream, inputs)
                 for place, gradient in zip(learned, by_framework(fused.plain, inputs, learned, upstream), strict=True):
                     found[place] = gradient
@@ -52,11 +53,17 @@ class ByChunks(Backend):
         known = any_row.shape[0]
         if known is not None and known <= size:
             return step(totals, rows)
-        # The first chunk is the short one: never empty, and it tells what there will be to hold.
+        # The first chunk is the short one: empty only where all is, and it tells what there will be to hold.
         count = tf.shape(any_row)[0] if known is None else known
         rest = (count - 1) % size + 1
-        chunks = (count - rest) // size
+        chunks = tf.maximum(count - rest, 0) // size
         totals, first = step(totals, {name: array[:rest] for name, array in rows.items()})
+        if known is None:
+            # XLA takes no rows from nothing, not even in a loop of no steps.
+            spare = tf.cast(tf.equal(count, 0), tf.int32)
+            rows = {
+                name: tf.pad(array, [[0, spare], *[[0, 0]] * (array.shape.rank - 1)]) for name, array in rows.items()
+            }
         held = {
             name: tf.TensorArray(array.dtype, chunks, element_shape=(size, *array.shape[1:]))
             for name, array in first.items()
@@ -91,6 +98,12 @@ class ByChunks(Backend):
                 # A sum in place, as nobody else has seen the total.
                 total = tf.raw_ops.InplaceAdd(x=total, i=tf.range(here.start, here.stop), v=part)
         return total
+
+
+def upstream_of(upstream: Any, value: Any) -> Any:
+    """The gradient that arrives at `value`, as a tensor of its shape: it may be sparse, or of unknown shape."""
+    upstream = tf.convert_to_tensor(upstream)
+    return upstream if upstream.shape.is_fully_defined() else tf.ensure_shape(upstream, value.shape)
 
 
 def by_framework(

@@ -308,6 +308,7 @@ def _log_of_sum(x1: Array, x2: Array) -> tuple[Array, Function]:
     difference = tf.where(tie, tf.zeros_like(x1), x1) - tf.where(tie, tf.zeros_like(x2), x2)
 
     def gradient(upstream: Array) -> tuple[Array, Array]:
+        upstream = _tensor(upstream)  # it may be sparse
         return upstream * tf.sigmoid(difference), upstream * tf.sigmoid(-difference)
 
     return tf.maximum(x1, x2) + tf.math.log1p(tf.exp(-tf.abs(difference))), gradient

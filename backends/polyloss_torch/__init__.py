@@ -3,7 +3,7 @@
 Every loss has a module class under its name in capitals: ``polyloss_torch.Huber``, ``polyloss_torch.CrossEntropy``.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,26 @@ from torch.autograd import forward_ad
 
 from polyloss._blocks import Blocks
 from polyloss._objects import classes
-from polyloss._plan import BoundKernel
+from polyloss._plan import BoundKernel, Plan
 from polyloss._reduction import pull, push, sum_to
 from polyloss._transform import scalar
 
 from . import _namespace as xp
 from ._chunks import ByChunks
-from ._common import bound, entry, is_transformed
+from ._common import (
+    around_forward_mode,
+    bound,
+    gradients_of,
+    is_abstract,
+    is_distributed,
+    is_transformed,
+    is_transforming,
+    place_of,
+    tangent_of,
+    with_code_of_its_own,
+    with_tangent,
+)
+from ._distributed import Replicating, run_distributed
 from ._fused import FusedFunction
 from ._module import LossModule, module, module_class
 
@@ -38,33 +51,11 @@ def _backward(
             found[place] = pull(upstream, gradient())
             if place >= ctx.pair.inputs:
                 found[place] = sum_to(xp, found[place], arrays[place].shape)
-    rest = [place for place, want in enumerate(wanted) if want and gradients[place] is None]
-    for place, by_framework in zip(rest, _by_framework(ctx.pair, arrays, rest, upstream), strict=True):
-        found[place] = by_framework
+    rest = [want and gradient is None for gradient, want in zip(gradients, wanted, strict=True)]
+    if any(rest):
+        by_framework = gradients_of(lambda *given: ctx.pair(*given)[0], arrays, upstream, rest)
+        found = [one if other is None else other for one, other in zip(found, by_framework, strict=True)]
     return None, *found
-
-
-def _by_framework(
-    pair: Pair, arrays: Sequence[torch.Tensor], places: Sequence[int], upstream: torch.Tensor
-) -> Sequence[torch.Tensor]:
-    """Gradients that have no closed form: the value is differentiated."""
-    if not places:
-        return ()
-
-    def value(*chosen: torch.Tensor) -> torch.Tensor:
-        given = list(arrays)
-        for place, array in zip(places, chosen, strict=True):
-            given[place] = array
-        found: torch.Tensor = pair(*given)[0]
-        return found
-
-    chosen = [arrays[place] for place in places]
-    if any(map(is_transformed, (*arrays, upstream))) or torch.compiler.is_compiling():
-        pulled: Sequence[torch.Tensor] = torch.func.vjp(value, *chosen)[1](upstream)
-        return pulled
-    again = torch.is_grad_enabled()
-    with torch.enable_grad():
-        return torch.autograd.grad(value(*chosen), chosen, upstream, create_graph=again, materialize_grads=True)
 
 
 def _apply(function: Any, pair: Pair, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -108,7 +99,6 @@ class _Transformed(torch.autograd.Function):
         ctx.pair, *arrays = inputs
         ctx.save_for_backward(*arrays)
         ctx.save_for_forward(*arrays)
-        ctx.ndim = output.ndim
 
     @staticmethod
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[Any, ...]:
@@ -117,21 +107,22 @@ class _Transformed(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, _: None, *tangents: torch.Tensor | None) -> torch.Tensor:
-        arrays = ctx.saved_tensors
-        gradients = ctx.pair(*arrays)[1:]
-        parts: list[torch.Tensor] = []
-        for place, (gradient, change) in enumerate(zip(gradients, tangents, strict=True)):
-            if change is not None and gradient is not None:
-                parts.append(push(xp, gradient(), change, ctx.ndim))
-            elif change is not None and arrays[place].is_floating_point():
-
-                def value(array: torch.Tensor, place: int = place) -> torch.Tensor:
-                    found: torch.Tensor = ctx.pair(*arrays[:place], array, *arrays[place + 1 :])[0]
-                    return found
-
-                parts.append(torch.func.jvp(value, (arrays[place],), (change,))[1])
-        tangent: torch.Tensor = sum(parts[1:], start=parts[0])
-        return tangent
+        with around_forward_mode(ctx.saved_tensors) as arrays:
+            value, *gradients = ctx.pair(*arrays)
+            parts: list[torch.Tensor] = []
+            duals = list(arrays)
+            for place, (gradient, change) in enumerate(zip(gradients, tangents, strict=True)):
+                if change is None:
+                    continue
+                if gradient is None:
+                    duals[place] = with_tangent(arrays[place], change)
+                else:
+                    parts.append(push(xp, gradient(), change, value.ndim))
+            if any(dual is not array for dual, array in zip(duals, arrays, strict=True)):
+                # No closed form: the value is differentiated.
+                parts.append(tangent_of(ctx.pair(*duals)[0]))
+            tangent: torch.Tensor = sum(parts[1:], start=parts[0])
+            return tangent
 
 
 @torch.compiler.allow_in_graph  # type: ignore[untyped-decorator]
@@ -145,7 +136,7 @@ def _in_graph(place: int, numbers: Sequence[float], *arrays: torch.Tensor) -> to
 
 
 def _compiled(pair: BoundKernel, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
-    place, numbers = entry(BoundKernel, (pair.kernel, pair.inputs), pair.parameters, pair.names, (pair.rowwise,))
+    place, numbers = place_of(BoundKernel, (pair.kernel, pair.inputs), pair.parameters, pair.names, pair.rowwise)
     value: torch.Tensor = _in_graph(place, numbers, *arrays)
     return value
 
@@ -160,7 +151,7 @@ def _is_watched() -> bool:
     """Whether somebody follows what is done to tensors: a transform, forward mode, a tracer."""
     return (
         forward_ad._current_level >= 0
-        or torch._C._functorch.peek_interpreter_stack() is not None
+        or is_transforming()
         or torch._C._len_torch_dispatch_stack() > 0
         or torch._C._get_tracing_state() is not None
     )
@@ -193,6 +184,8 @@ class TorchBackend(ByChunks):
 
     def asarray(self, value: Any, like: torch.Tensor, dtype: Any = None) -> torch.Tensor:
         if isinstance(value, torch.Tensor):
+            if like is not None and value.is_meta is not like.is_meta:
+                raise TypeError("all tensors must be on one device, got one on the meta device, which has no values")
             return value
         return torch.full((), value, dtype=dtype or like.dtype, device=like.device)
 
@@ -204,14 +197,17 @@ class TorchBackend(ByChunks):
     def readable(self, *arrays: torch.Tensor) -> bool:
         if torch.compiler.is_compiling():
             return False
-        return all(a.is_cpu and not is_transformed(a) for a in arrays)
+        return all(a.is_cpu and not (is_transformed(a) or is_abstract(a) or is_distributed(a)) for a in arrays)
 
     def signature(self, arrays: Sequence[Any]) -> Hashable | None:
         if torch.compiler.is_compiling() or _is_watched():
             return None
         found = []
         for array in arrays:
-            if type(array) not in _PLAIN or not array.is_cpu or array.layout is not torch.strided or array.is_neg():
+            if type(array) not in _PLAIN or not array.is_cpu or array.layout is not torch.strided or array.is_nested:
+                return None
+            if array.is_neg() or array._is_zerotensor():
+                # Not what is in its memory, or zeros without any, which autograd makes.
                 return None
             found += [array.dtype, array.shape, array.requires_grad]
             if array.dtype in _HALVES:
@@ -219,17 +215,21 @@ class TorchBackend(ByChunks):
         return tuple(found)
 
     def blockwise(self, inputs: Sequence[torch.Tensor], options: Sequence[torch.Tensor]) -> bool:
-        known = self.signature((*inputs, *options)) is not None
-        return known and not any(array.requires_grad for array in options)
+        if self.signature((*inputs, *options)) is None or any(array.requires_grad for array in options):
+            return False
+        # NumPy has no such numbers.
+        return not any(array.dtype is torch.bfloat16 for array in (*inputs, *options))
 
     def attach_blocks(self, blocks: Blocks, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
         value: torch.Tensor
         if torch.is_grad_enabled():
             wanted = [array.requires_grad for array in arrays]
             if any(wanted):
-                if blocks.learns(wanted):
-                    return blocks.plain(*arrays)
-                value = _apply_now(blocks, *arrays)  # type: ignore[no-untyped-call]
+                if not blocks.learns(wanted):
+                    value = _apply_now(blocks, *arrays)  # type: ignore[no-untyped-call]
+                    return value
+                # Without a closed form, the framework differentiates.
+                value = blocks.plain(*arrays)
                 return value
         value, _ = blocks.forward(arrays, (False,) * len(arrays))
         return value
@@ -247,12 +247,37 @@ class TorchBackend(ByChunks):
     def is_one(self, array: torch.Tensor) -> bool:
         return type(array) is torch.Tensor and not is_transformed(array) and array.item() == 1.0
 
+    def refusal(self, array: Any) -> str | None:
+        if not isinstance(array, torch.Tensor):
+            return None
+        if array.is_nested:
+            return "a nested tensor; use torch.nested.to_padded_tensor, and where= for what is padded"
+        if array.layout is not torch.strided:
+            return (
+                f"a {'sparse' if 'sparse' in str(array.layout) else 'foreign'} tensor ({array.layout}); use .to_dense()"
+            )
+        if array.is_quantized:
+            return "a quantized tensor; use .dequantize()"
+        if "float8" in str(array.dtype) or "float4" in str(array.dtype):
+            return f"a tensor of dtype {array.dtype}; use .to(torch.float32)"
+        if array.is_complex():
+            return "a complex tensor; use torch.view_as_real, or .abs() and .angle()"
+        return None
+
+    def run(self, plan: Plan, arrays: Sequence[torch.Tensor], options: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        if torch.compiler.is_compiling() or not any(map(is_distributed, (*arrays, *options.values()))):
+            value: torch.Tensor = plan(arrays, options)
+            return value
+        return run_distributed(plan, arrays, options)
+
     def threads(self) -> int:
         return torch.get_num_threads()
 
     def attach(self, pair: Any, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
         if torch.compiler.is_compiling():
             return _compiled(pair, arrays)
+        if any(map(is_distributed, arrays)):
+            pair = Replicating(pair)
         if forward_ad._current_level >= 0 or any(map(is_transformed, arrays)):
             return _apply(_Transformed, pair, arrays)
         if torch.is_grad_enabled() and any(a.requires_grad for a in arrays):
@@ -281,7 +306,7 @@ class TorchBackend(ByChunks):
         return differentiated
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        return torch.compile(function, fullgraph=True)
+        return torch.compile(with_code_of_its_own(function), fullgraph=True)
 
     def stop_gradient(self, array: torch.Tensor) -> torch.Tensor:
         return array.detach()

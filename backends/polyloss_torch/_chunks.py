@@ -9,7 +9,16 @@ from torch.utils.checkpoint import checkpoint
 
 from polyloss import Backend
 
-from ._common import bound, entry, is_transformed
+from ._common import (
+    around_forward_mode,
+    bound,
+    gradients_of,
+    is_transformed,
+    is_transforming,
+    place_of,
+    tangent_of,
+    with_tangent,
+)
 from ._fused import FusedFunction
 
 _NARROW = 1 << 16
@@ -35,13 +44,19 @@ class _TransformedFunction(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[Any, ...]:
         arrays, wanted = ctx.saved_tensors, ctx.needs_input_grad[1:]
+        if ctx.fused.learns(wanted):
+            return (None, *gradients_of(ctx.fused.plain, arrays, upstream, wanted))
         kept = ctx.fused.forward(arrays, wanted)[1] if ctx.fused.scalar else None
         return (None, *ctx.fused.backward(arrays, kept, upstream, wanted))
 
     @staticmethod
     def jvp(ctx: Any, _: None, *tangents: torch.Tensor | None) -> torch.Tensor:
-        tangent: torch.Tensor = ctx.fused.tangent(ctx.saved_tensors, tangents)
-        return tangent
+        with around_forward_mode(ctx.saved_tensors) as arrays:
+            if ctx.fused.learns([change is not None for change in tangents]):
+                pairs = zip(arrays, tangents, strict=True)
+                return tangent_of(ctx.fused.plain(*(a if t is None else with_tangent(a, t) for a, t in pairs)))
+            tangent: torch.Tensor = ctx.fused.tangent(arrays, tangents)
+            return tangent
 
 
 _transformed: Callable[..., torch.Tensor] = _TransformedFunction.apply
@@ -119,7 +134,7 @@ def _in_graph(place: int, numbers: Sequence[float], wanted: Sequence[bool], *arr
 
 
 def _compiled(fused: Any, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
-    place, numbers = entry(type(fused), (), fused.parameters, fused.names)
+    place, numbers = place_of(type(fused), (), fused.parameters, fused.names)
     wanted = tuple(torch.is_grad_enabled() and array.requires_grad for array in arrays)
     value: torch.Tensor = _in_graph(place, numbers, wanted, *arrays)
     return value
@@ -155,4 +170,11 @@ class ByChunks(Backend):
         return not torch.is_grad_enabled() or not any(array.requires_grad for array in arrays)
 
     def checkpoint(self, function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-        return lambda *arguments: checkpoint(function, *arguments, use_reentrant=False)
+        def call(*arguments: Any) -> torch.Tensor:
+            if is_transforming():
+                # Under torch.func, autograd has no hooks.
+                return function(*arguments)
+            found: torch.Tensor = checkpoint(function, *arguments, use_reentrant=False)
+            return found
+
+        return call

@@ -1,38 +1,93 @@
 """What a pair and a fused function have in common on their way into autograd, its transforms and the compiler."""
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.autograd import forward_ad
 
 bound: list[Callable[[Sequence[float]], Any]] = []
-"""Functions of the numbers among their parameters: what the compiler cannot pass on waits here."""
+"""What the compiler cannot pass on waits here, each thing once: functions of the numbers among its parameters."""
+
+_places: dict[Any, int] = {}
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _entry(
-    kind: Callable[..., Any],
-    before: tuple[Any, ...],
-    constants: tuple[Any, ...],
-    numeric: tuple[str, ...],
-    names: tuple[str, ...],
-    behind: tuple[Any, ...],
+def _place(
+    kind: Callable[..., Any], before: tuple[Any, ...], constants: Any, numeric: tuple[str, ...], behind: tuple[Any, ...]
 ) -> int:
-    bound.append(lambda numbers: kind(*before, (*constants, *zip(numeric, numbers, strict=True)), names, *behind))
-    return len(bound) - 1
+    place = _places.setdefault((kind, before, constants, numeric, behind), len(bound))
+    if place == len(bound):
+        bound.append(lambda numbers: kind(*before, (*constants, *zip(numeric, numbers, strict=True)), *behind))
+    return place
 
 
-def entry(
-    kind: Callable[..., Any],
-    before: tuple[Any, ...],
-    parameters: tuple[tuple[str, Any], ...],
-    names: tuple[str, ...],
-    behind: tuple[Any, ...] = (),
+def place_of(
+    kind: Callable[..., Any], before: tuple[Any, ...], parameters: tuple[tuple[str, Any], ...], *behind: Any
 ) -> tuple[int, tuple[float, ...]]:
-    """The place in `bound` of ``kind(*before, parameters, names, *behind)`` without its numbers, and these."""
+    """The place in `bound` of ``kind(*before, parameters, *behind)`` without its numbers, and these."""
     numbers = {k: v for k, v in parameters if isinstance(v, (int, float)) and not isinstance(v, bool)}
     constants = tuple((k, v) for k, v in parameters if k not in numbers)
-    return _entry(kind, before, constants, tuple(numbers), names, behind), tuple(numbers.values())
+    return _place(kind, before, constants, tuple(numbers), behind), tuple(numbers.values())
+
+
+def gradients_of(
+    function: Callable[..., torch.Tensor],
+    arrays: Sequence[torch.Tensor],
+    upstream: torch.Tensor,
+    wanted: Sequence[bool],
+) -> list[torch.Tensor | None]:
+    """The gradients by the framework itself, of any order, where there is no closed form."""
+    places = [place for place, want in enumerate(wanted) if want]
+
+    def of_chosen(*chosen: torch.Tensor) -> torch.Tensor:
+        given = list(arrays)
+        for place, array in zip(places, chosen, strict=True):
+            given[place] = array
+        return function(*given)
+
+    chosen = [arrays[place] for place in places]
+    gradients: Sequence[torch.Tensor]
+    if is_transforming() or torch.compiler.is_compiling():
+        gradients = torch.func.vjp(of_chosen, *chosen)[1](upstream)
+    else:
+        again = torch.is_grad_enabled()
+        with torch.enable_grad():
+            value = of_chosen(*chosen)
+        gradients = torch.autograd.grad(value, chosen, upstream, create_graph=again, materialize_grads=True)
+    found: list[torch.Tensor | None] = [None] * len(arrays)
+    for place, gradient in zip(places, gradients, strict=True):
+        found[place] = gradient
+    return found
+
+
+_LEVEL = 0
+"""The level of forward mode, of which torch has one: `torch.func` nests others itself."""
+
+
+@contextmanager
+def around_forward_mode(arrays: Sequence[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
+    """`arrays` without their tangents, while those of transforms around this one are followed.
+
+    In a `jvp` torch follows none of them, so that the derivative of a derivative would be 0.
+    """
+    with forward_ad._set_fwd_grad_enabled(True):
+        yield [forward_ad.unpack_dual(array, level=_LEVEL).primal for array in arrays]  # type: ignore[no-untyped-call]
+
+
+def with_tangent(array: torch.Tensor, tangent: torch.Tensor) -> torch.Tensor:
+    """`array` with its tangent."""
+    dual: torch.Tensor = forward_ad.make_dual(array, tangent, level=_LEVEL)  # type: ignore[no-untyped-call]
+    return dual
+
+
+def tangent_of(array: torch.Tensor) -> torch.Tensor:
+    """The tangent of `array`, 0 where there is none."""
+    tangent: torch.Tensor | None = forward_ad.unpack_dual(array, level=_LEVEL).tangent  # type: ignore[no-untyped-call]
+    return torch.zeros_like(array) if tangent is None else tangent
 
 
 def is_transformed(array: Any) -> bool:
@@ -41,3 +96,39 @@ def is_transformed(array: Any) -> bool:
     return isinstance(array, torch.Tensor) and (
         known.is_functorch_wrapped_tensor(array) or known.is_legacy_batchedtensor(array)
     )
+
+
+def is_batched_gradient(array: torch.Tensor) -> bool:
+    """Whether an upstream gradient is one of many, by ``is_grads_batched``. Few operations have a rule for such."""
+    return torch._C._functorch.is_legacy_batchedtensor(array)
+
+
+def is_transforming() -> bool:
+    """Whether a transform of `torch.func` is at work."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def is_abstract(array: torch.Tensor) -> bool:
+    """Whether `array` has no values now, or code is made of what is done to it."""
+    keys = torch._C._TorchDispatchModeKey
+    return (
+        isinstance(array, FakeTensor)
+        or torch._C._get_dispatch_mode(keys.PROXY) is not None
+        or torch._C._get_tracing_state() is not None
+    )
+
+
+def is_distributed(array: torch.Tensor) -> bool:
+    """Whether `array` is spread over processes."""
+    known = sys.modules.get("torch.distributed.tensor")
+    return known is not None and isinstance(array, known.DTensor)
+
+
+def with_code_of_its_own(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` with a code object that no other has: the compiler counts by those how often it compiled."""
+
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        return function(*arguments, **keywords)
+
+    call.__code__ = call.__code__.replace()
+    return call

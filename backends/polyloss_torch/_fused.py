@@ -7,6 +7,8 @@ import torch
 
 from polyloss._backend import Fused
 
+from ._common import gradients_of, is_batched_gradient
+
 
 class FusedFunction(torch.autograd.Function):
     """The forward pass finds the gradients; the backward pass hands them out."""
@@ -24,18 +26,9 @@ class FusedFunction(torch.autograd.Function):
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[Any, ...]:
         arrays: Sequence[torch.Tensor] = ctx.saved_tensors
         kept, wanted = ctx.kept, ctx.needs_input_grad[1:]
-        if torch.is_grad_enabled():
-            return (None, *_again(ctx.fused, arrays, upstream, wanted))
+        if torch.is_grad_enabled() or (upstream.ndim and is_batched_gradient(upstream)):
+            return (None, *gradients_of(ctx.fused.plain, arrays, upstream, wanted))
         ctx.kept = None
         if kept is None:
             _, kept = ctx.fused.forward(arrays, wanted)
         return (None, *ctx.fused.backward(arrays, kept, upstream, wanted))
-
-
-def _again(
-    fused: Fused, arrays: Sequence[torch.Tensor], upstream: torch.Tensor, wanted: Sequence[bool]
-) -> list[torch.Tensor | None]:
-    """The gradients as functions that can be differentiated themselves."""
-    chosen = [array for array, want in zip(arrays, wanted, strict=True) if want]
-    found = iter(torch.autograd.grad(fused.plain(*arrays), chosen, upstream, create_graph=True, allow_unused=True))
-    return [next(found) if want else None for want in wanted]

@@ -7,19 +7,27 @@ from typing import Any
 
 import torch
 
+from polyloss import Loss
+from polyloss import _checks as checks
 from polyloss._objects import check_parameters, classes, parameters_of
+from polyloss.compose import Combinable, LossSum, MultiTask
+
+from ._common import with_code_of_its_own
 
 
-class LossModule(torch.nn.Module):
+class LossModule(torch.nn.Module, Combinable):
     """A loss with its parameters, as a module. Made by `module`, or by a class such as ``polyloss_torch.Huber``.
+
+    The parameters are attributes: what they are at the time of a call is used, and checked.
 
     Parameters
     ----------
-    loss : Loss
-        A loss or a sum of losses.
+    loss : loss
+        A loss, a sum of losses, what `polyloss.multi_task` made, or a module that computes a loss.
     **parameters
-        Its keywords, `reduction` among them; `sample_weight`, `where` and `denominator` come with a call. A tensor
-        becomes a buffer: it follows ``.to(device)`` and is part of the ``state_dict``.
+        Its keywords, `reduction` among them; `sample_weight`, `where` and `denominator` come with a call. A
+        `torch.nn.Parameter` becomes a parameter of the module, for an optimizer to learn; any other tensor becomes a
+        buffer. Both follow ``.to(device)`` and are part of the ``state_dict``.
 
     Examples
     --------
@@ -27,26 +35,106 @@ class LossModule(torch.nn.Module):
     >>> criterion = polyloss_torch.Huber(delta=2.0, reduction="sum")
     >>> criterion(torch.tensor([3.0, 0.0]), torch.tensor([0.0, 0.0]))
     tensor(4.)
+    >>> criterion.delta = 1.0
+    >>> criterion(torch.tensor([3.0, 0.0]), torch.tensor([0.0, 0.0]))
+    tensor(2.5000)
     """
 
     def __init__(self, loss: Callable[..., Any], **parameters: Any) -> None:
         super().__init__()
-        check_parameters(loss, parameters, reduction=True)
+        modules = [member for member in _members(loss) if isinstance(member, torch.nn.Module)]
+        if isinstance(loss, torch.nn.Module) or (modules and not isinstance(loss, MultiTask)):
+            for name in parameters:
+                raise TypeError(f"unexpected {name}: a module has its parameters already; set them there")
+        elif not isinstance(loss, MultiTask):
+            check_parameters(loss, parameters, reduction=True)
         self.loss = loss
-        self.constants = {name: value for name, value in parameters.items() if not isinstance(value, torch.Tensor)}
-        for name in parameters.keys() - self.constants.keys():
-            self.register_buffer(name, parameters[name].detach())
+        if modules:
+            self.members = torch.nn.ModuleList(modules)
+        self.arrays = _arrays(loss)
+        self.tasks = getattr(loss, "tasks", ())
+        self.__name__ = type(self).__name__ if type(self) is not LossModule else _name(loss)
+        defaults = _defaults(loss)
+        self._known = tuple(defaults)
+        for name, value in (defaults | parameters).items():
+            if name not in self._known:
+                raise TypeError(f"{self.__name__}: unexpected {name}; its parameters are {', '.join(self._known)}")
+            if value is not _UNSET:
+                setattr(self, name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.__dict__.get("_known", ()):
+            # It may have been a number and become a tensor, or the other way round.
+            for home in (self.__dict__, self._buffers, self._parameters):
+                home.pop(name, None)
+            if isinstance(value, torch.Tensor) and not isinstance(value, torch.nn.Parameter):
+                self.register_buffer(name, value)
+                return
+        super().__setattr__(name, value)
 
     def forward(self, *arrays: torch.Tensor, **call: Any) -> torch.Tensor:
         """The loss of `arrays`; `call` may hold `sample_weight`, `where` and `denominator`."""
-        value: torch.Tensor = self.loss(*arrays, **self.constants, **self._buffers, **call)
+        value: torch.Tensor = self.loss(*arrays, **self._given(), **call)
         return value
 
+    def _given(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self._known if hasattr(self, name)}
+
     def extra_repr(self) -> str:
-        """The parameters that were given."""
-        shown = [f"{name}={value!r}" for name, value in self.constants.items()]
-        shown += [f"{name}=tensor of shape {tuple(value.shape)}" for name, value in self.named_buffers()]
-        return ", ".join(shown if hasattr(type(self), "__signature__") else [repr(self.loss), *shown])
+        """The parameters that are not as by default."""
+        defaults = _defaults(self.loss)
+        shown = []
+        for name, value in self._given().items():
+            if isinstance(value, torch.Tensor):
+                shown.append(f"{name}=tensor of shape {tuple(value.shape)}")
+            elif not _same(value, defaults[name]):
+                shown.append(f"{name}={value!r}")
+        return ", ".join([*([repr(self.loss)] if type(self) is LossModule else []), *shown])
+
+    def _made(self, total: Combinable) -> "LossModule":
+        # With a module in it, a sum is a module too: an optimizer must find the parameters.
+        return total if isinstance(total, LossModule) else LossModule(total)
+
+
+_UNSET: Any = object()
+"""The default of a parameter that the terms of a sum have different defaults of."""
+
+
+def _members(loss: Callable[..., Any]) -> list[Any]:
+    """What `loss` is made of."""
+    if isinstance(loss, LossSum):
+        return [term for _, term in loss.terms]
+    return list(loss.losses.values()) if isinstance(loss, MultiTask) else []
+
+
+def _defaults(loss: Callable[..., Any]) -> dict[str, Any]:
+    """The parameters that an object may hold for `loss`, with their defaults."""
+    if isinstance(loss, MultiTask):
+        return {"log_variances": None}
+    if isinstance(loss, Loss):
+        return {p.name: p.default for p in parameters_of(loss, reduction=True)}
+    first, *rest = map(_defaults, _members(loss)) if isinstance(loss, LossSum) else [{}]
+    return {
+        name: value if all(_same(value, other[name]) for other in rest) else _UNSET
+        for name, value in first.items()
+        if all(name in other for other in rest)
+    }
+
+
+def _same(one: Any, other: Any) -> bool:
+    return one is other or (not isinstance(one, torch.Tensor) and not isinstance(other, torch.Tensor) and one == other)
+
+
+def _arrays(loss: Callable[..., Any]) -> tuple[str, ...]:
+    if isinstance(loss, torch.nn.Module) and not isinstance(loss, LossModule):
+        own = inspect.signature(loss.forward).parameters.values()
+        return tuple(p.name for p in own if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty)
+    arrays: tuple[str, ...] = loss.arrays  # type: ignore[attr-defined]
+    return arrays
+
+
+def _name(loss: Callable[..., Any]) -> str:
+    return getattr(loss, "__name__", type(loss).__name__)
 
 
 def module(loss: Callable[..., Any], **parameters: Any) -> LossModule:
@@ -54,10 +142,12 @@ def module(loss: Callable[..., Any], **parameters: Any) -> LossModule:
 
     Parameters
     ----------
-    loss : Loss
-        A loss or a sum of losses.
+    loss : loss
+        A loss, a sum of losses, what `polyloss.multi_task` made, or a module that computes a loss, such as
+        `torch.nn.L1Loss`. Modules add and scale as losses do; a sum with one of them in it is a module.
     **parameters
-        Its keywords. A tensor among them becomes a buffer.
+        Its keywords. A `torch.nn.Parameter` becomes a parameter of the module, any other tensor a buffer. Of a
+        `polyloss.multi_task`, the only one is `log_variances`.
 
     Raises
     ------
@@ -72,6 +162,14 @@ def module(loss: Callable[..., Any], **parameters: Any) -> LossModule:
     >>> criterion = polyloss_torch.module(0.5 * polyloss.mse + polyloss.l1, reduction="sum")
     >>> criterion(torch.tensor([3.0]), torch.tensor([1.0]))
     tensor(4.)
+
+    With learned weights of several tasks:
+
+    >>> total = polyloss.multi_task({"depth": polyloss.mse, "pose": polyloss.l1})
+    >>> criterion = polyloss_torch.module(total, log_variances=torch.nn.Parameter(torch.zeros(2)))
+    >>> depth, pose = (torch.tensor([3.0]), torch.tensor([1.0])), (torch.tensor([0.5]), torch.tensor([0.0]))
+    >>> criterion({"depth": depth, "pose": pose}).item()
+    2.25
     """
     return LossModule(loss, **parameters)
 
@@ -83,11 +181,18 @@ def module_class(name: str) -> type[LossModule]:
     if loss is None:
         raise AttributeError(f"module 'polyloss_torch' has no attribute {name!r}")
 
-    def construct(self: LossModule, **parameters: Any) -> None:
+    def construct(self: LossModule, *arguments: Any, **parameters: Any) -> None:
+        if arguments:
+            known = ", ".join(p.name for p in parameters_of(loss, reduction=True))
+            raise TypeError(
+                f"{name}: takes its parameters by name ({known}), got {checks.describe(arguments[0])} without one; "
+                f"make the module first, then call it with arrays: {name}(...)({', '.join(loss.arrays)})"
+            )
         LossModule.__init__(self, loss, **parameters)
 
     attributes = {
         "__init__": construct,
+        "forward": with_code_of_its_own(LossModule.forward),
         "__doc__": loss.__doc__,
         "__module__": "polyloss_torch",
         "__signature__": inspect.Signature(parameters_of(loss, reduction=True)),

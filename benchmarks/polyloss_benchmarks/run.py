@@ -114,16 +114,17 @@ class Order:
                 raise ValueError(f"no backend called {name}; there is {', '.join(columns.MODES)}")
             if name not in installed:
                 raise ValueError(f"{name} is not installed")
-        chosen = [
+        modes = {backend: columns.MODES[backend] for backend in self.backends or installed}
+        for mode in self.modes:
+            if not any(mode in known for known in modes.values()):
+                there = "; ".join(f"{backend} has {', '.join(known)}" for backend, known in modes.items())
+                raise ValueError(f"no mode called {mode}: {there}")
+        return [
             (backend, mode)
-            for backend in self.backends or installed
-            for mode in columns.MODES[backend]
+            for backend, known in modes.items()
+            for mode in known
             if not self.modes or mode in self.modes
         ]
-        if not chosen:
-            known = dict.fromkeys(mode for modes in columns.MODES.values() for mode in modes)
-            raise ValueError(f"no such mode: {', '.join(self.modes)}; there is {', '.join(known)}")
-        return chosen
 
     def work(self) -> list[tuple[Row, list[Shape]]]:
         """Rows with their shapes. ValueError for a name or a size that matches nothing."""

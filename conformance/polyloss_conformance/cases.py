@@ -448,7 +448,9 @@ def _everywhere(loss: str) -> None:
     refuse(loss, "list_prediction", TypeError, name, first.tolist(), *others)
     refuse(loss, "list_target", TypeError, second, first, *instead(matrix[beside].tolist()))
     refuse(loss, "none_target", TypeError, second, first, *instead(None))
-    refuse(loss, "empty", ValueError, "empty", *(array[:0] for array in vector))
+    if entry.rowwise and entry.axis:
+        nothing = (array[..., :0] if array.ndim == first.ndim else array for array in matrix)
+        refuse(loss, "rows_of_nothing", ValueError, "entries", *nothing)
     refuse(loss, "unknown_reduction", ValueError, "reduction", *matrix, reduction="average")
     refuse(loss, "reduction_not_a_name", (ValueError, TypeError), "reduction", *matrix, reduction=None)
     refuse(loss, "unknown_keyword", TypeError, "epsilon", *matrix, epsilon=1e-7)
@@ -784,8 +786,8 @@ refuse(_LINEAR, "other_hidden_size", ValueError, "weight", _HIDDEN, _LAYER[:, :2
 refuse(_LINEAR, "layer_transposed", ValueError, "weight", _HIDDEN, _LAYER.T.copy(), _IDS)
 refuse(_LINEAR, "layer_of_one_class_a_vector", ValueError, "weight", _HIDDEN, _LAYER[0], np.zeros(6, dtype=np.int64))
 refuse(_LINEAR, "hidden_without_features", ValueError, "hidden", np.asarray(1.0), _LAYER, _IDS)
-refuse(_LINEAR, "no_classes", ValueError, "empty", _HIDDEN, _LAYER[:0], _IDS)
-refuse(_LINEAR, "no_features", ValueError, "empty", _HIDDEN[:, :0], _LAYER[:, :0], _IDS)
+refuse(_LINEAR, "no_classes", ValueError, "entries", _HIDDEN, _LAYER[:0], _IDS)
+refuse(_LINEAR, "no_features", ValueError, "entries", _HIDDEN[:, :0], _LAYER[:, :0], _IDS)
 refuse(_LINEAR, "integer_layer", TypeError, "weight", _HIDDEN, np.ones((4, 3), dtype=np.int64), _IDS)
 refuse(_LINEAR, "layer_is_a_list", TypeError, "weight", _HIDDEN, _LAYER.tolist(), _IDS)
 refuse(_LINEAR, "bias_too_short", ValueError, "bias", _HIDDEN, _LAYER, _IDS, bias=_BIAS[:3])
@@ -803,7 +805,7 @@ for _parameter, _bad in (("label_smoothing", -0.1), ("label_smoothing", 1.5), ("
     refuse(_LINEAR, f"{_parameter}_{_bad:g}", ValueError, _parameter, _HIDDEN, _LAYER, _IDS, **_wrong)
 for _parameter in ("label_smoothing", "z_loss", "logit_softcap"):
     _wrong = {_parameter: np.ones(4)}
-    refuse(_LINEAR, f"{_parameter}_per_class", TypeError, _parameter, _HIDDEN, _LAYER, _IDS, **_wrong)
+    refuse(_LINEAR, f"{_parameter}_per_class", ValueError, _parameter, _HIDDEN, _LAYER, _IDS, **_wrong)
 
 
 def _margins(*margins: float) -> Floats:

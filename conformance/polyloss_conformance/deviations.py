@@ -108,6 +108,12 @@ class Deviation:
         names = {"F.": "torch", "keras.losses.": "keras", "optax.losses.": "optax", "tf.nn.": "tf"}
         return next((family for name, family in names.items() if name in self.input), self.builtin[0].partition(".")[0])
 
+    @property
+    def called(self) -> str:
+        """The built-in that `input` calls, as it is named in `builtin`."""
+        mine = [builtin for builtin in self.builtin if builtin.partition(".")[0] == self.family]
+        return next(b for b in mine if f".{b.partition('.')[2].partition('(')[0]}(" in self.input)
+
     def covers(self, twin: BuiltIn, case: str, dtype: str, reduction: str, part: str) -> bool:
         """Whether this is an explanation of a difference there."""
         return (

@@ -9,7 +9,7 @@ import importlib.util
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -124,6 +124,10 @@ class Framework(ABC):
         """`value` as an array of the framework where it is one of NumPy."""
         return self.array(value) if isinstance(value, np.ndarray) else value
 
+    def autocast(self, dtype: str) -> AbstractContextManager[Any] | None:
+        """A context in which the framework chooses a dtype for each operation. None where there is no such thing."""
+        return None
+
     @abstractmethod
     def step(
         self, loss: Any, static: Mapping[str, Any], wanted: Sequence[Place], mode: str, batched: Collection[Place] = ()
@@ -132,6 +136,8 @@ class Framework(ABC):
 
         Parameters
         ----------
+        mode : str
+            One of `modes`. What is eager is made the same way: it differs in the `engine` that it is called with.
         batched : collection of int or str
             The arrays whose first axis, where they have one, is a batch that may change between calls.
         """
@@ -227,13 +233,18 @@ class TorchFramework(Framework):
     def dtype(self, array: Array) -> str:
         return str(array.dtype).removeprefix("torch.")
 
+    def autocast(self, dtype: str) -> AbstractContextManager[Any] | None:
+        import torch
+
+        return torch.autocast("cpu", dtype=getattr(torch, dtype))
+
     def step(
         self, loss: Any, static: Mapping[str, Any], wanted: Sequence[Place], mode: str, batched: Collection[Place] = ()
     ) -> Step:
         import torch
 
         function = loss
-        if mode != "eager":
+        if mode not in EAGER:
             torch._dynamo.reset()
             function = torch.compile(loss, fullgraph=True, backend="inductor" if mode == "compile" else mode)
 
@@ -430,7 +441,7 @@ class TensorflowFramework(Framework):
                 value = called(loss, static, given)
             return value, tape.gradient(value, chosen, output_gradients=cotangent)
 
-        if mode == "eager":
+        if mode in EAGER:
             return lambda arrays, options, cotangent: Outcome(*_tuple(run(arrays, options, cotangent)))
 
         compiled: list[Any] = []

@@ -33,7 +33,7 @@ class LossOf:
             found = self.loss(*map(convert, arrays), **{k: convert(v) for k, v in keywords.items()})
         return reference.to_longdouble(self.framework.numpy(found))
 
-    def gradient(self, arrays: Sequence[Any], wanted: Sequence[int], **keywords: Any) -> tuple[LD, ...] | None:
+    def gradient(self, arrays: Sequence[Any], wanted: Sequence[data.Place], **keywords: Any) -> tuple[LD, ...] | None:
         """The gradients of the reduced loss. None where there is no differentiation."""
         given = {k: v for k, v in keywords.items() if isinstance(v, np.ndarray)}
         static = {k: v for k, v in keywords.items() if k not in given}

@@ -123,6 +123,24 @@ def _each_gradient(change: Callable[[Any, Any], Any], last: bool = False) -> Cal
     return _kernel(altered)
 
 
+def _by_parameter(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A loss whose kernel returns other derivatives by its parameters."""
+
+    def wrong(derivative: Callable[[], Any]) -> Callable[[], Any]:
+        return lambda: change(derivative())
+
+    def alter(loss: Any) -> Any:
+        right = loss.kernel
+
+        def kernel(xp: Any, *arrays: Any, **parameters: Any) -> Any:
+            found = right(xp, *arrays, **parameters)
+            return *found[:-1], {name: wrong(derivative) for name, derivative in found[-1].items()}
+
+        return _with_kernel(loss, kernel)
+
+    return alter
+
+
 def _constant(xp: Any, array: Any) -> Any:
     import polyloss
 
@@ -279,6 +297,27 @@ def _last_product(add_product: Any) -> Any:
 
 def _unpoisoned(reduce: Any) -> Any:
     return lambda xp, losses, reduction, weights: reduce(xp, losses, reduction, replace(weights, poison=None))
+
+
+def _empty_mean(reduce: Any) -> Any:
+    """0 divided by 0 examples."""
+
+    def wrong(xp: Any, losses: Any, reduction: str, weights: Any) -> Any:
+        value, coefficient = reduce(xp, losses, reduction, weights)
+        return value / math.prod(losses.shape) if reduction == "mean" else value, coefficient
+
+    return wrong
+
+
+def _half_sum(reduce: Any) -> Any:
+    """The sum is rounded to float16 before it is divided."""
+
+    def wrong(xp: Any, losses: Any, reduction: str, weights: Any) -> Any:
+        value, coefficient = reduce(xp, losses, reduction, weights)
+        count = math.prod(losses.shape)
+        return xp.astype(xp.astype(count * value, xp.float16), value.dtype) / count, coefficient
+
+    return wrong
 
 
 def _half_poisoned(reduce: Any) -> Any:
@@ -464,6 +503,48 @@ MUTANTS = (
         _kernel(lambda xp, v, *g: (v - 0.001, *g)),
         dtypes=("float64",),
         checks=("law",),
+    ),
+    Mutant(
+        "derivative by a parameter of the wrong sign",
+        ("huber", "cross_entropy"),
+        _by_parameter(lambda derivative: -derivative),
+        dtypes=("float64",),
+        checks=("kind of call",),
+    ),
+    Mutant(
+        "class ids compared in their own dtype",
+        ("cross_entropy", "nll"),
+        patch=_replace("polyloss._checks", "wide_ids", lambda wide_ids: lambda xp, ids: ids),
+        backends=("numpy",),
+        dtypes=("float64",),
+        checks=("kind of call",),
+    ),
+    Mutant(
+        "mean of nothing divided by nothing",
+        ("mse",),
+        patch=_replace("polyloss._plan", "reduce", _empty_mean),
+        backends=("torch",),
+        dtypes=("float64",),
+        checks=("kind of call",),
+    ),
+    Mutant(
+        "half precision summed in half precision",
+        ("mse",),
+        patch=_replace("polyloss._plan", "reduce", _half_sum),
+        dtypes=("float16",),
+        checks=("kind of call",),
+    ),
+    Mutant(
+        "half precision inside autocast",
+        ("mse", "cross_entropy"),
+        patch=_replace(
+            "polyloss_torch",
+            "TorchBackend.result_dtype",
+            lambda result_dtype: lambda self, prediction: prediction.dtype,
+        ),
+        backends=("torch",),
+        dtypes=("bfloat16",),
+        checks=("kind of call",),
     ),
     Mutant("least elsewhere", ("mse",), _each_gradient(lambda xp, g: g + 0.1), dtypes=("float64",), checks=("law",)),
 )

@@ -4,7 +4,6 @@ import datetime
 import json
 import math
 import platform
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
@@ -12,11 +11,12 @@ from typing import Any
 from xml.etree import ElementTree
 
 import jinja2
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from . import tolerances
-from .run import Result
+from .run import RECORDED, Result
 from .tolerances import HALVES
 
 SCHEMA_VERSION = 1
@@ -102,9 +102,6 @@ class Report:
         for r in self.results:
             if r.deviation:
                 builtin, _, case = r.case.removeprefix("built-in ").partition(": ")
-                if builtin == "and twin":
-                    named = re.search(r"(F|keras\.losses|optax\.losses|tf\.nn)\.\w+", case)
-                    builtin = named.group() if named else ""
                 entry = found.setdefault(
                     (builtin, r.note),
                     {
@@ -113,12 +110,16 @@ class Report:
                         "kind": r.deviation,
                         "reason": r.note,
                         "link": r.link,
-                        "input": r.call,
-                        "case": case,
-                        "result": r.message,
+                        "input": "",
+                        "case": "",
+                        "result": "",
                         "count": 0,
                     },
                 )
+                # The example that the table has of this very built-in, or the shortest of the calls that were made.
+                best = entry["case"] != RECORDED and (not entry["input"] or len(r.call) < len(entry["input"]))
+                if case == RECORDED or best:
+                    entry |= {"input": r.call, "case": case, "result": r.message}
                 entry["count"] += 1
         return [{k: str(v) for k, v in entry.items()} for entry in found.values()]
 
@@ -145,20 +146,26 @@ class Report:
             for loss in self.losses
         }
 
-    def table(self) -> Table:
-        """The summary for a terminal."""
-        table = Table(
-            title="worst error, value / gradient: k in float32 and float64 (limits 4 / 8), ulp in half (1 / 1)",
-            title_justify="left",
-            title_style="",
-            show_lines=False,
-            header_style="bold",
-        )
+    def table(self, width: int) -> Table:
+        """The summary for a terminal so wide: a line for each loss or, where that is too long, for each backend too."""
+        title = "worst error, value / gradient: k in float32 and float64 (limits 4 / 8), ulp in half (1 / 1)"
+        table = Table(title=title, title_justify="left", title_style="", header_style="bold")
         table.add_column("loss", no_wrap=True)
+        if width < _NAME + _NUMBERS * len(self.backends):
+            table.box, table.pad_edge, table.show_edge, table.collapse_padding = box.SIMPLE_HEAD, False, False, True
+            for name in ("backend", "k", "ulp"):
+                table.add_column(name, no_wrap=True, justify="left" if name == "backend" else "right")
+            for loss, row in self.cells().items():
+                for number, backend in enumerate(self.backends):
+                    cell = row[backend]
+                    name = "" if number else loss or "(run)"
+                    table.add_row(name, backend, *_terminal(cell))
+            return table
         for backend in self.backends:
             table.add_column(f"{backend} {self.versions.get(backend, '')}", justify="right")
         for loss, row in self.cells().items():
-            table.add_row(loss or "(run)", *(_terminal(row[backend]) for backend in self.backends))
+            cells = (Text("  ½ ").join(part for part in _terminal(row[b]) if part) for b in self.backends)
+            table.add_row(loss or "(run)", *cells)
         return table
 
     def json(self) -> str:
@@ -253,15 +260,16 @@ def _worst(results: Sequence[Result], attribute: str) -> Result | None:
     return max(known, key=lambda r: float(getattr(r, attribute)), default=None)
 
 
-def _terminal(cell: Cell) -> Text:
+_NAME, _NUMBERS = 35, 28
+"""What the longest name of a loss, and the numbers of a backend, take of a line."""
+
+
+def _terminal(cell: Cell) -> tuple[Text, Text]:
+    """What failed or the worst errors, and those of half precision."""
+    half = Text("" if cell.half_value is None else cell.half_numbers, style="dim green")
     if cell.failed:
-        return Text(f"{cell.failed} failed  {cell.numbers}", style="bold red")
-    if not cell.passed:
-        return Text("–", style="dim")
-    text = Text(cell.numbers, style="green")
-    if cell.half_value is not None:
-        text.append(f"  ½ {cell.half_numbers}", style="dim green")
-    return text
+        return Text(f"{cell.failed} failed", style="bold red"), half
+    return (Text(cell.numbers, style="green") if cell.passed else Text("–", style="dim")), half
 
 
 def _finite(record: Mapping[str, Any]) -> dict[str, Any]:

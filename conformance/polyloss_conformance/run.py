@@ -5,7 +5,6 @@ cases that differ in nothing but their examples are packed into one call with ``
 instead of a thousand.
 """
 
-import importlib
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,13 +17,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import cases as data
-from . import compare, deviations, frameworks, reference, tolerances
+from . import compare, deviations, frameworks, modules, reference, tolerances
 from .cases import Case, Entry, Place, numpy_dtype
 from .compare import LD, judge
 from .frameworks import EAGER, Framework, engine, placed
 from .tolerances import HALVES
 
-Check = Literal["value and gradient", "second order", "error", "bad values while traced", "law", "built-in", "coverage"]
+Check = Literal[
+    "value and gradient",
+    "second order",
+    "error",
+    "bad values while traced",
+    "law",
+    "kind of call",
+    "built-in",
+    "coverage",
+]
+
+RECORDED = "recorded input"
+"""The case that is the input in the table of deviations."""
 
 OPTIONS = ("reduction", "sample_weight", "where", "denominator")
 LARGE = 4096
@@ -91,6 +102,7 @@ class Selection:
         "error",
         "bad values while traced",
         "law",
+        "kind of call",
         "built-in",
     )
 
@@ -122,7 +134,7 @@ def select(
         known = {**dict.fromkeys(data.LOSSES), **public_losses()}
     else:
         shipped = list(public_losses().values())
-        known = {k: v for k, v in public_losses(importlib.import_module(module)).items() if v not in shipped}
+        known = {k: v for k, v in public_losses(modules.load(module)).items() if v not in shipped}
         if not known:
             raise ValueError(f"{module} has no loss: no attribute that is a polyloss.Loss")
     chosen = _known("dtype", dtypes, data.DTYPES)
@@ -490,9 +502,8 @@ def run_unit(unit: Unit, loss: Any) -> list[Result]:
             else:
                 call = single(members[0], unit.dtype, entry, framework)
             if step is None:
-                mode = "eager" if unit.mode in EAGER else unit.mode
                 each = (*entry.own, *(key for key in ("sample_weight", "where") if key in call.options))
-                step = framework.step(loss, call.static, call.wanted, mode, each if together else ())
+                step = framework.step(loss, call.static, call.wanted, unit.mode, each if together else ())
             with engine(unit.mode):
                 results = _judged(unit, call, framework, step)
             if together and framework.dynamic and len(call.value) > 3 and members is unit.calls[0]:
@@ -887,7 +898,7 @@ def jobs(selection: Selection) -> list[Job]:
             if selection.module is not None:
                 from . import user
 
-                module = importlib.import_module(selection.module)
+                module = modules.load(selection.module)
                 work.append(
                     Job(name, backend, "own", _all(user.check, name, loss, framework, selection.dtypes, module))
                 )
@@ -899,6 +910,12 @@ def jobs(selection: Selection) -> list[Job]:
                 from . import laws
 
                 work.append(Job(name, backend, "laws", _all(laws.check, name, loss, framework)))
+            if "kind of call" in checks and "eager" in modes and loss is not None:
+                from . import kinds
+
+                work.append(
+                    Job(name, backend, "kinds of calls", _all(kinds.check, name, loss, framework, selection.dtypes))
+                )
             if "built-in" in checks and "eager" in modes and loss is not None:
                 from . import twins
 

@@ -16,7 +16,7 @@ from .builtins import FAMILIES, Twin
 from .cases import Arguments, Case, Place
 from .compare import LD, judge
 from .frameworks import Framework
-from .run import OPTIONS, Gradient, Result, call_text, cotangent_of, pack, pack_key, single, split, wanted_of
+from .run import OPTIONS, RECORDED, Gradient, Result, call_text, cotangent_of, pack, pack_key, single, split, wanted_of
 
 Parts = dict[str, tuple[bool, float, str]]
 """For value and gradient: whether it agrees, the worst error, and what is wrong."""
@@ -58,7 +58,7 @@ def confirm(framework: Framework) -> Iterator[Result]:
                 framework.name,
                 "eager",
                 "",
-                f"built-in and twin: {entry.input}",
+                f"built-in {entry.called}: {RECORDED}",
                 "built-in",
                 not message,
                 message=message or f"gives {entry.returns}, exactly {entry.exact}",
@@ -258,7 +258,6 @@ def _result(
     return replace(
         result,
         message=f"{part} {wrong}",
-        call=entry.input or result.call,
         note=entry.reason,
         deviation=entry.kind,
         link=entry.link,

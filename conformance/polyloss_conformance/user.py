@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from polyloss._checks import REAL, Classes
 
 from . import cases as data
-from . import frameworks, laws, reference
+from . import frameworks, kinds, laws, reference
 from .cases import numpy_dtype
 from .compare import show
-from .frameworks import Framework
+from .frameworks import Framework, engine
 from .run import Result, split
 from .tolerances import EPS, HALVES
 
@@ -61,6 +61,7 @@ def calls(name: str, loss: Any, module: ModuleType) -> dict[str, tuple[tuple[Any
 def check(name: str, loss: Any, framework: Framework, dtypes: Sequence[str], module: ModuleType) -> Iterator[Result]:
     """All that can be known of a user's loss on one framework."""
     yield from laws.laws(name, loss, framework, loss.arrays, generated(loss), loss.rowwise)
+    yield from kinds.Kinds(name, loss, framework, generated(loss), loss.rowwise).check(dtypes)
     for case, (arrays, keywords) in calls(name, loss, module).items():
         for mode in framework.modes:
             for dtype in (d for d in framework.dtypes if d in dtypes and (mode == "eager" or d == "float32")):
@@ -109,11 +110,15 @@ def _compare(
     cotangent = draw.choice((0.5, -0.75, 1.25, -1.5, 2.0), truth.shape)
     slopes = [_slopes(value_at, exact, i, cotangent) for i in wanted]
     step = framework.step(loss, static, wanted, mode)
-    outcome = step(
-        [framework.array(a) for a in rounded],
-        {k: framework.array(v.astype(numpy_dtype(dtype)) if v.dtype == np.float64 else v) for k, v in options.items()},
-        framework.array(cotangent.astype(numpy_dtype(dtype))),
-    )
+    with engine(mode):
+        outcome = step(
+            [framework.array(a) for a in rounded],
+            {
+                k: framework.array(v.astype(numpy_dtype(dtype)) if v.dtype == np.float64 else v)
+                for k, v in options.items()
+            },
+            framework.array(cotangent.astype(numpy_dtype(dtype))),
+        )
     eps = EPS[dtype]
     message = ""
     got = reference.to_longdouble(framework.numpy(outcome.value))

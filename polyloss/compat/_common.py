@@ -1,12 +1,33 @@
 """What the translations share."""
 
+import functools
+import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ParamSpec
 
 from polyloss import _checks as checks
-from polyloss._backend import backend_of
+from polyloss._backend import backend_of, find_backend, unwrapped
 from polyloss._checks import Domain
 from polyloss._typing import Array, Namespace
+
+P = ParamSpec("P")
+
+
+def of_arrays(function: Callable[P, Array]) -> Callable[P, Array]:
+    """`function` of plain arrays: a variable is what it holds, and what is no array of numbers is refused by name."""
+    names = tuple(inspect.signature(function).parameters)
+
+    def plain(name: str, value: Any) -> Any:
+        value = unwrapped(value)
+        if find_backend(type(value)) is None or not hasattr(value, "shape"):
+            return value
+        return checks.common_backend(function.__name__, {name: value}).asarray(value, None)
+
+    def called(*args: Any, **kwargs: Any) -> Array:
+        given = (*map(plain, names, args), *args[len(names) :])
+        return function(*given, **{name: plain(name, value) for name, value in kwargs.items()})
+
+    return functools.wraps(function)(called)
 
 
 def namespace(array: Array) -> Namespace:
@@ -16,8 +37,8 @@ def namespace(array: Array) -> Namespace:
 
 def widened(function: Callable[..., Array], *arrays: Array) -> Array:
     """`function` of arrays in at least float32, its result rounded once to the dtype of the first."""
-    xp, dtype = namespace(arrays[0]), arrays[0].dtype
-    if not checks.is_half(dtype):
+    xp, dtype = namespace(arrays[0]), backend_of(arrays[0]).result_dtype(arrays[0])
+    if not checks.is_half(arrays[0].dtype):
         return function(*arrays)
     wide = [xp.astype(a, xp.float32) if checks.is_half(a.dtype) else a for a in arrays]
     return xp.astype(function(*wide), dtype)

@@ -10,7 +10,7 @@ import polyloss
 from polyloss import _checks as checks
 from polyloss._typing import Array
 
-from ._common import as_probabilities, last, namespace
+from ._common import as_probabilities, last, namespace, of_arrays
 
 __all__ = [
     "hinge_loss",
@@ -29,36 +29,43 @@ __all__ = [
 ]
 
 
+@of_arrays
 def squared_error(predictions: Array, targets: Array | None = None) -> Array:
     """`polyloss.mse` of every element."""
     return polyloss.mse(predictions, _or_zeros(targets, predictions), reduction="none")
 
 
+@of_arrays
 def l2_loss(predictions: Array, targets: Array | None = None) -> Array:
     """Half of `polyloss.mse` of every element."""
     return 0.5 * polyloss.mse(predictions, _or_zeros(targets, predictions), reduction="none")
 
 
+@of_arrays
 def huber_loss(predictions: Array, targets: Array | None = None, *, delta: Array | float = 1.0) -> Array:
     """`polyloss.huber` of every element."""
     return polyloss.huber(predictions, _or_zeros(targets, predictions), delta=delta, reduction="none")
 
 
+@of_arrays
 def log_cosh(predictions: Array, targets: Array | None = None) -> Array:
     """`polyloss.log_cosh` of every element."""
     return polyloss.log_cosh(predictions, _or_zeros(targets, predictions), reduction="none")
 
 
+@of_arrays
 def hinge_loss(predictor_outputs: Array, targets: Array) -> Array:
     """`polyloss.hinge` of every element. Labels are -1 and 1."""
     return polyloss.hinge(predictor_outputs, targets, reduction="none")
 
 
+@of_arrays
 def sigmoid_binary_cross_entropy(logits: Array, labels: Array) -> Array:
     """`polyloss.binary_cross_entropy_with_logits` of every element."""
     return polyloss.binary_cross_entropy_with_logits(logits, labels, reduction="none")
 
 
+@of_arrays
 def softmax_cross_entropy(
     logits: Array, labels: Array, axis: int | tuple[int, ...] | None = -1, where: Array | None = None
 ) -> Array:
@@ -75,6 +82,7 @@ def softmax_cross_entropy(
     return polyloss.cross_entropy(logits, labels, where=rows, reduction="none")
 
 
+@of_arrays
 def softmax_cross_entropy_with_integer_labels(
     logits: Array, labels: Array, axis: int | tuple[int, ...] = -1, where: Array | None = None
 ) -> Array:
@@ -90,11 +98,13 @@ def softmax_cross_entropy_with_integer_labels(
     return polyloss.cross_entropy(logits, labels, where=rows, reduction="none")
 
 
+@of_arrays
 def safe_softmax_cross_entropy(logits: Array, labels: Array) -> Array:
     """`polyloss.cross_entropy` of probabilities; a class of probability 0 may have logit -inf."""
     return polyloss.cross_entropy(logits, as_probabilities(labels, logits), reduction="none")
 
 
+@of_arrays
 def kl_divergence(
     log_predictions: Array,
     targets: Array,
@@ -105,6 +115,7 @@ def kl_divergence(
     return _kl_divergence(log_predictions, targets, axis, where, log_target=False)
 
 
+@of_arrays
 def kl_divergence_with_log_targets(
     log_predictions: Array,
     log_targets: Array,
@@ -115,6 +126,7 @@ def kl_divergence_with_log_targets(
     return _kl_divergence(log_predictions, log_targets, axis, where, log_target=True)
 
 
+@of_arrays
 def sigmoid_focal_loss(
     logits: Array, labels: Array, *, alpha: Array | float | None = None, gamma: Array | float = 2.0
 ) -> Array:
@@ -122,6 +134,7 @@ def sigmoid_focal_loss(
     return polyloss.sigmoid_focal(logits, labels, alpha=alpha, gamma=gamma, reduction="none")
 
 
+@of_arrays
 def triplet_margin_loss(
     anchors: Array,
     positives: Array,

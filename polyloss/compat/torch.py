@@ -13,7 +13,7 @@ from polyloss import _checks as checks
 from polyloss._checks import SIGN
 from polyloss._typing import Array
 
-from ._common import namespace, only
+from ._common import namespace, of_arrays, only
 
 __all__ = [
     "binary_cross_entropy",
@@ -35,6 +35,7 @@ __all__ = [
 _REDUCTIONS = ("none", "mean", "sum")
 
 
+@of_arrays
 def cross_entropy(
     input: Array,
     target: Array,
@@ -60,6 +61,7 @@ def cross_entropy(
     )
 
 
+@of_arrays
 def linear_cross_entropy(
     input: Array,
     linear_weight: Array,
@@ -89,6 +91,7 @@ def linear_cross_entropy(
     )
 
 
+@of_arrays
 def nll_loss(
     input: Array,
     target: Array,
@@ -106,6 +109,7 @@ def nll_loss(
     return polyloss.nll(input, target, axis=_class_axis(input), **keywords)
 
 
+@of_arrays
 def binary_cross_entropy(
     input: Array,
     target: Array,
@@ -124,6 +128,7 @@ def binary_cross_entropy(
     )
 
 
+@of_arrays
 def binary_cross_entropy_with_logits(
     input: Array,
     target: Array,
@@ -141,6 +146,7 @@ def binary_cross_entropy_with_logits(
     return polyloss.binary_cross_entropy_with_logits(input, target, pos_weight=pos_weight, **rescaled)
 
 
+@of_arrays
 def mse_loss(
     input: Array,
     target: Array,
@@ -154,6 +160,7 @@ def mse_loss(
     return polyloss.mse(input, target, **_rescaled("mse_loss", input, weight, reduction, mean="weighted_mean"))
 
 
+@of_arrays
 def l1_loss(
     input: Array,
     target: Array,
@@ -167,6 +174,7 @@ def l1_loss(
     return polyloss.l1(input, target, **_rescaled("l1_loss", input, weight, reduction, mean="weighted_mean"))
 
 
+@of_arrays
 def huber_loss(
     input: Array, target: Array, reduction: str = "mean", delta: float = 1.0, weight: Array | None = None
 ) -> Array:
@@ -174,6 +182,7 @@ def huber_loss(
     return polyloss.huber(input, target, delta=delta, **_rescaled("huber_loss", input, weight, reduction))
 
 
+@of_arrays
 def smooth_l1_loss(
     input: Array,
     target: Array,
@@ -187,6 +196,7 @@ def smooth_l1_loss(
     return polyloss.smooth_l1(input, target, beta=beta, **_rescaled("smooth_l1_loss", input, None, reduction))
 
 
+@of_arrays
 def kl_div(
     input: Array,
     target: Array,
@@ -213,6 +223,7 @@ def kl_div(
     return polyloss.kl_divergence(input, target, log_target=log_target, reduction=_literal(reduction))
 
 
+@of_arrays
 def triplet_margin_loss(
     anchor: Array,
     positive: Array,
@@ -240,6 +251,7 @@ def triplet_margin_loss(
     )
 
 
+@of_arrays
 def triplet_margin_with_distance_loss(
     anchor: Array,
     positive: Array,
@@ -264,6 +276,7 @@ def triplet_margin_with_distance_loss(
     )
 
 
+@of_arrays
 def soft_margin_loss(
     input: Array,
     target: Array,
@@ -278,6 +291,7 @@ def soft_margin_loss(
     )
 
 
+@of_arrays
 def hinge_embedding_loss(
     input: Array,
     target: Array,

@@ -1,0 +1,291 @@
+"""Kinds of calls that every loss takes, made from the arguments that it declares: so no loss is left out of one.
+
+Each is compared with another call of the same loss, whose value the cases have settled.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polyloss._checks import REAL, Classes, Domain
+from polyloss._plan import IGNORED
+
+from . import cases as data
+from . import reference
+from .cases import numpy_dtype
+from .frameworks import Framework
+from .laws import SHAPE, LossOf
+from .run import Result
+from .tolerances import EPS, HALVES
+
+INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
+CLASSES = 300
+"""More than a byte can count."""
+COPIES = 10_000
+"""So many copies of the examples have a sum that half precision cannot make."""
+STEP = 2.0**-10
+QUOTIENT = 1e-6
+"""Of a difference quotient in float64, relative to the largest slope."""
+EMPTY_MODES = ("eager", "aot_eager", "jit", "function")
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """The kinds of calls of one loss on one framework.
+
+    Parameters
+    ----------
+    arrays : tuple
+        Ordinary ones in float64, for per-example losses of shape `laws.SHAPE`.
+    shared : sequence
+        The arrays that are the same for all examples.
+    """
+
+    name: str
+    loss: Any
+    framework: Framework
+    arrays: tuple[Any, ...]
+    rowwise: bool
+    shared: Sequence[int] = ()
+
+    @property
+    def call(self) -> LossOf:
+        return LossOf(self.loss, self.framework, self.rowwise)
+
+    @property
+    def own(self) -> tuple[int, ...]:
+        return tuple(place for place in range(len(self.arrays)) if place not in self.shared)
+
+    @property
+    def floating(self) -> tuple[int, ...]:
+        return tuple(place for place, array in enumerate(self.arrays) if array.dtype == np.float64)
+
+    def check(self, dtypes: Sequence[str]) -> Iterator[Result]:
+        """All kinds in some dtypes; what has none of its own in float64."""
+        halves = [d for d in self.framework.dtypes if d in dtypes and d in HALVES]
+        if "float64" in dtypes:
+            ids = self._places_of_ids()
+            if ids:
+                yield self._result("ids of every integer dtype", self._integers, ids)
+            if ids and IGNORED in self.loss.defaults:
+                yield self._result("ignored ids of every integer dtype", self._ignored, ids)
+            for mode in (mode for mode in EMPTY_MODES if mode in self.framework.modes):
+                yield self._result("empty batch", self._empty, mode, mode=mode)
+            for key in self.parameters():
+                yield self._result(f"gradient by {key}", self._by_parameter, key)
+            if "function" in self.framework.modes:
+                yield self._result("sizes unknown while traced", self._unknown_sizes, mode="function")
+        for dtype in halves[:1] if self.framework.slow_eager else halves:
+            yield self._result("sums of many halves", self._half_sums, dtype, dtype=dtype)
+            if self.framework.autocast(dtype) is not None:
+                yield self._result("inside autocast", self._autocast, dtype, dtype=dtype)
+
+    def _result(
+        self, kind: str, check: Callable[..., str], *arguments: Any, mode: str = "eager", dtype: str = "float64"
+    ) -> Result:
+        try:
+            message = check(*arguments)
+        except Exception as error:
+            message = f"{type(error).__name__}: {str(error).strip()[:300]}"
+        return Result(self.name, self.framework.name, mode, dtype, kind, "kind of call", not message, message=message)
+
+    # Class ids
+
+    def _places_of_ids(self) -> list[int]:
+        return [i for i, key in enumerate(self.loss.arrays) if isinstance(self.loss.domains.get(key), Classes)]
+
+    def _many_classes(self) -> list[Any]:
+        """The arrays with so many classes that their ids fill small integers."""
+        axis = 0 if self.shared else -1
+        arrays = list(self.arrays)
+        for place in self.shared or self.own:
+            if arrays[place].dtype == np.float64:
+                array = np.moveaxis(arrays[place], axis, 0)
+                arrays[place] = np.moveaxis(np.resize(array, (CLASSES, *array.shape[1:])), 0, axis)
+        return arrays
+
+    def _with_ids(self, places: Sequence[int], dtype: str, *ids: int) -> list[Any]:
+        """The arrays, all ids among which are `ids`, over and over."""
+        arrays = self._many_classes()
+        for place in places:
+            arrays[place] = np.resize(np.asarray(ids), SHAPE).astype(dtype)
+        return arrays
+
+    def _integers(self, places: Sequence[int]) -> str:
+        for dtype in INTEGERS:
+            ids = (0, 7, 100, min(CLASSES - 1, int(np.iinfo(dtype).max)))
+            got, expected = (
+                self.call.value(self._with_ids(places, kind, *ids), reduction="none") for kind in (dtype, "int64")
+            )
+            message = _close(got, expected, 1e-13, f"with ids of {dtype}")
+            if message:
+                return message
+        return ""
+
+    def _ignored(self, places: Sequence[int]) -> str:
+        def value(dtype: str, ignored: Any, *ids: int) -> Any:
+            return self.call.value(self._with_ids(places, dtype, *ids), reduction="none", **{IGNORED: ignored})
+
+        forms: tuple[Callable[[int, str], Any], ...] = (
+            lambda number, dtype: number,
+            lambda number, dtype: np.dtype(dtype).type(number),
+            lambda number, dtype: np.asarray(number, dtype=dtype),  # an array of the framework, in the end
+        )
+        dtypes = ("int8", "uint8") if self.framework.slow_eager else INTEGERS
+        calls = [(dtype, forms[number % 3]) for number, dtype in enumerate(dtypes)]
+        calls += [("int64", form) for form in forms]
+        for dtype, form in calls:
+            # No id of a class: the largest of an unsigned byte is one of these, and drops them.
+            ignored = -100 if dtype.startswith("i") else 255
+            given = form(ignored, dtype)
+            expected = value("int64", ignored, 0, ignored, 7)
+            what = f"with ids of {dtype} and {IGNORED}={given!r}"
+            message = _close(value(dtype, given, 0, ignored, 7), expected, 1e-13, what)
+            if not message and (expected.reshape(-1)[1::3] != 0).any():
+                message = f"{what}: ignored rows are not 0"
+            if message:
+                return message
+        wraps = f"{IGNORED}=-100 and ids of uint8, one of which is 156"
+        return _close(value("uint8", -100, 0, 156), value("int64", -100, 0, 156), 1e-13, wraps)
+
+    # No examples
+
+    def _empty(self, mode: str) -> str:
+        none = [array if place in self.shared else array[:0] for place, array in enumerate(self.arrays)]
+        thorough = mode == "eager" and not self.framework.slow_eager
+        for reduction in ("none", "sum", "mean", "weighted_mean") if thorough else ("mean",):
+            step = self.framework.step(self.loss, {"reduction": reduction}, self.floating, mode)
+            shape = (0, *SHAPE[1:]) if reduction == "none" else ()
+            if reduction == "none" and not self.framework.differentiates:
+                got, gradients = self.call.value(none, reduction="none"), None
+            else:
+                outcome = step([self.framework.array(a) for a in none], {}, self.framework.array(np.ones(shape)))
+                got, gradients = reference.to_longdouble(self.framework.numpy(outcome.value)), outcome.gradients
+            message = _close(got, np.zeros(shape), 0.0, f"{reduction} of nothing")
+            for place, gradient in zip(self.floating, gradients or (), strict=False):
+                what = f"gradient of {self.loss.arrays[place]} of nothing ({reduction})"
+                message = message or _close(self.framework.numpy(gradient), np.zeros(none[place].shape), 0.0, what)
+            if message:
+                return message
+        return ""
+
+    # Gradients by parameters
+
+    def parameters(self) -> dict[str, NDArray[np.float64]]:
+        """A value in its domain for each floating parameter, as an array."""
+        found = {}
+        for key, default in self.loss.defaults.items():
+            domain = self.loss.domains.get(key, REAL)
+            constant = key in self.loss._static or callable(default) or isinstance(default, str)
+            if constant or key in (IGNORED, self.loss.autodiff):
+                continue
+            number = _inside(domain, default)
+            if self.rowwise and not domain.scalar:
+                classes = self.arrays[self.shared[0]].shape[0] if self.shared else self.arrays[0].shape[-1]
+                found[key] = number * np.linspace(0.5, 1.25, classes)
+            else:
+                found[key] = np.asarray(number)
+        return found
+
+    def _by_parameter(self, key: str) -> str:
+        whole = self.parameters()[key]
+        weight = data.uniform("kind weight", SHAPE, 0.25, 2.0)
+        call: dict[str, Any] = {"reduction": "sum", "sample_weight": weight}
+        try:
+            found = self.call.gradient(self.arrays, (key,), **call, **{key: whole})
+        except ValueError as error:
+            if not self.framework.differentiates and "closed form" in str(error) and key in str(error):
+                return ""
+            raise
+        if found is None:
+            return ""
+        slope = np.zeros(whole.shape)
+        for spot in np.ndindex(whole.shape):
+
+            def moved(distance: float, spot: tuple[int, ...] = spot) -> float:
+                there = whole.copy()
+                there[spot] += distance
+                return float(self.call.value(self.arrays, **call, **{key: there}))
+
+            near, far = ((moved(step) - moved(-step)) / (2 * step) for step in (STEP, 2 * STEP))
+            slope[spot] = (4 * near - far) / 3
+        return _close(found[0], slope, QUOTIENT, f"gradient by {key}")
+
+    # Half precision
+
+    def _rounded(self, dtype: str, copies: int) -> tuple[list[Any], list[Any]]:
+        """The arrays, some times over, in a dtype, and the same numbers in float32."""
+        arrays = [
+            array if place in self.shared else np.concatenate([array] * copies)
+            for place, array in enumerate(self.arrays)
+        ]
+        half = [a.astype(numpy_dtype(dtype)) if a.dtype == np.float64 else a for a in arrays]
+        return half, [h.astype(np.float32) if a.dtype == np.float64 else a for a, h in zip(arrays, half, strict=True)]
+
+    def _half_sums(self, dtype: str) -> str:
+        half, single = self._rounded(dtype, COPIES)
+        for reduction in ("mean",) if self.framework.slow_eager else ("sum", "mean"):
+            got = self.call.value(half, reduction=reduction)
+            with np.errstate(over="ignore"):
+                exact = self.call.value(single, reduction=reduction).astype(np.float32).astype(numpy_dtype(dtype))
+            message = _close(got, reference.to_longdouble(np.asarray(exact)), EPS[dtype], f"{reduction} of many")
+            if message:
+                return message
+        return ""
+
+    def _autocast(self, dtype: str) -> str:
+        half, single = self._rounded(dtype, 1)
+        expected = self.call.value(single)
+        context = self.framework.autocast(dtype)
+        assert context is not None
+        with context:
+            got = self.loss(*map(self.framework.array, half))
+        if self.framework.dtype(got) != "float32":
+            return f"the loss has dtype {self.framework.dtype(got)}, expected float32"
+        return _close(self.framework.numpy(got), expected, 16 * EPS["float32"], "loss")
+
+    # Sizes that are not known
+
+    def _unknown_sizes(self) -> str:
+        arrays = [self.framework.array(a) for a in self.arrays]
+        one = self.framework.array(np.ones(()))
+        known, unknown = (
+            self.framework.step(self.loss, {}, self.floating, mode, batched)(arrays, {}, one)
+            for mode, batched in (("eager", ()), ("function", self.own))
+        )
+        message = _close(self.framework.numpy(unknown.value), self.framework.numpy(known.value), 1e-13, "value")
+        for place, got, expected in zip(self.floating, unknown.gradients or (), known.gradients or (), strict=True):
+            what = f"gradient of {self.loss.arrays[place]}"
+            message = message or _close(self.framework.numpy(got), self.framework.numpy(expected), 1e-13, what)
+        return message
+
+
+def check(name: str, loss: Any, framework: Framework, dtypes: Sequence[str]) -> Iterator[Result]:
+    """All kinds of calls of a loss of polyloss."""
+    entry = data.LOSSES[name]
+    ordinary = next(c for c in data.CASES[name] if c.name == f"ordinary_{len(SHAPE)}d")
+    shared = tuple(place for place in entry.shared if isinstance(place, int))
+    return Kinds(name, loss, framework, tuple(ordinary.arrays), entry.rowwise, shared).check(dtypes)
+
+
+def _inside(domain: Domain, default: Any) -> float:
+    """A number inside of a domain: the default, if it is none of the ends."""
+    if isinstance(default, (int, float)) and domain.low < default < domain.high:
+        return float(default)
+    if np.isfinite(domain.low) and np.isfinite(domain.high):
+        return domain.low + 0.3 * (domain.high - domain.low)
+    return 0.7 + (domain.low if np.isfinite(domain.low) else 0.0)
+
+
+def _close(got: Any, expected: Any, relative: float, what: str) -> str:
+    """What is wrong, if two arrays differ by more than a part of the largest number."""
+    got, expected = np.asarray(got, dtype=np.longdouble), np.asarray(expected, dtype=np.longdouble)
+    if got.shape != expected.shape:
+        return f"{what}: shape {got.shape}, expected {expected.shape}"
+    with np.errstate(invalid="ignore"):
+        limit = relative * max(1.0, float(np.abs(expected).max(initial=0.0)))
+        right = (got == expected) | (np.abs(got - expected) <= limit)
+    return "" if right.all() else f"{what}: {got.tolist()}, expected {expected.tolist()}"[:600]

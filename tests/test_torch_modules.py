@@ -1,0 +1,206 @@
+"""Losses as `torch.nn.Module`."""
+
+import copy
+import doctest
+import io
+import pickle
+import sys
+from typing import Any
+
+import pytest
+
+import polyloss
+
+torch = pytest.importorskip("torch")
+from torch.nn import Parameter  # noqa: E402
+
+import polyloss_torch  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+
+
+@pytest.fixture
+def x() -> Any:
+    return torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def y() -> Any:
+    return torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+def test_module(x: Any, y: Any) -> None:
+    criterion = polyloss_torch.Huber(delta=0.7, reduction="sum")
+    torch.testing.assert_close(criterion(x, y), polyloss.huber(x, y, delta=0.7, reduction="sum"))
+    weight = torch.rand(6, dtype=torch.float64)
+    torch.testing.assert_close(
+        criterion(x, y, sample_weight=weight, where=y > 0),
+        polyloss.huber(x, y, delta=0.7, reduction="sum", sample_weight=weight, where=y > 0),
+    )
+    assert repr(criterion) == "Huber(delta=0.7, reduction='sum')"
+    assert not list(criterion.parameters())
+
+
+def test_module_arrays_are_buffers(x: Any) -> None:
+    ids = torch.tensor([0, 1, 2, 3, 0, 1])
+    weight = torch.arange(1.0, 5.0)
+    criterion = polyloss_torch.CrossEntropy(class_weight=weight, axis=-1)
+    assert "class_weight=tensor of shape (4,)" in repr(criterion)
+    torch.testing.assert_close(criterion(x, ids), polyloss.cross_entropy(x, ids, class_weight=weight))
+    assert criterion.double().class_weight.dtype == torch.float64
+    other = polyloss_torch.CrossEntropy(class_weight=torch.zeros(4))
+    other.load_state_dict(criterion.state_dict())
+    torch.testing.assert_close(other(x, ids), criterion(x, ids))
+
+
+@pytest.mark.parametrize("make", [polyloss_torch.Huber, lambda **k: polyloss_torch.module(polyloss.huber, **k)])
+def test_module_refuses_at_construction(make: Any) -> None:
+    with pytest.raises(TypeError, match="unexpected dleta; did you mean delta"):
+        make(dleta=1.0)
+    with pytest.raises(ValueError, match="delta must be positive, got -1"):
+        make(delta=-1.0)
+    with pytest.raises(ValueError, match="reduction must be one of none, sum, mean, weighted_mean, got 'avg'"):
+        make(reduction="avg")
+    with pytest.raises(TypeError, match="unexpected where"):
+        make(where=torch.ones(3, dtype=torch.bool))
+
+
+def test_module_of_a_sum(x: Any, y: Any) -> None:
+    both = 0.5 * polyloss.mse + polyloss.l1
+    criterion = polyloss_torch.module(both, reduction="sum")
+    torch.testing.assert_close(criterion(x, y), both(x, y, reduction="sum"))
+    assert "0.5 * mse + l1" in repr(criterion)
+    with pytest.raises(TypeError, match="mse: unexpected delta"):
+        polyloss_torch.module(both, delta=1.0)
+    with pytest.raises(TypeError, match="expected a loss or a sum of losses, got function"):
+        polyloss_torch.module(lambda a, b: a)
+
+
+def test_module_is_copied_pickled_saved_and_compiled(x: Any, y: Any) -> None:
+    criterion = polyloss_torch.Huber(delta=0.7)
+    file = io.BytesIO()
+    torch.save(criterion, file)
+    file.seek(0)
+    copies = [
+        copy.deepcopy(criterion),
+        pickle.loads(pickle.dumps(criterion)),
+        torch.load(file, weights_only=False),
+        torch.compile(criterion, fullgraph=True, backend="aot_eager"),
+    ]
+    for other in copies:
+        torch.testing.assert_close(other(x, y), criterion(x, y))
+
+
+def test_attributes_are_what_a_module_uses(x: Any) -> None:
+    ids = torch.tensor([0, 1, 2, 3, 0, 1])
+    criterion: Any = polyloss_torch.CrossEntropy()
+    assert (criterion.label_smoothing, criterion.reduction, criterion.class_weight) == (0.0, "mean", None)
+    criterion.reduction, criterion.label_smoothing = "sum", 0.5
+    torch.testing.assert_close(criterion(x, ids), polyloss.cross_entropy(x, ids, reduction="sum", label_smoothing=0.5))
+    assert repr(criterion) == "CrossEntropy(label_smoothing=0.5, reduction='sum')"
+    criterion.class_weight = torch.arange(1.0, 5.0)
+    expected = polyloss.cross_entropy(x, ids, reduction="sum", label_smoothing=0.5, class_weight=torch.arange(1.0, 5.0))
+    torch.testing.assert_close(criterion(x, ids), expected)
+    assert [name for name, _ in criterion.named_buffers()] == ["class_weight"]
+    criterion.class_weight = 2.0
+    assert not list(criterion.buffers())
+    torch.testing.assert_close(
+        criterion(x, ids), 2 * polyloss.cross_entropy(x, ids, reduction="sum", label_smoothing=0.5)
+    )
+    criterion.reduction = "avg"
+    with pytest.raises(ValueError, match="reduction must be one of none, sum, mean, weighted_mean, got 'avg'"):
+        criterion(x, ids)
+    criterion.reduction, criterion.label_smoothing = "mean", 1.5
+    with pytest.raises(ValueError, match=r"label_smoothing must be in \[0, 1\], got 1.5"):
+        criterion(x, ids)
+
+
+def test_attributes_of_a_sum(x: Any, y: Any) -> None:
+    both = polyloss.mse + polyloss.huber.partial(delta=0.5)
+    criterion = polyloss_torch.module(both)
+    criterion.reduction = "sum"
+    torch.testing.assert_close(criterion(x, y), both(x, y, reduction="sum"))
+    twice = polyloss_torch.module(polyloss.huber.partial(delta=0.5) + polyloss.huber)
+    assert not hasattr(twice, "delta")
+    torch.testing.assert_close(twice(x, y), polyloss.huber(x, y, delta=0.5) + polyloss.huber(x, y))
+    twice.delta = 2.0
+    torch.testing.assert_close(twice(x, y), 2 * polyloss.huber(x, y, delta=2.0))
+
+
+def test_parameters_come_by_name(x: Any, y: Any) -> None:
+    with pytest.raises(TypeError, match=r"Huber: takes its parameters by name \(delta, reduction\), got float 2.0"):
+        polyloss_torch.Huber(2.0)
+    with pytest.raises(TypeError, match=r"make the module first, .* CrossEntropy\(...\)\(logits, target\)"):
+        polyloss_torch.CrossEntropy(x, y)
+
+
+def test_sums_of_modules(x: Any, y: Any) -> None:
+    huber: Any = polyloss_torch.Huber(delta=torch.tensor(0.7, dtype=torch.float64))
+    expected = 0.5 * polyloss.huber(x, y, delta=0.7) + polyloss.l1(x, y)
+    sums: list[Any] = [
+        0.5 * huber + polyloss.l1,
+        polyloss.l1 + huber * 0.5,
+        polyloss.l1 + huber / 2,
+        sum([0.5 * huber, polyloss.l1]),
+    ]
+    for criterion in (*sums, pickle.loads(pickle.dumps(sums[0])), copy.deepcopy(sums[1])):
+        assert isinstance(criterion, torch.nn.Module)
+        torch.testing.assert_close(criterion(x, y), expected)
+        assert [value.item() for value in criterion.buffers()] == [0.7]
+    weight = torch.rand(6, dtype=torch.float64)
+    torch.testing.assert_close(
+        sums[0](x, y, sample_weight=weight),
+        0.5 * polyloss.huber(x, y, delta=0.7, sample_weight=weight) + polyloss.l1(x, y, sample_weight=weight),
+    )
+    with pytest.raises(TypeError, match="unexpected reduction: a module has its parameters already"):
+        polyloss_torch.module(sums[0], reduction="sum")
+    with pytest.raises(TypeError, match="must take the same arrays"):
+        huber + polyloss_torch.TripletMargin()
+
+
+def test_module_of_somebody_else_in_a_sum(x: Any, y: Any) -> None:
+    criterion: Any = polyloss.mse + 0.1 * polyloss_torch.module(torch.nn.L1Loss())
+    torch.testing.assert_close(criterion(x, y), polyloss.mse(x, y) + 0.1 * torch.nn.functional.l1_loss(x, y))
+    assert any(isinstance(member, torch.nn.L1Loss) for member in criterion.modules())
+
+
+def test_module_of_several_tasks(x: Any, y: Any) -> None:
+    huber: Any = polyloss_torch.Huber(delta=torch.tensor(0.7, dtype=torch.float64))
+    total = polyloss.multi_task(
+        {"depth": huber, "pose": polyloss.l1}, {"depth": 2.0, "pose": 1.0}, kinds={"depth": "regression"}
+    )
+    plain = polyloss.multi_task(
+        {"depth": polyloss.huber.partial(delta=0.7), "pose": polyloss.l1}, {"depth": 2.0, "pose": 1.0}
+    )
+    arrays = {"depth": (x, y), "pose": (x[0], y[0])}
+    fixed = polyloss_torch.module(total)
+    torch.testing.assert_close(fixed(arrays), plain(arrays))
+    learned = polyloss_torch.module(total, log_variances=Parameter(torch.ones(2, dtype=torch.float64)))
+    assert [name for name, _ in learned.named_parameters()] == ["log_variances"]
+    assert len(list(learned.buffers())) == 1
+    for criterion in (learned, pickle.loads(pickle.dumps(learned))):
+        value, parts = criterion(arrays, parts=True, options={"pose": {"reduction": "sum"}})
+        expected = torch.ones(2, dtype=torch.float64, requires_grad=True)
+        torch.testing.assert_close(value, plain(arrays, log_variances=expected, options={"pose": {"reduction": "sum"}}))
+        torch.testing.assert_close(parts["pose"], polyloss.l1(x[0], y[0], reduction="sum"))
+        criterion(arrays).backward()
+        plain(arrays, log_variances=expected).backward()
+        torch.testing.assert_close(criterion.log_variances.grad, expected.grad)
+    with pytest.raises(TypeError, match="unexpected reduction; its parameters are log_variances"):
+        polyloss_torch.module(total, reduction="sum")
+
+
+def test_every_loss_has_a_module_class() -> None:
+    names = set(dir(polyloss_torch))
+    losses = [name for name in polyloss.__all__ if isinstance(getattr(polyloss, name), polyloss.Loss)]
+    assert {"".join(part.capitalize() for part in name.split("_")) for name in losses} <= names
+    for name in ("Mse", "L1", "KlDivergence", "BinaryCrossEntropyWithLogits"):
+        assert issubclass(getattr(polyloss_torch, name), torch.nn.Module)
+    with pytest.raises(AttributeError, match="Hubr"):
+        _ = polyloss_torch.Hubr
+
+
+def test_examples_in_docstrings() -> None:
+    results = doctest.testmod(sys.modules[polyloss_torch.LossModule.__module__])
+    assert results.failed == 0
+    assert results.attempted > 4

@@ -212,7 +212,9 @@ def test_what_a_loss_branches_on_must_be_static(x: Any) -> None:
     }.items():
         with pytest.raises(TypeError, match=f": {name} must be .*, got .*{hint.format(name)}"):
             call()
-    with pytest.raises(TypeError, match=r"log_target must be known while .* decides what .*, got ArrayImpl of shape .* bool$"):
+    with pytest.raises(
+        TypeError, match=r"log_target must be known while .* decides what .*, got ArrayImpl of shape .* bool$"
+    ):
         polyloss.kl_divergence(log, log, log_target=flag)
     expected = polyloss.kl_divergence(log, log[::-1], log_target=True)
     close(jax.jit(polyloss.kl_divergence, static_argnames="log_target")(log, log[::-1], log_target=True), expected)

@@ -1,4 +1,4 @@
-"""TensorFlow at its limits: sizes that are unknown while tracing, odd upstream gradients, what is refused, debuggers."""
+"""TensorFlow at its limits: sizes unknown while tracing, odd upstream gradients, what is refused, debuggers."""
 
 import subprocess
 import sys

@@ -315,7 +315,7 @@ def none_outside(loss: str, name: str, xp: Namespace, array: Array, outside: Arr
     )
 
 
-_SAID = {
+_OUR_NAMES = {
     "weight": ("class_weight", "sample_weight"),
     "weights": ("sample_weight", "class_weight"),
     "dim": ("axis",),
@@ -337,7 +337,7 @@ _SAID = {
     "linear_weight": ("weight",),
     "linear_bias": ("bias",),
 }
-"""What a keyword of ours is called elsewhere."""
+"""What is called otherwise elsewhere, and its keywords here."""
 _FIRST = {"input", "inputs", "output", "outputs", "pred", "preds", "prediction", "predictions", "y_pred", "logits"}
 _FIRST |= {"yhat", "y_hat", "scores", "probs", "probabilities"}
 _TARGET = {"target", "targets", "label", "labels", "y", "y_true", "true", "ground_truth"}
@@ -346,7 +346,7 @@ _TARGET = {"target", "targets", "label", "labels", "y", "y_true", "true", "groun
 def unknown_keyword(loss: str, key: str, arrays: Sequence[str], keywords: Sequence[str]) -> TypeError:
     """The error for a keyword that `loss` does not have, with the one that was probably meant."""
     known = (*arrays, *keywords)
-    meant = [name for name in _SAID.get(key, ()) if name in known]
+    meant = [name for name in _OUR_NAMES.get(key, ()) if name in known]
     if not meant and arrays and key.lower() in _FIRST:
         meant = [arrays[0]]
     if not meant and key.lower() in _TARGET:

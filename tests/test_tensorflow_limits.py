@@ -222,7 +222,7 @@ def test_graphs_of_version_1_are_refused_and_take_a_function(x: Any) -> None:
             with pytest.raises(TypeError, match="graph of TensorFlow 1, where == compares identities"):
                 call(logits, target)
         value = made(logits, target)
-        gradient = tf.gradients(value, logits)
+        gradient = tf.gradients(value, logits)  # type: ignore[no-untyped-call]
         with tf.compat.v1.Session() as session:
             found = session.run([value, *gradient], {logits: x.numpy(), target: ids})
     for one, other in zip(found, polyloss.value_and_grad(polyloss.cross_entropy)(x.numpy(), ids), strict=True):

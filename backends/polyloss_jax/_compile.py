@@ -57,7 +57,7 @@ def _travels(losses: Sequence[Loss[Any]], key: Any, value: Any) -> bool:
     if not all(isinstance(key, str) and key not in loss.arrays and loss._is_number(key, value) for loss in losses):
         return False
     for loss in losses:
-        loss.check_number(key, value)
+        loss.check_constant(key, value)
     return True
 
 

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
+from importlib import resources
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -23,7 +24,6 @@ from .cases import DTYPES, Case, has_bfloat16, numpy_dtype
 
 KINDS = ("value", "gradient", "nan", "error", "definition")
 PARTS = ("value", "gradient")
-_PATH = Path(__file__).with_name("deviations.toml")
 
 
 class BuiltIn(Protocol):
@@ -137,7 +137,8 @@ def load(path: Path | None = None) -> tuple[Deviation, ...]:
     """
     known = {field.name: field for field in fields(Deviation)}
     found = []
-    for number, entry in enumerate(tomllib.loads((path or _PATH).read_text("utf-8"))["deviation"], start=1):
+    table = path or resources.files(__package__).joinpath("deviations.toml")  # a file, or in a zip
+    for number, entry in enumerate(tomllib.loads(table.read_text("utf-8"))["deviation"], start=1):
         unknown = set(entry) - set(known)
         missing = {"builtin", "kind", "reason"} - set(entry)
         if unknown or missing:

@@ -1,4 +1,4 @@
-"""TensorFlow at its limits: sizes that are unknown while tracing, odd upstream gradients, what is refused, debuggers."""
+"""TensorFlow at its limits: sizes unknown while tracing, odd upstream gradients, what is refused, debuggers."""
 
 import subprocess
 import sys
@@ -218,7 +218,8 @@ def test_graphs_of_version_1_are_refused_and_take_a_function(x: Any) -> None:
     made = loss.get_concrete_function(tf.TensorSpec([None, 4]), tf.TensorSpec([None], tf.int64))
     with tf.Graph().as_default():
         logits, target = tf.compat.v1.placeholder("float32", [None, 4]), tf.compat.v1.placeholder("int64", [None])
-        for call in (polyloss.cross_entropy, lambda a, b: polyloss.softmax(a)):
+        calls: list[Any] = [polyloss.cross_entropy, lambda a, b: polyloss.softmax(a)]
+        for call in calls:
             with pytest.raises(TypeError, match="graph of TensorFlow 1, where == compares identities"):
                 call(logits, target)
         value = made(logits, target)

@@ -200,11 +200,11 @@ class Blocks:
         first = self.shapes[0]
         self.count = math.prod(first) // (1 if plan.axis is None else first[plan.axis])
         domains = {name: plan.loss.domains[name] for name in self.names if name in plan.loss.domains}
-        self.checked = "denominator" in options or any(
+        self.checks_options = "denominator" in options or any(
             not domain.everything and name not in plan.numbers for name, domain in domains.items()
         )
         floats = [kind for kind in self.form.dtypes[: len(inputs)] if kind.kind not in "biu"]
-        self.unusual = any(layout.axis is not None for layout in self.layouts) or len(set(floats)) > 1
+        self.needs_finish = any(layout.axis is not None for layout in self.layouts) or len(set(floats)) > 1
         self._tasks: dict[tuple[bool, ...], _Task] = {}
         traced = _traced(self.form)
         closed = tuple(gradient is not None for gradient in traced.gradients)
@@ -231,7 +231,7 @@ class Blocks:
     def forward(self, arrays: Sequence[Array], wanted: Sequence[bool]) -> tuple[Array, list[Array | None]]:
         """The loss, and its gradients."""
         backend, dtype = self.backend, self.dtype
-        if self.checked:
+        if self.checks_options:
             self.plan.check_options(*self._arguments(arrays))
         wanted = tuple(wanted)
         task = self._tasks.get(wanted) or self._task(wanted)
@@ -248,7 +248,7 @@ class Blocks:
             value = dtype.type(np.float64(total) / divisor)
         if bad:
             self.plan.check_values(*self._arguments(arrays))
-        if self.unusual:
+        if self.needs_finish:
             self._finish(arrays, gradients)
         return backend.wrap(value), gradients
 

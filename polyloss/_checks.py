@@ -245,7 +245,7 @@ def boolean(loss: str, name: str, xp: Namespace, array: Array) -> None:
 def axis_of(loss: str, axis: Any, ndim: int) -> int:
     """An axis, counted from the front."""
     if isinstance(axis, bool) or not isinstance(axis, int):
-        raise TypeError(f"{loss}: axis must be an integer, got {describe(axis)}")
+        raise not_static(loss, "axis", axis)
     if not -ndim <= axis < ndim:
         raise ValueError(f"{loss}: axis must be in [{-ndim}, {ndim}), got {axis}")
     return axis % ndim
@@ -315,7 +315,7 @@ def none_outside(loss: str, name: str, xp: Namespace, array: Array, outside: Arr
     )
 
 
-_SAID = {
+_OUR_NAMES = {
     "weight": ("class_weight", "sample_weight"),
     "weights": ("sample_weight", "class_weight"),
     "dim": ("axis",),
@@ -337,7 +337,7 @@ _SAID = {
     "linear_weight": ("weight",),
     "linear_bias": ("bias",),
 }
-"""What a keyword of ours is called elsewhere."""
+"""What is called otherwise elsewhere, and its keywords here."""
 _FIRST = {"input", "inputs", "output", "outputs", "pred", "preds", "prediction", "predictions", "y_pred", "logits"}
 _FIRST |= {"yhat", "y_hat", "scores", "probs", "probabilities"}
 _TARGET = {"target", "targets", "label", "labels", "y", "y_true", "true", "ground_truth"}
@@ -346,7 +346,7 @@ _TARGET = {"target", "targets", "label", "labels", "y", "y_true", "true", "groun
 def unknown_keyword(loss: str, key: str, arrays: Sequence[str], keywords: Sequence[str]) -> TypeError:
     """The error for a keyword that `loss` does not have, with the one that was probably meant."""
     known = (*arrays, *keywords)
-    meant = [name for name in _SAID.get(key, ()) if name in known]
+    meant = [name for name in _OUR_NAMES.get(key, ()) if name in known]
     if not meant and arrays and key.lower() in _FIRST:
         meant = [arrays[0]]
     if not meant and key.lower() in _TARGET:
@@ -354,6 +354,18 @@ def unknown_keyword(loss: str, key: str, arrays: Sequence[str], keywords: Sequen
     meant = meant or difflib.get_close_matches(key, known, n=1)
     hint = f"; did you mean {' or '.join(meant)}?" if meant else ";"
     return TypeError(f"{loss}: unexpected {key}{hint} its keywords are {', '.join(known)}")
+
+
+def not_static(loss: str, name: str, value: Any) -> TypeError:
+    """The error for an array, or anything else, in the place of what a loss branches on."""
+    backend = find_backend(type(value))
+    hint = backend.static_hint.format(name=name) if backend is not None and not backend.readable(value) else ""
+    expected = (
+        "an integer"
+        if name == "axis"
+        else "known while a call is traced, for it decides what is computed: True, False or a number, not an array"
+    )
+    return TypeError(f"{loss}: {name} must be {expected}, got {describe(value)}{hint}")
 
 
 def one_of(loss: str, name: str, value: Any, choices: tuple[str, ...]) -> None:

@@ -123,7 +123,7 @@ class Loss(Combinable, Generic[P]):
     def _is_static(self, name: str, default: Any) -> bool:
         """Whether a kernel may branch on a number: declared, or to be seen by a default that is no float."""
         domain = self.domains.get(name)
-        return domain.static if domain is not None else isinstance(default, (bool, int, str))
+        return isinstance(default, (bool, int, str)) or (domain is not None and domain.static)
 
     if TYPE_CHECKING:
 
@@ -202,7 +202,7 @@ class Loss(Combinable, Generic[P]):
             value = keywords[name] if name in keywords else self.defaults[name]
             if number is not None:
                 if name in keywords:
-                    self.check_number(name, value)
+                    self.check_constant(name, value)
                 value = known.backend.asarray(value, inputs[0], number)
             options.append(value)
         if known.plan.readable and not (known.blocks and _blocks.enabled):
@@ -286,15 +286,12 @@ class Loss(Combinable, Generic[P]):
         for key, value in (self.defaults | keywords).items():
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if number or value is None or isinstance(value, (bool, str)) or callable(value):
-                self.check_number(key, value)
+                self.check_constant(key, value)
                 if not self._is_number(key, value):
                     constants.append((key, value))
                     continue
             elif key in self._static:
-                raise TypeError(
-                    f"{name}: {key} decides what is computed, so it must be known while a call is traced: True, False "
-                    f"or a number, not an array; got {checks.describe(value)}"
-                )
+                raise checks.not_static(name, key, value)
             options[key] = value
         inputs = self._same_kind(arrays)
         backend = checks.common_backend(name, dict(zip(self.arrays, inputs, strict=True)) | options)
@@ -350,7 +347,7 @@ class Loss(Combinable, Generic[P]):
             return working(xp, first.dtype) if floating else xp.float32
         return _integer(xp, int(value))
 
-    def check_number(self, key: str, value: Any) -> None:
+    def check_constant(self, key: str, value: Any) -> None:
         """Raise where a parameter that is no array is out of its range."""
         domain = self.domains.get(key)
         if value is None:
@@ -420,8 +417,10 @@ _PARAMETERS = """
 Parameters
 ----------
 kernel : callable
-    Takes the namespace, the arrays and, as keywords, its parameters; returns the loss of each example, and one
-    function without arguments for each array that it is differentiable in: the local derivative.
+    Takes the namespace, the arrays and, as keywords, its parameters; returns the loss of each example, one function
+    without arguments for each array, its local derivative, and optionally a dict of such functions for parameters. What
+    is left out the framework differentiates. A number among the parameters arrives as an array without axes, unless its
+    domain is `static` or its default is a whole number, a boolean or a string.
 autodiff : bool or str, default False
     Whether the kernel returns its value alone, for the framework to differentiate; or the name of a parameter with
     which, when it is not None, it does.

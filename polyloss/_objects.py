@@ -26,12 +26,15 @@ def parameters_of(loss: Callable[..., Any], *, reduction: bool) -> list[inspect.
     return [p for p in own if p.kind is p.KEYWORD_ONLY and p.name not in refused]
 
 
-def no_positional(name: str, arguments: Sequence[Any], arrays: str) -> None:
-    """Raise for arguments without a name, by which a class has its parameters."""
+def no_positional(
+    name: str, arguments: Sequence[Any], parameters: Sequence[inspect.Parameter], arrays: Sequence[str]
+) -> None:
+    """Raise for arguments of a class that have no name."""
     if arguments:
+        known = ", ".join(p.name for p in parameters)
         raise TypeError(
-            f"{name}: parameters are given by their names, got {checks.describe(arguments[0])} without one; "
-            f"to compute a loss, make the object first: {name}()({arrays})"
+            f"{name}: takes its parameters by name ({known}), got {checks.describe(arguments[0])} without one; "
+            f"make the object first, then call it with arrays: {name}(...)({', '.join(arrays)})"
         )
 
 
@@ -60,4 +63,4 @@ def check_parameters(loss: Callable[..., Any], parameters: Mapping[str, Any], *,
         if name == "reduction":
             checks.one_of(loss.__name__, name, value, REDUCTIONS)
         elif isinstance(value, (bool, int, float, str)):
-            loss.check_number(name, value)
+            loss.check_constant(name, value)

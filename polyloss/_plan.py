@@ -1,6 +1,5 @@
 """The one path that a call takes, once its arguments are known to be arrays of one framework."""
 
-import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -114,23 +113,21 @@ class Plan:
         """The reduced loss and its gradients with respect to some inputs."""
         xp = backend_of(inputs[0]).namespace(inputs[0])
         self.check_scalar()
-        ready = self.prepare(xp, inputs, options)
-        if self.is_empty(inputs):
-            losses, gradients = self._no_losses(xp, ready.arrays), [functools.partial(xp.zeros_like, a) for a in inputs]
-        elif self.by_autodiff():
+        if self.by_autodiff():
             kind = type(inputs[0]).__name__
             raise TypeError(f"{self.loss.__name__} has no closed-form gradient here, and {kind} none of its own")
-        else:
-            losses, *gradients = ready.kernel(*ready.arrays)
+        arguments = dict(zip(self.loss.arrays, inputs, strict=True)) | dict(options)
+        if self.is_empty(inputs):
+            names = self.chosen(argnums, list(arguments))
+            return self(inputs, options), tuple(xp.zeros_like(arguments[name]) for name in names)
+        ready = self.prepare(xp, inputs, options)
+        losses, *gradients = ready.kernel(*ready.arrays)
         value, coefficient = reduce(xp, losses, self.reduction, ready.weights)
         known = dict(zip((*self.loss.arrays, *ready.kernel.names), gradients, strict=False))
         share = coefficient()
         results = []
         for name in self.chosen(argnums, [name for name, gradient in known.items() if gradient is not None]):
-            given = inputs[self.loss.arrays.index(name)] if name in self.loss.arrays else options[name]
-            if self.is_empty(inputs):
-                results.append(xp.zeros_like(given))
-                continue
+            given = arguments[name]
             local = known[name]()
             if name == "class_weight" and ready.weights.class_weight is not None and ready.weights.denominator is None:
                 # It is in the denominator as well.

@@ -21,8 +21,8 @@ def cross_entropy(
     target: Array,
     *,
     class_weight: Array | None = None,
-    ignore_index: int | None = None,
-    label_smoothing: float = 0.0,
+    ignore_index: int | Array | None = None,
+    label_smoothing: float | Array = 0.0,
     **call: Unpack[RowCall],
 ) -> Pair:
     r"""Softmax cross entropy of logits.
@@ -43,9 +43,9 @@ def cross_entropy(
     class_weight : array of shape (C,), optional
         Zero or positive. With ``reduction="weighted_mean"`` it is in the denominator too: ``class_weight[target]``
         for ids, ``sum_c class_weight_c q_c`` for probabilities.
-    ignore_index : int, optional
+    ignore_index : int or integer array without axes, optional
         Rows with this class id count for nothing. It need not be a valid id. For class ids alone.
-    label_smoothing : float, default 0
+    label_smoothing : float or array, default 0
         :math:`\varepsilon` in [0, 1]. It is spread over all classes, the right one too, but for the masked ones:
         `K` is the number of classes whose logit is not ``-inf``.
     axis, reduction, sample_weight, where, denominator
@@ -117,8 +117,8 @@ def nll(
     target: Array,
     *,
     class_weight: Array | None = None,
-    ignore_index: int | None = None,
-    label_smoothing: float = 0.0,
+    ignore_index: int | Array | None = None,
+    label_smoothing: float | Array = 0.0,
     **call: Unpack[RowCall],
 ) -> Pair:
     r"""Negative log-likelihood of log-probabilities.
@@ -136,9 +136,9 @@ def nll(
         Integers: class ids in [0, C). Real floating: probabilities in [0, 1].
     class_weight : array of shape (C,), optional
         Zero or positive. With ``reduction="weighted_mean"`` it is in the denominator too.
-    ignore_index : int, optional
+    ignore_index : int or integer array without axes, optional
         Rows with this class id count for nothing.
-    label_smoothing : float, default 0
+    label_smoothing : float or array, default 0
         :math:`\varepsilon` in [0, 1]; `K` is the number of classes that are not ``-inf``.
     axis, reduction, sample_weight, where, denominator
         As in every row-wise loss: see `polyloss.Loss`.
@@ -207,8 +207,8 @@ def softmax_focal(
     target: Array,
     *,
     alpha: float | Array | None = None,
-    gamma: float = 2.0,
-    ignore_index: int | None = None,
+    gamma: float | Array = 2.0,
+    ignore_index: int | Array | None = None,
     **call: Unpack[RowCall],
 ) -> Pair:
     r"""Focal loss of classes that exclude each other.
@@ -226,9 +226,9 @@ def softmax_focal(
         Integers: class ids in [0, C). Real floating: probabilities in [0, 1].
     alpha : float or array of shape (C,), optional
         Zero or positive: a factor of all classes, or one of each. It is no weight: never in a denominator.
-    gamma : float, default 2
+    gamma : float or array, default 2
         Zero or positive. 0 is `cross_entropy`.
-    ignore_index : int, optional
+    ignore_index : int or integer array without axes, optional
         Rows with this class id count for nothing.
     axis, reduction, sample_weight, where, denominator
         As in every row-wise loss: see `polyloss.Loss`.
@@ -293,7 +293,7 @@ def softmax_focal(
 
 @elementwise(tasks=["binary", "multi-label"], probabilities=UNIT, target=UNIT, clip=Domain(0, 0.5, open_low=True))
 def binary_cross_entropy(
-    xp: Namespace, probabilities: Array, target: Array, *, clip: float | None = None, **call: Unpack[Call]
+    xp: Namespace, probabilities: Array, target: Array, *, clip: float | Array | None = None, **call: Unpack[Call]
 ) -> Pair:
     r"""Binary cross entropy of probabilities.
 
@@ -305,7 +305,7 @@ def binary_cross_entropy(
         In [0, 1], real floating.
     target : array of the same shape
         In [0, 1]: labels or probabilities.
-    clip : float, optional
+    clip : float or array, optional
         In (0, 0.5]: probabilities are clipped into ``[clip, 1 - clip]``, and have no gradient outside. It has
         to be large enough for the dtype: ``1 - 1e-8`` is 1 in float32.
     reduction, sample_weight, where, denominator
@@ -379,7 +379,7 @@ def binary_cross_entropy_with_logits(
     target: Array,
     *,
     pos_weight: float | Array | None = None,
-    label_smoothing: float = 0.0,
+    label_smoothing: float | Array = 0.0,
     **call: Unpack[Call],
 ) -> Pair:
     r"""Binary cross entropy of logits.
@@ -397,7 +397,7 @@ def binary_cross_entropy_with_logits(
     pos_weight : float or array, optional
         `w`, zero or positive, of the positive term alone; an array has the shape of the last axes of `logits`.
         It is no weight: never in a denominator.
-    label_smoothing : float, default 0
+    label_smoothing : float or array, default 0
         :math:`\varepsilon` in [0, 1].
     reduction, sample_weight, where, denominator
         As in every loss: see `polyloss.Loss`. With several labels per example the mean is over all labels.
@@ -480,7 +480,7 @@ def sigmoid_focal(
     target: Array,
     *,
     alpha: float | Array | None = None,
-    gamma: float = 2.0,
+    gamma: float | Array = 2.0,
     **call: Unpack[Call],
 ) -> Pair:
     r"""Focal loss of labels that are independent of each other.
@@ -499,7 +499,7 @@ def sigmoid_focal(
         In [0, 1]: labels or probabilities.
     alpha : float or array, optional
         In [0, 1]: the share of positive examples; 1 - `alpha` is that of negative ones. None leaves both at 1.
-    gamma : float, default 2
+    gamma : float or array, default 2
         Zero or positive. 0 is `binary_cross_entropy_with_logits`.
     reduction, sample_weight, where, denominator
         As in every loss: see `polyloss.Loss`. Detectors divide by the number of positive examples:

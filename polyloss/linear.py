@@ -442,11 +442,11 @@ class LinearLoss(Loss[P]):
     plan_type = LinearPlan
     takes_numbers = False
 
-    def check_number(self, key: str, value: Any) -> None:
+    def check_constant(self, key: str, value: Any) -> None:
         """Raise where a parameter that is no array is out of its range."""
         if key == "bias" and value is not None:
             raise TypeError(f"{self.__name__}: bias must be an array, got {checks.describe(value)}")
-        super().check_number(key, value)
+        super().check_constant(key, value)
 
 
 def _linear(kernel: Kernel[P]) -> LinearLoss[P]:
@@ -469,10 +469,10 @@ def linear_cross_entropy(
     *,
     bias: Array | None = None,
     class_weight: float | Array | None = None,
-    ignore_index: int | None = None,
-    label_smoothing: float = 0.0,
-    z_loss: float = 0.0,
-    logit_softcap: float | None = None,
+    ignore_index: int | Array | None = None,
+    label_smoothing: float | Array = 0.0,
+    z_loss: float | Array = 0.0,
+    logit_softcap: float | Array | None = None,
     **call: Unpack[Call],
 ) -> Pair:
     r"""Softmax cross entropy of a linear layer, whose logits never exist as a whole.
@@ -495,13 +495,13 @@ def linear_cross_entropy(
         Real floating. Differentiable, as `hidden` and `weight` are; ``-inf`` masks its class.
     class_weight : array of shape (C,), optional
         Zero or positive. With ``reduction="weighted_mean"`` it is in the denominator too.
-    ignore_index : int, optional
+    ignore_index : int or integer array without axes, optional
         Rows with this class id count for nothing. It need not be a valid id. For class ids alone.
-    label_smoothing : float, default 0
+    label_smoothing : float or array, default 0
         :math:`\varepsilon` in [0, 1], as in `cross_entropy`.
-    z_loss : float, default 0
+    z_loss : float or array, default 0
         :math:`\lambda`, zero or positive: it keeps the logits from drifting away. `class_weight` has no part in it.
-    logit_softcap : float, optional
+    logit_softcap : float or array, optional
         :math:`\kappa`, positive: no logit is larger. A class is masked no more then: its logit is :math:`-\kappa`.
     reduction, sample_weight, where, denominator
         As in every loss: see `polyloss.Loss`.

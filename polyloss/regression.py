@@ -105,7 +105,7 @@ def l1(xp: Namespace, prediction: Array, target: Array, **call: Unpack[Call]) ->
 
 
 @elementwise(tasks=["regression", "outliers"], delta=POSITIVE)
-def huber(xp: Namespace, prediction: Array, target: Array, *, delta: float = 1.0, **call: Unpack[Call]) -> Pair:
+def huber(xp: Namespace, prediction: Array, target: Array, *, delta: float | Array = 1.0, **call: Unpack[Call]) -> Pair:
     r"""Huber loss: quadratic within `delta` of the target, linear outside.
 
     .. math::
@@ -163,7 +163,9 @@ def huber(xp: Namespace, prediction: Array, target: Array, *, delta: float = 1.0
 
 
 @elementwise(tasks=["regression", "outliers"], beta=NONNEGATIVE)
-def smooth_l1(xp: Namespace, prediction: Array, target: Array, *, beta: float = 1.0, **call: Unpack[Call]) -> Pair:
+def smooth_l1(
+    xp: Namespace, prediction: Array, target: Array, *, beta: float | Array = 1.0, **call: Unpack[Call]
+) -> Pair:
     r"""Smooth L1 loss: the absolute error with a parabola of width `beta` at the bottom.
 
     .. math::

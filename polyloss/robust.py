@@ -36,7 +36,7 @@ def tukey_biweight(
     prediction: Array,
     target: Array,
     *,
-    c: float = 4.685,
+    c: float | Array = 4.685,
     scale: float | str = 1.0,
     **call: Unpack[Call],
 ) -> Pair:

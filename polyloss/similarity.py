@@ -96,9 +96,9 @@ def contrastive(
     distance: Array,
     target: Array,
     *,
-    margin: float = 1.0,
+    margin: float | Array = 1.0,
     similar_label: int = 1,
-    factor: float = 0.5,
+    factor: float | Array = 0.5,
     power: int = 2,
     **call: Unpack[Call],
 ) -> Pair:
@@ -118,7 +118,7 @@ def contrastive(
         :math:`m > 0`, in the unit of the distance (it is the distance that is compared, not its square).
     similar_label : {1, 0}, default 1
         Which label means similar: with 1, :math:`s` is `target`; with 0, as in the paper, it is one minus `target`.
-    factor : float, default 0.5
+    factor : float or array, default 0.5
         :math:`f > 0`.
     power : {2, 1}, default 2
         :math:`k`.
@@ -200,9 +200,9 @@ def contrastive_embedding(
     x2: Array,
     target: Array,
     *,
-    margin: float = 1.0,
+    margin: float | Array = 1.0,
     similar_label: int = 1,
-    factor: float = 0.5,
+    factor: float | Array = 0.5,
     power: int = 2,
     **call: Unpack[RowCall],
 ) -> Pair:
@@ -225,11 +225,11 @@ def contrastive_embedding(
         Whether the pair is similar, of the shape of `x1` without `axis`: 0 or 1 (see `similar_label`), or between.
     axis : int, default -1
         The axis of the features.
-    margin : float, default 1.0
+    margin : float or array, default 1.0
         :math:`m > 0`.
     similar_label : {1, 0}, default 1
         Which label means similar: with 1, :math:`s` is `target`; with 0, as in the paper, it is one minus `target`.
-    factor : float, default 0.5
+    factor : float or array, default 0.5
         :math:`f > 0`.
     power : {2, 1}, default 2
         :math:`k`.
@@ -285,7 +285,7 @@ def triplet_margin(
     positive: Array,
     negative: Array,
     *,
-    margin: float = 1.0,
+    margin: float | Array = 1.0,
     p: float = 2.0,
     swap: bool = False,
     squared: bool = False,
@@ -309,7 +309,7 @@ def triplet_margin(
         Embeddings, real floating, of the same shape, the features along `axis`.
     axis : int, default -1
         The axis of the features.
-    margin : float, default 1.0
+    margin : float or array, default 1.0
         :math:`m \ge 0`.
     p : float, default 2.0
         Degree of the norm, at least 1; ``math.inf`` is the largest difference of a coordinate. Where two

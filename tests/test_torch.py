@@ -1,7 +1,5 @@
-"""PyTorch: autograd, forward mode, torch.func, the compiler, modules."""
+"""PyTorch: autograd, forward mode, torch.func."""
 
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -93,6 +91,53 @@ def test_jvp(x: Any, y: Any) -> None:
         torch.testing.assert_close(forward.unpack_dual(dual).tangent, tangent)
 
 
+def test_forward_mode_of_forward_mode(x: Any, y: Any) -> None:
+    jvp: Any = func.jvp
+    for loss in (polyloss.log_cosh, 0.5 * polyloss.huber + polyloss.log_cosh):
+        hessian = func.jacrev(func.jacrev(loss))(x, y)
+        torch.testing.assert_close(func.jacfwd(func.jacfwd(loss))(x, y), hessian)
+        torch.testing.assert_close(func.jacfwd(func.jacrev(loss))(x, y), hessian)
+
+        def slope(a: Any, loss: Any = loss) -> Any:
+            return jvp(lambda b: loss(b, y), (a,), (y,))[1]
+
+        torch.testing.assert_close(jvp(slope, (x,), (x,))[1], torch.einsum("ij,ijkl,kl->", y, hessian, x))
+    third = func.jacfwd(func.jacfwd(func.jacfwd(polyloss.log_cosh)))(x[0], y[0])
+    torch.testing.assert_close(third, func.jacrev(func.jacrev(func.jacrev(polyloss.log_cosh)))(x[0], y[0]))
+
+
+@pytest.mark.filterwarnings("ignore:Attempted to insert a get_attr Node:UserWarning")
+def test_linearize(x: Any, y: Any) -> None:
+    jvp: Any = func.jvp
+    for loss in (polyloss.huber, polyloss.binary_cross_entropy_with_logits, polyloss.cross_entropy):
+        target = torch.sigmoid(y)
+        value, push = func.linearize(lambda a, loss=loss, target=target: loss(a, target), x)
+        torch.testing.assert_close(value, loss(x, target))
+        torch.testing.assert_close(push(y), jvp(lambda a, loss=loss, target=target: loss(a, target), (x,), (y,))[1])
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+def test_many_upstream_gradients_of_a_linear_layer(x: Any, reduction: Any) -> None:
+    weight = torch.randn(3, 4, dtype=x.dtype, generator=torch.Generator().manual_seed(2)).requires_grad_()
+    ids = torch.tensor([0, 1, 2, 0, 1, 1])
+    many = torch.eye(6, dtype=x.dtype) if reduction == "none" else torch.tensor([1.0, 2.0], dtype=x.dtype)
+
+    def ours(h: Any, w: Any) -> Any:
+        return polyloss.linear_cross_entropy(h, w, ids, reduction=reduction)
+
+    def plain(h: Any, w: Any) -> Any:
+        return torch.nn.functional.cross_entropy(h @ w.mT, ids, reduction=reduction)
+
+    h = x.requires_grad_()
+    actual, expected = (
+        torch.autograd.grad(loss(h, weight), (h, weight), many, is_grads_batched=True) for loss in (ours, plain)
+    )
+    torch.testing.assert_close(actual, expected)
+    arrays = (h.detach(), weight.detach())
+    for jacobian in (func.jacrev, func.jacfwd):
+        torch.testing.assert_close(jacobian(ours, argnums=(0, 1))(*arrays), jacobian(plain, argnums=(0, 1))(*arrays))
+
+
 @pytest.mark.parametrize("reduction", ["none", "mean"])
 def test_gradcheck(x: Any, y: Any, reduction: Any) -> None:
     inputs = (x.requires_grad_(), y.requires_grad_())
@@ -176,14 +221,6 @@ def test_integer_target(x: Any, dtype: Any) -> None:
     torch.testing.assert_close(a.grad, func.grad(huber)(x.detach(), target.double()))
 
 
-def test_a_parameter_that_requires_a_gradient_is_refused(x: Any, y: Any) -> None:
-    weight = torch.ones(4, dtype=torch.float64, requires_grad=True)
-    with pytest.raises(TypeError, match=r"pos_weight.*no gradient.*pos_weight\.detach\(\)"):
-        polyloss.binary_cross_entropy_with_logits(x, torch.sigmoid(y), pos_weight=weight)
-    with torch.no_grad():
-        polyloss.binary_cross_entropy_with_logits(x, torch.sigmoid(y), pos_weight=weight)
-
-
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half(x: Any, y: Any, dtype: Any) -> None:
     a, b = x.to(dtype).requires_grad_(), y.to(dtype)
@@ -203,93 +240,6 @@ def test_no_graph_where_nothing_requires_a_gradient(x: Any, y: Any) -> None:
         assert huber(x.requires_grad_(), y).grad_fn is None
     with torch.inference_mode():
         assert huber(x, y).isfinite()
-
-
-# ------------------------------------------------------------------------------------------------------ the compiler
-
-
-def compiled(function: Any, **options: Any) -> Any:
-    torch._dynamo.reset()
-    return torch.compile(function, fullgraph=True, backend="aot_eager", **options)
-
-
-def test_compiled_with_a_batch_that_changes(x: Any, y: Any) -> None:
-    loss = compiled(polyloss.huber)
-    with torch._dynamo.config.patch(recompile_limit=2, fail_on_recompile_limit_hit=True):
-        for rows in (3, 5, 6, 4, 2):
-            a = x[:rows].detach().requires_grad_()
-            value = loss(a, y[:rows], delta=0.7)
-            value.backward()
-            torch.testing.assert_close(value, huber(a, y[:rows]))
-            torch.testing.assert_close(a.grad, closed(polyloss.huber, a, y[:rows], delta=0.7))
-
-
-def test_compiled_with_numbers_that_change(x: Any, y: Any) -> None:
-    loss = compiled(lambda a, b, delta: polyloss.huber(a, b, delta=delta))
-    with torch._dynamo.config.patch(recompile_limit=4, fail_on_recompile_limit_hit=True):
-        for delta in (0.5, 0.7, 1.5, 1, 2, 3):
-            torch.testing.assert_close(loss(x, y, delta), polyloss.huber(x, y, delta=delta))
-
-
-@pytest.mark.parametrize("reduction", ["none", "sum", "mean", "weighted_mean"])
-def test_compiled_with_every_option(x: Any, y: Any, reduction: Any) -> None:
-    cotangent = torch.linspace(1, 2, 24, dtype=torch.float64).reshape(6, 4)
-
-    def step(a: Any, b: Any, weight: Any, mask: Any, denominator: Any) -> Any:
-        more = {"denominator": denominator} if "mean" in reduction else {}
-        losses = polyloss.smooth_l1(a, b, sample_weight=weight, where=mask, reduction=reduction, **more)
-        return (losses * cotangent).sum()
-
-    options = (torch.linspace(0, 1, 6, dtype=torch.float64), y > 0, torch.tensor(3.0))
-    a, b = (x.detach().clone().requires_grad_() for _ in range(2))
-    actual, expected = compiled(step)(a, y, *options), step(b, y, *options)
-    actual.backward()
-    expected.backward()
-    torch.testing.assert_close(actual, expected)
-    torch.testing.assert_close(a.grad, b.grad)
-
-
-@pytest.mark.parametrize("options", [{}, {"ignore_index": -1}, {"label_smoothing": 0.1, "axis": 0}, {"weights": True}])
-def test_compiled_class_ids(x: Any, options: Any) -> None:
-    logits = x.T.contiguous() if "axis" in options else x
-    keywords = {k: v for k, v in options.items() if k != "weights"}
-    if "weights" in options:
-        keywords |= {"class_weight": torch.arange(1.0, 5.0), "reduction": "weighted_mean"}
-    ids = torch.tensor([0, 1, 2, 3, 0, -1 if "ignore_index" in options else 2])
-    a, b = (logits.detach().clone().requires_grad_() for _ in range(2))
-    actual = compiled(polyloss.cross_entropy)(a, ids, **keywords)
-    expected = polyloss.cross_entropy(b, ids, **keywords)
-    actual.backward()
-    expected.backward()
-    torch.testing.assert_close(actual, expected)
-    torch.testing.assert_close(a.grad, b.grad)
-
-
-def test_compiled_bad_class_id_is_nan_in_its_row(x: Any) -> None:
-    a = x.requires_grad_()
-    losses = compiled(polyloss.cross_entropy)(a, torch.tensor([0, 1, 4, 3, -1, 2]), reduction="none")
-    losses.sum().backward()
-    bad = torch.tensor([False, False, True, False, True, False])
-    assert torch.equal(losses.isnan(), bad)
-    assert torch.equal(a.grad.isnan().all(dim=1), bad)
-    assert torch.equal(a.grad.isnan().any(dim=1), bad)
-
-
-def test_compiled_value_and_grad_and_sums(x: Any, y: Any) -> None:
-    both = 0.7 * polyloss.mse + 0.3 * polyloss.huber
-    expected = polyloss.value_and_grad(both, argnums=(0, 1))(x, y, reduction="sum")
-    actual = compiled(lambda a, b: polyloss.value_and_grad(both, argnums=(0, 1))(a, b, reduction="sum"))(x, y)
-    torch.testing.assert_close(actual, expected)
-
-
-def test_compile_is_the_first_thing_a_process_does() -> None:
-    code = """
-import polyloss, torch
-a = torch.ones(3, requires_grad=True)
-torch.compile(polyloss.mse, fullgraph=True, backend="aot_eager")(a, torch.zeros(3)).backward()
-assert torch.allclose(a.grad, torch.full((3,), 2 / 3)), a.grad
-"""
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
 
 
 # ---------------------------------------------------------------------------------------------------- value and grad

@@ -130,7 +130,7 @@ def test_attributes_of_a_sum(x: Any, y: Any) -> None:
 def test_parameters_come_by_name(x: Any, y: Any) -> None:
     with pytest.raises(TypeError, match=r"Huber: takes its parameters by name \(delta, reduction\), got float 2.0"):
         polyloss_torch.Huber(2.0)
-    with pytest.raises(TypeError, match=r"make the module first, .* CrossEntropy\(...\)\(logits, target\)"):
+    with pytest.raises(TypeError, match=r"make the object first, .* CrossEntropy\(...\)\(logits, target\)"):
         polyloss_torch.CrossEntropy(x, y)
 
 

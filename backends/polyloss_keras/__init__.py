@@ -5,14 +5,14 @@ The classes have the names of the losses in capitals: ``polyloss_keras.Huber``, 
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from polyloss import Loss, LossSum
+from polyloss import Loss
 from polyloss import _checks as checks
 from polyloss._backend import find_backend
 from polyloss._objects import check_parameters, classes, no_positional, parameters_of
@@ -52,14 +52,14 @@ class KerasLoss(keras.losses.Loss):  # type: ignore[misc]
 
     def __init__(
         self,
-        loss: Callable[..., Any] | Sequence[Sequence[Any]],
+        loss: Callable[..., Any],
         *,
         reduction: str = "sum_over_batch_size",
         name: str | None = None,
         dtype: Any = None,
         **parameters: Any,
     ) -> None:
-        self.loss: Any = loss if callable(loss) else from_config(loss)
+        self.loss: Any = loss
         parameters = {
             key: np.asarray(value) if isinstance(value, (list, tuple)) else value for key, value in parameters.items()
         }
@@ -67,6 +67,10 @@ class KerasLoss(keras.losses.Loss):  # type: ignore[misc]
         for _, term in terms_of(self.loss):
             if len(term.arrays) != 2:
                 raise TypeError(f"{term.__name__} takes {', '.join(term.arrays)}: Keras has two arrays for a loss")
+        if len({{**term.defaults, **parameters}.get("ignore_index") for _, term in terms_of(self.loss)}) > 1:
+            raise ValueError(
+                "KerasLoss: the losses of a sum must ignore the same class: give ignore_index to all of them"
+            )
         super().__init__(name=name or _name_of(self.loss), reduction=reduction, dtype=dtype)
         self.parameters = parameters
 
@@ -186,17 +190,17 @@ class KerasLoss(keras.losses.Loss):  # type: ignore[misc]
         ValueError
             If it names a loss that is neither one of polyloss nor registered with Keras: nothing is imported for it.
         """
-        return cls(**config)
+        terms = {"loss": from_config(config["loss"])} if "loss" in config else {}
+        return cls(**{**config, **terms})
 
 
 def _name_of(loss: Any) -> str:
-    names = [term.__name__ for _, term in terms_of(loss)]
-    return "_plus_".join(names) if isinstance(loss, LossSum) else names[0]
+    return "_plus_".join(term.__name__ for _, term in terms_of(loss))
 
 
 def _make(name: str, loss: Loss[Any]) -> type[KerasLoss]:
     def construct(self: KerasLoss, *arguments: Any, **parameters: Any) -> None:
-        no_positional(name, arguments, "y_true, y_pred")
+        no_positional(name, arguments, parameters_of(loss, reduction=False), ("y_true", "y_pred"))
         KerasLoss.__init__(self, loss, **parameters)
 
     keras_own = [p for p in inspect.signature(KerasLoss.__init__).parameters.values() if p.kind is p.KEYWORD_ONLY]

@@ -23,6 +23,7 @@ def to_config(loss: Any) -> list[list[Any]]:
 def from_config(terms: Sequence[Sequence[Any]]) -> Any:
     """The loss that `to_config` was asked of."""
     losses = []
+    # Version 0.1 wrote the module in front of the name.
     for scale, *_, name, fixed in terms:
         loss = _find(name)
         losses.append((scale, loss.partial(**fixed) if fixed else loss))

@@ -20,9 +20,11 @@ from . import _namespace as xp
 from ._chunks import ByChunks
 from ._common import (
     around_forward_mode,
+    backward_without_autocast,
     bound,
     gradients_of,
     is_abstract,
+    is_autocast,
     is_distributed,
     is_transformed,
     is_transforming,
@@ -30,6 +32,7 @@ from ._common import (
     tangent_of,
     with_code_of_its_own,
     with_tangent,
+    without_autocast,
 )
 from ._distributed import Replicating, run_distributed
 from ._fused import FusedFunction
@@ -75,6 +78,7 @@ class _Eager(torch.autograd.Function):
         return value
 
     @staticmethod
+    @backward_without_autocast
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[Any, ...]:
         arrays = ctx.saved_tensors
         gradients, ctx.gradients = ctx.gradients, None
@@ -101,6 +105,7 @@ class _Transformed(torch.autograd.Function):
         ctx.save_for_forward(*arrays)
 
     @staticmethod
+    @backward_without_autocast
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[Any, ...]:
         arrays = ctx.saved_tensors
         return _backward(ctx, arrays, upstream, ctx.pair(*arrays)[1:])
@@ -191,7 +196,7 @@ class TorchBackend(ByChunks):
 
     def result_dtype(self, prediction: torch.Tensor) -> torch.dtype:
         # As the losses of torch itself, which autocast lets compute in float32.
-        half = prediction.dtype in _HALVES and torch.is_autocast_enabled(prediction.device.type)
+        half = prediction.dtype in _HALVES and is_autocast(prediction)
         return torch.float32 if half else prediction.dtype
 
     def readable(self, *arrays: torch.Tensor) -> bool:
@@ -228,8 +233,9 @@ class TorchBackend(ByChunks):
                 if not blocks.learns(wanted):
                     value = _apply_now(blocks, *arrays)  # type: ignore[no-untyped-call]
                     return value
-                # Without a closed form, the framework differentiates.
-                value = blocks.plain(*arrays)
+                with without_autocast(arrays[0]):
+                    # Without a closed form, the framework differentiates.
+                    value = blocks.plain(*arrays)
                 return value
         value, _ = blocks.forward(arrays, (False,) * len(arrays))
         return value
@@ -265,10 +271,11 @@ class TorchBackend(ByChunks):
         return None
 
     def run(self, plan: Plan, arrays: Sequence[torch.Tensor], options: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        if torch.compiler.is_compiling() or not any(map(is_distributed, (*arrays, *options.values()))):
-            value: torch.Tensor = plan(arrays, options)
-            return value
-        return run_distributed(plan, arrays, options)
+        distributed = not torch.compiler.is_compiling() and any(map(is_distributed, (*arrays, *options.values())))
+        value: torch.Tensor
+        with without_autocast(arrays[0]):
+            value = run_distributed(plan, arrays, options) if distributed else plan(arrays, options)
+        return value
 
     def threads(self) -> int:
         return torch.get_num_threads()
@@ -306,7 +313,10 @@ class TorchBackend(ByChunks):
         return differentiated
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        return torch.compile(with_code_of_its_own(function), fullgraph=True)
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            return function(*arguments, **keywords)
+
+        return torch.compile(with_code_of_its_own(call), fullgraph=True)
 
     def stop_gradient(self, array: torch.Tensor) -> torch.Tensor:
         return array.detach()

@@ -11,6 +11,7 @@ from polyloss import Backend
 
 from ._common import (
     around_forward_mode,
+    backward_without_autocast,
     bound,
     gradients_of,
     is_transformed,
@@ -42,6 +43,7 @@ class _TransformedFunction(torch.autograd.Function):
         ctx.save_for_forward(*arrays)
 
     @staticmethod
+    @backward_without_autocast
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[Any, ...]:
         arrays, wanted = ctx.saved_tensors, ctx.needs_input_grad[1:]
         if ctx.fused.learns(wanted):

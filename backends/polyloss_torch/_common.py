@@ -1,8 +1,10 @@
 """What a pair and a fused function have in common on their way into autograd, its transforms and the compiler."""
 
+import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -32,6 +34,27 @@ def place_of(
     numbers = {k: v for k, v in parameters if isinstance(v, (int, float)) and not isinstance(v, bool)}
     constants = tuple((k, v) for k, v in parameters if k not in numbers)
     return _place(kind, before, constants, tuple(numbers), behind), tuple(numbers.values())
+
+
+def is_autocast(array: torch.Tensor) -> bool:
+    """Whether operations on `array` choose their precision themselves."""
+    return not array.is_meta and torch.is_autocast_enabled(array.device.type)
+
+
+def without_autocast(array: torch.Tensor) -> AbstractContextManager[Any]:
+    """Where losses are computed: they choose their own precision, for products too."""
+    return torch.autocast(array.device.type, enabled=False) if is_autocast(array) else nullcontext()
+
+
+def backward_without_autocast(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A backward pass as it is outside of autocast, wherever it is called."""
+
+    @functools.wraps(function)
+    def backward(ctx: Any, upstream: torch.Tensor) -> Any:
+        with without_autocast(upstream):
+            return function(ctx, upstream)
+
+    return backward
 
 
 def gradients_of(
@@ -124,11 +147,8 @@ def is_distributed(array: torch.Tensor) -> bool:
     return known is not None and isinstance(array, known.DTensor)
 
 
-def with_code_of_its_own(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` with a code object that no other has: the compiler counts by those how often it compiled."""
-
-    def call(*arguments: Any, **keywords: Any) -> Any:
-        return function(*arguments, **keywords)
-
-    call.__code__ = call.__code__.replace()
-    return call
+def with_code_of_its_own(function: Any) -> Callable[..., Any]:
+    """A copy of `function` whose code object no other has: the compiler counts by those how often it compiled."""
+    code, scope = function.__code__.replace(), function.__globals__
+    copy = FunctionType(code, scope, function.__name__, function.__defaults__, function.__closure__)
+    return functools.wraps(function)(copy)

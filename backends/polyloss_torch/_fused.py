@@ -7,7 +7,7 @@ import torch
 
 from polyloss._backend import Fused
 
-from ._common import gradients_of, is_batched_gradient
+from ._common import backward_without_autocast, gradients_of, is_batched_gradient
 
 
 class FusedFunction(torch.autograd.Function):
@@ -23,6 +23,7 @@ class FusedFunction(torch.autograd.Function):
         return value
 
     @staticmethod
+    @backward_without_autocast
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[Any, ...]:
         arrays: Sequence[torch.Tensor] = ctx.saved_tensors
         kept, wanted = ctx.kept, ctx.needs_input_grad[1:]

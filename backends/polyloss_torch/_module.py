@@ -8,8 +8,7 @@ from typing import Any
 import torch
 
 from polyloss import Loss
-from polyloss import _checks as checks
-from polyloss._objects import check_parameters, classes, parameters_of
+from polyloss._objects import check_parameters, classes, no_positional, parameters_of
 from polyloss.compose import Combinable, LossSum, MultiTask
 
 from ._common import with_code_of_its_own
@@ -182,12 +181,7 @@ def module_class(name: str) -> type[LossModule]:
         raise AttributeError(f"module 'polyloss_torch' has no attribute {name!r}")
 
     def construct(self: LossModule, *arguments: Any, **parameters: Any) -> None:
-        if arguments:
-            known = ", ".join(p.name for p in parameters_of(loss, reduction=True))
-            raise TypeError(
-                f"{name}: takes its parameters by name ({known}), got {checks.describe(arguments[0])} without one; "
-                f"make the module first, then call it with arrays: {name}(...)({', '.join(loss.arrays)})"
-            )
+        no_positional(name, arguments, parameters_of(loss, reduction=True), loss.arrays)
         LossModule.__init__(self, loss, **parameters)
 
     attributes = {

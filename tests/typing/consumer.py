@@ -30,7 +30,7 @@ polyloss.mse(prediction, target, delta=2.0)  # type: ignore[call-arg]  # pyright
 # A reduction that does not exist.
 polyloss.huber(prediction, target, reduction="average")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 # A parameter of the wrong type, one that is keyword-only, a missing target.
-polyloss.huber(prediction, target, delta="wide")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+polyloss.triplet_margin(prediction, target, target, p="wide")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 polyloss.huber(prediction, target, 2.0)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 polyloss.huber(prediction)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 # A loss without a class axis has none.

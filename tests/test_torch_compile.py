@@ -1,0 +1,213 @@
+"""PyTorch: the compiler."""
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+import polyloss
+
+torch = pytest.importorskip("torch")
+import polyloss_torch  # noqa: E402
+from polyloss_torch._common import bound  # noqa: E402
+
+# torch's own: forward mode loads decompositions by torch.jit.script, and AOTAutograd looks at .grad of a non-leaf
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning"),
+]
+
+
+@pytest.fixture
+def x() -> Any:
+    return torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def y() -> Any:
+    return torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+def huber(a: Any, b: Any) -> Any:
+    return polyloss.huber(a, b, delta=0.7)
+
+
+def closed(loss: Any, a: Any, b: Any, **keywords: Any) -> Any:
+    """The closed form, by NumPy."""
+    return torch.asarray(polyloss.value_and_grad(loss)(a.detach().numpy(), b.detach().numpy(), **keywords)[1])
+
+
+def compiled(function: Any, **options: Any) -> Any:
+    torch._dynamo.reset()
+    return torch.compile(function, fullgraph=True, backend="aot_eager", **options)
+
+
+def test_compiled_with_a_batch_that_changes(x: Any, y: Any) -> None:
+    loss = compiled(polyloss.huber)
+    with torch._dynamo.config.patch(recompile_limit=2, fail_on_recompile_limit_hit=True):
+        for rows in (3, 5, 6, 4, 2):
+            a = x[:rows].detach().requires_grad_()
+            value = loss(a, y[:rows], delta=0.7)
+            value.backward()
+            torch.testing.assert_close(value, huber(a, y[:rows]))
+            torch.testing.assert_close(a.grad, closed(polyloss.huber, a, y[:rows], delta=0.7))
+
+
+def test_compiled_with_numbers_that_change(x: Any, y: Any) -> None:
+    loss = compiled(lambda a, b, delta: polyloss.huber(a, b, delta=delta))
+    with torch._dynamo.config.patch(recompile_limit=4, fail_on_recompile_limit_hit=True):
+        for delta in (0.5, 0.7, 1.5, 1, 2, 3):
+            torch.testing.assert_close(loss(x, y, delta), polyloss.huber(x, y, delta=delta))
+
+
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean", "weighted_mean"])
+def test_compiled_with_every_option(x: Any, y: Any, reduction: Any) -> None:
+    cotangent = torch.linspace(1, 2, 24, dtype=torch.float64).reshape(6, 4)
+
+    def step(a: Any, b: Any, weight: Any, mask: Any, denominator: Any) -> Any:
+        more = {"denominator": denominator} if "mean" in reduction else {}
+        losses = polyloss.smooth_l1(a, b, sample_weight=weight, where=mask, reduction=reduction, **more)
+        return (losses * cotangent).sum()
+
+    options = (torch.linspace(0, 1, 6, dtype=torch.float64), y > 0, torch.tensor(3.0))
+    a, b = (x.detach().clone().requires_grad_() for _ in range(2))
+    actual, expected = compiled(step)(a, y, *options), step(b, y, *options)
+    actual.backward()
+    expected.backward()
+    torch.testing.assert_close(actual, expected)
+    torch.testing.assert_close(a.grad, b.grad)
+
+
+@pytest.mark.parametrize("options", [{}, {"ignore_index": -1}, {"label_smoothing": 0.1, "axis": 0}, {"weights": True}])
+def test_compiled_class_ids(x: Any, options: Any) -> None:
+    logits = x.T.contiguous() if "axis" in options else x
+    keywords = {k: v for k, v in options.items() if k != "weights"}
+    if "weights" in options:
+        keywords |= {"class_weight": torch.arange(1.0, 5.0), "reduction": "weighted_mean"}
+    ids = torch.tensor([0, 1, 2, 3, 0, -1 if "ignore_index" in options else 2])
+    a, b = (logits.detach().clone().requires_grad_() for _ in range(2))
+    actual = compiled(polyloss.cross_entropy)(a, ids, **keywords)
+    expected = polyloss.cross_entropy(b, ids, **keywords)
+    actual.backward()
+    expected.backward()
+    torch.testing.assert_close(actual, expected)
+    torch.testing.assert_close(a.grad, b.grad)
+
+
+def test_compiled_bad_class_id_is_nan_in_its_row(x: Any) -> None:
+    a = x.requires_grad_()
+    losses = compiled(polyloss.cross_entropy)(a, torch.tensor([0, 1, 4, 3, -1, 2]), reduction="none")
+    losses.sum().backward()
+    bad = torch.tensor([False, False, True, False, True, False])
+    assert torch.equal(losses.isnan(), bad)
+    assert torch.equal(a.grad.isnan().all(dim=1), bad)
+    assert torch.equal(a.grad.isnan().any(dim=1), bad)
+
+
+def test_compiled_value_and_grad_and_sums(x: Any, y: Any) -> None:
+    both = 0.7 * polyloss.mse + 0.3 * polyloss.huber
+    expected = polyloss.value_and_grad(both, argnums=(0, 1))(x, y, reduction="sum")
+    actual = compiled(lambda a, b: polyloss.value_and_grad(both, argnums=(0, 1))(a, b, reduction="sum"))(x, y)
+    torch.testing.assert_close(actual, expected)
+
+
+def test_compile_is_the_first_thing_a_process_does() -> None:
+    code = """
+import polyloss, torch
+a = torch.ones(3, requires_grad=True)
+torch.compile(polyloss.mse, fullgraph=True, backend="aot_eager")(a, torch.zeros(3)).backward()
+assert torch.allclose(a.grad, torch.full((3,), 2 / 3)), a.grad
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+
+
+class Counting:
+    """A backend of the compiler that says how often it was asked."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, graph: Any, examples: Any) -> Any:
+        self.count += 1
+        return graph.forward
+
+
+NUMBERS: dict[str, Any] = {"delta": polyloss.huber, "beta": polyloss.smooth_l1, "denominator": polyloss.mse}
+
+
+@pytest.mark.parametrize("values", [(0.5, 0.7, 1.5, 2.5, 3.5, 4.5), (2, 3, 4, 5, 6, 7)], ids=["floats", "integers"])
+@pytest.mark.parametrize("name", NUMBERS)
+def test_no_compilation_per_value(x: Any, y: Any, name: str, values: Any) -> None:
+    loss, counting = NUMBERS[name], Counting()
+    fast = torch.compile(loss, fullgraph=True, backend=counting)
+    for value in values:
+        torch.testing.assert_close(fast(x, y, **{name: value}), loss(x, y, **{name: value}))
+    # The first value is taken to be a constant, as the compiler does; then it is a variable.
+    assert counting.count == 2
+
+
+def test_no_compilation_per_value_of_an_attribute(x: Any, y: Any) -> None:
+    counting, criterion = Counting(), polyloss_torch.Huber()
+    fast = torch.compile(criterion, fullgraph=True, backend=counting)
+    for delta in (1.0, 2.0, 3.0, 4.0):
+        criterion.delta = delta
+        torch.testing.assert_close(fast(x, y), polyloss.huber(x, y, delta=delta))
+    assert counting.count == 2
+
+
+def test_a_dozen_losses_in_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function, **options: quick(function, backend="eager", **options))
+    names = ["huber", "l1", "log_cosh", "mse", "smooth_l1", "tukey_biweight", "binary_cross_entropy", "cross_entropy"]
+    names += ["softmax_focal", "sigmoid_focal", "binary_cross_entropy_with_logits", "contrastive"]
+    losses: list[Any] = [getattr(polyloss, name) for name in names]
+    prediction, target = torch.rand(6, 4), torch.arange(24).reshape(6, 4) % 2.0
+    for loss in losses:
+        for rows in (6, 4, 3):
+            arrays = prediction[:rows], target[:rows]
+            torch.testing.assert_close(polyloss.compile(loss)(*arrays), loss(*arrays))
+        module = getattr(polyloss_torch, "".join(part.capitalize() for part in loss.__name__.split("_")))()
+        torch.testing.assert_close(torch.compile(module, fullgraph=True)(prediction, target), loss(prediction, target))
+
+
+def test_beta_that_changes() -> None:
+    """With code generation, which decides more than the other backends."""
+    x, y = torch.linspace(-2, 2, 12), torch.zeros(12)
+    fast = polyloss.compile(polyloss.smooth_l1)
+    for beta in (0.5, 0.7, 1.0):
+        torch.testing.assert_close(fast(x, y, beta=beta), polyloss.smooth_l1(x, y, beta=beta))
+
+
+def test_compiling_again_keeps_nothing_more(x: Any, y: Any) -> None:
+    for _ in range(3):
+        compiled(polyloss.triplet_margin)(x, y, -y)
+        compiled(polyloss.linear_cross_entropy)(x, y, torch.tensor([0, 1, 2, 3, 4, 5]))
+        kept = len(bound)
+        torch._dynamo.reset()
+    compiled(polyloss.triplet_margin)(x, y, -y)
+    assert len(bound) == kept
+
+
+@pytest.mark.parametrize("inside", [True, False], ids=["in the graph", "around it"])
+def test_autocast(inside: bool) -> None:
+    x = torch.randn(512, 4, generator=torch.Generator().manual_seed(0)).bfloat16()
+    a, b = x.clone().requires_grad_(), x.float().requires_grad_()
+    ids = torch.arange(512) % 4
+
+    def step(logits: Any) -> Any:
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=inside):
+            return polyloss.cross_entropy(logits, ids, reduction="sum")
+
+    def around(logits: Any) -> Any:
+        return polyloss.cross_entropy(logits, ids, reduction="sum")
+
+    fast = compiled(step if inside else around)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=not inside):
+        value = fast(a)
+    value.backward()
+    expected = around(b)
+    expected.backward()
+    assert value.dtype == torch.float32
+    torch.testing.assert_close(value, expected)
+    torch.testing.assert_close(a.grad, b.grad.bfloat16())

@@ -78,6 +78,8 @@ class Backend(ABC):
     name: str
     welcomes_numpy: bool = False
     """Whether the framework's own functions take NumPy arrays beside its own."""
+    static_hint: str = ""
+    """How to tell its compiler that the parameter ``{name}`` is a constant."""
 
     @abstractmethod
     def namespace(self, array: Array) -> Namespace:
@@ -161,7 +163,8 @@ class Backend(ABC):
         Parameters
         ----------
         step : callable
-            Takes totals and some of the rows; returns the next totals, and results that have the same rows.
+            Takes totals and some of the rows; returns the next totals, and results that have the same rows. Rows of
+            zeros change no total.
         """
         xp = self.namespace(next(iter(rows.values())))
         pieces = []

@@ -245,7 +245,7 @@ def boolean(loss: str, name: str, xp: Namespace, array: Array) -> None:
 def axis_of(loss: str, axis: Any, ndim: int) -> int:
     """An axis, counted from the front."""
     if isinstance(axis, bool) or not isinstance(axis, int):
-        raise TypeError(f"{loss}: axis must be an integer, got {describe(axis)}")
+        raise not_static(loss, "axis", axis)
     if not -ndim <= axis < ndim:
         raise ValueError(f"{loss}: axis must be in [{-ndim}, {ndim}), got {axis}")
     return axis % ndim
@@ -354,6 +354,18 @@ def unknown_keyword(loss: str, key: str, arrays: Sequence[str], keywords: Sequen
     meant = meant or difflib.get_close_matches(key, known, n=1)
     hint = f"; did you mean {' or '.join(meant)}?" if meant else ";"
     return TypeError(f"{loss}: unexpected {key}{hint} its keywords are {', '.join(known)}")
+
+
+def not_static(loss: str, name: str, value: Any) -> TypeError:
+    """The error for an array, or anything else, in the place of what a loss branches on."""
+    backend = find_backend(type(value))
+    hint = backend.static_hint.format(name=name) if backend is not None and not backend.readable(value) else ""
+    expected = (
+        "an integer"
+        if name == "axis"
+        else "known while a call is traced, for it decides what is computed: True, False or a number, not an array"
+    )
+    return TypeError(f"{loss}: {name} must be {expected}, got {describe(value)}{hint}")
 
 
 def one_of(loss: str, name: str, value: Any, choices: tuple[str, ...]) -> None:

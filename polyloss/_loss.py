@@ -291,10 +291,7 @@ class Loss(Combinable, Generic[P]):
                     constants.append((key, value))
                     continue
             elif key in self._static:
-                raise TypeError(
-                    f"{name}: {key} decides what is computed, so it must be known while a call is traced: True, False "
-                    f"or a number, not an array; got {checks.describe(value)}"
-                )
+                raise checks.not_static(name, key, value)
             options[key] = value
         inputs = self._same_kind(arrays)
         backend = checks.common_backend(name, dict(zip(self.arrays, inputs, strict=True)) | options)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from . import _checks as checks
-from ._backend import Backend, backend_of, find_backend, stop_gradient
+from ._backend import Backend, backend_of, find_backend, stop_gradient, unwrapped
 from ._plan import BoundKernel
 from ._typing import Array, Namespace, Pair
 
@@ -427,9 +427,11 @@ def _log_shares(backend: Backend, xp: Namespace, x: Array) -> Array:
 
 def _prepare(name: str, x: Any, axis: int | None = None) -> tuple[Backend, Namespace, Array]:
     """The backend, its namespace, and `x` as it is computed with: `axis` last, halves in float32."""
-    backend = find_backend(type(x))
-    if backend is None:
+    x = unwrapped(x)
+    if find_backend(type(x)) is None:
         raise TypeError(f"{name}: x must be an array, got {checks.describe(x)}")
+    backend = checks.common_backend(name, {"x": x})
+    x = backend.asarray(x, None)
     xp = backend.namespace(x)
     checks.real_floating(name, "x", xp, x)
     if axis is not None:

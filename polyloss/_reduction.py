@@ -103,7 +103,9 @@ class Weights:
         """The coefficient of each example in the reduced loss."""
         share = xp.ones_like(losses)
         if self.weight is not None:
-            share = xp.broadcast_to(expand(self.weight, losses.ndim), losses.shape)
+            share, shape = expand(self.weight, losses.ndim), tuple(losses.shape)
+            # While tracing, lengths may be unknown, and nothing can be given such a shape.
+            share = share if tuple(share.shape) == shape else xp.broadcast_to(share, shape)
         if self.poison is not None:
             share = share * self.poison
         if self.mask is not None:

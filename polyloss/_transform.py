@@ -134,7 +134,10 @@ def scalar(function: Callable[..., Array]) -> Callable[..., Array]:
 
 def _arrays(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> dict[str, Array]:
     named = {f"argument {number}": value for number, value in enumerate(arguments)} | keywords
-    return {name: value for name, value in named.items() if find_backend(type(value)) is not None}
+    # A function that a framework made counts as one of its classes.
+    return {
+        name: value for name, value in named.items() if find_backend(type(value)) is not None and not callable(value)
+    }
 
 
 def _keywords_last(function: Callable[..., Array], count: int, names: Sequence[str]) -> Callable[..., Array]:

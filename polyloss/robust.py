@@ -10,9 +10,9 @@ from ._typing import Array, Call, Namespace, Pair
 def _median(xp: Namespace, values: Array, mask: Array) -> Array:
     """The median of the values where the mask holds."""
     ordered = xp.sort(xp.where(mask, values, xp.max(values)))
-    if None in values.shape:
-        # A length that is unknown while tracing may be 0, where nothing can be taken.
-        ordered = xp.concat([ordered, xp.zeros((1,), dtype=ordered.dtype)])
+    if not values.shape[0]:
+        # Nothing can be taken where there is none, and while tracing that may be unknown.
+        ordered = xp.concat([ordered, xp.reshape(xp.sum(ordered), (1,))])
     count = xp.sum(xp.astype(mask, xp.int32), dtype=xp.int32)
     last = xp.where(count > 0, count - 1, 0)
     middle = xp.take(ordered, xp.stack([last // 2, last - last // 2]), axis=0)

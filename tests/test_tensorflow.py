@@ -196,19 +196,95 @@ def test_dtypes(mode: Any, x: Any, y: Any, dtype: str) -> None:
     np.testing.assert_allclose(tf.cast(gradient, "float64"), expected[1], rtol=tolerance, atol=1e-4)
 
 
-def test_weights_get_a_gradient_and_parameters_none(x: Any, y: Any) -> None:
+def test_weights_get_a_gradient(x: Any, y: Any) -> None:
     def weighted(w: Any, _: Any) -> Any:
         return polyloss.huber(x, y, sample_weight=w, reduction="weighted_mean")
 
     gradient = first(weighted, tf.ones(6), None)
     rows = tf.reduce_mean(polyloss.huber(x, y, reduction="none"), axis=1)
     close(gradient, (rows - tf.reduce_mean(rows)) / 6)
-    assert first(lambda d, _: polyloss.huber(x, y, delta=d), tf.constant(0.7), None) is None
 
 
-def test_unknown_rank_is_refused(x: Any, y: Any) -> None:
-    with pytest.raises(ValueError, match="how many axes"):
-        tf.function(huber, input_signature=[tf.TensorSpec(None)] * 2, autograph=False)(x, y)
+LEARNED: list[tuple[Any, int, dict[str, Any]]] = [
+    (polyloss.huber, 2, {"delta": 0.9}),
+    (polyloss.cross_entropy, 1, {"class_weight": [1.0, 2.0, 0.5, 0.7], "label_smoothing": 0.2}),
+    (polyloss.cross_entropy.partial(), 1, {"class_weight": [1.0, 2.0, 0.5, 0.7], "reduction": "weighted_mean"}),
+    (polyloss.sigmoid_focal, 3, {"alpha": 0.3, "gamma": 1.7}),
+    (polyloss.binary_cross_entropy_with_logits, 3, {"pos_weight": [1.0, 2.0, 0.5, 0.7]}),
+    (polyloss.triplet_margin, 4, {"margin": 6.0}),
+    (polyloss.linear_cross_entropy, 5, {"z_loss": 0.1, "logit_softcap": 2.0, "class_weight": [1.0, 2.0, 3.0]}),
+]
+
+
+@pytest.mark.parametrize(("loss", "kind", "parameters"), LEARNED, ids=lambda v: getattr(v, "__name__", None))
+@pytest.mark.parametrize("blocks", [True, False])
+def test_parameters_have_gradients(
+    mode: Any, x: Any, loss: Any, kind: int, parameters: dict[str, Any], blocks: bool, monkeypatch: Any
+) -> None:
+    """First and second order, against differences of the value and of the gradient."""
+    monkeypatch.setattr("polyloss._blocks.enabled", blocks)
+    x = tf.cast(x, tf.float64)
+    ids = tf.constant([0, 1, 2, 0, 1, 2])
+    weight = tf.reshape(tf.range(12, dtype=tf.float64), (3, 4)) / 9
+    arrays = {1: (x, ids), 2: (x, 0.4 * x[::-1]), 3: (x, tf.cast(x > 0, x.dtype)), 4: (x, x + 0.5, x[::-1])}
+    inputs = (x, weight, ids) if kind == 5 else arrays[kind]
+    reduction = parameters.get("reduction", "mean")
+    names = [name for name in parameters if name != "reduction"]
+    point = [tf.constant(parameters[name], tf.float64) for name in names]
+
+    def value(*numbers: Any) -> Any:
+        return loss(*inputs, reduction=reduction, **dict(zip(names, numbers, strict=True)))
+
+    def slope(*numbers: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(numbers)
+            found = value(*numbers)
+        return tf.add_n([tf.reduce_sum(g) * (i + 1) for i, g in enumerate(tape.gradient(found, numbers))])
+
+    for function in (value, slope):
+
+        def gradients(*numbers: Any, function: Any = function) -> Any:
+            with tf.GradientTape() as tape:
+                tape.watch(numbers)
+                found = function(*numbers)
+            return tape.gradient(found, numbers, unconnected_gradients="zero")
+
+        found = mode(gradients, *(tf.TensorSpec(p.shape, p.dtype) for p in point))(*point)
+        for place, gradient in enumerate(found):
+            direction = tf.ones_like(point[place])
+            ends = [[p + h * direction if i == place else p for i, p in enumerate(point)] for h in (1e-5, -1e-5)]
+            difference = (function(*ends[0]) - function(*ends[1])) / 2e-5
+            np.testing.assert_allclose(tf.reduce_sum(gradient), difference, rtol=1e-5, atol=1e-8)
+
+
+def test_a_variable_is_learned() -> None:
+    delta = tf.Variable(2.0)
+    with tf.GradientTape() as tape:
+        value = polyloss.huber(3 * tf.ones(3), 0.0, delta=delta)
+    close(tape.gradient(value, delta), 1.0)
+
+
+def test_numbers_that_change_are_traced_once_and_remembered_once(x: Any, y: Any) -> None:
+    @tf.function  # type: ignore[untyped-decorator]
+    def step(delta: Any, count: Any) -> Any:
+        return polyloss.huber(x, y, delta=delta, denominator=count)
+
+    calls = [(0.5 + number, 3.0 + number) for number in range(5)]
+    expected = [polyloss.huber(x.numpy(), y.numpy(), delta=delta, denominator=count) for delta, count in calls]
+    close([step(tf.constant(delta), tf.constant(count)) for delta, count in calls], expected)
+    assert step.experimental_get_tracing_count() == 1
+    known = len(polyloss.huber._known)
+    close([polyloss.huber(x, y, delta=delta, denominator=count) for delta, count in calls], expected)
+    assert len(polyloss.huber._known) <= known + 1
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_sums_of_halves_are_made_in_float32(mode: Any, dtype: str) -> None:
+    large, spec = tf.constant([1000.0, 900.0], dtype), tf.TensorSpec([None], dtype)
+    value, gradient = mode(polyloss.value_and_grad(1e-4 * polyloss.mse), spec, spec)(large, tf.zeros(2, dtype))
+    assert value.dtype == gradient.dtype == dtype
+    close(tf.cast(value, tf.float32), 90.5)
+    np.testing.assert_allclose(tf.cast(gradient, tf.float32), [0.1, 0.09], rtol=4e-3)
 
 
 def test_autograph_is_quiet(x: Any, y: Any, capfd: Any) -> None:

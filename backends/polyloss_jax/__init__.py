@@ -16,6 +16,7 @@ from polyloss._transform import scalar
 from . import _namespace
 from ._chunks import ByChunks
 from ._common import Same, broadcasting
+from ._compile import compiled
 
 Pair = Callable[..., tuple[Any, ...]]
 
@@ -83,6 +84,7 @@ class JaxBackend(ByChunks):
 
     name = "jax"
     welcomes_numpy = True
+    static_hint = "; tell jax.jit static_argnames={name!r}, or fix it before with functools.partial"
 
     def namespace(self, array: Any) -> Any:
         return _namespace
@@ -108,8 +110,8 @@ class JaxBackend(ByChunks):
     def refusal(self, array: Any) -> str | None:
         if not isinstance(array, jax.Array):
             kind = type(array).__name__
-            return None if callable(array) else f"{kind}{_INSTEAD.get(kind, '')}"
-        if jax.numpy.issubdtype(array.dtype, jax.dtypes.extended):
+            return f"{kind}{_INSTEAD.get(kind, '')}"
+        if jnp.issubdtype(array.dtype, jax.dtypes.extended):
             return "random keys: draw numbers with them"
         if jnp.issubdtype(array.dtype, jnp.floating) and jnp.dtype(array.dtype).itemsize < 2:
             return f"dtype {array.dtype}, in which no loss is computed: widen it, as with astype('bfloat16')"
@@ -137,25 +139,7 @@ class JaxBackend(ByChunks):
         return jax.value_and_grad(scalar(function), tuple(argnums))
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def run(*arguments: Any, **keywords: Any) -> Any:
-            named: dict[Any, Any] = dict(enumerate(arguments)) | keywords
-            constants = {key: value for key, value in named.items() if _is_constant(value)}
-            arrays = [value for key, value in named.items() if key not in constants]
-            return jitted(tuple(named), tuple(constants.items()))(arrays)
-
-        @functools.lru_cache
-        def jitted(names: tuple[Any, ...], constants: tuple[tuple[Any, Any], ...]) -> Callable[..., Any]:
-            fixed = dict(constants)
-
-            def call(arrays: Sequence[Any]) -> Any:
-                traced = iter(arrays)
-                named = {key: fixed[key] if key in fixed else next(traced) for key in names}
-                arguments = [value for key, value in named.items() if isinstance(key, int)]
-                return function(*arguments, **{key: value for key, value in named.items() if isinstance(key, str)})
-
-            return jax.jit(call)
-
-        return run
+        return compiled(function)
 
     def stop_gradient(self, array: jax.Array) -> jax.Array:
         return jax.lax.stop_gradient(array)
@@ -177,12 +161,8 @@ def _is_readable(array: Any) -> bool:
         return False
     if array.is_deleted():
         # Raises. To be asked for its platform would end the process.
-        array.block_until_ready()
+        np.asarray(array)
     return bool(array.platform() == "cpu" and array.is_fully_addressable)
-
-
-def _is_constant(value: Any) -> bool:
-    return value is None or isinstance(value, (bool, int, float, str)) or callable(value)
 
 
 backend = JaxBackend()

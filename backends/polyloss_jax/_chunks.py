@@ -81,6 +81,25 @@ def _both_jvp(fused: Any, wanted: Sequence[bool], primals: Sequence[jax.Array], 
 _both.defjvp(_both_jvp, symbolic_zeros=True)
 
 
+def _scan(step: Step, totals: Named, chunks: Named) -> tuple[Named, Named]:
+    # What a chunk computed is computed once more where it is differentiated.
+    found: tuple[Named, Named] = jax.lax.scan(jax.checkpoint(step, prevent_cse=False), totals, chunks)
+    return found
+
+
+def _scan_of_a_symbol(step: Step, totals: Named, rows: Named, size: int) -> tuple[Named, Named]:
+    """`scan` of a number of rows that an exported program learns later. The last chunk is filled up."""
+    count = next(iter(rows.values())).shape[0]
+    number = count // size + 1
+
+    def chunked(array: jax.Array) -> jax.Array:
+        zeros = jnp.zeros((number * size - count, *array.shape[1:]), array.dtype)
+        return jnp.concatenate([array, zeros]).reshape(number, size, *array.shape[1:])
+
+    totals, found = _scan(step, totals, {name: chunked(array) for name, array in rows.items()})
+    return totals, {name: array.reshape(number * size, *array.shape[2:])[:count] for name, array in found.items()}
+
+
 class ByChunks(Backend):
     """What `JaxBackend` knows of them."""
 
@@ -90,18 +109,15 @@ class ByChunks(Backend):
 
     def scan(self, step: Step, totals: Named, rows: Named, size: int) -> tuple[Named, Named]:
         count = next(iter(rows.values())).shape[0]
-        whole = count // size * size
-        # A symbol may stand for any number of rows.
-        unknown = not isinstance(count, int)
+        if not isinstance(count, int):
+            return _scan_of_a_symbol(step, totals, rows, max(1, size // 64))
+        whole = count - count % size
         pieces = []
-        if unknown or whole:
-            chunks = {
-                name: array[:whole].reshape(count // size, size, *array.shape[1:]) for name, array in rows.items()
-            }
-            # What a chunk computed is computed once more where it is differentiated.
-            totals, found = jax.lax.scan(jax.checkpoint(step, prevent_cse=False), totals, chunks)
+        if whole:
+            chunks = {name: array[:whole].reshape(-1, size, *array.shape[1:]) for name, array in rows.items()}
+            totals, found = _scan(step, totals, chunks)
             pieces.append({name: array.reshape(whole, *array.shape[2:]) for name, array in found.items()})
-        if unknown or whole < count:
+        if whole < count:
             totals, found = step(totals, {name: array[whole:] for name, array in rows.items()})
             pieces.append(found)
         return totals, {name: jnp.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}

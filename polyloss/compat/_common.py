@@ -101,15 +101,15 @@ def only(loss: str, name: str, array: Array, domain: Domain) -> Array:
     backend = backend_of(array)
     xp = backend.namespace(array)
     checks.real(loss, name, xp, array)
-    if backend.readable(array):
-        seen = backend.look(array)
-        xp = backend_of(seen).namespace(seen)
-        checks.none_outside(loss, name, xp, seen, domain.outside(xp, seen), str(domain))
-        return array
-    outside = domain.outside(xp, array)
     if checks.is_integer(xp, array):
+        # In its own dtype a bound may wrap.
         array = xp.astype(array, xp.float32)
-    return xp.where(outside, xp.full_like(array, float("nan")), array)
+    if not backend.readable(array):
+        return xp.where(domain.outside(xp, array), xp.full_like(array, float("nan")), array)
+    seen = backend.look(array)
+    xp = namespace(seen)
+    checks.none_outside(loss, name, xp, seen, domain.outside(xp, seen), str(domain))
+    return array
 
 
 def known(loss: str, name: str, value: Any) -> float:

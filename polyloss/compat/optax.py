@@ -143,8 +143,8 @@ def triplet_margin_loss(
     positives: Array,
     negatives: Array,
     axis: int = -1,
-    norm_degree: float = 2,
-    margin: float = 1.0,
+    norm_degree: Array | float = 2,
+    margin: Array | float = 1.0,
     eps: float = 1e-06,
 ) -> Array:
     """`polyloss.triplet_margin` of every row.

@@ -42,10 +42,10 @@ def cross_entropy(
     target: Array,
     weight: Array | None = None,
     size_average: bool | None = None,
-    ignore_index: int = -100,
+    ignore_index: Array | int = -100,
     reduce: bool | None = None,
     reduction: str = "mean",
-    label_smoothing: float = 0.0,
+    label_smoothing: Array | float = 0.0,
 ) -> Array:
     """`polyloss.cross_entropy` with the class axis second (first of a vector).
 
@@ -71,8 +71,8 @@ def linear_cross_entropy(
     linear_bias: Array | None = None,
     weight: Array | None = None,
     reduction: str = "mean",
-    ignore_index: int | None = None,
-    label_smoothing: float = 0.0,
+    ignore_index: Array | int | None = None,
+    label_smoothing: Array | float = 0.0,
     options: Any = None,
 ) -> Array:
     """`polyloss.linear_cross_entropy`, in chunks of its own whatever `options` say of theirs.
@@ -98,7 +98,7 @@ def nll_loss(
     target: Array,
     weight: Array | None = None,
     size_average: bool | None = None,
-    ignore_index: int = -100,
+    ignore_index: Array | int = -100,
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Array:
@@ -175,7 +175,7 @@ def l1_loss(
 
 @of_arrays
 def huber_loss(
-    input: Array, target: Array, reduction: str = "mean", delta: float = 1.0, weight: Array | None = None
+    input: Array, target: Array, reduction: str = "mean", delta: Array | float = 1.0, weight: Array | None = None
 ) -> Array:
     """`polyloss.huber`; unlike those of `mse_loss`, a mean divides by the number of elements, whatever the weights."""
     return polyloss.huber(input, target, delta=delta, **_rescaled("huber_loss", input, weight, reduction))
@@ -188,7 +188,7 @@ def smooth_l1_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
-    beta: float = 1.0,
+    beta: Array | float = 1.0,
 ) -> Array:
     """`polyloss.smooth_l1`."""
     _refuse_legacy("smooth_l1_loss", size_average, reduce)
@@ -227,7 +227,7 @@ def triplet_margin_loss(
     anchor: Array,
     positive: Array,
     negative: Array,
-    margin: float = 1.0,
+    margin: Array | float = 1.0,
     p: float = 2,
     eps: float = 1e-06,
     swap: bool = False,
@@ -256,7 +256,7 @@ def triplet_margin_with_distance_loss(
     negative: Array,
     *,
     distance_function: Callable[[Array, Array], Array] | None = None,
-    margin: float = 1.0,
+    margin: Array | float = 1.0,
     swap: bool = False,
     reduction: str = "mean",
 ) -> Array:
@@ -293,7 +293,7 @@ def soft_margin_loss(
 def hinge_embedding_loss(
     input: Array,
     target: Array,
-    margin: float = 1.0,
+    margin: Array | float = 1.0,
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",

@@ -81,7 +81,6 @@ FOREIGN = {
         lambda x: torch.quantize_per_tensor(x, 0.1, 0, torch.qint8),
         r"quantized .*use .dequantize\(\)",
     ),
-    "complex": (lambda x: x + 0j, "a complex tensor; use torch.view_as_real"),
 }
 
 

@@ -147,7 +147,8 @@ class Loss(Combinable, Generic[P]):
         return f"<polyloss loss {self.__name__}{fixed}>"
 
     def __reduce__(self) -> Any:
-        return (_with_defaults, (self.__module__, self.__qualname__, self.fixed)) if self.fixed else self.__qualname__
+        is_partial = self._origin is not self
+        return (_with_defaults, (self.__module__, self.__qualname__, self.fixed)) if is_partial else self.__qualname__
 
     def partial(self, **parameters: Any) -> "Loss[P]":
         """This loss with other default parameters.

@@ -554,7 +554,7 @@ def sigmoid_focal(
     def by_target() -> Array:
         step = xp.expm1(fall) / one
         # Not times: a focus that underflows to 0 has a slope still.
-        reached = xp.where((far == 0) & numeric.is_infinite(xp, fall, -1), 0.0, logits)
+        reached = xp.where((focus.inner == 0) & numeric.is_infinite(xp, fall, -1), 0.0, logits)
         change = xp.where(up, step, -step) * focus.below() - focus.inner * reached
         slope = weight * (focus.outer * change)
         return slope if alpha is None else slope + (2.0 * alpha - 1.0) * focused

@@ -1,5 +1,6 @@
 """`polyloss.compat.optax` against `optax.losses`."""
 
+import functools
 import importlib.metadata
 import inspect
 from collections.abc import Callable, Sequence
@@ -104,6 +105,33 @@ def test_triplet() -> None:
     anchor, positive, negative = np.random.default_rng(9).normal(0, 1, (3, 5, 4))
     both("triplet_margin_loss", anchor, positive, negative, wrt=(0, 1, 2), margin=2.0, eps=0)
     both("triplet_margin_loss", anchor, positive, negative, wrt=(0, 1, 2), margin=2.0, axis=0, rtol=1e-4)
+
+
+def test_traced_parameters() -> None:
+    anchor, positive, negative = np.random.default_rng(9).normal(0, 1, (3, 5, 4))
+    calls: dict[str, Any] = {
+        "sigmoid_focal_loss": ((LOGITS, LABELS), {"gamma": 2.0, "alpha": 0.25}),
+        "huber_loss": ((LOGITS, TARGET), {"delta": 0.5}),
+        "triplet_margin_loss": ((anchor, positive, negative), {"margin": 2.0}),
+    }
+    for name, (arrays, parameters) in calls.items():
+        twin, built_in = getattr(compat, name), getattr(optax.losses, name)
+        tolerance = 1e-4 if name == "triplet_margin_loss" else 1e-9
+        expected = jax.jit(built_in)(*arrays, **parameters)
+        np.testing.assert_allclose(jax.jit(twin)(*arrays, **parameters), expected, rtol=tolerance)
+        for key, value in parameters.items():
+            others = {k: v for k, v in parameters.items() if k != key}
+
+            def total(function: Any, number: Any, key: str = key, arrays: Any = arrays, others: Any = others) -> Any:
+                return function(*arrays, **others, **{key: number}).sum()
+
+            ours, theirs = (jax.jit(jax.grad(functools.partial(total, f)))(value) for f in (twin, built_in))
+            np.testing.assert_allclose(ours, theirs, rtol=tolerance)
+    for name in ("norm_degree", "eps"):
+        with pytest.raises(TypeError, match=f"triplet_margin_loss: {name} must be known .*static_argnames='{name}'"):
+            jax.jit(compat.triplet_margin_loss)(anchor, positive, negative, **{name: 2.0})
+    static = jax.jit(compat.triplet_margin_loss, static_argnames=("norm_degree", "eps"))
+    assert static(anchor, positive, negative, norm_degree=2, eps=1e-6).shape == (5,)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """PyTorch: tensors without memory, without values, in many processes, of foreign layouts."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -80,7 +81,6 @@ FOREIGN = {
         lambda x: torch.quantize_per_tensor(x, 0.1, 0, torch.qint8),
         r"quantized .*use .dequantize\(\)",
     ),
-    "complex": (lambda x: x + 0j, "a complex tensor; use torch.view_as_real"),
 }
 
 
@@ -173,3 +173,37 @@ def test_distributed_parameters_and_sums(mesh: Any, x: Any) -> None:
     polyloss.linear_cross_entropy(x, same, IDS).backward()
     assert matrix.grad is not None
     torch.testing.assert_close(matrix.grad.full_tensor(), same.grad)
+
+
+def _in_one_of_two_processes(rank: int, store: str) -> None:
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.tensor import Replicate, Shard, distribute_tensor
+
+    dist: Any = torch.distributed
+    dist.init_process_group("gloo", store=dist.FileStore(store, 2), rank=rank, world_size=2)
+    mesh = init_device_mesh("cpu", (2,))
+    x, y = (torch.randn(6, 4, generator=torch.Generator().manual_seed(seed)) for seed in range(2))
+    ids = torch.tensor([0, 1, 2, 0, 3, 1])
+    losses: list[Any] = [
+        lambda a: polyloss.cross_entropy(a, ids),
+        lambda a: polyloss.cross_entropy(a, ids, reduction="none", label_smoothing=0.1).sum(),
+        lambda a: polyloss.cross_entropy(a, ids, class_weight=y[0].exp(), ignore_index=0, reduction="weighted_mean"),
+        lambda a: polyloss.huber(a, y),
+        lambda a: polyloss.linear_cross_entropy(a, y, ids),
+        lambda a: polyloss.linear_cross_entropy(y, a, ids),
+    ]
+    for loss in losses:
+        plain = x.clone().requires_grad_()
+        expected = loss(plain)
+        expected.backward()
+        for placement in (Shard(0), Shard(1), Replicate()):
+            spread: Any = distribute_tensor(x, mesh, [placement]).requires_grad_()
+            value = loss(spread)
+            value.backward()
+            torch.testing.assert_close(value.full_tensor(), expected)
+            torch.testing.assert_close(spread.grad.full_tensor(), plain.grad)
+    dist.destroy_process_group()
+
+
+def test_two_processes(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(_in_one_of_two_processes, (str(tmp_path / "store"),), 2)

@@ -266,8 +266,6 @@ class TorchBackend(ByChunks):
             return "a quantized tensor; use .dequantize()"
         if "float8" in str(array.dtype) or "float4" in str(array.dtype):
             return f"a tensor of dtype {array.dtype}; use .to(torch.float32)"
-        if array.is_complex():
-            return "a complex tensor; use torch.view_as_real, or .abs() and .angle()"
         return None
 
     def run(self, plan: Plan, arrays: Sequence[torch.Tensor], options: Mapping[str, torch.Tensor]) -> torch.Tensor:

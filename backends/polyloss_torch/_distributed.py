@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from polyloss._plan import BoundKernel, Plan
+from polyloss._plan import OF_A_CALL, BoundKernel, Plan
+from polyloss.linear import LinearPlan
 
 from ._common import is_distributed
 
@@ -39,16 +40,28 @@ def _replicating(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def run_distributed(plan: Plan, arrays: Sequence[Any], options: Mapping[str, Any]) -> torch.Tensor:
-    """The value of `plan`, where some arrays are distributed. The others are taken to be the same in every process."""
-    from torch.distributed.tensor import DTensor, Replicate
+    """The value of `plan`, where some arrays are distributed. The others are taken to be the same in every process.
+
+    Rows may be anywhere. What belongs to one row, and what all rows share, is gathered first, as torch's own losses do.
+    """
+    from torch.distributed.tensor import DTensor, Replicate, Shard
 
     mesh = next(array.device_mesh for array in (*arrays, *options.values()) if is_distributed(array))
+    linear, ndim = isinstance(plan, LinearPlan), arrays[0].ndim
+    entries = ndim - 1 if linear else plan.axis
 
-    def spread(array: torch.Tensor) -> torch.Tensor:
-        if is_distributed(array):
-            return array
-        return DTensor.from_local(array, mesh, [Replicate()] * mesh.ndim, run_check=False)
+    def spread(name: str, array: Any) -> torch.Tensor:
+        if not is_distributed(array):
+            return DTensor.from_local(array, mesh, [Replicate()] * mesh.ndim, run_check=False)
+        shared = name not in (*plan.loss.arrays, *OF_A_CALL) or (linear and name == "weight")
 
-    spread_options = {name: spread(array) for name, array in options.items()}
-    value: torch.Tensor = _replicating(plan)([spread(array) for array in arrays], spread_options)
+        def placement(given: Any) -> Any:
+            apart = isinstance(given, Shard) and (shared or (array.ndim == ndim and given.dim % ndim == entries))
+            return Replicate() if apart else given
+
+        gathered: torch.Tensor = array.redistribute(placements=[placement(given) for given in array.placements])
+        return gathered
+
+    inputs = [spread(name, array) for name, array in zip(plan.loss.arrays, arrays, strict=True)]
+    value: torch.Tensor = _replicating(plan)(inputs, {name: spread(name, array) for name, array in options.items()})
     return value

@@ -3,7 +3,9 @@
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, overload
+
+import numpy as np
 
 from polyloss import _checks as checks
 from polyloss._backend import backend_of, find_backend, unwrapped
@@ -13,21 +15,64 @@ from polyloss._typing import Array, Namespace
 P = ParamSpec("P")
 
 
-def of_arrays(function: Callable[P, Array]) -> Callable[P, Array]:
-    """`function` of plain arrays: a variable is what it holds, and what is no array of numbers is refused by name."""
-    names = tuple(inspect.signature(function).parameters)
+_OF_ELEMENTS = ("weight", "pos_weight", "where", "linear_bias")
+"""Arguments that are arrays where they are given."""
 
-    def plain(name: str, value: Any) -> Any:
-        value = unwrapped(value)
-        if find_backend(type(value)) is None or not hasattr(value, "shape"):
-            return value
-        return checks.common_backend(function.__name__, {name: value}).asarray(value, None)
+
+@overload
+def of_arrays(function: Callable[P, Array], /) -> Callable[P, Array]: ...
+@overload
+def of_arrays(*, ids: str) -> Callable[[Callable[P, Array]], Callable[P, Array]]: ...
+def of_arrays(function: Callable[P, Array] | None = None, /, *, ids: str | None = None) -> Any:
+    """`function` of plain arrays of one framework: all that has no default is one, or a number, an array full of it.
+
+    A variable is what it holds, and what is no array of numbers is refused by name.
+
+    Parameters
+    ----------
+    ids : str, optional
+        The argument that holds class ids: a number there is that of a single row.
+    """
+    if function is None:
+        return functools.partial(of_arrays, ids=ids)
+    parameters = inspect.signature(function).parameters
+    names = tuple(parameters)
+    needed = [name for name, p in parameters.items() if p.default is p.empty and name not in _OF_ELEMENTS]
 
     def called(*args: Any, **kwargs: Any) -> Array:
-        given = (*map(plain, names, args), *args[len(names) :])
-        return function(*given, **{name: plain(name, value) for name, value in kwargs.items()})
+        given = dict(zip(names, map(unwrapped, args), strict=False))
+        given |= {name: unwrapped(value) for name, value in kwargs.items()}
+        if not all(isinstance(given.get(name), np.generic) for name in needed):
+            # Beside an array, a NumPy scalar is a number like any other.
+            given = {name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()}
+        if all(name in given for name in needed):
+            given = _of_one_framework(function.__name__, given, needed, ids)
+        rest = args[len(names) :]
+        return function(*(given[name] for name in names[: len(args)]), *rest, **{name: given[name] for name in kwargs})
 
     return functools.wraps(function)(called)
+
+
+def _of_one_framework(loss: str, given: dict[str, Any], needed: Sequence[str], ids: str | None) -> dict[str, Any]:
+    arrays = {name: value for name, value in given.items() if _is_array(name, value, needed)}
+    backend = checks.common_backend(loss, arrays)
+    found = {name: backend.asarray(value, None) for name, value in arrays.items() if find_backend(type(value))}
+    like = next(iter(found.values()))
+    for name, value in arrays.items():
+        if name in found or name == ids:
+            continue
+        if ids is not None or name == "where":
+            raise TypeError(f"{loss}: {name} must be an array, got {checks.describe(value)}")
+        if name in needed:
+            found[name] = backend.namespace(like).full_like(like, value)
+    return given | found
+
+
+def _is_array(name: str, value: Any, needed: Sequence[str]) -> bool:
+    """Whether an argument must be an array, or is one."""
+    if name in needed or (name in _OF_ELEMENTS and value is not None):
+        return True
+    return find_backend(type(value)) is not None and hasattr(value, "shape")
 
 
 def namespace(array: Array) -> Namespace:
@@ -44,10 +89,10 @@ def widened(function: Callable[..., Array], *arrays: Array) -> Array:
     return xp.astype(function(*wide), dtype)
 
 
-def as_probabilities(target: Array, like: Array) -> Array:
+def as_probabilities(target: Array, like: Array, loss: str = "probabilities") -> Array:
     """A target in the dtype of the prediction: an integer one-hot target is not class ids."""
-    backend = checks.common_backend("probabilities", {"prediction": like, "target": target})
-    checks.real("probabilities", "target", backend_of(target).namespace(target), target)
+    backend = checks.common_backend(loss, {"prediction": like, "target": target})
+    checks.real(loss, "target", backend_of(target).namespace(target), target)
     return backend.namespace(like).astype(backend.asarray(target, like), like.dtype)
 
 
@@ -56,13 +101,43 @@ def only(loss: str, name: str, array: Array, domain: Domain) -> Array:
     backend = backend_of(array)
     xp = backend.namespace(array)
     checks.real(loss, name, xp, array)
-    outside = domain.outside(xp, array)
-    if backend.readable(array):
-        checks.none_outside(loss, name, xp, array, outside, str(domain))
-        return array
     if checks.is_integer(xp, array):
+        # In its own dtype a bound may wrap.
         array = xp.astype(array, xp.float32)
-    return xp.where(outside, xp.full_like(array, float("nan")), array)
+    if not backend.readable(array):
+        return xp.where(domain.outside(xp, array), xp.full_like(array, float("nan")), array)
+    seen = backend.look(array)
+    xp = namespace(seen)
+    checks.none_outside(loss, name, xp, seen, domain.outside(xp, seen), str(domain))
+    return array
+
+
+def known(loss: str, name: str, value: Any) -> float:
+    """A number that decides what is computed; an array may hold it, if that can be looked at."""
+    backend = find_backend(type(value))
+    if backend is not None and getattr(value, "shape", None) == () and backend.readable(value):
+        return float(backend.look(value))
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise checks.not_static(loss, name, value)
+    return value
+
+
+def no_eps(loss: str, eps: Any) -> None:
+    """Refuse what would change distances, which are exact."""
+    if known(loss, "eps", eps) not in (0, 1e-6):
+        raise ValueError(f"{loss}: eps must be 0 or left alone: distances are exact; got {eps!r}")
+
+
+def spread(loss: str, name: str, array: Array | float, like: Array, what: str) -> Array:
+    """`array`, repeated along the axes of `like` that it lacks or that have length 1 in it."""
+    xp = namespace(like)
+    if not hasattr(array, "shape"):
+        return xp.full_like(like, array)
+    shape, whole = tuple(array.shape), tuple(like.shape)
+    ends = whole[len(whole) - len(shape) :]
+    if len(shape) > len(whole) or not all(n == 1 or checks.same_length(n, m) for n, m in zip(shape, ends, strict=True)):
+        raise ValueError(f"{loss}: {name} must broadcast to the shape of {what}, {whole}, got shape {shape}")
+    return xp.broadcast_to(array, whole)
 
 
 def needs(loss: str, **arguments: Any) -> None:
@@ -72,9 +147,12 @@ def needs(loss: str, **arguments: Any) -> None:
             raise TypeError(f"{loss}: missing {name}")
 
 
-def last(array: Array, axis: int | Sequence[int] | None) -> Array:
+def last(loss: str, array: Array, axis: int | Sequence[int] | None) -> Array:
     """`array` with one axis or several (None: all) as its last one, in the order given."""
     xp = namespace(array)
-    axes = tuple(range(array.ndim)) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
+    given = range(array.ndim) if axis is None else axis if isinstance(axis, tuple | list) else (axis,)
+    axes = tuple(checks.axis_of(loss, one, array.ndim) for one in given)
+    if not axes or len(set(axes)) < len(axes):
+        raise ValueError(f"{loss}: axis must name one axis or more, each once, got {axis!r}")
     moved = xp.moveaxis(array, axes, tuple(range(-len(axes), 0)))
     return xp.reshape(moved, (*moved.shape[: array.ndim - len(axes)], -1)) if len(axes) > 1 else moved

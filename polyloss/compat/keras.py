@@ -108,7 +108,7 @@ def categorical_crossentropy(
     return widened(of_probabilities, y_pred, y_true)
 
 
-@of_arrays
+@of_arrays(ids="y_true")
 def sparse_categorical_crossentropy(
     y_true: Array, y_pred: Array, from_logits: bool = False, ignore_class: int | None = None, axis: int = -1
 ) -> Array:

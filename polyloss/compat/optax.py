@@ -10,7 +10,7 @@ import polyloss
 from polyloss import _checks as checks
 from polyloss._typing import Array
 
-from ._common import as_probabilities, last, namespace, of_arrays
+from ._common import as_probabilities, known, last, namespace, no_eps, of_arrays, spread
 
 __all__ = [
     "hinge_loss",
@@ -73,8 +73,9 @@ def softmax_cross_entropy(
 
     `where` selects rows, or classes where it has as many axes as `logits`.
     """
-    logits, labels = last(logits, axis), last(as_probabilities(labels, logits), axis)
-    rows, classes = _rows_and_classes(where, logits, axis)
+    loss = "softmax_cross_entropy"
+    logits, labels = last(loss, logits, axis), last(loss, as_probabilities(labels, logits, loss), axis)
+    rows, classes = _rows_and_classes(loss, where, logits, axis)
     if classes is not None:
         xp = namespace(logits)
         logits = xp.where(classes, logits, -float("inf"))
@@ -82,7 +83,7 @@ def softmax_cross_entropy(
     return polyloss.cross_entropy(logits, labels, where=rows, reduction="none")
 
 
-@of_arrays
+@of_arrays(ids="labels")
 def softmax_cross_entropy_with_integer_labels(
     logits: Array, labels: Array, axis: int | tuple[int, ...] = -1, where: Array | None = None
 ) -> Array:
@@ -91,8 +92,9 @@ def softmax_cross_entropy_with_integer_labels(
     `where` selects rows, or classes where it has as many axes as `logits`. A label whose class is not selected has
     infinite loss.
     """
-    logits = last(logits, axis)
-    rows, classes = _rows_and_classes(where, logits, axis)
+    loss = "softmax_cross_entropy_with_integer_labels"
+    logits = last(loss, logits, axis)
+    rows, classes = _rows_and_classes(loss, where, logits, axis)
     if classes is not None:
         logits = namespace(logits).where(classes, logits, -float("inf"))
     return polyloss.cross_entropy(logits, labels, where=rows, reduction="none")
@@ -101,7 +103,8 @@ def softmax_cross_entropy_with_integer_labels(
 @of_arrays
 def safe_softmax_cross_entropy(logits: Array, labels: Array) -> Array:
     """`polyloss.cross_entropy` of probabilities; a class of probability 0 may have logit -inf."""
-    return polyloss.cross_entropy(logits, as_probabilities(labels, logits), reduction="none")
+    labels = as_probabilities(labels, logits, "safe_softmax_cross_entropy")
+    return polyloss.cross_entropy(logits, labels, reduction="none")
 
 
 @of_arrays
@@ -112,7 +115,7 @@ def kl_divergence(
     where: Array | None = None,
 ) -> Array:
     """`polyloss.kl_divergence`. `where` selects the elements that are summed."""
-    return _kl_divergence(log_predictions, targets, axis, where, log_target=False)
+    return _kl_divergence("kl_divergence", log_predictions, targets, axis, where, log_target=False)
 
 
 @of_arrays
@@ -123,7 +126,7 @@ def kl_divergence_with_log_targets(
     where: Array | None = None,
 ) -> Array:
     """`polyloss.kl_divergence` of log-probabilities. `where` selects the elements that are summed."""
-    return _kl_divergence(log_predictions, log_targets, axis, where, log_target=True)
+    return _kl_divergence("kl_divergence_with_log_targets", log_predictions, log_targets, axis, where, log_target=True)
 
 
 @of_arrays
@@ -140,8 +143,8 @@ def triplet_margin_loss(
     positives: Array,
     negatives: Array,
     axis: int = -1,
-    norm_degree: float = 2,
-    margin: float = 1.0,
+    norm_degree: Array | float = 2,
+    margin: Array | float = 1.0,
     eps: float = 1e-06,
 ) -> Array:
     """`polyloss.triplet_margin` of every row.
@@ -149,11 +152,9 @@ def triplet_margin_loss(
     Distances are exact and differentiable everywhere, so `eps`, which the built-in adds under the root, adds nothing
     here. A value other than 0 and the built-in's default is refused.
     """
-    if eps not in (0, 1e-6):
-        raise ValueError(f"triplet_margin_loss: eps must be 0 or left alone: distances are exact; got {eps!r}")
-    return polyloss.triplet_margin(
-        anchors, positives, negatives, axis=axis, margin=margin, p=norm_degree, reduction="none"
-    )
+    no_eps("triplet_margin_loss", eps)
+    norm = known("triplet_margin_loss", "norm_degree", norm_degree)
+    return polyloss.triplet_margin(anchors, positives, negatives, axis=axis, margin=margin, p=norm, reduction="none")
 
 
 def _or_zeros(targets: Array | None, predictions: Array) -> Array:
@@ -161,7 +162,7 @@ def _or_zeros(targets: Array | None, predictions: Array) -> Array:
 
 
 def _rows_and_classes(
-    where: Array | None, logits: Array, axis: int | Sequence[int] | None
+    loss: str, where: Array | None, logits: Array, axis: int | Sequence[int] | None
 ) -> tuple[Array | None, Array | None]:
     """What `where` says about rows, and about the classes in them. `logits` has its classes last already."""
     if where is None:
@@ -169,11 +170,13 @@ def _rows_and_classes(
     if where.ndim < logits.ndim:
         return where, None
     xp = namespace(logits)
-    classes = xp.broadcast_to(last(where, axis), logits.shape)
+    checks.boolean(loss, "where", xp, where)
+    classes = spread(loss, "where", last(loss, where, axis), logits, "logits")
     return xp.any(classes, axis=-1), classes
 
 
 def _kl_divergence(
+    loss: str,
     log_predictions: Array,
     targets: Array,
     axis: int | tuple[int, ...] | None,
@@ -183,16 +186,12 @@ def _kl_divergence(
 ) -> Array:
     if where is not None:
         xp = namespace(log_predictions)
-        where = xp.broadcast_to(where, log_predictions.shape)
-        checks.shape_is(
-            "kl_divergence",
-            "targets",
-            tuple(targets.shape),
-            tuple(log_predictions.shape),
-            "the shape of log_predictions,",
-        )
+        shape = tuple(log_predictions.shape)
+        checks.boolean(loss, "where", xp, where)
+        where = spread(loss, "where", where, log_predictions, "log_predictions")
+        checks.shape_is(loss, "targets", tuple(targets.shape), shape, "the shape of log_predictions,")
         log_predictions = xp.where(where, log_predictions, 0.0)
         targets = xp.where(where, targets, -float("inf") if log_target else 0.0)
     return polyloss.kl_divergence(
-        last(log_predictions, axis), last(targets, axis), log_target=log_target, reduction="none"
+        last(loss, log_predictions, axis), last(loss, targets, axis), log_target=log_target, reduction="none"
     )

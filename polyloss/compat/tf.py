@@ -39,7 +39,7 @@ def softmax_cross_entropy_with_logits(labels: Array, logits: Array, axis: int = 
     return polyloss.cross_entropy(logits, as_probabilities(labels, logits), axis=axis, reduction="none")
 
 
-@of_arrays
+@of_arrays(ids="labels")
 def sparse_softmax_cross_entropy_with_logits(labels: Array, logits: Array, name: str | None = None) -> Array:
     """`polyloss.cross_entropy` of class ids, one value per row."""
     return polyloss.cross_entropy(logits, labels, reduction="none")

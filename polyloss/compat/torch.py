@@ -10,10 +10,11 @@ from typing import Any
 
 import polyloss
 from polyloss import _checks as checks
-from polyloss._checks import SIGN
+from polyloss._backend import find_backend
+from polyloss._checks import POSITIVE, SIGN
 from polyloss._typing import Array
 
-from ._common import namespace, of_arrays, only
+from ._common import namespace, no_eps, of_arrays, only, spread
 
 __all__ = [
     "binary_cross_entropy",
@@ -35,16 +36,16 @@ __all__ = [
 _REDUCTIONS = ("none", "mean", "sum")
 
 
-@of_arrays
+@of_arrays(ids="target")
 def cross_entropy(
     input: Array,
     target: Array,
     weight: Array | None = None,
     size_average: bool | None = None,
-    ignore_index: int = -100,
+    ignore_index: Array | int = -100,
     reduce: bool | None = None,
     reduction: str = "mean",
-    label_smoothing: float = 0.0,
+    label_smoothing: Array | float = 0.0,
 ) -> Array:
     """`polyloss.cross_entropy` with the class axis second (first of a vector).
 
@@ -61,7 +62,7 @@ def cross_entropy(
     )
 
 
-@of_arrays
+@of_arrays(ids="target")
 def linear_cross_entropy(
     input: Array,
     linear_weight: Array,
@@ -70,8 +71,8 @@ def linear_cross_entropy(
     linear_bias: Array | None = None,
     weight: Array | None = None,
     reduction: str = "mean",
-    ignore_index: int | None = None,
-    label_smoothing: float = 0.0,
+    ignore_index: Array | int | None = None,
+    label_smoothing: Array | float = 0.0,
     options: Any = None,
 ) -> Array:
     """`polyloss.linear_cross_entropy`, in chunks of its own whatever `options` say of theirs.
@@ -91,20 +92,20 @@ def linear_cross_entropy(
     )
 
 
-@of_arrays
+@of_arrays(ids="target")
 def nll_loss(
     input: Array,
     target: Array,
     weight: Array | None = None,
     size_average: bool | None = None,
-    ignore_index: int = -100,
+    ignore_index: Array | int = -100,
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Array:
     """`polyloss.nll` of class ids with the class axis second (first of a vector)."""
     _refuse_legacy("nll_loss", size_average, reduce)
-    if not checks.is_integer(namespace(target), target):
-        raise TypeError(f"nll_loss: target must be class ids (integers), got dtype {target.dtype}")
+    if not _are_ids(target):
+        raise TypeError(f"nll_loss: target must be class ids (integers), got {checks.describe(target)}")
     keywords = _classes("nll_loss", target, weight, ignore_index, reduction)
     return polyloss.nll(input, target, axis=_class_axis(input), **keywords)
 
@@ -140,8 +141,6 @@ def binary_cross_entropy_with_logits(
 ) -> Array:
     """`polyloss.binary_cross_entropy_with_logits`; a mean divides by the number of elements, whatever the weights."""
     _refuse_legacy("binary_cross_entropy_with_logits", size_average, reduce)
-    if pos_weight is not None:
-        pos_weight = namespace(input).broadcast_to(pos_weight, input.shape)
     rescaled = _rescaled("binary_cross_entropy_with_logits", input, weight, reduction, repeat=True)
     return polyloss.binary_cross_entropy_with_logits(input, target, pos_weight=pos_weight, **rescaled)
 
@@ -176,7 +175,7 @@ def l1_loss(
 
 @of_arrays
 def huber_loss(
-    input: Array, target: Array, reduction: str = "mean", delta: float = 1.0, weight: Array | None = None
+    input: Array, target: Array, reduction: str = "mean", delta: Array | float = 1.0, weight: Array | None = None
 ) -> Array:
     """`polyloss.huber`; unlike those of `mse_loss`, a mean divides by the number of elements, whatever the weights."""
     return polyloss.huber(input, target, delta=delta, **_rescaled("huber_loss", input, weight, reduction))
@@ -189,7 +188,7 @@ def smooth_l1_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
-    beta: float = 1.0,
+    beta: Array | float = 1.0,
 ) -> Array:
     """`polyloss.smooth_l1`."""
     _refuse_legacy("smooth_l1_loss", size_average, reduce)
@@ -228,7 +227,7 @@ def triplet_margin_loss(
     anchor: Array,
     positive: Array,
     negative: Array,
-    margin: float = 1.0,
+    margin: Array | float = 1.0,
     p: float = 2,
     eps: float = 1e-06,
     swap: bool = False,
@@ -242,9 +241,8 @@ def triplet_margin_loss(
     nothing here. A value other than 0 and the built-in's default is refused.
     """
     _refuse_legacy("triplet_margin_loss", size_average, reduce)
-    if eps not in (0, 1e-6):
-        raise ValueError(f"triplet_margin_loss: eps must be 0 or left alone: distances are exact; got {eps!r}")
-    _positive("triplet_margin_loss", margin)
+    no_eps("triplet_margin_loss", eps)
+    margin = _positive("triplet_margin_loss", margin)
     checks.one_of("triplet_margin_loss", "reduction", reduction, _REDUCTIONS)
     return polyloss.triplet_margin(
         anchor, positive, negative, margin=margin, p=p, swap=swap, reduction=_literal(reduction)
@@ -258,12 +256,12 @@ def triplet_margin_with_distance_loss(
     negative: Array,
     *,
     distance_function: Callable[[Array, Array], Array] | None = None,
-    margin: float = 1.0,
+    margin: Array | float = 1.0,
     swap: bool = False,
     reduction: str = "mean",
 ) -> Array:
     """`polyloss.triplet_margin` with a distance of your own (None: the Euclidean distance, without an eps)."""
-    _positive("triplet_margin_with_distance_loss", margin)
+    margin = _positive("triplet_margin_with_distance_loss", margin)
     checks.one_of("triplet_margin_with_distance_loss", "reduction", reduction, _REDUCTIONS)
     return polyloss.triplet_margin(
         anchor,
@@ -295,7 +293,7 @@ def soft_margin_loss(
 def hinge_embedding_loss(
     input: Array,
     target: Array,
-    margin: float = 1.0,
+    margin: Array | float = 1.0,
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
@@ -327,9 +325,11 @@ def _literal(reduction: str) -> Any:
     return reduction
 
 
-def _positive(loss: str, margin: float) -> None:
-    if not margin > 0:
-        raise ValueError(f"{loss}: margin must be positive, got {margin!r}")
+def _positive(loss: str, margin: Array | float) -> Array | float:
+    if find_backend(type(margin)) is not None:
+        return only(loss, "margin", margin, POSITIVE)
+    checks.number_in(loss, "margin", margin, POSITIVE)
+    return margin
 
 
 def _is_one(loss: str, target: Array) -> Array:
@@ -344,8 +344,8 @@ def _rescaled(
     checks.one_of(loss, "reduction", reduction, _REDUCTIONS)
     if weight is None:
         return {"reduction": reduction}
-    if repeat:
-        weight = namespace(input).broadcast_to(weight, input.shape)
+    if repeat or not hasattr(weight, "shape"):
+        weight = spread(loss, "weight", weight, input, "input")
     else:
         checks.shape_is(loss, "weight", tuple(weight.shape), tuple(input.shape), "the shape of input,")
     return {"reduction": mean if reduction == "mean" else reduction, "sample_weight": weight}
@@ -355,13 +355,22 @@ def _class_axis(input: Array) -> int:
     return 1 if input.ndim > 1 else 0
 
 
-def _classes(loss: str, target: Array, weight: Array | None, ignore_index: int, reduction: str) -> dict[str, Any]:
+def _are_ids(target: Array | float) -> bool:
+    if not hasattr(target, "shape"):
+        return isinstance(target, int)
+    return checks.is_integer(namespace(target), target)
+
+
+def _classes(
+    loss: str, target: Array, weight: Array | None, ignore_index: Array | int, reduction: str
+) -> dict[str, Any]:
     """The keywords for class weights, ignored classes, and what a mean divides by."""
     checks.one_of(loss, "reduction", reduction, _REDUCTIONS)
-    ids = checks.is_integer(namespace(target), target)
+    ids = _are_ids(target)
+    # With probabilities the built-in refuses an index that could be a class and passes over the others.
+    passed_over = not ids and isinstance(ignore_index, int) and ignore_index < 0
     return {
         "class_weight": weight,
-        # With probabilities the built-in refuses an index that could be a class and passes over the others.
-        "ignore_index": ignore_index if ids or ignore_index >= 0 else None,
+        "ignore_index": None if passed_over else ignore_index,
         "reduction": "weighted_mean" if ids and reduction == "mean" else reduction,
     }

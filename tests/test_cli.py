@@ -2,10 +2,12 @@
 
 import io
 import json
+import os
 import re
 import subprocess
 import sys
 import textwrap
+import zipfile
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +19,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import polyloss
+from polyloss_benchmarks import run as bench_run
 from polyloss_conformance import builtins, guide, mutants, names, report, run
 from polyloss_conformance.cli import app
 
@@ -181,7 +184,16 @@ OWN = '''
         """Value alone."""
         return xp.log1p(((prediction - target) / c) ** 2)
 
-    CASES = {{"cauchy": [((np.asarray([1.0, 2.0]), np.zeros(2)), {{"c": 2.0}})]}}
+    @polyloss.elementwise(scale=polyloss.POSITIVE)
+    def scaled(xp, prediction, target, *, scale=1.0, **call):
+        """A parameter with a derivative, and a target that is left to the framework."""
+        e = (prediction - target) / scale
+        return e**2, lambda: 2 * e / scale, None, {{"scale": lambda: {sign}2 * e**2 / scale}}
+
+    CASES = {{
+        "cauchy": [((np.asarray([1.0, 2.0]), np.zeros(2)), {{"c": 2.0}})],
+        "scaled": [((np.asarray([[1.0, 2.0]]), np.zeros((1, 2))), {{"scale": np.asarray([0.7, 2.0])}})],
+    }}
 '''
 
 
@@ -192,9 +204,10 @@ def test_losses_of_a_user(sign: str, status: int, tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     output = invoke("conformance", "--backend", "numpy", "--losses", name, "--no-html", status=status)
-    assert "quartic" in output
-    assert "cauchy" in output
-    assert ("difference quotient" in output) == bool(status)
+    for loss in ("quartic", "cauchy", "scaled"):
+        assert loss in output
+    for what in ("gradient of prediction", "gradient of scale", "gradient by scale"):
+        assert (what in output) == bool(status)
 
 
 @pytest.fixture
@@ -212,8 +225,10 @@ def documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def test_the_documented_loss_conforms(documented: Path) -> None:
-    output = invoke("conformance", "--backend", "numpy", "--losses", f"../losses/{documented.name}", "--no-html")
+@pytest.mark.parametrize("suffix", [".py", ""])
+def test_the_documented_loss_conforms(suffix: str, documented: Path) -> None:
+    path = f"../losses/{documented.stem}{suffix}"
+    output = invoke("conformance", "--backend", "numpy", "--losses", path, "--no-html")
     assert "cauchy" in output
 
 
@@ -233,7 +248,7 @@ def test_losses_of_a_dotted_name(documented: Path) -> None:
     assert "cauchy" in invoke("conformance", "--backend", "numpy", "--losses", module, "--no-html")
 
 
-@pytest.mark.parametrize("name", ["../x/y.py", "json.py", "no_such_module", "json.no_such_module"])
+@pytest.mark.parametrize("name", ["../x/y.py", "../x", "..", "json.py", "no_such_module", "json.no_such_module"])
 def test_losses_that_are_not_there(name: str, documented: Path) -> None:
     (Path.cwd() / "json.py").touch()
     assert f"--losses {name}" in invoke("conformance", "--backend", "numpy", "--losses", name, status=2)
@@ -302,7 +317,59 @@ def test_every_built_in_leads_to_a_loss_that_it_computes() -> None:
 
 def test_a_near_miss_is_told() -> None:
     assert "did you mean huber?" in invoke("show", "hubre", status=2)
-    assert "did you mean huber?" in invoke("conformance", "--loss", "hubre", status=2)
+    for command in ("conformance", "bench"):
+        assert "did you mean huber?" in invoke(command, "--loss", "hubre", status=2)
+
+
+def test_what_is_measured_may_be_named_as_a_built_in_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    orders: list[Any] = []
+    monkeypatch.setattr(
+        "polyloss_benchmarks.run.run_order", lambda order, watch: orders.append(order) or bench_run.Results([], {}, 1.0)
+    )
+    invoke("bench", "--backend", "numpy", "--loss", "torch.huber_loss", "--row", "mae")
+    assert orders[0].rows == ("huber", "l1")
+
+
+def test_quick(files: tuple[Path, Path, Path]) -> None:
+    assert "exclude" in conformance(files, "--quick", "--all", status=2)
+    conformance(files, "--quick", "--loss", "mse")
+    results = json.loads(files[1].read_text())["results"]
+    assert {result["mode"] for result in results} == {"eager"}
+    assert {result["check"] for result in results} == {"value and gradient", "error", "law", "kind of call"}
+
+
+@pytest.fixture
+def zipped(tmp_path: Path) -> Path:
+    """All packages in one archive."""
+    path = tmp_path / "polyloss.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for package in ("polyloss", "polyloss_numpy", "polyloss_conformance", "polyloss_benchmarks"):
+            spec = find_spec(package)
+            assert spec is not None
+            assert spec.origin is not None
+            folder = Path(spec.origin).parent
+            for file in folder.rglob("*"):
+                if file.is_file() and "__pycache__" not in file.parts:
+                    archive.write(file, file.relative_to(folder.parent))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("show", "huber"), "Where they deviate"),
+        (("conformance", "--quick", "--loss", "mse", "--backend", "numpy", "--dtype", "float64"), "checks passed"),
+    ],
+)
+def test_from_a_zip(arguments: tuple[str, ...], expected: str, zipped: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(zipped), "COLUMNS": "200"}
+    command = [sys.executable, "-m", "polyloss", *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=zipped.parent)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert expected in result.stdout
+    where = "import polyloss_conformance as c; print(c.__file__)"
+    found = subprocess.run([sys.executable, "-c", where], capture_output=True, text=True, env=environment, check=True)
+    assert found.stdout.startswith(str(zipped))
 
 
 def test_version() -> None:

@@ -10,7 +10,7 @@ import polyloss
 from polyloss_conformance import cases, frameworks, guide, laws, run
 from polyloss_conformance.run import Check, Result, Selection
 
-CHECKS: tuple[Check, ...] = ("value and gradient", "law", "error")
+CHECKS: tuple[Check, ...] = ("value and gradient", "law", "kind of call", "error")
 
 
 def failures(selection: Selection) -> list[Result]:

@@ -112,6 +112,9 @@ def conformance(
             metavar="MODULE", help="Check the losses of this module, or of this file (x/my_losses.py), instead."
         ),
     ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Every loss in every dtype, without compilers and built-ins.")
+    ] = False,
     everything: Annotated[
         bool, typer.Option("--all", help="Every case in every dtype under every compiler. Slow.")
     ] = False,
@@ -137,6 +140,7 @@ def conformance(
             chosen,
             tuple(dtype or ()),
             everything,
+            quick,
             losses,
         )
         order = order.checked()
@@ -183,7 +187,9 @@ def bench(
     mode: Annotated[
         list[str] | None, typer.Option(help="eager, compile, jit_compile, un-jitted, jit; repeat for more.")
     ] = None,
-    row: Annotated[list[str] | None, typer.Option(help="Loss to measure; repeat for more. [default: all]")] = None,
+    row: Annotated[
+        list[str] | None, typer.Option("--row", "--loss", help="Loss to measure; repeat for more. [default: all]")
+    ] = None,
     size: Annotated[
         list[str] | None, typer.Option(help="Elements, such as 4Ki, or a shape, such as 8192x1000; repeat for more.")
     ] = None,
@@ -196,8 +202,11 @@ def bench(
     import importlib.util
 
     from polyloss_benchmarks.report import Report, machine
+    from polyloss_benchmarks.rows import ROWS
     from polyloss_benchmarks.run import Order
     from polyloss_benchmarks.run import run_order as measure
+
+    from . import names
 
     console = Console()
     if not console.is_terminal:
@@ -208,10 +217,11 @@ def bench(
         raise typer.Exit(2)
     try:
         on = machine()
-        order = Order(tuple(backend or ()), tuple(mode or ()), tuple(row or ()), tuple(size or ()), quick)
+        rows = tuple(names.resolve(name, tuple(ROWS)) for name in row or ())
+        order = Order(tuple(backend or ()), tuple(mode or ()), rows, tuple(size or ()), quick)
         with _progress(console, 22) as progress:
-            names = [" ".join(column) for column in order.columns()]
-            bars = {name: progress.add_task(name, start=False, total=None, what="") for name in names}
+            columns = [" ".join(column) for column in order.columns()]
+            bars = {name: progress.add_task(name, start=False, total=None, what="") for name in columns}
 
             def watch(name: str, what: str, done: int, total: int) -> None:
                 progress.start_task(bars[name])

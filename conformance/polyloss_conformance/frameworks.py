@@ -186,6 +186,8 @@ class NumpyFramework(Framework):
 
         def run(arrays: Sequence[Array], options: Mapping[str, Array], cotangent: Array) -> Outcome:
             value = loss(*arrays, **static, **options)
+            if not wanted:
+                return Outcome(value, ())
             keywords = {**static, **options}
             if keywords.get("reduction", "mean") == "none":
                 # There is no upstream gradient to give; a weight in a sum is the same product.

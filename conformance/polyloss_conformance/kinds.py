@@ -42,6 +42,8 @@ class Kinds:
         Ordinary ones in float64, for per-example losses of shape `laws.SHAPE`.
     shared : sequence
         The arrays that are the same for all examples.
+    wanted : sequence or None
+        Those that there is a gradient by. None: all floating ones.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Kinds:
     arrays: tuple[Any, ...]
     rowwise: bool
     shared: Sequence[int] = ()
+    wanted: Sequence[int] | None = None
 
     @property
     def call(self) -> LossOf:
@@ -61,10 +64,11 @@ class Kinds:
 
     @property
     def floating(self) -> tuple[int, ...]:
-        return tuple(place for place, array in enumerate(self.arrays) if array.dtype == np.float64)
+        places = range(len(self.arrays)) if self.wanted is None else self.wanted
+        return tuple(place for place in places if self.arrays[place].dtype == np.float64)
 
-    def check(self, dtypes: Sequence[str]) -> Iterator[Result]:
-        """All kinds in some dtypes; what has none of its own in float64."""
+    def check(self, dtypes: Sequence[str], modes: Sequence[str]) -> Iterator[Result]:
+        """All kinds in some dtypes and modes; what has no dtype of its own in float64."""
         halves = [d for d in self.framework.dtypes if d in dtypes and d in HALVES]
         if "float64" in dtypes:
             ids = self._places_of_ids()
@@ -72,11 +76,11 @@ class Kinds:
                 yield self._result("ids of every integer dtype", self._integers, ids)
             if ids and IGNORED in self.loss.defaults:
                 yield self._result("ignored ids of every integer dtype", self._ignored, ids)
-            for mode in (mode for mode in EMPTY_MODES if mode in self.framework.modes):
+            for mode in (mode for mode in EMPTY_MODES if mode in modes):
                 yield self._result("empty batch", self._empty, mode, mode=mode)
             for key in self.parameters():
                 yield self._result(f"gradient by {key}", self._by_parameter, key)
-            if "function" in self.framework.modes:
+            if "function" in modes:
                 yield self._result("sizes unknown while traced", self._unknown_sizes, mode="function")
         for dtype in halves[:1] if self.framework.slow_eager else halves:
             yield self._result("sums of many halves", self._half_sums, dtype, dtype=dtype)
@@ -163,7 +167,7 @@ class Kinds:
                 got, gradients = self.call.value(none, reduction="none"), None
             else:
                 outcome = step([self.framework.array(a) for a in none], {}, self.framework.array(np.ones(shape)))
-                got, gradients = reference.to_longdouble(self.framework.numpy(outcome.value)), outcome.gradients
+                got, gradients = self._number(outcome.value), outcome.gradients
             message = _close(got, np.zeros(shape), 0.0, f"{reduction} of nothing")
             for place, gradient in zip(self.floating, gradients or (), strict=False):
                 what = f"gradient of {self.loss.arrays[place]} of nothing ({reduction})"
@@ -212,7 +216,35 @@ class Kinds:
 
             near, far = ((moved(step) - moved(-step)) / (2 * step) for step in (STEP, 2 * STEP))
             slope[spot] = (4 * near - far) / 3
-        return _close(found[0], slope, QUOTIENT, f"gradient by {key}")
+        message = _close(found[0], slope, QUOTIENT, f"gradient by {key}")
+        return message if message or not self.framework.differentiates else self._second_order(key, whole, weight)
+
+    def _second_order(self, key: str, whole: NDArray[np.float64], weight: NDArray[np.float64]) -> str:
+        """Against a difference quotient of the gradient, where two of those agree: there is no kink in between."""
+        direction = np.where(np.arange(whole.size).reshape(whole.shape) % 2, -0.75, 1.0)
+        options = {"sample_weight": weight}
+
+        def gradient(distance: float) -> Any:
+            there = options | {key: whole + distance * direction}
+            found = self.call.gradient(self.arrays, (key,), reduction="sum", **there)
+            assert found is not None
+            return found[0]
+
+        near, far = ((gradient(step) - gradient(-step)) / (2 * step) for step in (STEP, 2 * STEP))
+        quotient = (4 * near - far) / 3
+        array = self.framework.array
+        [found] = self.framework.hessian_product(
+            self.loss,
+            {"reduction": "sum"},
+            [array(a) for a in self.arrays],
+            (key,),
+            array(np.ones(())),
+            (array(direction),),
+            {name: array(value) for name, value in (options | {key: whole}).items()},
+        )
+        smooth = np.abs(near - far) <= 1e-3 * max(1.0, float(np.abs(quotient).max()))
+        got = np.where(smooth, self._number(found), quotient)
+        return _close(got, quotient, QUOTIENT, f"second derivative by {key}")
 
     # Half precision
 
@@ -250,25 +282,33 @@ class Kinds:
     # Sizes that are not known
 
     def _unknown_sizes(self) -> str:
-        arrays = [self.framework.array(a) for a in self.arrays]
-        one = self.framework.array(np.ones(()))
-        known, unknown = (
-            self.framework.step(self.loss, {}, self.floating, mode, batched)(arrays, {}, one)
-            for mode, batched in (("eager", ()), ("function", self.own))
-        )
-        message = _close(self.framework.numpy(unknown.value), self.framework.numpy(known.value), 1e-13, "value")
-        for place, got, expected in zip(self.floating, unknown.gradients or (), known.gradients or (), strict=True):
-            what = f"gradient of {self.loss.arrays[place]}"
-            message = message or _close(self.framework.numpy(got), self.framework.numpy(expected), 1e-13, what)
-        return message
+        arrays, one = [self.framework.array(a) for a in self.arrays], self.framework.array(np.ones(()))
+        weight, keep = data.uniform("kind weight", SHAPE, 0.25, 2.0), data.bits("kind mask", SHAPE) == 1
+        of_examples = {"sample_weight": self.framework.array(weight), "where": self.framework.array(keep)}
+        for options in ({}, of_examples):
+            known, unknown = (
+                self.framework.step(self.loss, {}, self.floating, mode, batched)(arrays, options, one)
+                for mode, batched in (("eager", ()), ("function", self.own))
+            )
+            what = f" ({', '.join(options)})" if options else ""
+            message = _close(self._number(unknown.value), self._number(known.value), 1e-13, "value" + what)
+            for place, got, expected in zip(self.floating, unknown.gradients or (), known.gradients or (), strict=True):
+                name = f"gradient of {self.loss.arrays[place]}{what}"
+                message = message or _close(self._number(got), self._number(expected), 1e-13, name)
+            if message:
+                return message
+        return ""
+
+    def _number(self, array: Any) -> Any:
+        return reference.to_longdouble(self.framework.numpy(array))
 
 
-def check(name: str, loss: Any, framework: Framework, dtypes: Sequence[str]) -> Iterator[Result]:
+def check(name: str, loss: Any, framework: Framework, dtypes: Sequence[str], modes: Sequence[str]) -> Iterator[Result]:
     """All kinds of calls of a loss of polyloss."""
     entry = data.LOSSES[name]
     ordinary = next(c for c in data.CASES[name] if c.name == f"ordinary_{len(SHAPE)}d")
     shared = tuple(place for place in entry.shared if isinstance(place, int))
-    return Kinds(name, loss, framework, tuple(ordinary.arrays), entry.rowwise, shared).check(dtypes)
+    return Kinds(name, loss, framework, tuple(ordinary.arrays), entry.rowwise, shared).check(dtypes, modes)
 
 
 def _inside(domain: Domain, default: Any) -> float:

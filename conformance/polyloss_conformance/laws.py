@@ -154,10 +154,12 @@ def laws(
     symmetric: bool = False,
     perfect: Sequence[Perfect] = (),
     shared: Sequence[data.Place] = (),
+    wanted: Sequence[int] | None = None,
 ) -> Iterator[Result]:
     """The laws of any loss, at `arrays`: ordinary ones, with per-example losses of shape `SHAPE`.
 
-    Those at `shared` are the same for all examples.
+    Those at `shared` are the same for all examples. There is a gradient by those at `wanted`: by all floating ones, if
+    nothing is said.
     """
     f = LossOf(loss, framework, rowwise)
 
@@ -170,7 +172,7 @@ def laws(
 
     weight = data.uniform("law weight", SHAPE, 0.25, 2.0)
     keep = data.mask([True, False, True], [True, True, False], [False, False, False], [True, True, True])
-    floating = tuple(i for i, a in enumerate(arrays) if a.dtype == np.float64)
+    floating = tuple(i for i, a in enumerate(arrays) if a.dtype == np.float64 and (wanted is None or i in wanted))
 
     def parts() -> str:
         each = f.value(arrays, reduction="none")

@@ -7,7 +7,7 @@ from types import ModuleType
 
 
 def load(name: str) -> ModuleType:
-    """The module of a name, a dotted name or a path to a ``.py`` file. The working directory is looked in as well.
+    """The module of a name, a dotted name or a path to a file. The working directory is looked in as well.
 
     Raises
     ------
@@ -15,10 +15,12 @@ def load(name: str) -> ModuleType:
         Where there is no such file or module, or where Python has another module of the file's name.
     """
     path = Path(name).resolve()
-    if path.suffix != ".py" and len(Path(name).parts) == 1:
-        return _module(name, Path.cwd())
+    if path.suffix != ".py":
+        if all(part.isidentifier() for part in name.split(".")):
+            return _module(name, Path.cwd())
+        path = path.with_name(f"{path.name}.py")
     if not path.is_file():
-        raise ValueError(f"--losses {name}: there is no such file")
+        raise ValueError(f"--losses {name}: there is no file {path}")
     found = _module(path.stem, path.parent)
     if found.__file__ is None or Path(found.__file__).resolve() != path:
         raise ValueError(

@@ -512,6 +512,14 @@ MUTANTS = (
         checks=("kind of call",),
     ),
     Mutant(
+        "derivative by a parameter that is a constant",
+        ("smooth_l1",),
+        _by_parameter(lambda derivative: _constant(None, derivative)),
+        backends=("torch",),
+        dtypes=("float64",),
+        checks=("kind of call",),
+    ),
+    Mutant(
         "class ids compared in their own dtype",
         ("cross_entropy", "nll"),
         patch=_replace("polyloss._checks", "wide_ids", lambda wide_ids: lambda xp, ids: ids),

@@ -42,7 +42,7 @@ def resolve(name: str, known: Sequence[str]) -> str:
     found = meant.get(_plain(given))
     if found is not None:
         return found
-    near = dict.fromkeys(meant[n] for n in difflib.get_close_matches(_plain(given), meant, n=3))
+    near = dict.fromkeys(meant[n] for n in difflib.get_close_matches(_plain(given), meant, n=3, cutoff=0.75))
     hint = f"; did you mean {' or '.join(near)}?" if near else ";"
     raise ValueError(f"no loss called {name}{hint} there is {', '.join(known)}")
 

@@ -34,6 +34,18 @@ Check = Literal[
     "coverage",
 ]
 
+CHECKS: tuple[Check, ...] = (
+    "value and gradient",
+    "second order",
+    "error",
+    "bad values while traced",
+    "law",
+    "kind of call",
+    "built-in",
+)
+QUICK_CHECKS: tuple[Check, ...] = ("value and gradient", "second order", "error", "law", "kind of call")
+QUICK_MODES = ("eager",)
+
 RECORDED = "recorded input"
 """The case that is the input in the table of deviations."""
 
@@ -96,15 +108,7 @@ class Selection:
     everything: bool = False
     modes: tuple[str, ...] | None = None
     module: str | None = None
-    checks: tuple[Check, ...] = (
-        "value and gradient",
-        "second order",
-        "error",
-        "bad values while traced",
-        "law",
-        "kind of call",
-        "built-in",
-    )
+    checks: tuple[Check, ...] = CHECKS
 
 
 def public_losses(module: ModuleType | None = None) -> dict[str, Any]:
@@ -121,15 +125,23 @@ def select(
     dtypes: Sequence[str] = (),
     *,
     everything: bool = False,
+    quick: bool = False,
     module: str | None = None,
 ) -> Selection:
     """A selection by names. Nothing named is everything that is there.
 
+    Parameters
+    ----------
+    quick : bool
+        Without compilers and built-ins: as a user calls a loss first.
+
     Raises
     ------
     ValueError
-        For a name that is not known, or not installed; the message lists those that are.
+        For a name that is not known, or not installed; the message lists those that are. If all and little is wanted.
     """
+    if everything and quick:
+        raise ValueError("--all and --quick exclude each other")
     if module is None:
         known = {**dict.fromkeys(data.LOSSES), **public_losses()}
     else:
@@ -150,7 +162,9 @@ def select(
         {name: known[name] for name in _known("loss", losses, tuple(known))},
         chosen,
         everything,
-        module=module,
+        QUICK_MODES if quick else None,
+        module,
+        QUICK_CHECKS if quick else CHECKS,
     )
 
 
@@ -900,7 +914,7 @@ def jobs(selection: Selection) -> list[Job]:
 
                 module = modules.load(selection.module)
                 work.append(
-                    Job(name, backend, "own", _all(user.check, name, loss, framework, selection.dtypes, module))
+                    Job(name, backend, "own", _all(user.check, name, loss, framework, selection.dtypes, module, modes))
                 )
                 continue
             if name not in data.LOSSES:
@@ -913,9 +927,8 @@ def jobs(selection: Selection) -> list[Job]:
             if "kind of call" in checks and "eager" in modes and loss is not None:
                 from . import kinds
 
-                work.append(
-                    Job(name, backend, "kinds of calls", _all(kinds.check, name, loss, framework, selection.dtypes))
-                )
+                kinds_of = _all(kinds.check, name, loss, framework, selection.dtypes, modes)
+                work.append(Job(name, backend, "kinds of calls", kinds_of))
             if "built-in" in checks and "eager" in modes and loss is not None:
                 from . import twins
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from polyloss._checks import REAL, Classes
 
 from . import cases as data
-from . import frameworks, kinds, laws, reference
-from .cases import numpy_dtype
+from . import kinds, laws, reference
+from .cases import Place, numpy_dtype
 from .compare import show
-from .frameworks import Framework, engine
+from .frameworks import Framework, called, engine, placed
 from .run import Result, split
 from .tolerances import EPS, HALVES
 
@@ -58,12 +58,23 @@ def calls(name: str, loss: Any, module: ModuleType) -> dict[str, tuple[tuple[Any
     return found
 
 
-def check(name: str, loss: Any, framework: Framework, dtypes: Sequence[str], module: ModuleType) -> Iterator[Result]:
-    """All that can be known of a user's loss on one framework."""
-    yield from laws.laws(name, loss, framework, loss.arrays, generated(loss), loss.rowwise)
-    yield from kinds.Kinds(name, loss, framework, generated(loss), loss.rowwise).check(dtypes)
+def check(
+    name: str,
+    loss: Any,
+    framework: Framework,
+    dtypes: Sequence[str],
+    module: ModuleType,
+    modes: Sequence[str] | None = None,
+) -> Iterator[Result]:
+    """All that can be known of a user's loss on one framework, in some of its modes."""
+    modes = framework.modes if modes is None else modes
+    ordinary = generated(loss)
+    places = _differentiable(loss, framework, dict(enumerate(ordinary)), {})
+    wanted = tuple(place for place in places if isinstance(place, int))
+    yield from laws.laws(name, loss, framework, loss.arrays, ordinary, loss.rowwise, wanted=wanted)
+    yield from kinds.Kinds(name, loss, framework, ordinary, loss.rowwise, wanted=wanted).check(dtypes, modes)
     for case, (arrays, keywords) in calls(name, loss, module).items():
-        for mode in framework.modes:
+        for mode in modes:
             for dtype in (d for d in framework.dtypes if d in dtypes and (mode == "eager" or d == "float32")):
                 message, value, gradient = "", None, None
                 try:
@@ -88,35 +99,49 @@ def check(name: str, loss: Any, framework: Framework, dtypes: Sequence[str], mod
                 )
 
 
+def _differentiable(
+    loss: Any, framework: Framework, given: Mapping[Place, Any], static: Mapping[str, Any]
+) -> tuple[Place, ...]:
+    """The floating arrays and parameters that there is a gradient by: on NumPy, where there is a closed form."""
+    import polyloss
+
+    numbers = [p for p, a in given.items() if a.dtype == np.float64 and (isinstance(p, int) or p in loss.defaults)]
+    if framework.differentiates or loss.autodiff is True:
+        return tuple(numbers)
+    found: list[Place] = []
+    for place in numbers:
+        try:
+            called(polyloss.value_and_grad(loss, (place,)), {**static, "reduction": "sum"}, given)
+        except Exception as error:  # whatever else is wrong shows where the gradient is compared
+            if isinstance(error, ValueError) and "closed form" in str(error):
+                continue
+        found.append(place)
+    return tuple(found)
+
+
 def _compare(
     loss: Any, framework: Framework, mode: str, dtype: str, arrays: tuple[Any, ...], keywords: Mapping[str, Any]
 ) -> tuple[str, float | None, float | None]:
-    rounded = [a.astype(numpy_dtype(dtype)) if a.dtype == np.float64 else a for a in arrays]
-    exact = [
-        np.asarray(reference.to_longdouble(a), dtype=np.float64)
-        if a.dtype != arrays[i].dtype or a.dtype == np.float64
-        else a
-        for i, a in enumerate(rounded)
-    ]
-    wanted = tuple(i for i, a in enumerate(arrays) if a.dtype == np.float64)
     static, options = split({**keywords, "reduction": "none"})
-    numpy = laws.LossOf(loss, frameworks.framework("numpy"), loss.rowwise)
+    given = placed(arrays, options)
+    floating = [place for place, array in given.items() if array.dtype == np.float64]
+    rounded = given | {place: given[place].astype(numpy_dtype(dtype)) for place in floating}
+    exact = given | {place: np.asarray(rounded[place], dtype=np.float64) for place in floating}
+    wanted = _differentiable(loss, framework, exact, static)
 
-    def value_at(inputs: Sequence[Any]) -> Any:
-        return numpy.value(inputs, **static, **options)
+    def value_at(there: Mapping[Place, Any]) -> Any:
+        with np.errstate(all="ignore"):
+            return reference.to_longdouble(called(loss, static, there))
 
     truth = value_at(exact)
     draw = np.random.default_rng(1)
     cotangent = draw.choice((0.5, -0.75, 1.25, -1.5, 2.0), truth.shape)
-    slopes = [_slopes(value_at, exact, i, cotangent) for i in wanted]
+    slopes = [_slopes(value_at, exact, place, cotangent) for place in wanted]
     step = framework.step(loss, static, wanted, mode)
     with engine(mode):
         outcome = step(
-            [framework.array(a) for a in rounded],
-            {
-                k: framework.array(v.astype(numpy_dtype(dtype)) if v.dtype == np.float64 else v)
-                for k, v in options.items()
-            },
+            [framework.array(rounded[place]) for place in range(len(arrays))],
+            {key: framework.array(rounded[key]) for key in options},
             framework.array(cotangent.astype(numpy_dtype(dtype))),
         )
     eps = EPS[dtype]
@@ -126,7 +151,7 @@ def _compare(
         return f"dtype {framework.dtype(outcome.value)}, expected {dtype}", None, None
     if got.shape != truth.shape:
         return f"shape {got.shape}, on NumPy {truth.shape}", None, None
-    moves = sum(np.abs(s * exact[i]).reshape(-1).sum() for i, (s, _) in zip(wanted, slopes, strict=True)) / max(
+    moves = sum(np.abs(s * exact[place]).reshape(-1).sum() for place, (s, _) in zip(wanted, slopes, strict=True)) / max(
         1, truth.size
     )
     size = np.abs(truth) + moves + (eps if dtype in HALVES else 0)
@@ -142,24 +167,26 @@ def _compare(
         gradient = max(gradient or 0.0, float((error / limit).max()) * GRADIENT)
         if not (error <= limit).all() and not message:
             spot = np.unravel_index(int(np.argmax(error)), error.shape)
+            name = loss.arrays[place] if isinstance(place, int) else place
             message = (
-                f"gradient of {loss.arrays[place]} at {list(map(int, spot))} is {float(numbers[spot])!r}, "
+                f"gradient of {name} at {list(map(int, spot))} is {float(numbers[spot])!r}, "
                 f"the difference quotient of the value {float(slope[spot])!r}"
             )
     return message, value, gradient
 
 
-def _slopes(value_at: Any, inputs: Sequence[Any], place: int, cotangent: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+def _slopes(
+    value_at: Any, given: Mapping[Place, Any], place: Place, cotangent: Floats
+) -> tuple[Floats, NDArray[np.bool_]]:
     """Difference quotients of the weighted sum of losses, and where two of them agree."""
-    slope = np.zeros(inputs[place].shape)
-    smooth = np.ones(inputs[place].shape, dtype=np.bool_)
-    for spot in np.ndindex(inputs[place].shape):
+    shape = given[place].shape
+    slope, smooth = np.zeros(shape), np.ones(shape, dtype=np.bool_)
+    for spot in np.ndindex(shape):
 
         def moved(distance: float, spot: tuple[int, ...] = spot) -> Any:
-            arrays = list(inputs)
-            arrays[place] = arrays[place].copy()
-            arrays[place][spot] += distance
-            return float((cotangent * value_at(arrays)).sum())
+            array = given[place].copy()
+            array[spot] += distance
+            return float((cotangent * value_at({**given, place: array})).sum())
 
         try:
             near = (moved(STEP) - moved(-STEP)) / (2 * STEP)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from .run import Job, Result, jobs, run_jobs, select
+from .run import Job, Result, Selection, jobs, run_jobs, select
 
 
 @dataclass(frozen=True)
@@ -20,17 +20,27 @@ class Order:
     losses: tuple[str, ...] = ()
     dtypes: tuple[str, ...] = ()
     everything: bool = False
+    quick: bool = False
     module: str | None = None
 
     def checked(self) -> "Order":
         """The same for the backends that have one of the dtypes. ValueError for a name that is not known."""
-        selection = select(self.backends, self.losses, self.dtypes, everything=self.everything, module=self.module)
-        return replace(self, backends=selection.backends)
+        return replace(self, backends=self._selection().backends)
 
-    def work(self) -> tuple[Any, list[Job]]:
+    def work(self) -> tuple[Selection, list[Job]]:
         """The selection, and its jobs."""
-        selection = select(self.backends, self.losses, self.dtypes, everything=self.everything, module=self.module)
+        selection = self._selection()
         return selection, jobs(selection)
+
+    def _selection(self) -> Selection:
+        return select(
+            self.backends,
+            self.losses,
+            self.dtypes,
+            everything=self.everything,
+            quick=self.quick,
+            module=self.module,
+        )
 
 
 Watch = Callable[[str, str, int], None]

@@ -225,7 +225,7 @@ class Kinds:
         options = {"sample_weight": weight}
 
         def gradient(distance: float) -> Any:
-            there = options | {key: whole + distance * direction}
+            there = options | {key: np.asarray(whole + distance * direction)}
             found = self.call.gradient(self.arrays, (key,), reduction="sum", **there)
             assert found is not None
             return found[0]

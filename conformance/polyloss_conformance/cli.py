@@ -118,7 +118,7 @@ def conformance(
 ) -> None:
     """Prove that losses are right on every backend: values, gradients, second derivatives, bad input.
 
-    All of it takes about ten minutes on two cores; a loss on a backend, half a minute. With --all: hours.
+    All of it takes about a quarter of an hour on two cores; a loss on a backend, half a minute. With --all: hours.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from . import names, report, run

@@ -61,7 +61,8 @@ def compile(function: Callable[..., Array]) -> Callable[..., Array]:
     Parameters
     ----------
     function : callable
-        A loss, or a function of arrays. Keywords that are not arrays are constants.
+        A loss, or a function of arrays. What is no array is a constant, but for numbers on JAX that nothing branches
+        on; pass those as arrays elsewhere, where they change from call to call.
 
     Examples
     --------

@@ -4,6 +4,7 @@ import difflib
 import math
 import numbers
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -302,6 +303,21 @@ def number_in(loss: str, name: str, value: Any, domain: Domain) -> None:
         raise TypeError(f"{loss}: {name} must be a real number or an array, got {describe(value)}")
     if not domain.holds(value):
         raise ValueError(f"{loss}: {name} must be {domain}, got {value!r}")
+
+
+def fits(loss: str, name: str, value: float, dtype: Any) -> None:
+    """A number must be one in the dtype that it travels in: not become 0 or infinite there."""
+    if 1e-30 < abs(value) < 2**31 or value == 0:
+        return
+    kind = "float64" if isinstance(value, float) else "int64"
+    kind = next((known for known in ("int32", "float32") if known in str(dtype)), kind)
+    if kind.startswith("int"):
+        good = abs(value) < 2.0 ** (int(kind[3:]) - 1)
+    else:
+        smallest, largest = (1e-45, 3.4028235e38) if kind == "float32" else (0.0, sys.float_info.max)
+        good = value != value or abs(value) == math.inf or smallest <= abs(value) <= largest
+    if not good:
+        raise ValueError(f"{loss}: {name} must fit into {kind}, got {value!r}")
 
 
 def none_outside(loss: str, name: str, xp: Namespace, array: Array, outside: Array, expected: str) -> None:

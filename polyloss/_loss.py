@@ -204,6 +204,7 @@ class Loss(Combinable, Generic[P]):
             if number is not None:
                 if name in keywords:
                     self.check_constant(name, value)
+                    checks.fits(self.__name__, name, value, number)
                 value = known.backend.asarray(value, inputs[0], number)
             options.append(value)
         if known.plan.readable and not (known.blocks and _blocks.enabled):
@@ -241,7 +242,8 @@ class Loss(Combinable, Generic[P]):
         for name, value in keywords.items():
             kind = type(value)
             if self._is_number(name, value):
-                constants.append((name, kind))
+                # What a class id travels in depends on how large it is.
+                constants.append((name, kind, _is_narrow(value)) if name == IGNORED else (name, kind))
             elif value is None or kind is float or kind is int or kind is bool or kind is str:
                 constants.append((name, kind, value))
             else:
@@ -308,13 +310,15 @@ class Loss(Combinable, Generic[P]):
             for key, value in options.items()
             if self._is_number(key, value)
         }
+        for key, dtype in numbers.items():
+            checks.fits(name, key, options[key], dtype)
         options = {key: backend.asarray(value, like, numbers.get(key)) for key, value in options.items()}
         result = backend.result_dtype(inputs[0])
         plan = self.plan_type(
             self._origin,
             tuple(constants),
             str(call["reduction"]),
-            None if axis is None else checks.axis_of(name, axis, inputs[0].ndim),
+            checks.axis_of(name, axis, inputs[0].ndim) if self.rowwise else None,
             backend.readable(*inputs, *options.values()),
             tuple(key for key in numbers if key not in OF_A_CALL),
             None if result == inputs[0].dtype else result,
@@ -388,7 +392,11 @@ def _with_defaults(module: str, name: str, fixed: Mapping[str, Any]) -> Loss[Any
 
 def _integer(xp: Namespace, value: int) -> Any:
     """The dtype of a class id."""
-    return xp.int32 if -(2**31) <= value < 2**31 else xp.int64
+    return xp.int32 if _is_narrow(value) else xp.int64
+
+
+def _is_narrow(value: float) -> bool:
+    return -(2**31) <= value < 2**31
 
 
 class _Decorator:

@@ -1,5 +1,6 @@
 """The one path that a call takes, once its arguments are known to be arrays of one framework."""
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -438,6 +439,10 @@ class BoundKernel:
         self._check(value, arrays[0])
         if len(gradients) > self.inputs or not all(map(callable, (*gradients, *by_name.values()))):
             raise self._wrong(f"a value and {', '.join(map(checks.describe, (*gradients, *by_name.values())))}")
+        known = {name for name, _ in self.parameters} | {*self.names}
+        if unknown := by_name.keys() - known:
+            raise self._wrong(f"derivatives by {', '.join(sorted(unknown))}, which are no parameters")
+        by_name = {name: functools.partial(self._by_parameter, name, by, value) for name, by in by_name.items()}
         missing = self.inputs - len(gradients)
         return value, *gradients, *(None,) * missing, *(by_name.get(name) for name in self.names)
 
@@ -468,6 +473,14 @@ class BoundKernel:
             raise self._wrong(
                 f"{checks.describe(value)} where one value for each {each}, shape {expected}, was expected"
             )
+
+    def _by_parameter(self, name: str, derivative: Callable[[], Array], value: Array) -> Array:
+        """The derivative of each example's loss by a parameter."""
+        found = derivative()
+        shape = tuple(getattr(found, "shape", ()))
+        if self.rowwise is not None and not checks.same_shape(shape[: value.ndim], tuple(value.shape)):
+            raise self._wrong(f"a derivative by {name} of shape {shape}, not one for each example")
+        return found
 
     def _wrong(self, came: str) -> TypeError:
         return TypeError(

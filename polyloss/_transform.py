@@ -61,7 +61,8 @@ def compile(function: Callable[..., Array]) -> Callable[..., Array]:
     Parameters
     ----------
     function : callable
-        A loss, or a function of arrays. Keywords that are not arrays are constants.
+        A loss, or a function of arrays. What is no array is a constant, but for numbers on JAX that nothing branches
+        on; pass those as arrays elsewhere, where they change from call to call.
 
     Examples
     --------
@@ -98,13 +99,16 @@ class _ValueAndGrad:
         function, argnums, name = self.function, self.argnums, _name(self.function)
         single = isinstance(argnums, (int, str))
         places: tuple[int | str, ...] = (argnums,) if isinstance(argnums, (int, str)) else tuple(argnums)
+        # An array of a loss may be named, though it came by its position.
+        positional = getattr(function, "arrays", ())[: len(arguments)]
+        places = tuple(positional.index(place) if place in positional else place for place in places)
         names = tuple(dict.fromkeys(place for place in places if isinstance(place, str)))
         count = len(arguments)
         if not places or not all(isinstance(place, str) or -count <= place < count for place in places):
             raise ValueError(f"{name}: argnums must name positional arguments, got {argnums} with {count} of them")
         for key in names:
             if key not in keywords:
-                raise ValueError(f"{name}: argnums must name keywords of the call, got {key!r}")
+                raise ValueError(f"{name}: argnums must name arguments of the call, got {key!r}")
         positions = [count + names.index(place) if isinstance(place, str) else place % count for place in places]
         backend = checks.common_backend(name, _arrays(arguments, keywords))
         called = _keywords_last(function, count, names) if names else function

@@ -130,6 +130,7 @@ def test_bad_class_id_is_nan_in_its_row_of_value_and_gradient(x: Any) -> None:
     assert np.array_equal(np.isnan(gradient).any(axis=1), bad)
 
 
+@pytest.mark.filterwarnings("ignore:.*the kernel reads traces")
 def test_a_call_outside_jit_is_traced_once_per_set_of_parameters(x: Any, y: Any) -> None:
     traces: list[None] = []
 

@@ -33,6 +33,7 @@ def close(actual: Any, expected: Any) -> None:
     np.testing.assert_allclose(np.asarray(actual), np.asarray(expected), rtol=1e-11, atol=1e-13)
 
 
+@pytest.mark.filterwarnings("ignore:.*the kernel reads traces")
 def test_a_number_that_changes_compiles_nothing(x: Any, y: Any) -> None:
     traces: list[None] = []
 

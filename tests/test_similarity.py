@@ -84,9 +84,7 @@ def test_parameters_that_are_one_number_refuse_arrays(backend: Any) -> None:
         (triplet_margin, (x, x, x), {"margin": two}),
         (triplet_margin, (x, x, x), {"p": two}),
     ):
-        with pytest.raises(
-            (TypeError, ValueError), match=r"must be known while|must have the shape of a number, \(\)"
-        ):
+        with pytest.raises((TypeError, ValueError), match=r"must be known while|must have the shape of a number, \(\)"):
             loss(*arrays, **parameters)
     # A margin per place is one of each distance.
     value = contrastive(backend.array([[0.5, 0.5]]), backend.array([[0.0, 0.0]]), margin=two, reduction="none")

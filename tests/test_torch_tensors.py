@@ -1,5 +1,7 @@
 """PyTorch: tensors without memory, without values, in many processes, of foreign layouts."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -206,4 +208,12 @@ def _in_one_of_two_processes(rank: int, store: str) -> None:
 
 
 def test_two_processes(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(_in_one_of_two_processes, (str(tmp_path / "store"),), 2)
+    # By the path of this file: a child finds no tests among the modules that are installed.
+    code = f"import runpy, sys; runpy.run_path({__file__!r})['_in_one_of_two_processes'](int(sys.argv[1]), sys.argv[2])"
+    command = [sys.executable, "-P", "-c", code]
+    ranks = [
+        subprocess.Popen([*command, str(rank), str(tmp_path / "store")], stderr=subprocess.PIPE, text=True)
+        for rank in range(2)
+    ]
+    errors = [rank.communicate(timeout=300)[1] for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0, 0], errors

@@ -49,8 +49,12 @@ def test_log_variances_by_name(backend: Any, rng: Any) -> None:
 
 def test_names_refused(backend: Any) -> None:
     x, y = backend.array(np.ones(3)), backend.array(np.zeros(3))
-    with pytest.raises(ValueError, match="mse: argnums must name keywords of the call, got 'target'"):
-        polyloss.value_and_grad(polyloss.mse, "target")(x, y)
+    with pytest.raises(ValueError, match="mse: argnums must name arguments of the call, got 'targets'"):
+        polyloss.value_and_grad(polyloss.mse, "targets")(x, y)
+    _, named = polyloss.value_and_grad(polyloss.mse, ("target", 0))(x, y)
+    _, placed = polyloss.value_and_grad(polyloss.mse, (1, 0))(x, y)
+    for one, other in zip(named, placed, strict=True):
+        backend.check(one, backend.numpy(other))
     with pytest.raises(TypeError, match="huber: delta must be an array to have a gradient, got float"):
         polyloss.value_and_grad(polyloss.huber, "delta")(x, y, delta=2.0)
     if not backend.has_autodiff:

@@ -1,4 +1,4 @@
-"""The installed wheel holds the seven packages, their types, and nothing else."""
+"""The installed wheel holds the eight packages, their types, and nothing else."""
 
 import re
 from importlib import metadata
@@ -11,6 +11,7 @@ PACKAGES = {
     "polyloss_benchmarks",
     "polyloss_conformance",
     "polyloss_jax",
+    "polyloss_keras",
     "polyloss_numpy",
     "polyloss_tensorflow",
     "polyloss_torch",
@@ -29,7 +30,7 @@ def files() -> list[PurePosixPath]:
     return [PurePosixPath(path) for path in found if path.suffix != ".pyc"]
 
 
-def test_exactly_seven_packages(files: list[PurePosixPath]) -> None:
+def test_exactly_eight_packages(files: list[PurePosixPath]) -> None:
     tops = {path.parts[0] for path in files if not path.parts[0].endswith(".dist-info") and path.parts[0] != ".."}
     assert tops == PACKAGES
 

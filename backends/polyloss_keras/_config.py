@@ -1,58 +1,86 @@
-"""Losses as plain data, and back. Nothing is imported because a file says so."""
+"""Losses and their parameters as plain data, and back. Nothing is imported because a file says so."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-import polyloss
 from polyloss import Loss, LossSum
+from polyloss import _checks as checks
+from polyloss._objects import classes
+
+_OURS = {f"polyloss>{loss.__name__}": loss for loss in classes().values()}
 
 
-def terms_of(loss: Any) -> Sequence[tuple[float, Any]]:
+def terms_of(loss: Any) -> Iterator[tuple[float, Any]]:
     """The losses that `loss` is a sum of, with their factors."""
-    return loss.terms if isinstance(loss, LossSum) else [(1.0, loss)]
+    if not isinstance(loss, LossSum):
+        yield 1.0, loss
+        return
+    for factor, one in loss.terms:
+        yield from ((factor * inner, term) for inner, term in terms_of(one))
 
 
 def to_config(loss: Any) -> list[list[Any]]:
     """A loss as a list of terms: factor, name, parameters that were fixed."""
-    return [[scale, _name(term), plain(term.fixed)] for scale, term in terms_of(loss)]
+    return [[factor, *_written(term)] for factor, term in terms_of(loss)]
+
+
+def _written(loss: Any) -> tuple[str, dict[str, Any]]:
+    for name, ours in _OURS.items():
+        if ours is loss._origin:
+            return name, to_plain(loss.fixed)
+    if keras.saving.get_registered_name(loss) != loss.__name__:
+        # A partial that is registered itself.
+        return str(keras.saving.get_registered_name(loss)), {}
+    return str(keras.saving.get_registered_name(loss._origin)), to_plain(loss.fixed)
 
 
 def from_config(terms: Sequence[Sequence[Any]]) -> Any:
-    """The loss that `to_config` was asked of."""
+    """The loss that `to_config` was asked of, in this version or in 0.1, which wrote the module before the name."""
     losses = []
-    # Version 0.1 wrote the module in front of the name.
-    for scale, *_, name, fixed in terms:
-        loss = _find(name)
-        losses.append((scale, loss.partial(**fixed) if fixed else loss))
+    for factor, *module, name, fixed in terms:
+        loss = _find(f"polyloss>{name}" if module and module[0].partition(".")[0] == "polyloss" else name)
+        losses.append((factor, loss.partial(**from_plain(loss.__name__, fixed)) if fixed else loss))
     return losses[0][1] if len(losses) == 1 and losses[0][0] == 1.0 else LossSum(losses)
 
 
-def plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters as JSON knows them: arrays as lists."""
-    return {
-        name: np.asarray(keras.ops.convert_to_numpy(value)).tolist() if hasattr(value, "shape") else value
-        for name, value in parameters.items()
-    }
-
-
-def _name(loss: Any) -> str:
-    return loss.__name__ if _is_ours(loss.__name__, loss) else str(keras.saving.get_registered_name(loss._origin))
-
-
-def _is_ours(name: str, loss: Any) -> bool:
-    ours = getattr(polyloss, name, None)
-    return isinstance(ours, Loss) and ours is loss._origin
-
-
 def _find(name: str) -> Any:
-    ours = getattr(polyloss, name, None) if name in polyloss.__all__ else None
-    found = ours or keras.saving.get_registered_object(name)
+    found = _OURS.get(name) or keras.saving.get_registered_object(name)
     if not isinstance(found, Loss):
-        raise ValueError(
-            f"KerasLoss: there is no loss {name!r}. Before a model with a loss of your own is loaded, register that: "
-            "keras.saving.register_keras_serializable('my_package')(my_loss)"
+        package, registered, own = name.rpartition(">")
+        way = (
+            f"register it before: keras.saving.register_keras_serializable({package!r}, {own!r})(my_loss)"
+            if registered
+            else f"it was not registered when it was saved; load it with custom_objects={{{name!r}: my_loss}}"
         )
+        raise ValueError(f"KerasLoss: there is no loss {name!r} in polyloss. If it is one of your own, {way}")
     return found
+
+
+def to_plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters as JSON knows them: arrays as lists."""
+    return {name: _listed(value) if hasattr(value, "shape") else value for name, value in parameters.items()}
+
+
+def _listed(array: Any) -> Any:
+    return (array if hasattr(array, "tolist") else np.asarray(keras.ops.convert_to_numpy(array))).tolist()
+
+
+def from_plain(owner: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters as they are kept: what has axes as an array, what has none as a number of Python."""
+    return {name: _kept(owner, name, value) for name, value in parameters.items()}
+
+
+def _kept(owner: str, name: str, value: Any) -> Any:
+    if isinstance(value, Mapping) and value.get("class_name") in ("__numpy__", "__tensor__"):
+        # An array as Keras wrote it in files of version 0.1.
+        value = value["config"]["value"]
+    if isinstance(value, (list, tuple, np.ndarray, np.generic)):
+        value = np.asarray(value)
+        value = value if value.ndim else value.item()
+    numeric = value.dtype.kind in "biuf" if isinstance(value, np.ndarray) else not isinstance(value, (Mapping, complex))
+    if not numeric:
+        raise TypeError(f"{owner}: {name} must be a number or an array of numbers, got {checks.describe(value)}")
+    return value

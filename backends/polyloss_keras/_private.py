@@ -1,6 +1,6 @@
-"""All that is used of Keras beside its public names: what its own loss classes reduce with."""
+"""All that is used of Keras beside its public names."""
 
 from keras.src.backend import get_keras_mask
-from keras.src.losses.loss import reduce_weighted_values
+from keras.src.losses.loss import scale_loss_for_distribution
 
-__all__ = ["get_keras_mask", "reduce_weighted_values"]
+__all__ = ["get_keras_mask", "scale_loss_for_distribution"]

@@ -1,0 +1,116 @@
+"""The path of a call: what each term of a loss makes of the arrays, and then the reduction, as Keras has it."""
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import keras
+from keras import ops
+
+from polyloss import Loss
+from polyloss import _checks as checks
+
+from ._arguments import class_ids, elements, product, spread, trimmed
+from ._config import terms_of
+from ._private import scale_loss_for_distribution
+
+if TYPE_CHECKING:
+    from . import KerasLoss
+
+
+def evaluate(loss: "KerasLoss", y_true: Any, y_pred: Any, weight: Any, mask: Any, reduction: str) -> Any:
+    """The loss in one of Keras's reductions."""
+    working = "float32" if checks.is_half(loss.dtype) else loss.dtype
+    y_true, y_pred = _tensor(loss.name, "y_true", y_true), _tensor(loss.name, "y_pred", y_pred)
+    y_pred = ops.cast(y_pred, working)
+    mask = None if mask is None else ops.cast(mask, "bool")
+    parts = [_fit(loss, term, y_true, y_pred, mask, working) for _, term in terms_of(loss.loss)]
+    sizes, shape = parts[0].losses(ops.shape), parts[0].losses(lambda array: array.shape)
+    options = {}
+    if weight is not None:
+        weight = ops.convert_to_tensor(weight, dtype=working)
+        options["sample_weight"] = trimmed(loss.name, "sample_weight", weight, shape)
+    if mask is not None:
+        options["where"] = trimmed(loss.name, "mask", mask, shape)
+
+    total: Any = 0.0
+    for part, (factor, _) in zip(parts, terms_of(loss.loss), strict=True):
+        total = total + factor * part.value(reduction, options)
+    if reduction not in ("none", "sum"):
+        kept = [spread(one, sizes) for one in (options.get("where"), *(part.kept for part in parts)) if one is not None]
+        counted = functools.reduce(ops.logical_and, kept) if kept else None
+        weight = options.get("sample_weight") if reduction == "mean_with_sample_weight" else None
+        if weight is not None:
+            weight = spread(weight, sizes)
+            divisor = ops.sum(weight if counted is None else ops.where(counted, weight, 0.0))
+        else:
+            # In integers: a sum of ones in float32 may stop at 2^24.
+            divisor = product(sizes, working) if counted is None else ops.sum(ops.cast(counted, "int32"))
+        total = scale_loss_for_distribution(ops.divide_no_nan(total, ops.cast(divisor, working)))
+    return ops.cast(total, loss.dtype)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A loss with arrays that fit it.
+
+    Parameters
+    ----------
+    axis : int or None
+        The axis that the losses do not have: of the classes, or the one that they are averaged over.
+    kept : tensor or None
+        Which ids are not ignored.
+    """
+
+    term: Loss[Any]
+    prediction: Any
+    target: Any
+    keywords: dict[str, Any]
+    axis: int | None
+    kept: Any = None
+
+    def losses(self, shape_of: Any) -> list[Any]:
+        """The shape of the losses."""
+        shape = list(shape_of(self.prediction))
+        return shape if self.axis is None else shape[: self.axis] + shape[self.axis + 1 :]
+
+    def value(self, reduction: str, options: dict[str, Any]) -> Any:
+        """The losses, or their sum."""
+        averaged = self.axis is not None and not self.term.rowwise
+        arrays = self.prediction, self.target
+        if reduction == "none":
+            losses = self.term(*arrays, reduction="none", **options, **self.keywords)
+            return ops.mean(losses, axis=self.axis) if averaged else losses
+        # One call of the loss for value and gradient, with its exact sums.
+        total = self.term(*arrays, reduction="sum", **options, **self.keywords)
+        return total / product([ops.shape(self.prediction)[self.axis]], total.dtype) if averaged else total
+
+
+def _fit(loss: "KerasLoss", term: Loss[Any], y_true: Any, y_pred: Any, mask: Any, working: str) -> _Part:
+    keywords = {name: _parameter(value, working) for name, value in (term.fixed | loss.parameters).items()}
+    if not term.rowwise:
+        target, prediction = elements(y_true, y_pred, mask)
+        last = len(prediction.shape) - 1
+        return _Part(term, prediction, ops.cast(target, working), keywords, last or None)
+    axis = checks.axis_of(loss.name, keywords.get("axis", -1), len(y_pred.shape))
+    if isinstance(term.domains.get("target"), checks.Classes):
+        ignored = keywords.get("ignore_index", term.defaults.get("ignore_index"))
+        ids = class_ids(loss.name, y_true, y_pred, mask, axis, ignored)
+        if ids is not None:
+            return _Part(term, y_pred, ids, keywords, axis, None if ignored is None else ops.not_equal(ids, ignored))
+    return _Part(term, y_pred, ops.cast(y_true, working), keywords, axis)
+
+
+def _tensor(name: str, what: str, array: Any) -> Any:
+    array = ops.convert_to_tensor(array)
+    if getattr(array.shape, "rank", 0) is None:
+        raise ValueError(f"{name}: {what} must have a known number of axes, got a tensor of unknown shape")
+    return array
+
+
+def _parameter(value: Any, working: str) -> Any:
+    """A parameter for the arrays of this backend: NumPy arrays and variables of Keras become tensors."""
+    if not hasattr(value, "shape"):
+        return value
+    floating = "float" in keras.backend.standardize_dtype(value.dtype)
+    return ops.convert_to_tensor(value, dtype=working if floating else None)

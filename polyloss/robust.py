@@ -111,7 +111,8 @@ def tukey_biweight(
 
     def slope() -> Array:
         rest = 1.0 - v
-        return inside / deviation * (rest * rest)
+        # Not divided twice in a row: XLA would divide by the square, which may vanish.
+        return inside * (rest * rest) / deviation
 
     # Not c^2 / 6 times what is left of it, which would vanish before the square of the residual does.
     near = inside * (inside / 6.0) * (3.0 + v * (v - 3.0))

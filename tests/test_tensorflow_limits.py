@@ -205,7 +205,7 @@ def test_unknown_rank_is_refused(x: Any, y: Any) -> None:
 
 def test_what_decides_must_be_known_while_tracing(x: Any) -> None:
     with pytest.raises(
-        TypeError, match="log_target decides what is computed, so it must be known while a call is traced"
+        TypeError, match="log_target must be known while a call is traced, for it decides what is computed"
     ):
         tf.function(lambda t: polyloss.kl_divergence(x, x, log_target=t), autograph=False)(tf.constant(True))
     with pytest.raises(TypeError, match="swap decides what is computed"):

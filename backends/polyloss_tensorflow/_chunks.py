@@ -64,8 +64,10 @@ class ByChunks(Backend):
             rows = {
                 name: tf.pad(array, [[0, spare], *[[0, 0]] * (array.shape.rank - 1)]) for name, array in rows.items()
             }
+        # Nor has it a gradient of a loop without room for a step.
+        room = tf.maximum(chunks, 1)
         held = {
-            name: tf.TensorArray(array.dtype, chunks, element_shape=(size, *array.shape[1:]))
+            name: tf.TensorArray(array.dtype, room, element_shape=(size, *array.shape[1:]))
             for name, array in first.items()
         }
 
@@ -77,10 +79,10 @@ class ByChunks(Backend):
             return chunk + 1, totals, {name: held[name].write(chunk, array) for name, array in found.items()}
 
         _, totals, held = tf.while_loop(
-            lambda chunk, *_: chunk < chunks, body, (0, totals, held), parallel_iterations=1, maximum_iterations=chunks
+            lambda chunk, *_: chunk < chunks, body, (0, totals, held), parallel_iterations=1, maximum_iterations=room
         )
         joined = {
-            name: tf.concat([array, tf.reshape(held[name].stack(), (-1, *array.shape[1:]))], 0)
+            name: tf.concat([array, tf.reshape(held[name].stack()[:chunks], (-1, *array.shape[1:]))], 0)
             for name, array in first.items()
         }
         return totals, joined

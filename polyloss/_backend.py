@@ -72,6 +72,11 @@ class Fused(Protocol):
         """The same value by the ordinary means of the framework, which can differentiate it any number of times."""
 
 
+def lacks_closed_form(closed: Sequence[bool], wanted: Sequence[bool]) -> bool:
+    """Whether a gradient is wanted that is not found together with the value: `plain` alone has it."""
+    return any(want and not found for want, found in zip(wanted, closed, strict=True))
+
+
 class Backend(ABC):
     """Everything that polyloss needs to know of one framework. An adapter package holds one, called ``backend``."""
 

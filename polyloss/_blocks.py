@@ -277,10 +277,6 @@ class Blocks:
         count = len(self.shapes)
         return arrays[:count], dict(zip(self.names, arrays[count:], strict=True))
 
-    def learns(self, wanted: Sequence[bool]) -> bool:
-        """Whether a gradient is wanted that is not found with the value."""
-        return any(want and not closed for want, closed in zip(wanted, self.closed, strict=True))
-
     def _divisor(self, parts: Sequence[Any]) -> Any:
         """What the sum of all losses is divided by. Where nothing counts, that is 0, and so is the mean."""
         if self._given is not None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from . import _blocks
 from . import _checks as checks
-from ._backend import Backend, find_backend, unwrapped
+from ._backend import Backend, find_backend, lacks_closed_form, unwrapped
 from ._checks import Classes, Domain
 from ._closures import warn_of_state
 from ._plan import IGNORED, OF_A_CALL, Plan, working
@@ -183,7 +183,7 @@ class Loss(Combinable, Generic[P]):
         chosen = [self.arrays[n] if isinstance(n, int) else n for n in argnums]
         wanted = [name in chosen for name in names]
         exist = all(name in names for name in chosen)
-        if known.blocks is None or not _blocks.enabled or not exist or known.blocks.learns(wanted):
+        if known.blocks is None or not _blocks.enabled or not exist or lacks_closed_form(known.blocks.closed, wanted):
             return known.plan.closed_form(inputs, dict(zip(known.names, options, strict=True)), argnums)
         value, gradients = known.blocks.forward((*inputs, *options), wanted)
         return value, tuple(gradients[names.index(name)] for name in chosen)

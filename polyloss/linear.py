@@ -100,10 +100,6 @@ class Chunked:
         """For each array whether its gradient is found with the value; those by parameters `plain` alone has."""
         return tuple(name not in OF_COST for name in self.names)
 
-    def learns(self, wanted: Sequence[bool]) -> bool:
-        """Whether a gradient is wanted that is not found with the value."""
-        return any(want and not closed for want, closed in zip(wanted, self.closed, strict=True))
-
     @property
     def scalar(self) -> bool:
         return "share" in self.names

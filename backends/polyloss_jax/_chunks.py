@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from polyloss import Backend
-from polyloss._backend import Named, Step
+from polyloss._backend import Named, Step, lacks_closed_form
 
 from ._common import broadcasting
 
@@ -27,7 +27,7 @@ def _value(fused: Any, *arrays: jax.Array) -> jax.Array:
 @broadcasting
 def _jvp(fused: Any, primals: Sequence[jax.Array], tangents: Sequence[Any]) -> tuple[jax.Array, jax.Array]:
     wanted = tuple(map(_moves, tangents))
-    if fused.learns(wanted):
+    if lacks_closed_form(fused.closed, wanted):
         return jax.jvp(*_plain(fused, primals, tangents))
     value, gradients = _both(fused, wanted, *primals)
     pairs = [(g, tangent) for g, tangent in zip(gradients, tangents, strict=True) if g is not None]

@@ -12,7 +12,7 @@ from tensorflow.python.eager.record import record_operation, should_record_backp
 from tensorflow.python.framework.ops import EagerTensor
 from tensorflow.python.ops.gradients_util import PossibleTapeGradientTypes
 
-from polyloss._backend import Alike
+from polyloss._backend import Alike, lacks_closed_form
 from polyloss._blocks import Blocks
 from polyloss._objects import classes
 from polyloss._program import aligned
@@ -86,7 +86,7 @@ class TensorflowBackend(ByChunks):
     def attach_blocks(self, blocks: Blocks, arrays: Sequence[Any]) -> Any:
         order = PossibleTapeGradientTypes(arrays)
         wanted = [order > 0 and should_record_backprop((array,)) for array in arrays]
-        if order and (order > 1 or not any(wanted) or blocks.learns(wanted)):
+        if order and (order > 1 or not any(wanted) or lacks_closed_form(blocks.closed, wanted)):
             # Of higher order, in forward mode, or of a weight.
             return blocks.plain(*arrays)
         value, kept = blocks.forward(arrays, wanted)

@@ -7,7 +7,7 @@ import tensorflow as tf
 from tensorflow.python.eager import record
 
 from polyloss import Backend
-from polyloss._backend import TERMS, Named, Step, strips
+from polyloss._backend import TERMS, Named, Step, lacks_closed_form, strips
 
 _STRIP = 1 << 22
 """So many elements of a sum are added to at a time."""
@@ -23,7 +23,7 @@ class ByChunks(Backend):
             for array in arrays
         ]
 
-        if tf.executing_eagerly() and fused.learns(wanted):
+        if tf.executing_eagerly() and lacks_closed_form(fused.closed, wanted):
             return fused.plain(*arrays)
         learned = [i for i, closed in enumerate(fused.closed) if wanted[i] and not closed]
         wanted = [want and closed for want, closed in zip(wanted, fused.closed, strict=True)]

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.autograd import forward_ad
 
+from polyloss._backend import lacks_closed_form
 from polyloss._blocks import Blocks
 from polyloss._objects import classes
 from polyloss._plan import BoundKernel, Plan
@@ -230,7 +231,7 @@ class TorchBackend(ByChunks):
         if torch.is_grad_enabled():
             wanted = [array.requires_grad for array in arrays]
             if any(wanted):
-                if not blocks.learns(wanted):
+                if not lacks_closed_form(blocks.closed, wanted):
                     value = _apply_now(blocks, *arrays)  # type: ignore[no-untyped-call]
                     return value
                 with without_autocast(arrays[0]):

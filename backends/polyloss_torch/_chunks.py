@@ -8,6 +8,7 @@ from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 
 from polyloss import Backend
+from polyloss._backend import lacks_closed_form
 
 from ._common import (
     around_forward_mode,
@@ -46,7 +47,7 @@ class _TransformedFunction(torch.autograd.Function):
     @backward_without_autocast
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[Any, ...]:
         arrays, wanted = ctx.saved_tensors, ctx.needs_input_grad[1:]
-        if ctx.fused.learns(wanted):
+        if lacks_closed_form(ctx.fused.closed, wanted):
             return (None, *gradients_of(ctx.fused.plain, arrays, upstream, wanted))
         kept = ctx.fused.forward(arrays, wanted)[1] if ctx.fused.scalar else None
         return (None, *ctx.fused.backward(arrays, kept, upstream, wanted))
@@ -54,7 +55,7 @@ class _TransformedFunction(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, _: None, *tangents: torch.Tensor | None) -> torch.Tensor:
         with around_forward_mode(ctx.saved_tensors) as arrays:
-            if ctx.fused.learns([change is not None for change in tangents]):
+            if lacks_closed_form(ctx.fused.closed, [change is not None for change in tangents]):
                 pairs = zip(arrays, tangents, strict=True)
                 return tangent_of(ctx.fused.plain(*(a if t is None else with_tangent(a, t) for a, t in pairs)))
             tangent: torch.Tensor = ctx.fused.tangent(arrays, tangents)
@@ -146,7 +147,7 @@ class ByChunks(Backend):
     """What `TorchBackend` knows of them."""
 
     def attach_fused(self, fused: Any, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
-        if fused.learns([torch.is_grad_enabled() and array.requires_grad for array in arrays]):
+        if lacks_closed_form(fused.closed, [torch.is_grad_enabled() and array.requires_grad for array in arrays]):
             plain: torch.Tensor = fused.plain(*arrays)
             return plain
         if torch.compiler.is_compiling():

@@ -182,10 +182,19 @@ class Backend(ABC):
         """The product of `rows` with the transpose of `matrix`."""
         return rows @ self.namespace(rows).matrix_transpose(matrix)
 
+    def in_groups(self, array: Array, size: int) -> Array:
+        """The rows in groups of `size`, in the shape ``(groups, size, ...)``. Zeros fill up the last one."""
+        xp = self.namespace(array)
+        rest = -array.shape[0] % size
+        if rest:
+            zeros = xp.zeros_like(array[:1, ...])
+            array = xp.concat([array, xp.broadcast_to(zeros, (rest, *array.shape[1:]))])
+        return xp.reshape(array, (-1, size, *array.shape[1:]))
+
     def add_product(self, total: Array, left: Array, right: Array) -> Array:
         """The sum of `total` and the product of the transpose of `left` with `right`. It may take the place of `total`.
 
-        Nothing else of the size of `total` should exist for it.
+        Nothing else of the size of `total` should exist for it: for totals that are not narrow (see `_sums`).
         """
         xp = self.namespace(total)
         for rows in strips(left.shape[0], TERMS):

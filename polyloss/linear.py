@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, Unpack
 
 from . import _checks as checks
 from . import _numeric as numeric
+from . import _sums as sums
 from ._backend import Alike, Backend, Named, backend_of, strips
 from ._blocks import by_rows
 from ._checks import CLASSES, NONNEGATIVE, POSITIVE, UNIT, finite, scalar, special
@@ -181,20 +182,20 @@ class Chunked:
             slope = found.pop("logits", None)
             if "hidden" in wanted:
                 found["hidden"] = slope @ weight
-            if "weight" in totals:
-                totals = totals | {"weight": backend.add_product(totals["weight"], slope, row["hidden"])}
-            if "bias" in totals:
-                totals = totals | {"bias": backend.add_product(totals["bias"], slope, xp.ones_like(slope[:, :1]))}
+            for name, total in totals.items():
+                # The bias is the weight of a feature that is always 1.
+                feature = row["hidden"] if name == "weight" else xp.ones_like(slope[:, :1])
+                totals = totals | {name: sums.add_product(backend, total, slope, feature, size)}
             return totals, found
 
-        zeros = {name: xp.zeros_like(call[name]) for name in by_logits if name != "hidden"}
-        if "bias" in zeros:
-            # The weight of a feature that is always 1.
-            zeros["bias"] = zeros["bias"][:, None]
+        size = _size(weight)
+        matrices = {"weight": weight, "bias": weight[:, :1]}
+        zeros = {name: sums.nothing(backend, matrices[name]) for name in by_logits if name != "hidden"}
         rows = _rows(call) | ({"share": call["share"]} if slopes else {})
-        totals, found = backend.scan(step, zeros, rows, _size(weight))
+        totals, found = backend.scan(step, zeros, rows, size)
+        totals = {name: sums.result(total) for name, total in totals.items()}
         if "bias" in totals:
-            totals = totals | {"bias": totals["bias"][:, 0]}
+            totals |= {"bias": totals["bias"][:, 0]}
         return found.pop("losses"), totals | found
 
     def _slopes(self, backend: Backend, xp: Namespace, row: Named, call: Named, wanted: Sequence[str]) -> Named:
@@ -255,8 +256,11 @@ def _kept(xp: Namespace, row: Mapping[str, Array], array: Array) -> Array:
 
 def _size(weight: Array) -> int:
     """So many rows are a chunk."""
-    classes: int = weight.shape[0]
-    return max(1, CHUNK // classes)
+    classes, features = weight.shape
+    # So many elements there are in sums of few terms, for each logit.
+    beside = max(1, features // sums.terms(classes * features) if sums.is_narrow(weight) else 1)
+    size: int = max(1, CHUNK // (classes * beside))
+    return size
 
 
 def _scaled(gradient: Array, upstream: Array) -> Array:
@@ -526,6 +530,10 @@ def linear_cross_entropy(
     logits are computed once; those of ``reduction="none"`` compute them once more. PyTorch's function of the same name
     has neither compiler nor second derivatives where it works in chunks, and its mean is ``"weighted_mean"`` here.
     Half precision is computed in float32: `weight` exists once more in that.
+
+    The gradient of the layer is a sum over all rows. For a layer of up to 2**14 weights it does not drift, whatever the
+    rows are (at twice as many, by 16 eps at most). For a larger one the library's own product of matrices sums a chunk:
+    100,000 equal rows of 256 features and 250 classes are off by 5e-6 in float32, on all backends.
 
     References
     ----------

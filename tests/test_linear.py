@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import polyloss
+from polyloss import _sums as sums
 from polyloss import cross_entropy, linear, linear_cross_entropy
 
 TOKENS, FEATURES, CLASSES = 13, 4, 10
@@ -240,21 +241,56 @@ def test_dtypes(backend: Any, rng: Any, dtype: str) -> None:
         near(backend, array, wanted, 8 * eps if dtype == "float32" else eps)
 
 
-@pytest.mark.parametrize("features", [1, 3])
-def test_a_long_sum_does_not_drift(backend: Any, rng: Any, monkeypatch: pytest.MonkeyPatch, features: int) -> None:
-    """A library may add the products of all tokens one by one: then this is off by hundreds of eps."""
+@pytest.fixture
+def _usual_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linear, "CHUNK", 1 << 24)
     monkeypatch.setattr(linear, "BLOCK", 1 << 17)
-    # The same few rows again and again: what they round adds up.
-    hidden, weight = np.tile(rng.normal(size=(40, features)), (1000, 1)), rng.normal(size=(4, features))
-    target = np.tile(rng.integers(0, 4, 40), 1000)
-    slope = np.exp(hidden @ weight.T - np.max(hidden @ weight.T, axis=-1, keepdims=True))
-    slope = slope / slope.sum(axis=-1, keepdims=True) - np.eye(4)[target]
-    few, scale = slope[:40].T @ hidden[:40] / 40, abs(slope[:40]).T @ abs(hidden[:40]) / 40
+
+
+def off_by(backend: Any, loss: Any, hidden: Any, weight: Any, target: Any) -> float:
+    """The largest error of the gradients by weight and bias, in eps of the sums of what their terms are in size."""
     arrays = backend.array(hidden, "float32"), backend.array(weight, "float32"), backend.array(target)
-    _, gradients = backend.value_and_grad(linear_cross_entropy, *arrays)
-    error = abs(backend.numpy(gradients[1]) - few) / (2.0**-23 * scale)
-    assert np.max(error) < 16
+    bias = backend.array(np.zeros(len(weight)), "float32")
+    if backend.has_autodiff:
+        _, found = backend.value_and_grad(lambda h, w, b: loss(h, w, arrays[2], bias=b), *arrays[:2], bias)
+    else:
+        _, found = polyloss.value_and_grad(loss, (0, 1, "bias"))(*arrays, bias=bias)
+    logits = backend.numpy(arrays[0]).astype(np.float64) @ backend.numpy(arrays[1]).astype(np.float64).T
+    slope = np.exp(logits - np.max(logits, axis=-1, keepdims=True))
+    slope = (slope / slope.sum(axis=-1, keepdims=True) - np.eye(len(weight))[target]) / len(hidden)
+    features = np.concatenate([backend.numpy(arrays[0]), np.ones((len(hidden), 1))], axis=-1)
+    exact, scale = slope.T @ features, abs(slope).T @ abs(features)
+    actual = np.concatenate([backend.numpy(found[1]), backend.numpy(found[2])[:, None]], axis=-1)
+    return float(np.max(abs(actual - exact) / scale) * 2.0**23)
+
+
+@pytest.mark.usefixtures("_usual_chunks")
+@pytest.mark.parametrize("mode", ["eager", "compiled", "generated"])
+@pytest.mark.parametrize("features", [1, 3])
+def test_a_long_sum_does_not_drift(backend: Any, rng: Any, features: int, mode: str) -> None:
+    """A library may add what all tokens add one by one: then this is off by thousands of eps."""
+    loss: Any = linear_cross_entropy
+    if mode != "eager":
+        if not backend.has_autodiff:
+            pytest.skip("has no compiler")
+        if mode == "generated" and backend.name == "torch":
+            pytest.skip("generates no code for chunks")
+        loss = backend.compile(loss, quick=mode == "compiled")
+    # The same row again and again: what is rounded away adds up.
+    hidden = np.tile(rng.normal(size=(1, features)), (1 << 18, 1))
+    assert off_by(backend, loss, hidden, rng.normal(size=(4, features)), np.full(1 << 18, 1)) < 8
+
+
+@pytest.mark.usefixtures("_usual_chunks")
+@pytest.mark.parametrize("narrow", [True, False])
+def test_chunks_add_up(backend: Any, rng: Any, monkeypatch: pytest.MonkeyPatch, narrow: bool) -> None:
+    """Many chunks of many sums of few terms, the last ones short; and the way of totals that are larger."""
+    monkeypatch.setattr(linear, "CHUNK", 4 * 1000)
+    monkeypatch.setattr(sums, "_BLOCK", 4 * 6)
+    if not narrow:
+        monkeypatch.setattr(sums, "NARROW", 0)
+    hidden, target = np.tile(rng.normal(size=(1, 3)), (40_011, 1)), np.full(40_011, 1)
+    assert off_by(backend, linear_cross_entropy, hidden, rng.normal(size=(4, 3)), target) < (8 if narrow else 64)
 
 
 def test_masked_rows_are_never_looked_at(backend: Any, rng: Any) -> None:
@@ -402,10 +438,14 @@ def test_errors_name_the_argument(backend: Any) -> None:
 def test_peak_memory(monkeypatch: pytest.MonkeyPatch, rng: Any) -> None:
     monkeypatch.setattr(linear, "CHUNK", 1 << 16)
     monkeypatch.setattr(linear, "BLOCK", 1 << 14)
+    monkeypatch.setattr(sums, "_BLOCK", 1 << 14)
     hidden, weight = rng.normal(size=(512, 8)).astype(np.float32), rng.normal(size=(4096, 8)).astype(np.float32)
     target = rng.integers(0, 4096, 512)
+    function = polyloss.value_and_grad(linear_cross_entropy, (0, 1))
+    # The first call imports and traces.
+    function(hidden, weight, target)
     tracemalloc.start()
-    polyloss.value_and_grad(linear_cross_entropy, (0, 1))(hidden, weight, target)
+    function(hidden, weight, target)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < hidden.nbytes + weight.nbytes + 512 * 4096 * 4 / 4

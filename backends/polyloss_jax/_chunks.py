@@ -123,9 +123,6 @@ class ByChunks(Backend):
         return totals, {name: jnp.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
     def add_product(self, total: jax.Array, left: jax.Array, right: jax.Array) -> jax.Array:
-        if right.shape[1] == 1:
-            # XLA adds the terms of such a product one by one, those of a sum in parts.
-            return total + jnp.sum(left * right, axis=0)[:, None]
         count = total.shape[0]
         size = min(count, max(1, _STRIP // total.shape[1]))
         whole = count - count % size

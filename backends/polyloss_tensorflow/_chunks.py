@@ -91,6 +91,14 @@ class ByChunks(Backend):
         # The transpose itself would be a copy.
         return tf.matmul(rows, matrix, transpose_b=True)
 
+    def in_groups(self, array: Any, size: int) -> Any:
+        if array.shape[0] is not None:
+            return super().in_groups(array, size)
+        count = tf.shape(array)[0]
+        rest = tf.maximum(1, -(-count // size)) * size - count
+        array = tf.pad(array, [[0, rest], *[[0, 0]] * (array.shape.rank - 1)])
+        return tf.reshape(array, (-1, size, *array.shape[1:]))
+
     def add_product(self, total: Any, left: Any, right: Any) -> Any:
         if not tf.executing_eagerly():
             return total + tf.matmul(left, right, transpose_a=True)

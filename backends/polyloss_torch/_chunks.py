@@ -23,9 +23,6 @@ from ._common import (
 )
 from ._fused import FusedFunction
 
-_NARROW = 1 << 16
-"""Up to so many elements, a matrix may be summed product by product on the CPU."""
-
 
 class _TransformedFunction(torch.autograd.Function):
     """The value, for `torch.func` and forward mode. The backward pass computes once more."""
@@ -162,9 +159,6 @@ class ByChunks(Backend):
     def add_product(self, total: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         if not self.writable(total, left, right):
             return torch.addmm(total, left.mT, right)
-        if total.device.type == "cpu" and total.numel() <= _NARROW:
-            summed: torch.Tensor = super().add_product(total, left, right)
-            return summed
         return total.addmm_(left.mT, right)
 
     def writable(self, *arrays: torch.Tensor) -> bool:

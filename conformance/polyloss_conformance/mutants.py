@@ -292,7 +292,7 @@ def _linear(change: Callable[..., Any]) -> Patch:
 
 def _last_product(add_product: Any) -> Any:
     """Of the chunks of a sum, the last one alone."""
-    return lambda self, total, left, right: add_product(self, 0.0 * total, left, right)
+    return lambda backend, total, *product: add_product(backend, 0.0 * total, *product)
 
 
 def _unpoisoned(reduce: Any) -> Any:
@@ -418,14 +418,14 @@ MUTANTS = (
         ("linear_cross_entropy",),
         backends=("numpy",),
         modes=("small blocks",),
-        patch=_replace("polyloss._backend", "Backend.add_product", _last_product),
+        patch=_replace("polyloss._sums", "add_product", _last_product),
     ),
     Mutant(
         "chunk before the last left out of a gradient",
         ("linear_cross_entropy",),
         backends=("torch",),
         modes=("aot_eager",),
-        patch=_replace("polyloss_torch", "TorchBackend.add_product", _last_product),
+        patch=_replace("polyloss._sums", "add_product", _last_product),
     ),
     Mutant(
         "upstream gradient of a sum of chunks ignored",

@@ -353,17 +353,16 @@ def binary_cross_entropy(
     rest = 1.0 - no
     # Not log1p: XLA's is off by a hundred units in float64. What the difference lost in rounding comes back instead.
     log_yes, log_no = xp.log(yes), xp.log(rest) + ((1.0 - rest) - no) / rest
-    infinity = xp.full_like(p, xp.inf)
 
     def by_probability() -> Array:
-        up = xp.where(certain & (t != 1), infinity, xp.where(certain, 0.0, (1.0 - t) / rest))
-        down = xp.where(impossible & (t != 0), infinity, xp.where(impossible, 0.0, t / yes))
+        up = xp.where(certain & (t != 1), xp.inf, xp.where(certain, 0.0, (1.0 - t) / rest))
+        down = xp.where(impossible & (t != 0), xp.inf, xp.where(impossible, 0.0, t / yes))
         if clip is None:
             return up - down
         return xp.where((probabilities > clip) & (probabilities < 1.0 - clip), up - down, 0.0)
 
-    value = numeric.times(xp, t, xp.where(impossible, infinity, -log_yes))
-    value = value + numeric.times(xp, 1.0 - t, xp.where(certain, infinity, -log_no))
+    value = numeric.times(xp, t, xp.where(impossible, xp.inf, -log_yes))
+    value = value + numeric.times(xp, 1.0 - t, xp.where(certain, xp.inf, -log_no))
     return value, by_probability, lambda: xp.where(impossible | certain, 0.0, log_no - log_yes)
 
 

@@ -271,6 +271,8 @@ calls = [
     (polyloss.cross_entropy, (x, ids), {"ignore_index": 1}),
     (polyloss.cross_entropy, (x, share), {"label_smoothing": 0.1, "class_weight": tf.ones(3)}),
     (polyloss.nll, (log_share, ids), {"label_smoothing": 0.1}),
+    (polyloss.binary_cross_entropy, (share, hard), {}),
+    (polyloss.binary_cross_entropy, (share, share), {"clip": 0.01}),
     (polyloss.binary_cross_entropy_with_logits, (x, hard), {"pos_weight": 2.0, "label_smoothing": 0.1}),
     (polyloss.sigmoid_focal, (x, hard), {"alpha": 0.25, "gamma": 1.5}),
     (polyloss.softmax_focal, (x, ids), {"gamma": 1.5}),

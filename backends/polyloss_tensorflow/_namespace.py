@@ -398,6 +398,10 @@ def clip(x: Array, /, min: Array | Scalar | None = None, max: Array | Scalar | N
 
 def where(condition: Array, x1: Array | Scalar, x2: Array | Scalar, /) -> Array:
     """`x1` where the condition holds, elsewhere `x2`."""
+    if isinstance(x1, float) and x1 == inf and isinstance(x2, tf.Tensor):
+        # No such constant: a debugger of numbers would find it, whether the condition ever holds or not.
+        nothing = tf.where(condition, tf.zeros((), x2.dtype), tf.ones((), x2.dtype))
+        return tf.where(condition, -tf.math.log(nothing), x2)
     if not (isinstance(x1, tf.Tensor) and isinstance(x2, tf.Tensor) and x1.dtype is x2.dtype):
         x1, x2 = _together(x1, x2)
     return tf.where(condition, x1, x2)

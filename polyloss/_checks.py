@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from ._backend import Backend, find_backend
+from ._backend import Backend, find_backend, unwrapped
 from ._typing import Array, Namespace
 
 Shape: TypeAlias = tuple[int | None, ...]
@@ -183,6 +183,18 @@ def describe(value: Any) -> str:
     if shape is None or dtype is None:
         return f"{type(value).__name__} {value!r}" if isinstance(value, numbers.Number | str) else type(value).__name__
     return f"{type(value).__name__} of shape {tuple(shape)} and dtype {dtype}"
+
+
+def brief(value: Any) -> str:
+    """A parameter in one line: of an array its number, or how large it is."""
+    kind, value = type(value).__name__, unwrapped(value)
+    backend = find_backend(type(value))
+    if backend is None:
+        return repr(value)
+    if tuple(value.shape) or not backend.readable(value):
+        return f"{kind}(shape={tuple(value.shape)})"
+    value = backend.look(value)
+    return f"{kind}({float(f'{float(value):.6g}')})"
 
 
 def common_backend(loss: str, arguments: Mapping[str, Any]) -> Backend:

@@ -143,7 +143,7 @@ class Loss(Combinable, Generic[P]):
         return self
 
     def __repr__(self) -> str:
-        fixed = "".join(f", {name}={value!r}" for name, value in self.fixed.items())
+        fixed = "".join(f", {name}={checks.brief(value)}" for name, value in self.fixed.items())
         return f"<polyloss loss {self.__name__}{fixed}>"
 
     def __reduce__(self) -> Any:

@@ -45,7 +45,7 @@ def test_module_arrays_are_buffers(x: Any) -> None:
     ids = torch.tensor([0, 1, 2, 3, 0, 1])
     weight = torch.arange(1.0, 5.0)
     criterion = polyloss_torch.CrossEntropy(class_weight=weight, axis=-1)
-    assert "class_weight=tensor of shape (4,)" in repr(criterion)
+    assert repr(criterion) == "CrossEntropy(class_weight=Tensor(shape=(4,)))"
     torch.testing.assert_close(criterion(x, ids), polyloss.cross_entropy(x, ids, class_weight=weight))
     assert criterion.double().class_weight.dtype == torch.float64
     other = polyloss_torch.CrossEntropy(class_weight=torch.zeros(4))

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import keras
 
 from polyloss import Loss
+from polyloss._checks import brief
 from polyloss._objects import check_parameters, classes, no_positional, parameters_of
 from polyloss.compose import MultiTask
 
@@ -111,7 +112,8 @@ class KerasLoss(keras.losses.Loss):  # type: ignore[misc]
     def __repr__(self) -> str:
         own = [repr(self.loss)] if self._of is None else []
         shown = {**self.parameters, "reduction": self.reduction, "name": self.name}
-        return f"{type(self).__name__}({', '.join([*own, *(f'{name}={value!r}' for name, value in shown.items())])})"
+        own += [f"{name}={brief(value)}" for name, value in shown.items()]
+        return f"{type(self).__name__}({', '.join(own)})"
 
     def get_config(self) -> dict[str, Any]:
         """Everything that makes this loss again, as plain data."""

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from polyloss import Loss
+from polyloss import _checks as checks
 from polyloss._objects import check_parameters, classes, no_positional, parameters_of
 from polyloss.compose import Combinable, LossSum, MultiTask
 
@@ -63,6 +64,13 @@ class LossModule(torch.nn.Module, Combinable):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.__dict__.get("_known", ()):
+            if self._parameters.get(name) is not None and not isinstance(value, torch.nn.Parameter | None):
+                # An optimizer may hold it, and would go on to change what nobody uses.
+                raise TypeError(
+                    f"{self.__name__}: {name} is a torch.nn.Parameter, and would no longer be one, got "
+                    f"{checks.describe(value)}; set its value: with torch.no_grad(): criterion.{name}.fill_(...) or "
+                    ".copy_(...); or assign another torch.nn.Parameter; or del it first, to have it learned no more"
+                )
             # It may have been a number and become a tensor, or the other way round.
             for home in (self.__dict__, self._buffers, self._parameters):
                 home.pop(name, None)
@@ -84,10 +92,8 @@ class LossModule(torch.nn.Module, Combinable):
         defaults = _defaults(self.loss)
         shown = []
         for name, value in self._given().items():
-            if isinstance(value, torch.Tensor):
-                shown.append(f"{name}=tensor of shape {tuple(value.shape)}")
-            elif not _same(value, defaults[name]):
-                shown.append(f"{name}={value!r}")
+            if not _same(value, defaults[name]):
+                shown.append(f"{name}={checks.brief(value)}")
         return ", ".join([*([repr(self.loss)] if type(self) is LossModule else []), *shown])
 
     def _made(self, total: Combinable) -> "LossModule":

@@ -77,6 +77,8 @@ class KerasLoss(keras.losses.Loss):  # type: ignore[misc]
             raise ValueError(
                 "KerasLoss: the losses of a sum must ignore the same class: give ignore_index to all of them"
             )
+        if reduction == "weighted_mean":
+            raise ValueError(f"{owner}: unexpected reduction 'weighted_mean'; in Keras it is 'mean_with_sample_weight'")
         super().__init__(name=name or _name_of(loss), reduction=reduction, dtype=dtype)
         self.loss: Any = loss
         self.parameters = parameters

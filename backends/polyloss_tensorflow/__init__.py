@@ -30,6 +30,7 @@ class TensorflowBackend(ByChunks):
     """The adapter of `tf.Tensor` and `tf.Variable`."""
 
     name = "tensorflow"
+    constructor = "tf.constant"
     welcomes_numpy = True
 
     def namespace(self, array: Any) -> Any:

@@ -184,6 +184,7 @@ class TorchBackend(ByChunks):
     """The adapter of `torch.Tensor`."""
 
     name = "torch"
+    constructor = "torch.tensor"
 
     def namespace(self, array: Any) -> Any:
         return xp

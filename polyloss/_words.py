@@ -1,7 +1,10 @@
 """What things are called elsewhere, and here."""
 
 import difflib
-from collections.abc import Sequence
+import importlib
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from ._reduction import REDUCTIONS
@@ -79,3 +82,79 @@ def unknown_keyword(loss: str, key: str, arrays: Sequence[str], keywords: Sequen
     meant = meant or difflib.get_close_matches(key, known, n=1)
     hint = f"; did you mean {' or '.join(meant)}?" if meant else ";"
     return TypeError(f"{loss}: unexpected {key}{hint} its keywords are {', '.join(known)}")
+
+
+WORDS = {
+    "bce": "binary_cross_entropy",
+    "bce_with_logits": "binary_cross_entropy_with_logits",
+    "biweight": "tukey_biweight",
+    "ce": "cross_entropy",
+    "focal": "sigmoid_focal",
+    "kl": "kl_divergence",
+    "kld": "kl_divergence",
+    "l2": "mse",
+    "linear_ce": "linear_cross_entropy",
+    "log_loss": "binary_cross_entropy",
+    "mae": "l1",
+    "softmax_ce": "cross_entropy",
+    "triplet": "triplet_margin",
+    "tukey": "tukey_biweight",
+    "xent": "cross_entropy",
+}
+"""Abbreviations of losses."""
+_FAMILIES = {"torch": "PyTorch", "keras": "Keras", "optax": "Optax", "tf": "TensorFlow"}
+"""The modules of `polyloss.compat`, and whose signatures theirs are."""
+
+
+def plain(name: str) -> str:
+    """A name without what spellings differ in: ``CrossEntropyLoss`` is ``cross_entropy``."""
+    return re.sub(r"[^a-z0-9]", "", name.lower()).removesuffix("loss")
+
+
+@cache
+def losses_of_others() -> dict[str, str]:
+    """What a built-in is called, in plain letters, and the loss that its twin says it computes."""
+    found = {plain(word): loss for word, loss in WORDS.items()}
+    for twin, documented in _twins().items():
+        loss = re.search(r"`polyloss\.(\w+)`", documented)
+        if loss is not None:
+            found.setdefault(plain(twin.rpartition(".")[2]), loss[1])
+    return found
+
+
+@cache
+def _twins() -> dict[str, str]:
+    """The functions of `polyloss.compat`, such as ``torch.mse_loss``, with their docstrings."""
+    modules = {family: importlib.import_module(f"polyloss.compat.{family}") for family in _FAMILIES}
+    return {
+        f"{family}.{name}": getattr(module, name).__doc__ or ""
+        for family, module in modules.items()
+        for name in module.__all__
+    }
+
+
+def no_attribute(
+    module: str, name: str, known: Mapping[str, str], families: Sequence[str] = tuple(_FAMILIES)
+) -> AttributeError:
+    """The error for a name that `module` does not have, with what it is called here.
+
+    Parameters
+    ----------
+    known : mapping
+        Names of losses, and other public ones, with where they are.
+    families : sequence of str
+        Whose names somebody may have in mind.
+    """
+    message = f"module {module!r} has no attribute {name!r}"
+    if name.startswith("_"):
+        return AttributeError(message)
+    meant = {word: loss for word, loss in losses_of_others().items() if loss in known} | {plain(n): n for n in known}
+    ours = meant.get(plain(name))
+    twins = [twin.split(".") for twin in _twins() if twin.partition(".")[0] in families]
+    twins = [t for t in twins if t[1] == name] or [t for t in twins if plain(t[1]) == plain(name)]
+    ways = [] if ours is None else [f"here it is {known[ours]}"]
+    ways += [f"polyloss.compat.{family}.{twin} has {_FAMILIES[family]}'s signature" for family, twin in twins]
+    if not ways:
+        near = dict.fromkeys(meant[n] for n in difflib.get_close_matches(plain(name), meant, n=2, cutoff=0.8))
+        ways = [f"did you mean {' or '.join(known[n] for n in near)}?"] if near else []
+    return AttributeError("; ".join([message, *ways]))

@@ -293,8 +293,11 @@ def test_what_is_refused_is_told_the_way_out() -> None:
         polyloss_keras.KerasLoss(polyloss.multi_task({"depth": polyloss.mse}))
     with pytest.raises(AttributeError, match=r"TripletMargin.*anchor, positive, negative"):
         _ = polyloss_keras.TripletMargin
-    with pytest.raises(AttributeError, match=r"no attribute 'Hubr'$"):
+    with pytest.raises(AttributeError, match=r"no attribute 'Hubr'; did you mean polyloss_keras.Huber\?$"):
         _ = polyloss_keras.Hubr
+    way = r"here it is polyloss_keras.Mse; polyloss.compat.keras.mean_squared_error has Keras's signature$"
+    with pytest.raises(AttributeError, match=way):
+        _ = polyloss_keras.MeanSquaredError
     with pytest.raises(
         ValueError, match="unexpected reduction 'weighted_mean'; in Keras it is 'mean_with_sample_weight'"
     ):

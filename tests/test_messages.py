@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501 - a table reads best with a case in a line
 
+import operator
 import re
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import polyloss
+from polyloss import _words
 
 X = np.asarray([[0.5, -1.0, 2.0], [1.5, 0.0, -0.5]])
 LOG_P = X - np.log(np.exp(X).sum(axis=-1, keepdims=True))
@@ -121,3 +123,39 @@ def test_a_number_to_differentiate_by(backend: Any) -> None:
         TypeError, match=r"argument 1 must be real floating to have a gradient, .*; convert it to float32"
     ):
         polyloss.value_and_grad(polyloss.cross_entropy, argnums=1)(x, backend.array(IDS))
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        ("mse_loss", "; here it is polyloss.mse; polyloss.compat.torch.mse_loss has PyTorch's signature"),
+        ("MSELoss", "; here it is polyloss.mse; polyloss.compat.torch.mse_loss has PyTorch's signature"),
+        ("squared_error", "; here it is polyloss.mse; polyloss.compat.optax.squared_error has Optax's signature"),
+        (
+            "MeanSquaredError",
+            "; here it is polyloss.mse; polyloss.compat.keras.mean_squared_error has Keras's signature",
+        ),
+        ("BCELoss", "; here it is polyloss.binary_cross_entropy"),
+        ("hubre", "; did you mean polyloss.huber?"),
+        ("value_and_gradient", "; did you mean polyloss.value_and_grad?"),
+        ("frobnicate", ""),
+        ("losses", ""),
+        ("__wrapped__", ""),
+        ("_huber", ""),
+    ],
+)
+def test_names_of_others_are_answered_with_ours(name: str, way: str) -> None:
+    with pytest.raises(AttributeError, match=re.escape(f"module 'polyloss' has no attribute {name!r}{way}") + "$"):
+        getattr(polyloss, name)
+    assert not hasattr(polyloss, name)
+    assert name not in dir(polyloss)
+
+
+def test_every_name_that_is_answered_leads_somewhere() -> None:
+    for name in {*_words.WORDS, *(twin.partition(".")[2] for twin in _words._twins())} - {*dir(polyloss)}:
+        with pytest.raises(AttributeError) as caught:
+            getattr(polyloss, name)
+        ways = re.findall(r"polyloss(?:\.\w+)+", str(caught.value))
+        assert ways, name
+        for way in ways:
+            assert callable(operator.attrgetter(way.partition(".")[2])(polyloss))

@@ -4,6 +4,7 @@ import copy
 import doctest
 import io
 import pickle
+import re
 import sys
 from typing import Any
 
@@ -204,3 +205,21 @@ def test_examples_in_docstrings() -> None:
     results = doctest.testmod(sys.modules[polyloss_torch.LossModule.__module__])
     assert results.failed == 0
     assert results.attempted > 4
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        ("MSELoss", "here it is polyloss_torch.Mse; polyloss.compat.torch.mse_loss has PyTorch's signature"),
+        (
+            "CrossEntropyLoss",
+            "here it is polyloss_torch.CrossEntropy; polyloss.compat.torch.cross_entropy has PyTorch's",
+        ),
+        ("BCEWithLogitsLoss", "here it is polyloss_torch.BinaryCrossEntropyWithLogits"),
+        ("huber", "here it is polyloss_torch.Huber"),
+        ("Hubr", "did you mean polyloss_torch.Huber?"),
+    ],
+)
+def test_classes_of_others_are_answered_with_ours(name: str, way: str) -> None:
+    with pytest.raises(AttributeError, match=re.escape(f"module 'polyloss_torch' has no attribute {name!r}; {way}")):
+        getattr(polyloss_torch, name)

@@ -13,6 +13,7 @@ import keras
 from polyloss import Loss
 from polyloss._checks import brief
 from polyloss._objects import check_parameters, classes, no_positional, parameters_of
+from polyloss._words import no_attribute
 from polyloss.compose import MultiTask
 
 from ._config import from_config, from_plain, terms_of, to_config, to_plain
@@ -168,8 +169,13 @@ globals().update(LOSSES)
 
 def __getattr__(name: str) -> Callable[..., KerasLoss]:
     found = classes().get(name)
-    arrays = "" if found is None else f": its loss takes {', '.join(found.arrays)}, and Keras has two arrays for a loss"
-    raise AttributeError(f"module 'polyloss_keras' has no attribute {name!r}{arrays}")
+    if found is not None:
+        raise AttributeError(
+            f"module 'polyloss_keras' has no attribute {name!r}: its loss takes {', '.join(found.arrays)}, and Keras "
+            "has two arrays for a loss"
+        )
+    known = {loss.__name__: f"polyloss_keras.{ours}" for ours, loss in classes().items() if ours in LOSSES}
+    raise no_attribute("polyloss_keras", name, known, ["keras"])
 
 
 __all__ = ["KerasLoss", *LOSSES]

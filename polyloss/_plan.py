@@ -206,9 +206,11 @@ class Plan:
         self.check_options(inputs, options)
         xp = backend_of(inputs[0]).namespace(inputs[0])
         for key, array, outside, expected in self.outside(xp, inputs, options):
+            name = self.loss.__name__
             ignorable = checks.is_integer(xp, array) and IGNORED in self.loss.defaults and IGNORED not in options
-            hint = f"; to leave such examples out say {IGNORED}={{:.0f}}" if ignorable else ""
-            checks.none_outside(self.loss.__name__, key, xp, array, outside, expected, hint)
+            # Its name again: a function of `compat` that calls it may have no such keyword.
+            hint = f"; to leave such examples out, {name} takes {IGNORED}={{:.0f}}" if ignorable else ""
+            checks.none_outside(name, key, xp, array, outside, expected, hint)
 
     def check_options(self, inputs: Sequence[Array], options: Mapping[str, Array]) -> None:
         """Raise for values of parameters outside their domain."""

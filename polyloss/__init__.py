@@ -1,5 +1,7 @@
 """Loss functions written once against the Array API: the same values and gradients in every framework."""
 
+from typing import TYPE_CHECKING
+
 from ._backend import Backend, register_backend, stop_gradient
 from ._checks import CLASSES, NONNEGATIVE, POSITIVE, SIGN, UNIT, Domain
 from ._loss import Loss, elementwise, rowwise
@@ -71,3 +73,11 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        # Not for type checkers, which would take it that there is every name.
+        from ._words import no_attribute
+
+        raise no_attribute(__name__, name, {known: f"{__name__}.{known}" for known in __all__})

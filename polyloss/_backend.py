@@ -86,6 +86,9 @@ class Backend(ABC):
     static_hint: str = ""
     """How to tell its compiler that the parameter ``{name}`` is a constant."""
 
+    constructor: str = "asarray"
+    """How its users call what makes an array of a number."""
+
     @abstractmethod
     def namespace(self, array: Array) -> Namespace:
         """The Array API namespace of `array`."""

@@ -1,15 +1,16 @@
 """Shapes, dtypes and domains: every message names the argument, what came, and what was expected."""
 
-import difflib
+import functools
+import itertools
 import math
 import numbers
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from ._backend import Backend, find_backend
+from ._backend import Backend, find_backend, unwrapped
 from ._typing import Array, Namespace
 
 Shape: TypeAlias = tuple[int | None, ...]
@@ -185,6 +186,18 @@ def describe(value: Any) -> str:
     return f"{type(value).__name__} of shape {tuple(shape)} and dtype {dtype}"
 
 
+def brief(value: Any) -> str:
+    """A parameter in one line: of an array its number, or how large it is."""
+    kind, value = type(value).__name__, unwrapped(value)
+    backend = find_backend(type(value))
+    if backend is None:
+        return repr(value)
+    if tuple(value.shape) or not backend.readable(value):
+        return f"{kind}(shape={tuple(value.shape)})"
+    value = backend.look(value)
+    return f"{kind}({float(f'{float(value):.6g}')})"
+
+
 def common_backend(loss: str, arguments: Mapping[str, Any]) -> Backend:
     """The one backend of all arrays among the arguments. Python numbers belong to any."""
     found: list[tuple[str, Backend]] = []
@@ -226,10 +239,11 @@ def wide_ids(xp: Namespace, ids: Array) -> Array:
     return xp.where(wide < 0, xp.full_like(wide, xp.iinfo(wide.dtype).max), wide)
 
 
-def real_floating(loss: str, name: str, xp: Namespace, array: Array) -> None:
+def real_floating(loss: str, name: str, xp: Namespace, array: Array, wanted: str = "float32", why: str = "") -> None:
     """A prediction must be real floating."""
     if not is_half(array.dtype) and not xp.isdtype(array.dtype, "real floating"):
-        raise TypeError(f"{loss}: {name} must be real floating, got dtype {array.dtype}")
+        hint = f"; convert it to {wanted} first" if xp.isdtype(array.dtype, ("integral", "bool")) else ""
+        raise TypeError(f"{loss}: {name} must be real floating{why}, got dtype {array.dtype}{hint}")
 
 
 def real(loss: str, name: str, xp: Namespace, array: Array) -> None:
@@ -240,7 +254,16 @@ def real(loss: str, name: str, xp: Namespace, array: Array) -> None:
 
 def boolean(loss: str, name: str, xp: Namespace, array: Array) -> None:
     if not xp.isdtype(array.dtype, "bool"):
-        raise TypeError(f"{loss}: {name} must be boolean, got dtype {array.dtype}")
+        raise TypeError(
+            f"{loss}: {name} must be boolean, got dtype {array.dtype}; compare first, as in {name}=mask != 0"
+        )
+
+
+def one_id(loss: str, name: str, value: Any) -> TypeError:
+    """The error for what is not the one class id to ignore."""
+    several = not isinstance(value, (bool, int, float, str, complex))
+    hint = "; of several classes, leave out each by where=(target != 3) & (target != 4)" if several else ""
+    return TypeError(f"{loss}: {name} must be a whole number, one class id, got {describe(value)}{hint}")
 
 
 def axis_of(loss: str, axis: Any, ndim: int) -> int:
@@ -267,8 +290,25 @@ def same_shape(one: Shape, other: Shape) -> bool:
     return len(one) == len(other) and all(map(same_length, one, other))
 
 
-def shape_is(loss: str, name: str, shape: Shape, expected: Shape, why: str, hint: str = "") -> None:
+def without_ones(name: str, shape: Shape, fits: Callable[[Shape], bool]) -> str:
+    """How to index an array so that it fits, where nothing but axes of length 1 is in the way."""
+    ones = [axis for axis, length in enumerate(shape) if length == 1]
+    for count in range(1, len(ones) + 1):
+        for axes in itertools.combinations(reversed(ones), count):
+            if fits(tuple(length for axis, length in enumerate(shape) if axis not in axes)):
+                index = ", ".join("0" if axis in axes else ":" for axis in range(max(axes) + 1))
+                return f"; say {name}[{index}]"
+    return ""
+
+
+def shape_is(
+    loss: str, name: str, shape: Shape, expected: Shape, why: str, hint: str = "", of: str | None = None
+) -> None:
+    """The shape must be `expected`, that of the argument `of`."""
     if not same_shape(shape, expected):
+        hint = hint or without_ones(name, shape, functools.partial(same_shape, expected))
+        if of is not None and not hint:
+            hint = without_ones(of, expected, functools.partial(same_shape, shape))
         raise ValueError(f"{loss}: {name} must have {why} {expected}, got {shape}; nothing is broadcast{hint}")
 
 
@@ -284,10 +324,14 @@ def shape_ends(loss: str, name: str, shape: Shape, last: Shape, rowwise: bool) -
 
 def shape_starts(loss: str, name: str, shape: Shape, examples: Shape) -> None:
     """A weight or a mask may lack trailing axes."""
-    if len(shape) > len(examples) or not same_shape(shape, examples[: len(shape)]):
+
+    def fits(shape: Shape) -> bool:
+        return same_shape(shape, examples[: len(shape)])
+
+    if not fits(shape):
         raise ValueError(
             f"{loss}: {name} must have the shape of the per-example losses {examples} or lack trailing axes of it, "
-            f"got {shape}; nothing is broadcast along other axes"
+            f"got {shape}; nothing is broadcast along other axes{without_ones(name, shape, fits)}"
         )
 
 
@@ -320,56 +364,18 @@ def fits(loss: str, name: str, value: float, dtype: Any) -> None:
         raise ValueError(f"{loss}: {name} must fit into {kind}, got {value!r}")
 
 
-def none_outside(loss: str, name: str, xp: Namespace, array: Array, outside: Array, expected: str) -> None:
-    """Raise where `outside` is True anywhere, and show the first such value."""
+def none_outside(
+    loss: str, name: str, xp: Namespace, array: Array, outside: Array, expected: str, negative: str = ""
+) -> None:
+    """Raise where `outside` is True anywhere, and show the first such value; if it is `negative`, with this hint."""
     if not bool(xp.any(outside)):
         return
     first = int(xp.argmax(xp.astype(xp.reshape(outside, (-1,)), xp.int32)))
-    value = xp.reshape(array, (-1,))[first]
+    value = float(xp.reshape(array, (-1,))[first])
     raise ValueError(
-        f"{loss}: {name} must be {expected}, got {float(value):g} (element {first} of shape {tuple(array.shape)})"
+        f"{loss}: {name} must be {expected}, got {value:g} (element {first} of shape {tuple(array.shape)})"
+        f"{negative.format(value) if value < 0 else ''}"
     )
-
-
-_OUR_NAMES = {
-    "weight": ("class_weight", "sample_weight"),
-    "weights": ("sample_weight", "class_weight"),
-    "dim": ("axis",),
-    "dims": ("axis",),
-    "class_axis": ("axis",),
-    "mask": ("where",),
-    "valid": ("where",),
-    "size_average": ("reduction",),
-    "reduce": ("reduction",),
-    "normalizer": ("denominator",),
-    "avg_factor": ("denominator",),
-    "num_items_in_batch": ("denominator",),
-    "ignore_class": ("ignore_index",),
-    "ignore_label": ("ignore_index",),
-    "smoothing": ("label_smoothing",),
-    "smooth": ("label_smoothing",),
-    "positive_weight": ("pos_weight",),
-    "norm_degree": ("p",),
-    "linear_weight": ("weight",),
-    "linear_bias": ("bias",),
-}
-"""What is called otherwise elsewhere, and its keywords here."""
-_FIRST = {"input", "inputs", "output", "outputs", "pred", "preds", "prediction", "predictions", "y_pred", "logits"}
-_FIRST |= {"yhat", "y_hat", "scores", "probs", "probabilities"}
-_TARGET = {"target", "targets", "label", "labels", "y", "y_true", "true", "ground_truth"}
-
-
-def unknown_keyword(loss: str, key: str, arrays: Sequence[str], keywords: Sequence[str]) -> TypeError:
-    """The error for a keyword that `loss` does not have, with the one that was probably meant."""
-    known = (*arrays, *keywords)
-    meant = [name for name in _OUR_NAMES.get(key, ()) if name in known]
-    if not meant and arrays and key.lower() in _FIRST:
-        meant = [arrays[0]]
-    if not meant and key.lower() in _TARGET:
-        meant = [name for name in arrays[1:] if name == "target"]
-    meant = meant or difflib.get_close_matches(key, known, n=1)
-    hint = f"; did you mean {' or '.join(meant)}?" if meant else ";"
-    return TypeError(f"{loss}: unexpected {key}{hint} its keywords are {', '.join(known)}")
 
 
 def not_static(loss: str, name: str, value: Any) -> TypeError:

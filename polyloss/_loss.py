@@ -15,11 +15,11 @@ import numpy as np
 
 from . import _blocks
 from . import _checks as checks
+from . import _words as words
 from ._backend import Backend, find_backend, lacks_closed_form, unwrapped
 from ._checks import Classes, Domain
 from ._closures import warn_of_state
 from ._plan import IGNORED, OF_A_CALL, Plan, working
-from ._reduction import REDUCTIONS
 from ._typing import Array, Call, Namespace, RowCall
 from .compose import Combinable
 
@@ -143,7 +143,7 @@ class Loss(Combinable, Generic[P]):
         return self
 
     def __repr__(self) -> str:
-        fixed = "".join(f", {name}={value!r}" for name, value in self.fixed.items())
+        fixed = "".join(f", {name}={checks.brief(value)}" for name, value in self.fixed.items())
         return f"<polyloss loss {self.__name__}{fixed}>"
 
     def __reduce__(self) -> Any:
@@ -162,7 +162,7 @@ class Loss(Combinable, Generic[P]):
         """
         for name in parameters:
             if name not in self.defaults:
-                raise checks.unknown_keyword(self.__name__, name, (), tuple(self.defaults))
+                raise words.unknown_keyword(self.__name__, name, (), tuple(self.defaults))
         loss = type(self)(
             self.kernel,
             rowwise=self.rowwise,
@@ -275,14 +275,17 @@ class Loss(Combinable, Generic[P]):
         for key in keywords:
             if key not in self.defaults and key not in self.arrays[len(arrays) :]:
                 known = (*self.defaults, *(("axis",) if self.rowwise else ()), *_CALL)
-                raise checks.unknown_keyword(name, key, self.arrays, known)
+                raise words.unknown_keyword(name, key, self.arrays, known)
         for key in self.arrays[len(arrays) :]:
             if key not in keywords:
                 raise TypeError(f"{name}: missing {key}")
             arrays += (keywords.pop(key),)
-        checks.one_of(name, "reduction", call["reduction"], REDUCTIONS)
+        words.check_reduction(name, call["reduction"])
         if call["denominator"] is not None and call["reduction"] in ("none", "sum"):
             raise ValueError(f"{name}: denominator must come with a mean, got reduction={call['reduction']!r}")
+
+        if call["where"] is not None and find_backend(type(call["where"])) is None:
+            raise TypeError(f"{name}: where must be a boolean array, got {checks.describe(call['where'])}")
 
         constants: list[tuple[str, Any]] = []
         options = {key: value for key, value in call.items() if key != "reduction" and value is not None}
@@ -295,6 +298,8 @@ class Loss(Combinable, Generic[P]):
                     continue
             elif key in self._static:
                 raise checks.not_static(name, key, value)
+            elif key == IGNORED and find_backend(type(value)) is None:
+                raise checks.one_id(name, key, value)
             options[key] = value
         inputs = self._same_kind(arrays)
         backend = checks.common_backend(name, dict(zip(self.arrays, inputs, strict=True)) | options)
@@ -361,7 +366,7 @@ class Loss(Combinable, Generic[P]):
             return
         if key == IGNORED:
             if isinstance(value, bool) or not isinstance(value, int):
-                raise TypeError(f"{self.__name__}: {key} must be a whole number, got {checks.describe(value)}")
+                raise checks.one_id(self.__name__, key, value)
             return
         if domain is None:
             return

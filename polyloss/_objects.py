@@ -7,9 +7,9 @@ from typing import Any
 import polyloss
 
 from . import _checks as checks
+from . import _words as words
 from ._loss import Loss
-from ._plan import OF_A_CALL
-from ._reduction import REDUCTIONS
+from ._plan import IGNORED, OF_A_CALL
 from .compose import LossSum
 
 
@@ -59,8 +59,10 @@ def check_parameters(loss: Callable[..., Any], parameters: Mapping[str, Any], *,
     known = [p.name for p in parameters_of(loss, reduction=reduction)]
     for name, value in parameters.items():
         if name not in known:
-            raise checks.unknown_keyword(loss.__name__, name, (), known)
+            raise words.unknown_keyword(loss.__name__, name, (), known)
         if name == "reduction":
-            checks.one_of(loss.__name__, name, value, REDUCTIONS)
+            words.check_reduction(loss.__name__, value)
         elif isinstance(value, (bool, int, float, str)):
             loss.check_constant(name, value)
+        elif name == IGNORED and value is not None and tuple(getattr(value, "shape", (None,))):
+            raise checks.one_id(loss.__name__, name, value)

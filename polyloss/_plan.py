@@ -169,13 +169,13 @@ class Plan:
         for key, array, domain in self._arguments(inputs):
             shape = tuple(array.shape)
             if isinstance(domain, Classes):
-                self._check_classes(xp, key, array, whole, rows, options)
+                self._check_classes(xp, key, array, whole, rows, inputs, options)
             else:
                 (checks.real if key == "target" else checks.real_floating)(name, key, xp, array)
                 expected, what = (
                     (rows, "one value per row, shape") if domain.per_example else (whole, f"the shape of {first},")
                 )
-                checks.shape_is(name, key, shape, expected, what)
+                checks.shape_is(name, key, shape, expected, what, of=None if domain.per_example else first)
         if self.axis is not None:
             checks.has_entries(name, first, whole, self.axis)
         last = whole if self.axis is None else (whole[self.axis],)
@@ -189,7 +189,7 @@ class Plan:
             checks.boolean(name, key, xp, value)
         elif key == IGNORED:
             if not checks.is_integer(xp, value) or shape:
-                raise TypeError(f"{name}: {key} must be a whole number, got {checks.describe(value)}")
+                raise checks.one_id(name, key, value)
         else:
             checks.real(name, key, xp, value)
         if key == "denominator" or domain.scalar:
@@ -206,7 +206,11 @@ class Plan:
         self.check_options(inputs, options)
         xp = backend_of(inputs[0]).namespace(inputs[0])
         for key, array, outside, expected in self.outside(xp, inputs, options):
-            checks.none_outside(self.loss.__name__, key, xp, array, outside, expected)
+            name = self.loss.__name__
+            ignorable = checks.is_integer(xp, array) and IGNORED in self.loss.defaults and IGNORED not in options
+            # Its name again: a function of `compat` that calls it may have no such keyword.
+            hint = f"; to leave such examples out, {name} takes {IGNORED}={{:.0f}}" if ignorable else ""
+            checks.none_outside(name, key, xp, array, outside, expected, hint)
 
     def check_options(self, inputs: Sequence[Array], options: Mapping[str, Array]) -> None:
         """Raise for values of parameters outside their domain."""
@@ -249,19 +253,27 @@ class Plan:
         array: Array,
         whole: checks.Shape,
         rows: checks.Shape,
+        inputs: Sequence[Array],
         options: Mapping[str, Array],
     ) -> None:
         name, shape = self.loss.__name__, tuple(array.shape)
         first = self.loss.arrays[0]
+        dtype = f"the dtype of {first}, {inputs[0].dtype},"
         if checks.is_integer(xp, array):
             if not checks.same_shape(shape, rows):
-                fits = [a for a in range(len(whole)) if checks.same_shape(shape, whole[:a] + whole[a + 1 :])]
+                others = range(len(whole)) if self.axis is not None else ()
+                fits = [a for a in others if checks.same_shape(shape, whole[:a] + whole[a + 1 :])]
                 hint = f"; for classes along another axis of {first} say axis={fits[0]}" if fits else ""
+                if checks.same_shape(shape, whole) and whole != (*rows, 1):
+                    hint = f"; if these are probabilities, such as one-hot rows, convert them to {dtype} first"
                 checks.shape_is(name, key, shape, rows, "class ids, one per row, shape", hint)
             return
         if checks.same_shape(shape, rows):
-            raise TypeError(f"{name}: {key} with one value per row holds class ids: integers; got dtype {array.dtype}")
-        checks.real_floating(name, key, xp, array)
+            raise TypeError(
+                f"{name}: {key} with one value per row holds class ids: integers; got dtype {array.dtype}; convert "
+                "them to integers first"
+            )
+        checks.real_floating(name, key, xp, array, dtype, " or class ids")
         checks.shape_is(name, key, shape, whole, f"class ids (integers), or probabilities in the shape of {first},")
         if IGNORED in options:
             raise ValueError(f"{name}: {IGNORED} must come with class ids, got probabilities as {key}")

@@ -1,7 +1,7 @@
 """Gradient and compiler of whichever framework the arrays belong to."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 from . import _checks as checks
@@ -91,6 +91,14 @@ class _ValueAndGrad:
 
     def __init__(self, function: Callable[..., Array], argnums: int | str | Sequence[int | str]) -> None:
         functools.update_wrapper(self, function, updated=())
+        if not isinstance(argnums, (int, str)) and isinstance(argnums, Iterable):
+            argnums = tuple(argnums)
+        for place in argnums if isinstance(argnums, tuple) else (argnums,):
+            if isinstance(place, bool) or not isinstance(place, (int, str)):
+                raise TypeError(
+                    f"{_name(function)}: argnums must be the number or the name of an argument, or a sequence of "
+                    f"these, got {checks.describe(place)}"
+                )
         self.function = function
         self.argnums = argnums
 
@@ -164,9 +172,10 @@ def _keywords_last(function: Callable[..., Array], count: int, names: Sequence[s
 
 def _check_differentiable(name: str, argument: str, backend: Backend, array: Any) -> None:
     if find_backend(type(array)) is None:
-        raise TypeError(f"{name}: {argument} must be an array to have a gradient, got {checks.describe(array)}")
-    if not checks.is_half(array.dtype) and not backend.namespace(array).isdtype(array.dtype, "real floating"):
-        raise TypeError(f"{name}: {argument} must be real floating to have a gradient, got dtype {array.dtype}")
+        number = isinstance(array, (int, float)) and not isinstance(array, bool)
+        hint = f"; make it one: {backend.constructor}({float(array)})" if number else ""
+        raise TypeError(f"{name}: {argument} must be an array to have a gradient, got {checks.describe(array)}{hint}")
+    checks.real_floating(name, argument, backend.namespace(array), array, why=" to have a gradient")
 
 
 def _name(function: Callable[..., Array]) -> str:

@@ -468,7 +468,7 @@ def _scaled(scale: float, name: str) -> str:
 def _described(loss: Combinable) -> str:
     if isinstance(loss, LossSum):
         return f"({' + '.join(_scaled(scale, _described(one)) for scale, one in loss.terms)})"
-    fixed = ", ".join(f"{name}={value!r}" for name, value in getattr(loss, "fixed", {}).items())
+    fixed = ", ".join(f"{name}={checks.brief(value)}" for name, value in getattr(loss, "fixed", {}).items())
     return f"{loss.__name__}({fixed})" if fixed else loss.__name__
 
 

@@ -330,7 +330,7 @@ class LinearPlan(Plan):
         if not checks.is_integer(xp, target) and not checks.same_shape(shape, rows):
             expected = "class ids (integers), one per row, or a probability for each class, shape"
             checks.shape_is(name, "target", shape, (*rows, classes), expected)
-        self._check_classes(xp, "target", target, (*rows, classes), rows, options)
+        self._check_classes(xp, "target", target, (*rows, classes), rows, inputs, options)
         for key, value in options.items():
             if key == "bias":
                 checks.real_floating(name, key, xp, value)

@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -231,11 +232,15 @@ def test_a_sum_of_a_row_wise_and_an_element_wise_loss(reduction: str) -> None:
 
 def test_a_file_names_losses_and_nothing_else() -> None:
     """A loss of one's own is never taken for one of polyloss that has the same name."""
-    stored = polyloss_keras.KerasLoss(huber, name="mine").get_config()
+    with pytest.warns(UserWarning, match="huber is a loss of your own that is not registered"):
+        stored = polyloss_keras.KerasLoss(huber, name="mine").get_config()
     with pytest.raises(ValueError, match="there is no loss 'huber'"):
         polyloss_keras.KerasLoss.from_config(stored)
     with keras.saving.custom_object_scope({"huber": huber}):
-        assert polyloss_keras.KerasLoss.from_config(stored).loss is huber
+        again = polyloss_keras.KerasLoss.from_config(stored)
+        assert again.loss is huber
+        # In this scope it is known.
+        assert again.get_config() == stored
     shelf = polyloss_keras.KerasLoss(0.5 * Shelf.scaled.partial(scale=3.0) + Shelf.scaled)
     again = polyloss_keras.KerasLoss.from_config(json.loads(json.dumps(shelf.get_config())))
     assert number(again(np.zeros((1, 1)), np.full((1, 1), 2.0))) == 10.0
@@ -244,6 +249,18 @@ def test_a_file_names_losses_and_nothing_else() -> None:
             polyloss_keras.KerasLoss.from_config({"loss": [[1.0, name, {}]]})
     with pytest.raises(TypeError, match="delta must be a number or an array of numbers"):
         made("Huber", {"delta": {"class_name": "Dense", "module": "keras.layers", "config": {}}})
+
+
+def test_a_loss_that_is_not_registered_is_told_of_when_it_is_saved(tmp_path: Path) -> None:
+    """Not when a model with it is compiled and trained; and the file can be loaded as the warning says."""
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])
+    model.compile("sgd", loss=polyloss_keras.KerasLoss(0.5 * huber + polyloss.mse))
+    model.fit(LOGITS, LOGITS, verbose=0)
+    way = r"loaded only with custom_objects=\{'huber': \.\.\.\}.*register_keras_serializable\('my_package'\)\(huber\)"
+    with pytest.warns(UserWarning, match=way):
+        model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras", custom_objects={"huber": huber})
+    assert again.evaluate(LOGITS, LOGITS, verbose=0) == pytest.approx(model.evaluate(LOGITS, LOGITS, verbose=0))
 
 
 def test_files_of_version_0_1_are_read() -> None:
@@ -276,8 +293,22 @@ def test_what_is_refused_is_told_the_way_out() -> None:
         polyloss_keras.KerasLoss(polyloss.multi_task({"depth": polyloss.mse}))
     with pytest.raises(AttributeError, match=r"TripletMargin.*anchor, positive, negative"):
         _ = polyloss_keras.TripletMargin
-    with pytest.raises(AttributeError, match=r"no attribute 'Hubr'$"):
+    with pytest.raises(AttributeError, match=r"no attribute 'Hubr'; did you mean polyloss_keras.Huber\?$"):
         _ = polyloss_keras.Hubr
+    way = r"here it is polyloss_keras.Mse; polyloss.compat.keras.mean_squared_error has Keras's signature$"
+    with pytest.raises(AttributeError, match=way):
+        _ = polyloss_keras.MeanSquaredError
+    with pytest.raises(
+        ValueError, match="unexpected reduction 'weighted_mean'; in Keras it is 'mean_with_sample_weight'"
+    ):
+        polyloss_keras.Huber(reduction="weighted_mean")
+    with pytest.raises(TypeError, match=r"one class id, got ndarray of shape \(2,\).*leave out each by where="):
+        polyloss_keras.CrossEntropy(ignore_index=[3, 4])
+    with pytest.raises(TypeError, match="binary_cross_entropy_with_logits takes logits"):
+        polyloss_keras.BinaryCrossEntropy(from_logits=True)
+    shown = "CrossEntropy(class_weight=ndarray(shape=(300,)), reduction='sum', name='cross_entropy')"
+    assert repr(polyloss_keras.CrossEntropy(class_weight=np.ones(300), reduction="sum")) == shown
+    assert repr(polyloss_keras.Huber(delta=keras.Variable(0.1))).startswith("Huber(delta=Variable(0.1), ")
     for weight in (np.ones(2), np.ones((3, 2)), np.ones((1, 3))):
         with pytest.raises(ValueError, match="sample_weight must have the shape of the per-example losses"):
             polyloss_keras.Mse()(LOGITS, LOGITS, weight)

@@ -31,6 +31,17 @@ def cubic(xp: Any, /, prediction: Any, target: Any, *, scale: float = 2.0, **cal
     return scale * (prediction - target) ** 3
 
 
+def test_what_a_loss_says_of_arrays_that_it_holds(backend: Any) -> None:
+    """In one line, however large they are."""
+    number, many = backend.array(np.asarray(0.1), "float32"), backend.array(np.ones(300))
+    loss = polyloss.cross_entropy.partial(class_weight=many, label_smoothing=number)
+    kind = type(number).__name__
+    shown = repr(loss)
+    assert shown.startswith(f"<polyloss loss cross_entropy, class_weight={kind}(shape=(300,)), label_smoothing={kind}(")
+    assert "smoothing=" + kind + ("(0.1)>" if backend.name != "dask" else "(shape=())>") in shown
+    assert f"class_weight={kind}(shape=(300,))" in repr(2.0 * loss)
+
+
 def test_signature() -> None:
     signature = inspect.signature(polyloss.huber)
     assert list(signature.parameters) == [

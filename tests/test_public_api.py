@@ -52,7 +52,10 @@ def test_helpers_are_there() -> None:
 def test_all_is_complete_and_sorted() -> None:
     tree = ast.parse((ROOT / "__init__.py").read_text())
     imported = [
-        alias.asname or alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names
+        alias.asname or alias.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.level
+        for alias in node.names
     ]
     constants_first = sorted(imported, key=lambda name: (not name.isupper(), not name[0].isupper(), name))
     assert constants_first == list(polyloss.__all__)

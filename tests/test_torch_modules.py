@@ -4,6 +4,7 @@ import copy
 import doctest
 import io
 import pickle
+import re
 import sys
 from typing import Any
 
@@ -45,7 +46,7 @@ def test_module_arrays_are_buffers(x: Any) -> None:
     ids = torch.tensor([0, 1, 2, 3, 0, 1])
     weight = torch.arange(1.0, 5.0)
     criterion = polyloss_torch.CrossEntropy(class_weight=weight, axis=-1)
-    assert "class_weight=tensor of shape (4,)" in repr(criterion)
+    assert repr(criterion) == "CrossEntropy(class_weight=Tensor(shape=(4,)))"
     torch.testing.assert_close(criterion(x, ids), polyloss.cross_entropy(x, ids, class_weight=weight))
     assert criterion.double().class_weight.dtype == torch.float64
     other = polyloss_torch.CrossEntropy(class_weight=torch.zeros(4))
@@ -204,3 +205,21 @@ def test_examples_in_docstrings() -> None:
     results = doctest.testmod(sys.modules[polyloss_torch.LossModule.__module__])
     assert results.failed == 0
     assert results.attempted > 4
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        ("MSELoss", "here it is polyloss_torch.Mse; polyloss.compat.torch.mse_loss has PyTorch's signature"),
+        (
+            "CrossEntropyLoss",
+            "here it is polyloss_torch.CrossEntropy; polyloss.compat.torch.cross_entropy has PyTorch's",
+        ),
+        ("BCEWithLogitsLoss", "here it is polyloss_torch.BinaryCrossEntropyWithLogits"),
+        ("huber", "here it is polyloss_torch.Huber"),
+        ("Hubr", "did you mean polyloss_torch.Huber?"),
+    ],
+)
+def test_classes_of_others_are_answered_with_ours(name: str, way: str) -> None:
+    with pytest.raises(AttributeError, match=re.escape(f"module 'polyloss_torch' has no attribute {name!r}; {way}")):
+        getattr(polyloss_torch, name)

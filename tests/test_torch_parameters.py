@@ -114,3 +114,44 @@ def test_what_does_not_require_a_gradient_is_a_buffer() -> None:
     criterion(X, IDS).backward()
     assert criterion.class_weight.grad is not None
     assert not list(criterion.buffers())
+
+
+@pytest.mark.parametrize("value", [2.0, torch.tensor(2.0), "x", [2.0]], ids=["number", "tensor", "string", "list"])
+def test_a_learned_parameter_is_not_replaced_by_accident(value: Any) -> None:
+    """As of any module: an optimizer would go on to change what nobody uses."""
+    learned = torch.nn.Parameter(torch.tensor(1.0))
+    weights = polyloss.multi_task({"depth": polyloss.mse})
+    for criterion, name in (
+        (polyloss_torch.Huber(delta=learned), "delta"),
+        (polyloss_torch.module(polyloss.huber + polyloss.huber, delta=learned), "delta"),
+        (polyloss_torch.module(weights, log_variances=learned), "log_variances"),
+    ):
+        with pytest.raises(TypeError, match=rf"{name} is a torch.nn.Parameter.* got .*no_grad.*criterion.{name}.fill_"):
+            setattr(criterion, name, value)
+        assert [parameter is learned for parameter in criterion.parameters()] == [True]
+        with torch.no_grad():
+            getattr(criterion, name).fill_(2.0)
+        other = torch.nn.Parameter(torch.tensor(3.0))
+        setattr(criterion, name, other)
+        assert [parameter is other for parameter in criterion.parameters()] == [True]
+        delattr(criterion, name)
+        setattr(criterion, name, 2.0)
+        assert not list(criterion.parameters())
+        assert getattr(criterion, name) == 2.0
+
+
+def test_a_learned_parameter_is_shown_in_one_line() -> None:
+    number, four = torch.nn.Parameter(torch.tensor(0.1)), torch.nn.Parameter(torch.ones(4))
+    assert repr(polyloss_torch.Huber(delta=number)) == "Huber(delta=Parameter(0.1))"
+    assert repr(polyloss_torch.Huber(delta=torch.tensor(2.0))) == "Huber(delta=Tensor(2.0))"
+    assert repr(polyloss_torch.CrossEntropy(class_weight=four)) == "CrossEntropy(class_weight=Parameter(shape=(4,)))"
+    assert repr(polyloss_torch.Huber(delta=number).to("meta")) == "Huber(delta=Parameter(shape=()))"
+    total = polyloss_torch.module(polyloss.huber.partial(delta=number) + polyloss.l1)
+    assert repr(total) == "LossModule(<polyloss loss huber(delta=Parameter(0.1)) + l1>)"
+
+
+def test_a_learned_parameter_that_went_wrong_is_shown() -> None:
+    delta = torch.nn.Parameter(torch.tensor(-1.0))
+    for call in ({"delta": delta}, {"delta": 1.0, "denominator": delta}):
+        with pytest.raises(ValueError, match=r"must be positive.* got -1"):
+            polyloss.huber(X, Y, **call)

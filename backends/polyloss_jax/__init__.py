@@ -83,6 +83,7 @@ class JaxBackend(ByChunks):
     """The adapter of `jax.Array`, traced or not."""
 
     name = "jax"
+    constructor = "jnp.asarray"
     welcomes_numpy = True
     static_hint = "; tell jax.jit static_argnames={name!r}, or fix it before with functools.partial"
 

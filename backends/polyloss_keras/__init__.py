@@ -11,7 +11,9 @@ from typing import Any, ClassVar
 import keras
 
 from polyloss import Loss
+from polyloss._checks import brief
 from polyloss._objects import check_parameters, classes, no_positional, parameters_of
+from polyloss._words import no_attribute
 from polyloss.compose import MultiTask
 
 from ._config import from_config, from_plain, terms_of, to_config, to_plain
@@ -76,6 +78,8 @@ class KerasLoss(keras.losses.Loss):  # type: ignore[misc]
             raise ValueError(
                 "KerasLoss: the losses of a sum must ignore the same class: give ignore_index to all of them"
             )
+        if reduction == "weighted_mean":
+            raise ValueError(f"{owner}: unexpected reduction 'weighted_mean'; in Keras it is 'mean_with_sample_weight'")
         super().__init__(name=name or _name_of(loss), reduction=reduction, dtype=dtype)
         self.loss: Any = loss
         self.parameters = parameters
@@ -111,7 +115,8 @@ class KerasLoss(keras.losses.Loss):  # type: ignore[misc]
     def __repr__(self) -> str:
         own = [repr(self.loss)] if self._of is None else []
         shown = {**self.parameters, "reduction": self.reduction, "name": self.name}
-        return f"{type(self).__name__}({', '.join([*own, *(f'{name}={value!r}' for name, value in shown.items())])})"
+        own += [f"{name}={brief(value)}" for name, value in shown.items()]
+        return f"{type(self).__name__}({', '.join(own)})"
 
     def get_config(self) -> dict[str, Any]:
         """Everything that makes this loss again, as plain data."""
@@ -164,8 +169,13 @@ globals().update(LOSSES)
 
 def __getattr__(name: str) -> Callable[..., KerasLoss]:
     found = classes().get(name)
-    arrays = "" if found is None else f": its loss takes {', '.join(found.arrays)}, and Keras has two arrays for a loss"
-    raise AttributeError(f"module 'polyloss_keras' has no attribute {name!r}{arrays}")
+    if found is not None:
+        raise AttributeError(
+            f"module 'polyloss_keras' has no attribute {name!r}: its loss takes {', '.join(found.arrays)}, and Keras "
+            "has two arrays for a loss"
+        )
+    known = {loss.__name__: f"polyloss_keras.{ours}" for ours, loss in classes().items() if ours in LOSSES}
+    raise no_attribute("polyloss_keras", name, known, ["keras"])
 
 
 __all__ = ["KerasLoss", *LOSSES]

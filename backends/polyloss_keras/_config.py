@@ -1,5 +1,6 @@
 """Losses and their parameters as plain data, and back. Nothing is imported because a file says so."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -34,7 +35,15 @@ def _written(loss: Any) -> tuple[str, dict[str, Any]]:
     if keras.saving.get_registered_name(loss) != loss.__name__:
         # A partial that is registered itself.
         return str(keras.saving.get_registered_name(loss)), {}
-    return str(keras.saving.get_registered_name(loss._origin)), to_plain(loss.fixed)
+    name = str(keras.saving.get_registered_name(loss._origin))
+    if keras.saving.get_registered_object(name) is not loss._origin:
+        warnings.warn(
+            f"KerasLoss: {name} is a loss of your own that is not registered: what is saved with it can be loaded only "
+            f"with custom_objects={{{name!r}: ...}}. Register it before it is saved: "
+            f"keras.saving.register_keras_serializable('my_package')({name})",
+            stacklevel=2,
+        )
+    return name, to_plain(loss.fixed)
 
 
 def from_config(terms: Sequence[Sequence[Any]]) -> Any:

@@ -50,6 +50,7 @@ class NumpyBackend(Backend):
     """The adapter of every array that cannot differentiate."""
 
     name = "numpy"
+    constructor = "np.asarray"
 
     def namespace(self, array: Any) -> Any:
         if type(array) is np.ndarray:

@@ -18,6 +18,7 @@ from polyloss._objects import classes
 from polyloss._program import aligned
 from polyloss._reduction import pull, sum_to
 from polyloss._transform import scalar
+from polyloss._words import no_attribute
 
 from . import _namespace
 from ._chunks import ByChunks, by_framework, upstream_of
@@ -30,6 +31,7 @@ class TensorflowBackend(ByChunks):
     """The adapter of `tf.Tensor` and `tf.Variable`."""
 
     name = "tensorflow"
+    constructor = "tf.constant"
     welcomes_numpy = True
 
     def namespace(self, array: Any) -> Any:
@@ -233,7 +235,8 @@ def __getattr__(name: str) -> Callable[..., "KerasLoss"]:
         if name in polyloss_keras.__all__:
             found: Callable[..., KerasLoss] = getattr(polyloss_keras, name)
             return found
-    raise AttributeError(f"module 'polyloss_tensorflow' has no attribute {name!r}")
+    known = {loss.__name__: f"polyloss_tensorflow.{ours}" for ours, loss in classes().items() if len(loss.arrays) == 2}
+    raise no_attribute("polyloss_tensorflow", name, known, ["keras", "tf"])
 
 
 def __dir__() -> list[str]:

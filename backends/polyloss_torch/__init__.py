@@ -184,6 +184,7 @@ class TorchBackend(ByChunks):
     """The adapter of `torch.Tensor`."""
 
     name = "torch"
+    constructor = "torch.tensor"
 
     def namespace(self, array: Any) -> Any:
         return xp
@@ -208,6 +209,10 @@ class TorchBackend(ByChunks):
         if torch.compiler.is_compiling():
             return False
         return all(a.is_cpu and not (is_transformed(a) or is_abstract(a) or is_distributed(a)) for a in arrays)
+
+    def look(self, array: torch.Tensor) -> torch.Tensor:
+        # A number of what is learned is asked for with a warning.
+        return array.detach() if array.requires_grad else array
 
     def signature(self, arrays: Sequence[Any]) -> Hashable | None:
         if torch.compiler.is_compiling() or _is_watched():

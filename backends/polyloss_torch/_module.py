@@ -8,7 +8,9 @@ from typing import Any
 import torch
 
 from polyloss import Loss
+from polyloss import _checks as checks
 from polyloss._objects import check_parameters, classes, no_positional, parameters_of
+from polyloss._words import no_attribute
 from polyloss.compose import Combinable, LossSum, MultiTask
 
 from ._common import with_code_of_its_own
@@ -63,6 +65,13 @@ class LossModule(torch.nn.Module, Combinable):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.__dict__.get("_known", ()):
+            if self._parameters.get(name) is not None and not isinstance(value, torch.nn.Parameter | None):
+                # An optimizer may hold it, and would go on to change what nobody uses.
+                raise TypeError(
+                    f"{self.__name__}: {name} is a torch.nn.Parameter, and would no longer be one, got "
+                    f"{checks.describe(value)}; set its value: with torch.no_grad(): criterion.{name}.fill_(...) or "
+                    ".copy_(...); or assign another torch.nn.Parameter; or del it first, to have it learned no more"
+                )
             # It may have been a number and become a tensor, or the other way round.
             for home in (self.__dict__, self._buffers, self._parameters):
                 home.pop(name, None)
@@ -84,10 +93,8 @@ class LossModule(torch.nn.Module, Combinable):
         defaults = _defaults(self.loss)
         shown = []
         for name, value in self._given().items():
-            if isinstance(value, torch.Tensor):
-                shown.append(f"{name}=tensor of shape {tuple(value.shape)}")
-            elif not _same(value, defaults[name]):
-                shown.append(f"{name}={value!r}")
+            if not _same(value, defaults[name]):
+                shown.append(f"{name}={checks.brief(value)}")
         return ", ".join([*([repr(self.loss)] if type(self) is LossModule else []), *shown])
 
     def _made(self, total: Combinable) -> "LossModule":
@@ -178,7 +185,8 @@ def module_class(name: str) -> type[LossModule]:
     """The module class of a loss of polyloss."""
     loss = classes().get(name)
     if loss is None:
-        raise AttributeError(f"module 'polyloss_torch' has no attribute {name!r}")
+        known = {loss.__name__: f"polyloss_torch.{ours}" for ours, loss in classes().items()}
+        raise no_attribute("polyloss_torch", name, known, ["torch"])
 
     def construct(self: LossModule, *arguments: Any, **parameters: Any) -> None:
         no_positional(name, arguments, parameters_of(loss, reduction=True), loss.arrays)

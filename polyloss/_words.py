@@ -1,0 +1,160 @@
+"""What things are called elsewhere, and here."""
+
+import difflib
+import importlib
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from ._reduction import REDUCTIONS
+
+_OUR_NAMES = {
+    "weight": ("class_weight", "sample_weight"),
+    "weights": ("sample_weight", "class_weight"),
+    "dim": ("axis",),
+    "dims": ("axis",),
+    "class_axis": ("axis",),
+    "mask": ("where",),
+    "valid": ("where",),
+    "size_average": ("reduction",),
+    "reduce": ("reduction",),
+    "normalizer": ("denominator",),
+    "avg_factor": ("denominator",),
+    "num_items_in_batch": ("denominator",),
+    "ignore_class": ("ignore_index",),
+    "ignore_label": ("ignore_index",),
+    "smoothing": ("label_smoothing",),
+    "smooth": ("label_smoothing",),
+    "positive_weight": ("pos_weight",),
+    "norm_degree": ("p",),
+    "linear_weight": ("weight",),
+    "linear_bias": ("bias",),
+}
+"""What is called otherwise elsewhere, and its keywords here."""
+_FIRST = {"input", "inputs", "output", "outputs", "pred", "preds", "prediction", "predictions", "y_pred", "logits"}
+_FIRST |= {"yhat", "y_hat", "scores", "probs", "probabilities"}
+_TARGET = {"target", "targets", "label", "labels", "y", "y_true", "true", "ground_truth"}
+
+
+_LOGITS = {
+    "binary_cross_entropy": "it takes probabilities, and binary_cross_entropy_with_logits takes logits",
+    "binary_cross_entropy_with_logits": "it takes logits, and binary_cross_entropy takes probabilities",
+    "cross_entropy": "it takes logits, and nll takes log-probabilities",
+    "nll": "it takes log-probabilities, and cross_entropy takes logits",
+    "kl_divergence": "it takes log-probabilities: log_softmax of logits",
+    "linear_cross_entropy": "it makes logits of hidden and weight",
+    "sigmoid_focal": "it takes logits",
+    "softmax_focal": "it takes logits",
+}
+"""Which of a pair there is, instead of a switch."""
+_REDUCTIONS = {
+    "average": "mean",
+    "avg": "mean",
+    "batchmean": "mean",
+    "sum_over_batch_size": "mean",
+    "mean_with_sample_weight": "weighted_mean",
+    "sum_by_nonzero_weights": "mean",
+    None: "none",
+}
+
+
+def check_reduction(loss: str, value: Any) -> None:
+    """Raise for what is no reduction, with the one that was probably meant."""
+    if isinstance(value, str) and value in REDUCTIONS:
+        return
+    meant = _REDUCTIONS.get(value) if isinstance(value, str | None) else None
+    what = ", which divides by the number of examples" if meant == "mean" else ""
+    hint = "" if meant is None else f"; say reduction={meant!r}{what}"
+    raise ValueError(f"{loss}: reduction must be one of {', '.join(REDUCTIONS)}, got {value!r}{hint}")
+
+
+def unknown_keyword(loss: str, key: str, arrays: Sequence[str], keywords: Sequence[str]) -> TypeError:
+    """The error for a keyword that `loss` does not have, with the one that was probably meant."""
+    known = (*arrays, *keywords)
+    meant = [name for name in _OUR_NAMES.get(key, ()) if name in known]
+    if not meant and arrays and key.lower() in _FIRST:
+        meant = [arrays[0]]
+    if not meant and key.lower() in _TARGET:
+        meant = [name for name in arrays[1:] if name == "target"]
+    if key == "from_logits" and loss in _LOGITS:
+        return TypeError(f"{loss}: unexpected {key}; {_LOGITS[loss]}; its keywords are {', '.join(known)}")
+    meant = meant or difflib.get_close_matches(key, known, n=1)
+    hint = f"; did you mean {' or '.join(meant)}?" if meant else ";"
+    return TypeError(f"{loss}: unexpected {key}{hint} its keywords are {', '.join(known)}")
+
+
+WORDS = {
+    "bce": "binary_cross_entropy",
+    "bce_with_logits": "binary_cross_entropy_with_logits",
+    "biweight": "tukey_biweight",
+    "ce": "cross_entropy",
+    "focal": "sigmoid_focal",
+    "kl": "kl_divergence",
+    "kld": "kl_divergence",
+    "l2": "mse",
+    "linear_ce": "linear_cross_entropy",
+    "log_loss": "binary_cross_entropy",
+    "mae": "l1",
+    "softmax_ce": "cross_entropy",
+    "triplet": "triplet_margin",
+    "tukey": "tukey_biweight",
+    "xent": "cross_entropy",
+}
+"""Abbreviations of losses."""
+_FAMILIES = {"torch": "PyTorch", "keras": "Keras", "optax": "Optax", "tf": "TensorFlow"}
+"""The modules of `polyloss.compat`, and whose signatures theirs are."""
+
+
+def plain(name: str) -> str:
+    """A name without what spellings differ in: ``CrossEntropyLoss`` is ``cross_entropy``."""
+    return re.sub(r"[^a-z0-9]", "", name.lower()).removesuffix("loss")
+
+
+@cache
+def losses_of_others() -> dict[str, str]:
+    """What a built-in is called, in plain letters, and the loss that its twin says it computes."""
+    found = {plain(word): loss for word, loss in WORDS.items()}
+    for twin, documented in _twins().items():
+        loss = re.search(r"`polyloss\.(\w+)`", documented)
+        if loss is not None:
+            found.setdefault(plain(twin.rpartition(".")[2]), loss[1])
+    return found
+
+
+@cache
+def _twins() -> dict[str, str]:
+    """The functions of `polyloss.compat`, such as ``torch.mse_loss``, with their docstrings."""
+    modules = {family: importlib.import_module(f"polyloss.compat.{family}") for family in _FAMILIES}
+    return {
+        f"{family}.{name}": getattr(module, name).__doc__ or ""
+        for family, module in modules.items()
+        for name in module.__all__
+    }
+
+
+def no_attribute(
+    module: str, name: str, known: Mapping[str, str], families: Sequence[str] = tuple(_FAMILIES)
+) -> AttributeError:
+    """The error for a name that `module` does not have, with what it is called here.
+
+    Parameters
+    ----------
+    known : mapping
+        Names of losses, and other public ones, with where they are.
+    families : sequence of str
+        Whose names somebody may have in mind.
+    """
+    message = f"module {module!r} has no attribute {name!r}"
+    if name.startswith("_"):
+        return AttributeError(message)
+    meant = {word: loss for word, loss in losses_of_others().items() if loss in known} | {plain(n): n for n in known}
+    ours = meant.get(plain(name))
+    twins = [twin.split(".") for twin in _twins() if twin.partition(".")[0] in families]
+    twins = [t for t in twins if t[1] == name] or [t for t in twins if plain(t[1]) == plain(name)]
+    ways = [] if ours is None else [f"here it is {known[ours]}"]
+    ways += [f"polyloss.compat.{family}.{twin} has {_FAMILIES[family]}'s signature" for family, twin in twins]
+    if not ways:
+        near = dict.fromkeys(meant[n] for n in difflib.get_close_matches(plain(name), meant, n=2, cutoff=0.8))
+        ways = [f"did you mean {' or '.join(known[n] for n in near)}?"] if near else []
+    return AttributeError("; ".join([message, *ways]))

@@ -53,6 +53,15 @@ def mean(x: torch.Tensor, /, *, axis: Any = None, keepdims: bool = False) -> tor
     return compat.mean(x, axis=axis, keepdims=keepdims)
 
 
+def expm1(x: torch.Tensor, /) -> torch.Tensor:
+    """exp(x) - 1. Compiled code for the CPU would subtract, which is 0 for a small `x`."""
+    if not (torch.compiler.is_compiling() and x.is_cpu):
+        return torch.expm1(x)
+    near = x > -1.0
+    half = 0.5 * torch.where(near, x, 0.0)
+    return torch.where(near, 2.0 * torch.exp(half) * torch.sinh(half), torch.exp(x) - 1.0)
+
+
 def sign(x: torch.Tensor, /) -> torch.Tensor:
     """The sign, NaN of NaN: without the boolean indexing that vmap cannot follow."""
     return torch.where(x == x, torch.sign(x), x)

@@ -22,7 +22,8 @@ class Domain:
     Parameters
     ----------
     low, high : float
-        Ends of the interval. A NaN is let through: it shows in the result.
+        Ends of the interval. A NaN in an array argument is let through, since it shows in the result; in a parameter it
+        is refused.
     open_low, open_high : bool
         Whether that end itself is outside.
     ends_only : bool
@@ -40,7 +41,13 @@ class Domain:
     scalar : bool
         For a parameter: one number for all examples.
     unless : str or None
-        For an array argument: a parameter of the loss that, when true, lifts all limits.
+        For an array argument: a parameter of the loss that, when true, puts `instead` in the place of this.
+    instead : Domain or None
+        The domain where `unless` is true; None for all values.
+    of_class : bool
+        For an array argument of a row-wise loss: beside class ids, only the entries that these name are looked at.
+    hint : str
+        The way out for somebody whose values are outside.
 
     Examples
     --------
@@ -66,6 +73,9 @@ class Domain:
     special: tuple[float, ...] = ()
     scalar: bool = False
     unless: str | None = None
+    instead: "Domain | None" = None
+    of_class: bool = False
+    hint: str = ""
 
     __hash__ = object.__hash__
 
@@ -87,6 +97,10 @@ class Domain:
         if self.ends_only:
             return (array != self.low) & (array != self.high) & (array == array)
         return self._outside(xp, array, array)
+
+    def refuses(self, xp: Namespace, parameter: Array) -> Array:
+        """True where a parameter is not in the domain. NaN is in none."""
+        return self.outside(xp, parameter) | (parameter != parameter)
 
     def _outside(self, xp: Namespace, least: Array, largest: Array) -> Array:
         # No comparison with infinity: a debugger would find the constant.
@@ -145,6 +159,47 @@ class Classes(Domain):
 
 
 CLASSES = Classes()
+
+
+@dataclass(frozen=True)
+class LogProbabilities(Domain):
+    """Logarithms of probabilities, which are at most 0 but for rounding.
+
+    In bfloat16, a logit minus the logarithm of a sum is off by 1/16 for logits up to 32, and the logarithm of the
+    number next to 1 is 1/128. Logits soon exceed the bound.
+    """
+
+    high: float = 0.1
+    of_class: bool = True
+    hint: str = "log_softmax makes log-probabilities of logits, and cross_entropy takes the logits themselves"
+    __hash__ = object.__hash__
+
+    def expected(self, classes: int | None = None) -> str:
+        return "at most 0"
+
+
+LOG_PROBABILITIES = LogProbabilities()
+
+
+@dataclass(frozen=True)
+class Finite(Domain):
+    """Any number that is one."""
+
+    __hash__ = object.__hash__
+
+    @property
+    def everything(self) -> bool:
+        return False
+
+    def outside(self, xp: Namespace, array: Array, classes: int | None = None) -> Array:
+        """True where a value is infinite or NaN."""
+        return ~xp.isfinite(array)
+
+    def expected(self, classes: int | None = None) -> str:
+        return "finite"
+
+
+FINITE = Finite()
 
 
 def per_example(domain: Domain) -> Domain:
@@ -297,10 +352,15 @@ def has_entries(loss: str, name: str, shape: Shape, axis: int) -> None:
         raise ValueError(f"{loss}: {name} must have entries along axis {axis}, got shape {shape}")
 
 
-def number_in(loss: str, name: str, value: Any, domain: Domain) -> None:
-    """A parameter given as a number."""
+def real_number(loss: str, name: str, value: Any) -> None:
+    """A parameter that is data, and no array."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{loss}: {name} must be a real number or an array, got {describe(value)}")
+
+
+def number_in(loss: str, name: str, value: Any, domain: Domain) -> None:
+    """A parameter given as a number."""
+    real_number(loss, name, value)
     if not domain.holds(value):
         raise ValueError(f"{loss}: {name} must be {domain}, got {value!r}")
 
@@ -320,15 +380,25 @@ def fits(loss: str, name: str, value: float, dtype: Any) -> None:
         raise ValueError(f"{loss}: {name} must fit into {kind}, got {value!r}")
 
 
-def none_outside(loss: str, name: str, xp: Namespace, array: Array, outside: Array, expected: str) -> None:
-    """Raise where `outside` is True anywhere, and show the first such value."""
+def none_outside(
+    loss: str,
+    name: str,
+    xp: Namespace,
+    array: Array,
+    outside: Array,
+    expected: str,
+    hint: str = "",
+    largest: bool = False,
+) -> None:
+    """Raise where `outside` is True anywhere, and show the first such value, or the largest."""
     if not bool(xp.any(outside)):
         return
-    first = int(xp.argmax(xp.astype(xp.reshape(outside, (-1,)), xp.int32)))
-    value = xp.reshape(array, (-1,))[first]
-    raise ValueError(
-        f"{loss}: {name} must be {expected}, got {float(value):g} (element {first} of shape {tuple(array.shape)})"
-    )
+    shape = tuple(outside.shape)
+    # A weight may belong to several examples, of which some count.
+    array, outside = (xp.reshape(a, (-1,)) for a in (xp.broadcast_to(array, shape), outside))
+    found = int(xp.argmax(xp.where(outside, array, -xp.inf) if largest else xp.astype(outside, xp.int32)))
+    came = f"{float(array[found]):g} (element {found} of shape {shape})"
+    raise ValueError(f"{loss}: {name} must be {expected}, got {came}{hint and '; '}{hint}")
 
 
 _OUR_NAMES = {

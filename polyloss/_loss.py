@@ -364,6 +364,8 @@ class Loss(Combinable, Generic[P]):
                 raise TypeError(f"{self.__name__}: {key} must be a whole number, got {checks.describe(value)}")
             return
         if domain is None:
+            if isinstance(self.defaults.get(key), float):
+                checks.real_number(self.__name__, key, value)
             return
         if domain.named and isinstance(value, str):
             checks.one_of(self.__name__, key, value, tuple(domain.named))

@@ -403,7 +403,7 @@ def _distances(
     amounts = [length for length, _ in found]
     if squared:
         slopes = [functools.partial(_slope_of_square, length, slope) for length, slope in found]
-        return amounts, slopes, lambda near, far: (near - far) * (near + far)
+        return amounts, slopes, lambda near, far: (near - far) * near + (near - far) * far
     return amounts, [slope for _, slope in found], operator.sub
 
 
@@ -412,7 +412,8 @@ def _square_slope(difference: Array, factor: Array) -> Array:
 
 
 def _slope_of_square(length: Array, slope: _Slope, factor: Array) -> Array:
-    return slope(2.0 * length * factor)
+    # The factor, which may be 0, first: twice a length may be too large.
+    return slope((2.0 * factor) * length)
 
 
 def _by_own_distance(

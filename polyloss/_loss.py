@@ -364,7 +364,7 @@ class Loss(Combinable, Generic[P]):
                 raise TypeError(f"{self.__name__}: {key} must be a whole number, got {checks.describe(value)}")
             return
         if domain is None:
-            if isinstance(self.defaults.get(key), float):
+            if isinstance(self._origin.defaults.get(key), float):
                 checks.real_number(self.__name__, key, value)
             return
         if domain.named and isinstance(value, str):

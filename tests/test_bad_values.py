@@ -48,9 +48,7 @@ def test_beside_class_ids_only_the_entries_that_count_are_looked_at(backend: Any
     for axis in (0, 1):
         logs = backend.array(positive if axis else np.ascontiguousarray(positive.T))
         for reduction in ("sum", "none"):
-            value = polyloss.nll(
-                logs, backend.array([0, -1, 1]), axis=axis, ignore_index=-1, reduction=reduction
-            )
+            value = polyloss.nll(logs, backend.array([0, -1, 1]), axis=axis, ignore_index=-1, reduction=reduction)
             backend.check(value, 1.5 if reduction == "sum" else [0.5, 0.0, 1.0])
             with pytest.raises(ValueError, match=r"log_probabilities must be at most 0, got 7 .element 0 of"):
                 polyloss.nll(logs, backend.array([1, -1, 1]), axis=axis, ignore_index=-1, reduction=reduction)
@@ -175,7 +173,7 @@ def test_a_derivative_by_a_parameter_is_one_for_each_example(backend: Any) -> No
         return scale * error, lambda: scale * xp.ones_like(error), lambda: -error, {"scale": lambda: None}
 
     x, zeros, scale = map(backend.array, (X, np.zeros_like(X), np.asarray(2.0)))
-    with pytest.raises(TypeError, match="^odd: a kernel must return .*NoneType as the derivative by scale, "):
+    with pytest.raises(TypeError, match=r"^odd: a kernel must return .*NoneType as the derivative by scale, "):
         polyloss.value_and_grad(odd, "scale")(x, zeros, scale=scale)
 
 

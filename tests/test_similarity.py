@@ -437,7 +437,7 @@ def test_the_margin_may_be_as_large_as_any_number(margin: float, power: int, bac
             assert not any(np.isnan(backend.numpy(a)).any() for a in of_gap(distance, dissimilar, margin=wide, **half))
     # Nor does the square overflow where a small factor keeps it in range.
     small = polyloss.contrastive(distance, dissimilar, margin=1e25, **{**call, "factor": 1e-25})
-    backend.check(small, (1e-25 * (1e25 - d) ** power).sum(), rtol=1e-5)
+    backend.check(small, (1e-25 * (1e25 - d.astype(np.float64)) ** power).sum(), rtol=1e-5)
 
 
 def test_a_squared_distance_that_overflows_has_no_nan(backend: Any) -> None:

@@ -419,7 +419,8 @@ def test_second_derivatives_where_points_meet(backend: Any) -> None:
 def test_the_margin_may_be_as_large_as_any_number(margin: float, power: int, backend: Any) -> None:
     """A similar pair has no part in it, even if its square is infinite."""
     d = np.asarray([0.0, 1.5, 1e10, 1e18], np.float32)
-    distance, call = backend.array(d, "float32"), {"power": power, "reduction": "sum", "factor": 0.5}
+    distance = backend.array(d, "float32")
+    call: dict[str, Any] = {"power": power, "reduction": "sum", "factor": 0.5}
     wide = backend.array(np.asarray(margin), "float32")
     similar, dissimilar = backend.array(np.ones_like(d), "float32"), backend.array(np.zeros_like(d), "float32")
     for number, expected in ((0, 0.5 * power * d ** (power - 1)), ("margin", 0.0)):
@@ -445,7 +446,7 @@ def test_a_squared_distance_that_overflows_has_no_nan(backend: Any) -> None:
     far = backend.array(np.asarray([[3e38, 0.0]]), "float32")
     near = backend.array(np.asarray([[0.0, 0.0]]), "float32")
     for p in (1.0, 3.0, math.inf):
-        call = {"p": p, "squared": True, "margin": 2.0}
+        call: dict[str, Any] = {"p": p, "squared": True, "margin": 2.0}
         backend.check(polyloss.triplet_margin(near, far, far, **call), 2.0)
         for number in (0, 1, 2):
             _, gradient = polyloss.value_and_grad(polyloss.triplet_margin, number)(near, near, far, **call)

@@ -487,13 +487,14 @@ class BoundKernel:
         if unknown := by_name.keys() - known:
             raise self._wrong(f"derivatives by {', '.join(sorted(unknown))}, which are no parameters")
         if self.rowwise is not None:
-            losses = tuple(value.shape)
+            # Now: where the derivative is wanted, no namespace may be known any more.
+            xp, losses = backend_of(value).namespace(value), tuple(value.shape)
             gradients = [
-                functools.partial(self._derivative, number, by, array, tuple(array.shape))
+                functools.partial(self._derivative, xp, number, by, array, tuple(array.shape))
                 for number, (by, array) in enumerate(zip(gradients, arrays, strict=False))
             ]
             by_name = {
-                name: functools.partial(self._derivative, name, by, value, losses) for name, by in by_name.items()
+                name: functools.partial(self._derivative, xp, name, by, value, losses) for name, by in by_name.items()
             }
         missing = self.inputs - len(gradients)
         return value, *gradients, *(None,) * missing, *(by_name.get(name) for name in self.names)
@@ -526,12 +527,13 @@ class BoundKernel:
                 f"{checks.describe(value)} where one value for each {each}, shape {expected}, was expected"
             )
 
-    def _derivative(self, of: int | str, derivative: Callable[[], Array], like: Array, expected: checks.Shape) -> Array:
+    def _derivative(
+        self, xp: Namespace, of: int | str, derivative: Callable[[], Array], like: Array, expected: checks.Shape
+    ) -> Array:
         """The derivative of each example's loss by an array, whose shape it has, or by a parameter, for which it may
         have one more axis."""
         found = derivative()
         if hasattr(found, "shape") and hasattr(found, "dtype"):
-            xp = backend_of(like).namespace(like)
             shape = tuple(found.shape)[: len(expected) if isinstance(of, str) else None]
             if _is_floating(xp, found) and checks.same_shape(shape, expected):
                 return cast(xp, found, like.dtype)

@@ -65,7 +65,9 @@ class Weights:
         if self.poison is not None:
             losses = losses * self.poison
         if self.weight is not None:
-            losses = losses * expand(self.weight, losses.ndim)
+            weight = expand(self.weight, losses.ndim)
+            # What does not count may have any weight, even infinity: a gradient would meet it.
+            losses = losses * (weight if self.mask is None else xp.where(expand(self.mask, losses.ndim), weight, 0.0))
         return losses if self.mask is None else xp.where(expand(self.mask, losses.ndim), losses, 0.0)
 
     def counted(self, xp: Namespace, losses: Array, reduction: str) -> Array | None:

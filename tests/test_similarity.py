@@ -441,6 +441,7 @@ def test_the_margin_may_be_as_large_as_any_number(margin: float, power: int, bac
     backend.check(small, (1e-25 * (1e25 - d.astype(np.float64)) ** power).sum(), rtol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:overflow")
 def test_a_squared_distance_that_overflows_has_no_nan(backend: Any) -> None:
     """Where two distances are equal, their squares are, however large."""
     far = backend.array(np.asarray([[3e38, 0.0]]), "float32")

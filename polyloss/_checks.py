@@ -250,6 +250,8 @@ def brief(value: Any) -> str:
     if tuple(value.shape) or not backend.readable(value):
         return f"{kind}(shape={tuple(value.shape)})"
     value = backend.look(value)
+    if not is_half(value.dtype) and not backend.namespace(value).isdtype(value.dtype, "real floating"):
+        return f"{kind}({int(value)})"
     return f"{kind}({float(f'{float(value):.6g}')})"
 
 
@@ -316,7 +318,7 @@ def boolean(loss: str, name: str, xp: Namespace, array: Array) -> None:
 
 def one_id(loss: str, name: str, value: Any) -> TypeError:
     """The error for what is not the one class id to ignore."""
-    several = not isinstance(value, (bool, int, float, str, complex))
+    several = isinstance(value, (list, tuple, set)) or bool(tuple(getattr(value, "shape", ())))
     hint = "; of several classes, leave out each by where=(target != 3) & (target != 4)" if several else ""
     return TypeError(f"{loss}: {name} must be a whole number, one class id, got {describe(value)}{hint}")
 

@@ -178,7 +178,9 @@ class Plan:
                 expected, what = (
                     (rows, "one value per row, shape") if domain.per_example else (whole, f"the shape of {first},")
                 )
-                checks.shape_is(name, key, shape, expected, what, of=None if domain.per_example else first)
+                # Without its axis of classes, a row of one would be another kind of row.
+                of = None if domain.per_example or self.axis is not None else first
+                checks.shape_is(name, key, shape, expected, what, of=of)
         if self.axis is not None:
             checks.has_entries(name, first, whole, self.axis)
         last = whole if self.axis is None else (whole[self.axis],)
@@ -549,8 +551,9 @@ class BoundKernel:
         have one more axis."""
         found = derivative()
         if hasattr(found, "shape") and hasattr(found, "dtype"):
-            shape = tuple(found.shape)[: len(expected) if isinstance(of, str) else None]
-            if _is_floating(xp, found) and checks.same_shape(shape, expected):
+            shape, most = tuple(found.shape), len(expected) + isinstance(of, str)
+            fits = len(shape) <= most and checks.same_shape(shape[: len(expected)], expected)
+            if _is_floating(xp, found) and fits:
                 return cast(xp, found, like.dtype)
         if isinstance(of, int):
             of = list(inspect.signature(self.kernel).parameters)[1 + of]

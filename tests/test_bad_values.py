@@ -135,6 +135,10 @@ def test_a_weight_is_a_number(reduction: str, bad: float, backend: Any) -> None:
             assert all(np.isfinite(backend.numpy(gradient)).all() for gradient in found)
     value = polyloss.cross_entropy(x, ids, sample_weight=row, ignore_index=2, **call)
     assert np.isfinite(backend.numpy(value)).all()
+    if reduction != "none":
+        of_classes = polyloss.value_and_grad(polyloss.cross_entropy, "class_weight")
+        _, gradient = of_classes(x, ids, sample_weight=row, class_weight=backend.array([1.0, 2.0, 3.0]), ignore_index=2)
+        assert np.isfinite(backend.numpy(gradient)).all()
 
 
 def test_weights_of_any_kind(backend: Any) -> None:

@@ -61,39 +61,6 @@ def test_compiled_with_numbers_that_change(x: Any, y: Any) -> None:
             torch.testing.assert_close(loss(x, y, delta), polyloss.huber(x, y, delta=delta))
 
 
-OF_A_NUMBER: dict[str, Any] = {
-    "denominator": lambda a, b, hard, ids, n: polyloss.mse(a, b, denominator=n),
-    "huber": lambda a, b, hard, ids, n: polyloss.huber(a, b, delta=n),
-    "smooth_l1": lambda a, b, hard, ids, n: polyloss.smooth_l1(a, b, beta=n),
-    "tukey_biweight": lambda a, b, hard, ids, n: polyloss.tukey_biweight(a, b, c=n, scale=2.0 * n),
-    "contrastive_embedding": lambda a, b, hard, ids, n: polyloss.contrastive_embedding(a, b, hard[:, 0], margin=n),
-    "triplet_margin": lambda a, b, hard, ids, n: polyloss.triplet_margin(a, b, hard, margin=n),
-    "binary_cross_entropy": lambda a, b, hard, ids, n: polyloss.binary_cross_entropy(a.sigmoid(), hard, clip=n / 10),
-    "binary_cross_entropy_with_logits": lambda a, b, hard, ids, n: polyloss.binary_cross_entropy_with_logits(
-        a, hard, pos_weight=n, label_smoothing=n / 4
-    ),
-    "cross_entropy": lambda a, b, hard, ids, n: polyloss.cross_entropy(a, ids, label_smoothing=n / 4),
-    "sigmoid_focal": lambda a, b, hard, ids, n: polyloss.sigmoid_focal(a, hard, gamma=n + 0.01, alpha=n / 4),
-    "softmax_focal": lambda a, b, hard, ids, n: polyloss.softmax_focal(a, ids, gamma=n + 0.01),
-    "linear_cross_entropy": lambda a, b, hard, ids, n: polyloss.linear_cross_entropy(
-        a, b, ids, z_loss=n, label_smoothing=n / 4, logit_softcap=n
-    ),
-}
-
-
-@pytest.mark.parametrize("name", OF_A_NUMBER)
-def test_compiled_with_its_gradient_for_any_number(x: Any, y: Any, name: str) -> None:
-    """Compiled for the first number, and once more for all others."""
-    hard, ids = (y > 0).to(x.dtype), torch.arange(6) % 4
-    loss = compiled(OF_A_NUMBER[name])
-    with torch._dynamo.config.patch(recompile_limit=2, fail_on_recompile_limit_hit=True):
-        for number in (0.5, 0.7, 0.9, 1.1):
-            a, again = (x.detach().clone().requires_grad_() for _ in range(2))
-            loss(a, y, hard, ids, number).backward()
-            OF_A_NUMBER[name](again, y, hard, ids, number).backward()
-            torch.testing.assert_close(a.grad, again.grad)
-
-
 @pytest.mark.parametrize("reduction", ["none", "sum", "mean", "weighted_mean"])
 def test_compiled_with_every_option(x: Any, y: Any, reduction: Any) -> None:
     cotangent = torch.linspace(1, 2, 24, dtype=torch.float64).reshape(6, 4)

@@ -194,11 +194,7 @@ class TorchBackend(ByChunks):
             if like is not None and value.is_meta is not like.is_meta:
                 raise TypeError("all tensors must be on one device, got one on the meta device, which has no values")
             return value
-        dtype = dtype or like.dtype
-        if torch.compiler.is_compiling() and isinstance(value, float):
-            # Other ways to make a tensor of a number take its value for a constant: each one is compiled for.
-            return torch.ones((), dtype=dtype, device=like.device) * value
-        return torch.full((), value, dtype=dtype, device=like.device)
+        return torch.full((), value, dtype=dtype or like.dtype, device=like.device)
 
     def result_dtype(self, prediction: torch.Tensor) -> torch.dtype:
         # As the losses of torch itself, which autocast lets compute in float32.

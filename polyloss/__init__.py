@@ -1,5 +1,6 @@
 """Loss functions written once against the Array API: the same values and gradients in every framework."""
 
+from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
 from ._backend import Backend, register_backend, stop_gradient
@@ -78,6 +79,8 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
         # Not for type checkers, which would take it that there is every name.
+        if name == "compat":
+            return _import_module(f"{__name__}.{name}")
         from ._words import no_attribute
 
         raise no_attribute(__name__, name, {known: f"{__name__}.{known}" for known in __all__})

@@ -113,9 +113,11 @@ def _traced(form: _Form) -> _Traced:
     """What a plan computes."""
     plan = form.plan
     trace, inputs, options = form.symbols()
-    flags = tuple(outside for *_, outside, _ in plan.outside(trace, inputs, options))
-    for flag in flags:
+    flags = []
+    for _, _, flag, *_ in plan.outside(trace, inputs, options):
+        # At once: what class ids name is looked up next.
         trace.promise(flag)
+        flags.append(flag)
     with foreign():
         ready = plan.prepare(trace, inputs, options)
         losses, *functions = replace(ready.kernel, kernel=_unseeing(trace, ready.kernel.kernel))(*ready.arrays)
@@ -123,28 +125,30 @@ def _traced(form: _Form) -> _Traced:
     divisor = None if plan.reduction == "sum" else trace.input(len(form.dtypes), (), losses.dtype)
     share = weights.share(trace, losses, divisor)
     gradients: list[Symbol | None] = []
-    for function, given in zip(functions, inputs, strict=False):
+    for function in functions[: len(inputs)]:
         if function is None:
             gradients.append(None)
             continue
-        with foreign(), trace.kernel():
-            local = function()
-        gradient = pull(share, trace.broadcast_to(local, given.lengths))
+        with foreign():
+            gradient = pull(share, function())
         if weights.mask is not None:
             gradient = trace.where(expand(weights.mask, gradient.ndim), gradient, 0.0)
         gradients.append(trace.settle(gradient))
     counted = None if plan.reduction == "sum" else weights.counted(trace, losses, plan.reduction)
     signed = plan.reduction == "weighted_mean" and weights.weight is not None
-    return _Traced(trace.whole(weights.weigh(trace, losses)), tuple(gradients), flags, counted, signed)
+    return _Traced(trace.whole(weights.weigh(trace, losses)), tuple(gradients), tuple(flags), counted, signed)
 
 
 def _unseeing(trace: Trace, kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """`kernel`, which does not see how its arrays are laid out."""
+    """`kernel`, which does not see how its arrays are laid out; nor do the derivatives that it returns."""
 
     @functools.wraps(kernel)
     def run(*arrays: Any, **parameters: Any) -> Any:
         with trace.kernel():
-            return kernel(*arrays, **parameters)
+            found = kernel(*arrays, **parameters)
+        if not isinstance(found, tuple):
+            return found
+        return tuple(_unseeing(trace, part) if callable(part) else part for part in found)
 
     return run
 

@@ -23,7 +23,8 @@ class Domain:
     Parameters
     ----------
     low, high : float
-        Ends of the interval. A NaN is let through: it shows in the result.
+        Ends of the interval. A NaN in an array argument is let through, since it shows in the result; in a parameter it
+        is refused.
     open_low, open_high : bool
         Whether that end itself is outside.
     ends_only : bool
@@ -41,7 +42,13 @@ class Domain:
     scalar : bool
         For a parameter: one number for all examples.
     unless : str or None
-        For an array argument: a parameter of the loss that, when true, lifts all limits.
+        For an array argument: a parameter of the loss that, when true, puts `instead` in the place of this.
+    instead : Domain or None
+        The domain where `unless` is true; None for all values.
+    of_class : bool
+        For an array argument of a row-wise loss: beside class ids, only the entries that these name are looked at.
+    hint : str
+        The way out for somebody whose values are outside.
 
     Examples
     --------
@@ -67,6 +74,9 @@ class Domain:
     special: tuple[float, ...] = ()
     scalar: bool = False
     unless: str | None = None
+    instead: "Domain | None" = None
+    of_class: bool = False
+    hint: str = ""
 
     __hash__ = object.__hash__
 
@@ -88,6 +98,10 @@ class Domain:
         if self.ends_only:
             return (array != self.low) & (array != self.high) & (array == array)
         return self._outside(xp, array, array)
+
+    def refuses(self, xp: Namespace, parameter: Array) -> Array:
+        """True where a parameter is not in the domain. NaN is in none."""
+        return self.outside(xp, parameter) | (parameter != parameter)
 
     def _outside(self, xp: Namespace, least: Array, largest: Array) -> Array:
         # No comparison with infinity: a debugger would find the constant.
@@ -148,6 +162,47 @@ class Classes(Domain):
 CLASSES = Classes()
 
 
+@dataclass(frozen=True)
+class LogProbabilities(Domain):
+    """Logarithms of probabilities, which are at most 0 but for rounding.
+
+    In bfloat16, a logit minus the logarithm of a sum is off by 1/16 for logits up to 32, and the logarithm of the
+    number next to 1 is 1/128. Logits soon exceed the bound.
+    """
+
+    high: float = 0.1
+    of_class: bool = True
+    hint: str = "log_softmax makes log-probabilities of logits, and cross_entropy takes the logits themselves"
+    __hash__ = object.__hash__
+
+    def expected(self, classes: int | None = None) -> str:
+        return "at most 0"
+
+
+LOG_PROBABILITIES = LogProbabilities()
+
+
+@dataclass(frozen=True)
+class Finite(Domain):
+    """Any number that is one."""
+
+    __hash__ = object.__hash__
+
+    @property
+    def everything(self) -> bool:
+        return False
+
+    def outside(self, xp: Namespace, array: Array, classes: int | None = None) -> Array:
+        """True where a value is infinite or NaN."""
+        return ~xp.isfinite(array)
+
+    def expected(self, classes: int | None = None) -> str:
+        return "finite"
+
+
+FINITE = Finite()
+
+
 def per_example(domain: Domain) -> Domain:
     """`domain`, for an array with one value per row of a row-wise loss."""
     return replace(domain, per_example=True)
@@ -195,6 +250,8 @@ def brief(value: Any) -> str:
     if tuple(value.shape) or not backend.readable(value):
         return f"{kind}(shape={tuple(value.shape)})"
     value = backend.look(value)
+    if not is_half(value.dtype) and not backend.namespace(value).isdtype(value.dtype, "real floating"):
+        return f"{kind}({int(value)})"
     return f"{kind}({float(f'{float(value):.6g}')})"
 
 
@@ -261,7 +318,7 @@ def boolean(loss: str, name: str, xp: Namespace, array: Array) -> None:
 
 def one_id(loss: str, name: str, value: Any) -> TypeError:
     """The error for what is not the one class id to ignore."""
-    several = not isinstance(value, (bool, int, float, str, complex))
+    several = isinstance(value, (list, tuple, set)) or bool(tuple(getattr(value, "shape", ())))
     hint = "; of several classes, leave out each by where=(target != 3) & (target != 4)" if several else ""
     return TypeError(f"{loss}: {name} must be a whole number, one class id, got {describe(value)}{hint}")
 
@@ -341,10 +398,15 @@ def has_entries(loss: str, name: str, shape: Shape, axis: int) -> None:
         raise ValueError(f"{loss}: {name} must have entries along axis {axis}, got shape {shape}")
 
 
-def number_in(loss: str, name: str, value: Any, domain: Domain) -> None:
-    """A parameter given as a number."""
+def real_number(loss: str, name: str, value: Any) -> None:
+    """A parameter that is data, and no array."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{loss}: {name} must be a real number or an array, got {describe(value)}")
+
+
+def number_in(loss: str, name: str, value: Any, domain: Domain) -> None:
+    """A parameter given as a number."""
+    real_number(loss, name, value)
     if not domain.holds(value):
         raise ValueError(f"{loss}: {name} must be {domain}, got {value!r}")
 
@@ -365,17 +427,31 @@ def fits(loss: str, name: str, value: float, dtype: Any) -> None:
 
 
 def none_outside(
-    loss: str, name: str, xp: Namespace, array: Array, outside: Array, expected: str, negative: str = ""
+    loss: str,
+    name: str,
+    xp: Namespace,
+    array: Array,
+    outside: Array,
+    expected: str,
+    *,
+    hint: str = "",
+    negative: str = "",
+    largest: bool = False,
 ) -> None:
-    """Raise where `outside` is True anywhere, and show the first such value; if it is `negative`, with this hint."""
+    """Raise where `outside` is True anywhere, and show the first such value, or the largest.
+
+    `hint` ends the message, or `negative` where the value is: with braces for it.
+    """
     if not bool(xp.any(outside)):
         return
-    first = int(xp.argmax(xp.astype(xp.reshape(outside, (-1,)), xp.int32)))
-    value = float(xp.reshape(array, (-1,))[first])
-    raise ValueError(
-        f"{loss}: {name} must be {expected}, got {value:g} (element {first} of shape {tuple(array.shape)})"
-        f"{negative.format(value) if value < 0 else ''}"
-    )
+    shape = tuple(outside.shape)
+    # A weight may belong to several examples, of which some count.
+    array, outside = (xp.reshape(a, (-1,)) for a in (xp.broadcast_to(array, shape), outside))
+    found = int(xp.argmax(xp.where(outside, array, -xp.inf) if largest else xp.astype(outside, xp.int32)))
+    value = float(array[found])
+    hint = negative.format(value) if negative and value < 0 else hint
+    came = f"{value:g} (element {found} of shape {shape})"
+    raise ValueError(f"{loss}: {name} must be {expected}, got {came}{hint and '; '}{hint}")
 
 
 def not_static(loss: str, name: str, value: Any) -> TypeError:

@@ -11,6 +11,8 @@ from . import _numeric as numeric
 from ._backend import stop_gradient
 from ._typing import Array, Namespace, Pair
 
+_LARGE = 8.0
+"""So large a logarithm of a factor is no correction any more."""
 WHOLE = (0.0, 1.0, 2.0)
 """Exponents that are no powers to be computed, but products."""
 
@@ -48,7 +50,10 @@ def focus_of_two(
     log_wrong = xp.log(xp.where(right | mistaken | (wrong == 0), 1.0, wrong))
     log_wrong = xp.where(mistaken, xp.log1p(xp.where(mistaken, near, 0.0) * step), log_wrong)
     exponent = xp.where(right, depth, log_wrong) - xp.log1p(tail)
-    exponent = xp.where(middle, xp.log1p(xp.where(middle, (near - far) * step, 0.0) / one), exponent)
+    nearly = xp.log1p(xp.where(middle, (near - far) * step, 0.0) / one)
+    # A power of 1/2 that vanishes must not meet one that overflows.
+    middle = middle & (gamma * nearly < _LARGE)
+    exponent = xp.where(middle, nearly, exponent)
     gone = (tail < tiny) & (wrong < tiny)
     rest = xp.where(gone, tiny, wrong) / one
 
@@ -114,6 +119,8 @@ def focus_of_many(xp: Namespace, logits: Array, row: numeric.Softmax, gamma: flo
     lost = (1.0 - base) + 1.0 / others
     own = xp.expm1(xp.where(own_near, row.shift, 0.0))
     change = xp.log1p(xp.where(usual, (mean - own) / (others * (1.0 + mean)), 0.0)) - lost / base
+    # A power that vanishes must not meet one that overflows.
+    usual = usual & (gamma * change < _LARGE)
 
     top = numeric.ahead(row)
     certain = top & (row.rest == 0)

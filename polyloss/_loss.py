@@ -369,6 +369,8 @@ class Loss(Combinable, Generic[P]):
                 raise checks.one_id(self.__name__, key, value)
             return
         if domain is None:
+            if isinstance(self._origin.defaults.get(key), float):
+                checks.real_number(self.__name__, key, value)
             return
         if domain.named and isinstance(value, str):
             checks.one_of(self.__name__, key, value, tuple(domain.named))

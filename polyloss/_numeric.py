@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from . import _checks as checks
-from ._backend import Backend, backend_of, find_backend, stop_gradient, unwrapped
+from ._backend import Backend, find_backend, stop_gradient, unwrapped
+from ._entries import one_hot, pick
 from ._plan import BoundKernel
 from ._typing import Array, Namespace, Pair
 
@@ -39,13 +40,6 @@ def times(xp: Namespace, factor: Array | float, array: Array) -> Array:
     if is_number(factor):
         return factor * array if factor else xp.zeros_like(array)
     return factor * xp.where(factor == 0, 0.0, array)
-
-
-def one_hot(xp: Namespace, ids: Array, classes: Array) -> Array:
-    """Class ids of shape ``(...)`` as a boolean array of shape ``(..., C)``: as long as `classes` on its last axis."""
-    count = backend_of(classes).length(classes, -1, ids)
-    # While tracing there may be no device to ask for, and none needed.
-    return ids[..., None] == xp.arange(count, dtype=ids.dtype, device=getattr(ids, "device", None) or None)
 
 
 class Softmax(NamedTuple):
@@ -99,14 +93,6 @@ def softmax_at(xp: Namespace, x: Array, ids: Array) -> tuple[Softmax, Array, Arr
     others = xp.where(hot, 0.0, terms)
     rest = xp.sum(others, axis=-1, keepdims=True)
     return _softmax(xp, largest, own, xp.exp(own), rest + xp.exp(own), rest), hot, others
-
-
-def pick(xp: Namespace, x: Array, ids: Array, hot: Array) -> Array:
-    """The entry of each row that a class id names, the axis kept."""
-    if hasattr(xp, "take_along_axis"):
-        return xp.take_along_axis(x, ids[..., None], axis=-1)
-    # Before the standard of 2024.12.
-    return xp.sum(xp.where(hot, x, 0.0), axis=-1, keepdims=True)
 
 
 def ahead(row: Softmax) -> Array:

@@ -1,13 +1,16 @@
 """The one path that a call takes, once its arguments are known to be arrays of one framework."""
 
 import functools
+import inspect
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import _checks as checks
 from ._backend import Alike, backend_of
-from ._checks import REAL, Classes, Domain
+from ._checks import FINITE, REAL, Classes, Domain
+from ._entries import pick
 from ._reduction import Weights, expand, pull, reduce, sum_to
 from ._typing import Array, Namespace
 
@@ -175,7 +178,9 @@ class Plan:
                 expected, what = (
                     (rows, "one value per row, shape") if domain.per_example else (whole, f"the shape of {first},")
                 )
-                checks.shape_is(name, key, shape, expected, what, of=None if domain.per_example else first)
+                # Without its axis of classes, a row of one would be another kind of row.
+                of = None if domain.per_example or self.axis is not None else first
+                checks.shape_is(name, key, shape, expected, what, of=of)
         if self.axis is not None:
             checks.has_entries(name, first, whole, self.axis)
         last = whole if self.axis is None else (whole[self.axis],)
@@ -205,12 +210,16 @@ class Plan:
         inputs, options = [look(array) for array in inputs], {key: look(array) for key, array in options.items()}
         self.check_options(inputs, options)
         xp = backend_of(inputs[0]).namespace(inputs[0])
-        for key, array, outside, expected in self.outside(xp, inputs, options):
-            name = self.loss.__name__
+        name = self.loss.__name__
+        for key, array, outside, domain, classes in self.outside(xp, inputs, options):
+            above = domain.low == -math.inf < domain.high < math.inf
             ignorable = checks.is_integer(xp, array) and IGNORED in self.loss.defaults and IGNORED not in options
             # Its name again: a function of `compat` that calls it may have no such keyword.
-            hint = f"; to leave such examples out, {name} takes {IGNORED}={{:.0f}}" if ignorable else ""
-            checks.none_outside(name, key, xp, array, outside, expected, hint)
+            negative = f"to leave such examples out, {name} takes {IGNORED}={{:.0f}}" if ignorable else ""
+            expected = domain.expected(classes)
+            checks.none_outside(
+                name, key, xp, array, outside, expected, hint=domain.hint, negative=negative, largest=above
+            )
 
     def check_options(self, inputs: Sequence[Array], options: Mapping[str, Array]) -> None:
         """Raise for values of parameters outside their domain."""
@@ -218,7 +227,8 @@ class Plan:
         for key, value in options.items():
             domain = self.loss.domains.get(key, REAL)
             if not domain.everything and key not in self.numbers:
-                checks.none_outside(self.loss.__name__, key, xp, value, domain.outside(xp, value), str(domain))
+                refused = domain.refuses(xp, value)
+                checks.none_outside(self.loss.__name__, key, xp, value, refused, str(domain), hint=domain.hint)
         if "denominator" in options:
             number = float(options["denominator"])
             rows = len(self.rows(inputs))
@@ -231,12 +241,15 @@ class Plan:
 
     def outside(
         self, xp: Namespace, inputs: Sequence[Array], options: Mapping[str, Array]
-    ) -> Iterator[tuple[str, Array, Array, str]]:
-        """Each argument that has a domain, where it is outside, masked examples aside, and what was expected."""
+    ) -> Iterator[tuple[str, Array, Array, Domain, int | None]]:
+        """Each argument that has a domain, where it is outside, masked examples aside, and its domain: for class ids,
+        with the number of classes."""
         rows = inputs[0].ndim - (self.axis is not None)
         mask = self._mask(xp, inputs, options, rows)
-        for key, array, domain in self._arguments(inputs):
-            if not domain.everything:
+        arguments = self._arguments(inputs)
+        of_class, named = self._of_class(xp, arguments), None
+        for key, array, domain in arguments:
+            if not domain.everything and key not in of_class:
                 ids = self._holds_ids(xp, array, domain)
                 classes = inputs[0].shape[self.axis] if ids else None
                 # In its own dtype a bound may wrap.
@@ -244,7 +257,25 @@ class Plan:
                 outside = domain.outside(xp, wide, classes)
                 if mask is not None:
                     outside = outside & (mask if array.ndim == rows else xp.expand_dims(mask, axis=self.axis))
-                yield key, array, outside, domain.expected(classes)
+                yield key, array if ids else wide, outside, domain, classes
+                if ids:
+                    named = wide if mask is None else xp.where(mask, wide, xp.zeros_like(wide))
+        # Only once the ids are known to be those of classes.
+        for key, array, domain in arguments:
+            if key in of_class:
+                array = pick(xp, self._row_last(xp, array), named)[..., 0]
+                outside = domain.outside(xp, array)
+                yield key, array, outside if mask is None else outside & mask, domain, None
+        yield from self._weights_outside(xp, options, mask, rows)
+
+    def _weights_outside(
+        self, xp: Namespace, options: Mapping[str, Array], mask: Array | None, rows: int
+    ) -> Iterator[tuple[str, Array, Array, Domain, int | None]]:
+        """The same of weights. Those of masked examples do not matter."""
+        if "sample_weight" in options and _is_floating(xp, options["sample_weight"]):
+            weight = expand(options["sample_weight"], rows)
+            outside = FINITE.outside(xp, weight)
+            yield "sample_weight", weight, outside if mask is None else outside & mask, FINITE, None
 
     def _check_classes(
         self,
@@ -281,8 +312,17 @@ class Plan:
     def _arguments(self, arrays: Sequence[Array]) -> list[tuple[str, Array, Domain]]:
         parameters = dict(self.parameters)
         domains = (self.loss.domains.get(key, REAL) for key in self.loss.arrays)
-        domains = (REAL if d.unless and parameters.get(d.unless) else d for d in domains)
+        domains = ((d.instead or REAL) if d.unless and parameters.get(d.unless) else d for d in domains)
         return list(zip(self.loss.arrays, arrays, domains, strict=True))
+
+    def _of_class(self, xp: Namespace, arguments: Sequence[tuple[str, Array, Domain]]) -> list[str]:
+        """The arrays of which only the entries that class ids name are looked at."""
+        ids = any(self._holds_ids(xp, array, domain) for _, array, domain in arguments)
+        return [key for key, _, domain in arguments if ids and domain.of_class]
+
+    def _row_last(self, xp: Namespace, array: Array) -> Array:
+        """An array of rows with these along its last axis."""
+        return array if self.axis in (None, array.ndim - 1) else xp.moveaxis(array, self.axis, -1)
 
     def by_autodiff(self) -> bool:
         autodiff = self.loss.autodiff
@@ -313,15 +353,17 @@ class Plan:
         mask = self._mask(xp, inputs, options, rows)
         poison: Array | None = None
         arrays: list[Array] = []
-        for _, array, domain in self._arguments(inputs):
+        arguments = self._arguments(inputs)
+        of_class = self._of_class(xp, arguments)
+        for key, array, domain in arguments:
             ids = self._holds_ids(xp, array, domain)
             ready = checks.wide_ids(xp, array) if ids else cast(xp, array, dtype)
-            if self.axis not in (None, rows) and array.ndim > rows:
-                ready = xp.moveaxis(ready, self.axis, -1)
+            if array.ndim > rows:
+                ready = self._row_last(xp, ready)
             if mask is not None:
                 # Safe input instead of a safe result: NaN in a masked example then meets no derivative.
                 ready = xp.where(expand(mask, ready.ndim), ready, xp.zeros_like(ready))
-            if not self.readable and not domain.everything:
+            if not self.readable and not domain.everything and key not in of_class:
                 classes = backend_of(first).length(arrays[0], -1, ready) if ids else None
                 outside = domain.outside_in_row(xp, ready) if ready.ndim > rows else domain.outside(xp, ready, classes)
                 if ids:
@@ -330,13 +372,17 @@ class Plan:
                     outside = outside & mask
                 poison = self._poison(xp, outside, dtype, poison)
             arrays.append(ready)
+        for (key, _, domain), ready in zip(arguments, arrays, strict=True):
+            if not self.readable and key in of_class:
+                (named,) = (a for a, (_, _, d) in zip(arrays, arguments, strict=True) if self._holds_ids(xp, a, d))
+                poison = self._poison(xp, domain.outside(xp, pick(xp, ready, named)[..., 0]), dtype, poison)
 
         parameters = dict(self.parameters)
         bound = {key: cast(xp, value, dtype) for key, value in options.items() if key not in (*OF_A_CALL, IGNORED)}
         for key, value in bound.items():
             domain = loss.domains.get(key, REAL)
             if not self.readable and not domain.everything and key not in self.numbers:
-                poison = self._poison(xp, xp.any(domain.outside(xp, value)), dtype, poison)
+                poison = self._poison(xp, xp.any(domain.refuses(xp, value)), dtype, poison)
         for key, domain in loss.domains.items():
             choice = parameters.get(key)
             if domain.named and isinstance(choice, str):
@@ -403,8 +449,11 @@ class Plan:
 
 def _floating(xp: Namespace, array: Array, first: Array) -> Any:
     """The dtype of `array`, where that is floating, else the one that is computed in."""
-    floating = checks.is_half(array.dtype) or xp.isdtype(array.dtype, "real floating")
-    return array.dtype if floating else working(xp, first.dtype)
+    return array.dtype if _is_floating(xp, array) else working(xp, first.dtype)
+
+
+def _is_floating(xp: Namespace, array: Array) -> bool:
+    return checks.is_half(array.dtype) or bool(xp.isdtype(array.dtype, "real floating"))
 
 
 def working(xp: Namespace, dtype: Any) -> Any:
@@ -448,13 +497,22 @@ class BoundKernel:
             )
         value, *gradients = found
         by_name = gradients.pop() if gradients and isinstance(gradients[-1], Mapping) else {}
-        self._check(value, arrays[0])
+        self._check_value(value, arrays[0])
         if len(gradients) > self.inputs or not all(map(callable, (*gradients, *by_name.values()))):
             raise self._wrong(f"a value and {', '.join(map(checks.describe, (*gradients, *by_name.values())))}")
         known = {name for name, _ in self.parameters} | {*self.names}
         if unknown := by_name.keys() - known:
             raise self._wrong(f"derivatives by {', '.join(sorted(unknown))}, which are no parameters")
-        by_name = {name: functools.partial(self._by_parameter, name, by, value) for name, by in by_name.items()}
+        if self.rowwise is not None:
+            # Now: where the derivative is wanted, no namespace may be known any more.
+            xp, losses = backend_of(value).namespace(value), tuple(value.shape)
+            gradients = [
+                functools.partial(self._derivative, xp, number, by, array, tuple(array.shape))
+                for number, (by, array) in enumerate(zip(gradients, arrays, strict=False))
+            ]
+            by_name = {
+                name: functools.partial(self._derivative, xp, name, by, value, losses) for name, by in by_name.items()
+            }
         missing = self.inputs - len(gradients)
         return value, *gradients, *(None,) * missing, *(by_name.get(name) for name in self.names)
 
@@ -463,7 +521,7 @@ class BoundKernel:
         found = self._run(arrays)
         if isinstance(found, tuple):
             raise TypeError(f"{self.name} is declared with autodiff: it must return its value alone, got a tuple")
-        self._check(found, arrays[0])
+        self._check_value(found, arrays[0])
         return found
 
     @property
@@ -475,7 +533,7 @@ class BoundKernel:
         extra = dict(zip(self.names, arrays[self.inputs :], strict=True))
         return self.kernel(xp, *arrays[: self.inputs], **dict(self.parameters), **extra)
 
-    def _check(self, value: Array, first: Array) -> None:
+    def _check_value(self, value: Array, first: Array) -> None:
         if self.rowwise is None:
             return
         expected = tuple(first.shape)[:-1] if self.rowwise else tuple(first.shape)
@@ -486,13 +544,20 @@ class BoundKernel:
                 f"{checks.describe(value)} where one value for each {each}, shape {expected}, was expected"
             )
 
-    def _by_parameter(self, name: str, derivative: Callable[[], Array], value: Array) -> Array:
-        """The derivative of each example's loss by a parameter."""
+    def _derivative(
+        self, xp: Namespace, of: int | str, derivative: Callable[[], Array], like: Array, expected: checks.Shape
+    ) -> Array:
+        """The derivative of each example's loss by an array, whose shape it has, or by a parameter, for which it may
+        have one more axis."""
         found = derivative()
-        shape = tuple(getattr(found, "shape", ()))
-        if self.rowwise is not None and not checks.same_shape(shape[: value.ndim], tuple(value.shape)):
-            raise self._wrong(f"a derivative by {name} of shape {shape}, not one for each example")
-        return found
+        if hasattr(found, "shape") and hasattr(found, "dtype"):
+            shape, most = tuple(found.shape), len(expected) + isinstance(of, str)
+            fits = len(shape) <= most and checks.same_shape(shape[: len(expected)], expected)
+            if _is_floating(xp, found) and fits:
+                return cast(xp, found, like.dtype)
+        if isinstance(of, int):
+            of = list(inspect.signature(self.kernel).parameters)[1 + of]
+        raise self._wrong(f"{checks.describe(found)} as the derivative by {of}, not real floats of shape {expected}")
 
     def _wrong(self, came: str) -> TypeError:
         return TypeError(

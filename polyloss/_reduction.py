@@ -65,8 +65,13 @@ class Weights:
         if self.poison is not None:
             losses = losses * self.poison
         if self.weight is not None:
-            losses = losses * expand(self.weight, losses.ndim)
-        return losses if self.mask is None else xp.where(expand(self.mask, losses.ndim), losses, 0.0)
+            # What does not count may have any weight, even infinity: a gradient would meet it.
+            losses = losses * self._unmasked(xp, expand(self.weight, losses.ndim))
+        return self._unmasked(xp, losses)
+
+    def _unmasked(self, xp: Namespace, array: Array) -> Array:
+        """`array`, and 0 where the mask is False."""
+        return array if self.mask is None else xp.where(expand(self.mask, array.ndim), array, 0.0)
 
     def counted(self, xp: Namespace, losses: Array, reduction: str) -> Array | None:
         """What the denominator of the mean is the sum of; None where it is simply the number of losses, or given."""
@@ -77,8 +82,8 @@ class Weights:
         count = xp.ones_like(losses)
         for weight in weights:
             if weight is not None:
-                count = count * expand(weight, losses.ndim)
-        return count if self.mask is None else xp.where(expand(self.mask, losses.ndim), count, 0.0)
+                count = count * self._unmasked(xp, expand(weight, losses.ndim))
+        return self._unmasked(xp, count)
 
     def divisor(self, xp: Namespace, losses: Array, reduction: str) -> Array | None:
         """What the sum of all is divided by; None where that is the number of losses, or nothing."""

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
+from numbers import Integral
 from typing import Any, ClassVar
 
 from . import _checks as checks
@@ -92,7 +93,8 @@ class _ValueAndGrad:
     def __init__(self, function: Callable[..., Array], argnums: int | str | Sequence[int | str]) -> None:
         functools.update_wrapper(self, function, updated=())
         if not isinstance(argnums, (int, str)) and isinstance(argnums, Iterable):
-            argnums = tuple(argnums)
+            argnums = tuple(map(_plain, argnums))
+        argnums = _plain(argnums)
         for place in argnums if isinstance(argnums, tuple) else (argnums,):
             if isinstance(place, bool) or not isinstance(place, (int, str)):
                 raise TypeError(
@@ -176,6 +178,11 @@ def _check_differentiable(name: str, argument: str, backend: Backend, array: Any
         hint = f"; make it one: {backend.constructor}({float(array)})" if number else ""
         raise TypeError(f"{name}: {argument} must be an array to have a gradient, got {checks.describe(array)}{hint}")
     checks.real_floating(name, argument, backend.namespace(array), array, why=" to have a gradient")
+
+
+def _plain(place: Any) -> Any:
+    """A whole number of NumPy as one of Python."""
+    return int(place) if isinstance(place, Integral) and not isinstance(place, bool) else place
 
 
 def _name(function: Callable[..., Array]) -> str:

@@ -3,7 +3,8 @@
 from typing import Unpack
 
 from . import _numeric as numeric
-from ._checks import CLASSES, NONNEGATIVE, SIGN, UNIT, Domain, finite, is_integer, scalar, special
+from ._checks import CLASSES, LOG_PROBABILITIES, NONNEGATIVE, SIGN, UNIT, Domain, finite, is_integer, scalar, special
+from ._entries import one_hot
 from ._focus import WHOLE, focus_of_many, focus_of_two
 from ._loss import elementwise, rowwise
 from ._typing import Array, Call, Namespace, Pair, RowCall
@@ -107,6 +108,7 @@ def cross_entropy(
 
 @rowwise(
     tasks=["multi-class", "class imbalance"],
+    log_probabilities=LOG_PROBABILITIES,
     target=CLASSES,
     class_weight=finite(NONNEGATIVE),
     label_smoothing=scalar(special(UNIT, 0.0)),
@@ -130,8 +132,8 @@ def nll(
     Parameters
     ----------
     log_probabilities : array of shape (..., C)
-        Real floating, the *logarithms* of probabilities: they are neither normalised nor checked. ``-inf``
-        masks a class.
+        Real floating, the *logarithms* of probabilities, at most 0; up to 0.1 passes for rounding. Beside class
+        ids only the entries that these name are checked. They are not normalised. ``-inf`` masks a class.
     target : array of shape (...) or (..., C)
         Integers: class ids in [0, C). Real floating: probabilities in [0, 1].
     class_weight : array of shape (C,), optional
@@ -154,8 +156,8 @@ def nll(
     TypeError
         If `log_probabilities` are not real floating, or `target` holds class ids that are not integers.
     ValueError
-        If shapes do not fit, a class id or a parameter is outside its range, or `ignore_index` comes with
-        probabilities.
+        If shapes do not fit, a log-probability is positive (as logits are), a class id or a parameter is outside
+        its range, or `ignore_index` comes with probabilities.
 
     See Also
     --------
@@ -181,7 +183,7 @@ def nll(
     """
     costs = -log_probabilities
     if is_integer(xp, target) and numeric.is_zero(label_smoothing):
-        hot = numeric.one_hot(xp, target, costs)
+        hot = one_hot(xp, target, costs)
         weight = _at(xp, hot, class_weight)
         value = _weighted(xp, weight, xp.sum(xp.where(hot, costs, 0.0), axis=-1))
         one = xp.ones_like(value) * (1.0 if weight is None else weight)
@@ -709,7 +711,7 @@ def _expected(
     parameters.
     """
     ids = is_integer(xp, target)
-    share = given = xp.astype(numeric.one_hot(xp, target, logits), logits.dtype) if ids else target
+    share = given = xp.astype(one_hot(xp, target, logits), logits.dtype) if ids else target
     possible = ~numeric.is_infinite(xp, logits, -1)
     count = xp.maximum(xp.sum(xp.astype(possible, logits.dtype), axis=-1, keepdims=True), 1.0)
     if not numeric.is_zero(label_smoothing):

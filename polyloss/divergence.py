@@ -4,12 +4,16 @@ from dataclasses import replace
 from typing import Unpack
 
 from . import _numeric as numeric
-from ._checks import NONNEGATIVE
+from ._checks import LOG_PROBABILITIES, NONNEGATIVE
 from ._loss import rowwise
 from ._typing import Array, Namespace, Pair, RowCall
 
 
-@rowwise(tasks=["distribution"], target=replace(NONNEGATIVE, unless="log_target"))
+@rowwise(
+    tasks=["distribution"],
+    log_probabilities=LOG_PROBABILITIES,
+    target=replace(NONNEGATIVE, unless="log_target", instead=LOG_PROBABILITIES),
+)
 def kl_divergence(
     xp: Namespace,
     log_probabilities: Array,
@@ -27,9 +31,11 @@ def kl_divergence(
     Parameters
     ----------
     log_probabilities : array of shape (..., C)
-        Real floating, the *logarithms* of the predicted probabilities, such as `log_softmax` gives.
+        Real floating, the *logarithms* of the predicted probabilities, such as `log_softmax` gives: at most 0; up to
+        0.1 passes for rounding.
     target : array of the same shape
-        Probabilities, zero or positive (their sum is not checked); or with `log_target` their logarithms.
+        Probabilities, zero or positive (their sum is not checked); or with `log_target` their logarithms, at
+        most 0.
     log_target : bool, default False
         Whether `target` holds logarithms. ``-inf`` is a probability of 0.
     axis, reduction, sample_weight, where, denominator
@@ -46,7 +52,7 @@ def kl_divergence(
     TypeError
         If `log_probabilities` or `target` are not real floating.
     ValueError
-        If shapes differ, or a probability is negative.
+        If shapes differ, a probability is negative, or a log-probability is positive, as logits are.
 
     See Also
     --------

@@ -13,7 +13,7 @@ from . import _numeric as numeric
 from . import _sums as sums
 from ._backend import Alike, Backend, Named, backend_of, strips
 from ._blocks import by_rows
-from ._checks import CLASSES, NONNEGATIVE, POSITIVE, UNIT, finite, scalar, special
+from ._checks import CLASSES, NONNEGATIVE, POSITIVE, UNIT, Domain, finite, scalar, special
 from ._loss import Kernel, Loss, P
 from ._plan import IGNORED, OF_A_CALL, BoundKernel, Plan, cast, working
 from ._reduction import Weights, expand, reduce
@@ -344,15 +344,16 @@ class LinearPlan(Plan):
 
     def outside(
         self, xp: Namespace, inputs: Sequence[Array], options: Mapping[str, Array]
-    ) -> Iterator[tuple[str, Array, Array, str]]:
-        """The target, where it is outside, masked examples aside, and what was expected."""
+    ) -> Iterator[tuple[str, Array, Array, Domain, int | None]]:
+        """The target and the weights, where they are outside, masked examples aside, and their domain."""
         hidden, weight, target = inputs
         classes = weight.shape[0] if checks.is_integer(xp, target) else None
         outside = CLASSES.outside(xp, target if classes is None else checks.wide_ids(xp, target), classes)
         mask = self._mask(xp, inputs, options, hidden.ndim - 1)
         if mask is not None:
             outside = outside & expand(mask, target.ndim)
-        yield "target", target, outside, CLASSES.expected(classes)
+        yield "target", target, outside, CLASSES, classes
+        yield from self._weights_outside(xp, options, mask, hidden.ndim - 1)
 
     def _chunked(self, call: Named) -> Chunked:
         return Chunked(tuple((key, value) for key, value in self.parameters if key in OF_COST), tuple(call))
@@ -393,7 +394,7 @@ class LinearPlan(Plan):
             for key in OF_COST:
                 domain = self.loss.domains[key]
                 if key in given and key not in self.numbers:
-                    poison = self._poison(xp, xp.any(domain.outside(xp, given[key])), dtype, poison)
+                    poison = self._poison(xp, xp.any(domain.refuses(xp, given[key])), dtype, poison)
         sample_weight = given.get("sample_weight")
         if sample_weight is not None:
             sample_weight = xp.reshape(xp.broadcast_to(expand(sample_weight, len(lead)), lead), (-1,))

@@ -78,10 +78,6 @@ def _positive_part(xp: Namespace, x: Array) -> Array:
     return xp.where(x <= 0, 0.0, x)
 
 
-def _power(x: Array, power: int) -> Array:
-    return x if power == 1 else x * x
-
-
 @elementwise(
     tasks=["similarity"],
     distance=NONNEGATIVE,
@@ -159,25 +155,29 @@ def contrastive(
     gap = _positive_part(xp, margin - distance)
     # An infinite distance of a dissimilar pair counts nothing: the factor 0 must not meet it.
     near = xp.where((similar == 0) & numeric.is_infinite(xp, distance, 1), 0.0, distance)
-    pull = similar * near
-    cost = (pull if power == 1 else pull * near) + dissimilar * _power(gap, power)
+
+    # The shares and the factor first: a square may be too large where they are small, and must not meet a 0.
+    def cost(factor: float | Array) -> Array:
+        pull, push = (factor * similar) * near, (factor * dissimilar) * gap
+        return pull + push if power == 1 else pull * near + push * gap
 
     def push() -> Array:
         return dissimilar * (xp.where(gap > 0, 1.0, xp.zeros_like(gap)) if power == 1 else gap)
 
     def slope() -> Array:
         # The factors first: twice a distance may be too large.
-        return (power * factor) * ((similar if power == 1 else pull) - push())
+        return (power * factor) * ((similar if power == 1 else similar * near) - push())
 
     def by_target() -> Array:
-        change = factor * (_power(distance, power) - _power(gap, power))
+        change = factor * (distance - gap)
+        change = change if power == 1 else change * (distance + gap)
         return change if similar_label == 1 else -change
 
     return (
-        factor * cost,
+        cost(factor),
         slope,
         by_target,
-        {"margin": lambda: (power * factor) * push(), "factor": lambda: cost},
+        {"margin": lambda: (power * factor) * push(), "factor": lambda: cost(1.0)},
     )
 
 
@@ -403,7 +403,7 @@ def _distances(
     amounts = [length for length, _ in found]
     if squared:
         slopes = [functools.partial(_slope_of_square, length, slope) for length, slope in found]
-        return amounts, slopes, lambda near, far: (near - far) * (near + far)
+        return amounts, slopes, lambda near, far: (near - far) * near + (near - far) * far
     return amounts, [slope for _, slope in found], operator.sub
 
 
@@ -412,7 +412,8 @@ def _square_slope(difference: Array, factor: Array) -> Array:
 
 
 def _slope_of_square(length: Array, slope: _Slope, factor: Array) -> Array:
-    return slope(2.0 * length * factor)
+    # The factor, which may be 0, first: twice a length may be too large.
+    return slope((2.0 * factor) * length)
 
 
 def _by_own_distance(

@@ -249,9 +249,9 @@ def test_the_class_axis(backend: Any, rng: np.random.Generator) -> None:
         backend.check(found, expected)
     soft = np.moveaxis(np.eye(3)[labels], -1, 1)
     weight = backend.array([0.5, 1.0, 2.0])
-    for loss in (cross_entropy, nll):
-        with_ids = loss(backend.array(logits), backend.array(labels), axis=1, class_weight=weight)
-        with_soft = loss(backend.array(logits), backend.array(soft), axis=1, class_weight=weight)
+    for loss, x in ((cross_entropy, logits), (nll, -abs(logits))):
+        with_ids = loss(backend.array(x), backend.array(labels), axis=1, class_weight=weight)
+        with_soft = loss(backend.array(x), backend.array(soft), axis=1, class_weight=weight)
         backend.check(with_soft, backend.numpy(with_ids), rtol=1e-13)
 
 
@@ -402,6 +402,8 @@ def test_second_derivatives(backend: Any, loss: Any, parameters: dict[str, Any],
         second = np.sign(second - 0.5)
     if loss is binary_cross_entropy:
         first = 1 / (1 + np.exp(-first))
+    elif loss is nll:
+        first = -1.0 - abs(first)
     wanted = (0,) if kind in ("ids", "hard", "sign") else (0, 1)
     arrays, step = [first, second], 1e-6
     directions = [rng.normal(size=a.shape) for a in arrays[: len(wanted)]]
@@ -458,8 +460,9 @@ def test_lazy_arrays(dask: Any, rng: np.random.Generator) -> None:
         (nll, labels),
     ]
     for loss, target in calls:
-        value, gradient = polyloss.value_and_grad(loss)(dask.array(logits), dask.array(target))
-        expected, slope = polyloss.value_and_grad(loss)(logits, target)
+        x = -abs(logits) if loss is nll else logits
+        value, gradient = polyloss.value_and_grad(loss)(dask.array(x), dask.array(target))
+        expected, slope = polyloss.value_and_grad(loss)(x, target)
         np.testing.assert_allclose(np.asarray(value), expected, rtol=1e-13)
         np.testing.assert_allclose(np.asarray(gradient), slope, rtol=1e-12)
     for loss in (binary_cross_entropy_with_logits, sigmoid_focal):
@@ -491,7 +494,7 @@ def test_rows_one_at_a_time(backend: Any, rng: np.random.Generator) -> None:
     "loss", [polyloss.cross_entropy, polyloss.nll, polyloss.softmax_focal], ids=lambda p: p.__name__
 )
 def test_class_ids_of_any_integer_dtype(backend: Any, rng: Any, loss: Any, dtype: str, reduction: str) -> None:
-    x, ids = rng.normal(size=(4, 3)), np.asarray([0, 2, 1, 2])
+    x, ids = -abs(rng.normal(size=(4, 3))), np.asarray([0, 2, 1, 2])
     hot = np.eye(3)[ids]
     value, gradient = backend.value_and_grad(loss, backend.array(x), backend.array(ids, dtype), reduction="sum")
     expected, others = backend.value_and_grad(loss, backend.array(x), backend.array(hot), reduction="sum")
@@ -499,3 +502,32 @@ def test_class_ids_of_any_integer_dtype(backend: Any, rng: Any, loss: Any, dtype
     np.testing.assert_allclose(backend.numpy(gradient[0]), backend.numpy(others[0]), rtol=1e-11)
     rows = loss(backend.array(x), backend.array(ids, dtype), reduction=reduction)
     backend.check(rows, backend.numpy(loss(backend.array(x), backend.array(hot), reduction=reduction)), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("gamma", [2000.0, 1e4, 1e10, 1e30, 3e38])
+def test_a_focus_has_its_limit_for_every_gamma(dtype: str, gamma: float, backend: Any) -> None:
+    """Only a share so small that it is 0 counts."""
+    logits = np.asarray([[0.0, 0.0], [0.0, 0.9], [0.0, 1.0], [-1.0, 0.0], [30.0, 0.0], [-1e4, 0.0]], dtype)
+    ids, exponent = backend.array(np.zeros(6, np.int64)), backend.array(np.asarray(gamma), dtype)
+    x, margin = backend.array(logits, dtype), backend.array(logits[:, 0] - logits[:, 1], dtype)
+    ones = backend.array(np.ones(6), dtype)
+    with np.errstate(all="ignore"):
+        near = np.exp(gamma * np.log1p(-1 / (1 + np.exp(logits[:, 1] - logits[:, 0].astype(np.float64)))))
+    expected = near * np.logaddexp(0, logits[:, 1] - logits[:, 0].astype(np.float64))
+    for loss, arrays in ((polyloss.softmax_focal, (x, ids)), (polyloss.sigmoid_focal, (margin, ones))):
+        with np.errstate(over="ignore"):
+            value = loss(*arrays, gamma=exponent, reduction="none")
+        backend.check(value, expected.astype(dtype), dtype=dtype, rtol=1e-3 if dtype == "float32" else 1e-11)
+        for argument in (0, "gamma"):
+            of_sum = polyloss.value_and_grad(loss, argument)
+            with np.errstate(over="ignore"):
+                _, gradient = of_sum(*arrays, gamma=exponent, reduction="sum")
+            assert np.isfinite(backend.numpy(gradient)).all()
+        if backend.has_autodiff and gamma <= 1e10:
+            own = framework(backend.framework)
+            inputs, one = [own.array(backend.numpy(a)) for a in arrays], own.array(np.asarray(1.0, dtype))
+            direction = own.array(np.ones(inputs[0].shape, dtype))
+            call = {"reduction": "sum", "gamma": gamma}
+            (found,) = own.hessian_product(loss, call, inputs, (0,), one, [direction])
+            assert np.isfinite(own.numpy(found)).all()

@@ -226,12 +226,13 @@ def test_an_ignored_class_may_be_traced(x: Any) -> None:
     ids = jnp.asarray(IDS)
     ignored: Any
     wrong: Any
-    for loss in (polyloss.cross_entropy, polyloss.nll, polyloss.softmax_focal):
-        expected = loss(x, ids, ignore_index=3)
-        assert expected != loss(x, ids)
-        close(jax.jit(loss)(x, ids, ignore_index=3), expected)
+    logs = polyloss.log_softmax(x)
+    for loss, scores in ((polyloss.cross_entropy, x), (polyloss.nll, logs), (polyloss.softmax_focal, x)):
+        expected = loss(scores, ids, ignore_index=3)
+        assert expected != loss(scores, ids)
+        close(jax.jit(loss)(scores, ids, ignore_index=3), expected)
         for ignored in (jnp.asarray(3), np.asarray(3), np.int8(3), jnp.asarray(3, "uint8")):
-            close(loss(x, ids, ignore_index=ignored), expected)
+            close(loss(scores, ids, ignore_index=ignored), expected)
     for wrong in (0.5, "-1", [1], jnp.asarray(0.5), jnp.asarray([1])):
         with pytest.raises(TypeError, match="ignore_index must be"):
             polyloss.cross_entropy(x, ids, ignore_index=wrong)

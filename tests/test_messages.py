@@ -4,6 +4,8 @@
 
 import operator
 import re
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -149,6 +151,20 @@ def test_names_of_others_are_answered_with_ours(name: str, way: str) -> None:
         getattr(polyloss, name)
     assert not hasattr(polyloss, name)
     assert name not in dir(polyloss)
+
+
+def test_what_is_not_imported_yet_is_found() -> None:
+    code = "import polyloss; polyloss.compat.torch.mse_loss; assert not hasattr(polyloss, 'mse_loss')"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_numbers_of_numpy_are_numbers(backend: Any) -> None:
+    x, y = backend.array([1.0, 2.0]), backend.array([0.0, 0.0])
+    places: list[Any] = [np.int64(0), np.arange(1)]
+    for argnums in places:
+        found = polyloss.value_and_grad(polyloss.mse, argnums)(x, y)[1]
+        backend.check(found if not isinstance(found, tuple) else found[0], [1.0, 2.0])
+    assert repr(polyloss.cross_entropy.partial(ignore_index=backend.array(np.asarray(-100)))).endswith("(-100)>")
 
 
 def test_every_name_that_is_answered_leads_somewhere() -> None:

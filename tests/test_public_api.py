@@ -97,6 +97,8 @@ def test_signature_is_what_a_call_takes(name: str) -> None:
     entry = loss(name)
     rows = np.asarray([[0.25, 0.75], [0.5, 0.5], [0.125, 0.875]])
     values: dict[str, Any] = dict.fromkeys(entry.arrays, rows)
+    if "log_probabilities" in values:
+        values["log_probabilities"] = np.log(rows)
     if name in ("hinge", "squared_hinge"):
         values["target"] = np.sign(rows)
     elif entry.domains.get("target") is not None and entry.domains["target"].per_example:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import polyloss
 from polyloss import contrastive, contrastive_embedding, triplet_margin
 from polyloss_conformance.frameworks import framework
 
@@ -411,3 +412,43 @@ def test_second_derivatives_where_points_meet(backend: Any) -> None:
         for found in curvature(backend, triplet_margin, [anchor, positive, negative], moved, {"p": p}):
             np.testing.assert_array_equal(found[0], [0, 0])
             assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("margin", [1e18, 1e25, 3e38])
+@pytest.mark.parametrize("power", [1, 2])
+def test_the_margin_may_be_as_large_as_any_number(margin: float, power: int, backend: Any) -> None:
+    """A similar pair has no part in it, even if its square is infinite."""
+    d = np.asarray([0.0, 1.5, 1e10, 1e18], np.float32)
+    distance = backend.array(d, "float32")
+    call: dict[str, Any] = {"power": power, "reduction": "sum", "factor": 0.5}
+    wide = backend.array(np.asarray(margin), "float32")
+    similar, dissimilar = backend.array(np.ones_like(d), "float32"), backend.array(np.zeros_like(d), "float32")
+    for number, expected in ((0, 0.5 * power * d ** (power - 1)), ("margin", 0.0)):
+        value, gradient = polyloss.value_and_grad(polyloss.contrastive, number)(distance, similar, margin=wide, **call)
+        backend.check(value, np.float32((0.5 * d.astype(np.float64) ** power).sum()))
+        backend.check(gradient, expected)
+    x1, x2 = backend.array(np.zeros((4, 1)), "float32"), backend.array(d[:, None], "float32")
+    value, gradient = polyloss.value_and_grad(polyloss.contrastive_embedding)(x1, x2, similar, margin=wide, **call)
+    backend.check(value, np.float32((0.5 * d.astype(np.float64) ** power).sum()))
+    backend.check(gradient, -0.5 * power * d[:, None] ** (power - 1) * (d[:, None] > 0))
+    half = {**call, "factor": backend.array(np.asarray(0.5), "float32")}
+    with np.errstate(over="ignore"):
+        for number in (0, 1, "margin", "factor"):
+            of_gap = polyloss.value_and_grad(polyloss.contrastive, number)
+            assert not any(np.isnan(backend.numpy(a)).any() for a in of_gap(distance, dissimilar, margin=wide, **half))
+    # Nor does the square overflow where a small factor keeps it in range.
+    small = polyloss.contrastive(distance, dissimilar, margin=1e25, **{**call, "factor": 1e-25})
+    backend.check(small, (1e-25 * (1e25 - d.astype(np.float64)) ** power).sum(), rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_a_squared_distance_that_overflows_has_no_nan(backend: Any) -> None:
+    """Where two distances are equal, their squares are, however large."""
+    far = backend.array(np.asarray([[3e38, 0.0]]), "float32")
+    near = backend.array(np.asarray([[0.0, 0.0]]), "float32")
+    for p in (1.0, 3.0, math.inf):
+        call: dict[str, Any] = {"p": p, "squared": True, "margin": 2.0}
+        backend.check(polyloss.triplet_margin(near, far, far, **call), 2.0)
+        for number in (0, 1, 2):
+            _, gradient = polyloss.value_and_grad(polyloss.triplet_margin, number)(near, near, far, **call)
+            assert np.array_equal(backend.numpy(gradient), [[0.0, 0.0]])

@@ -405,6 +405,8 @@ def _everywhere(loss: str) -> None:
          note="trap: NaN and inf in masked examples leak through where(mask, f(x), 0)")
     edge(loss, "masked_nonfinite_weighted", *_damage(matrix, keep), reduction="weighted_mean", where=keep,
          sample_weight=by_row)
+    edge(loss, "masked_weights_nonfinite", *vector, reduction="mean", where=mask(True, False, True, True, False, True),
+         sample_weight=floats(1, nan, 2, 0.5, inf, 3))
     edge(loss, "everything_masked", *matrix, reduction="mean", where=np.zeros((4, 3), dtype=np.bool_))
     edge(loss, "everything_masked_weighted", *vector, reduction="weighted_mean", where=np.zeros(6, dtype=np.bool_),
          sample_weight=floats(1, 2, 3, 4, 5, 6))
@@ -460,6 +462,8 @@ def _everywhere(loss: str) -> None:
     refuse(loss, "weight_with_length_one", ValueError, "sample_weight", *matrix, sample_weight=np.ones((4, 1)))
     refuse(loss, "weight_with_an_axis_more", ValueError, "sample_weight", *vector, sample_weight=np.ones((6, 2)))
     refuse(loss, "weight_is_a_list", TypeError, "sample_weight", *vector, sample_weight=[1.0] * 6)
+    refuse(loss, "weight_nan", ValueError, "sample_weight", *vector, sample_weight=floats(1, 1, nan, 1, 1, 1),
+           values=True)
     refuse(loss, "weight_complex", TypeError, "sample_weight", *vector, sample_weight=np.ones(6, dtype=np.complex128))
     refuse(loss, "mask_along_the_wrong_axis", ValueError, "where", *matrix, where=mask(True, False, True))
     refuse(loss, "mask_of_numbers", TypeError, "where", *matrix, where=where.astype(np.float64))
@@ -668,9 +672,15 @@ for _loss in ("cross_entropy", "nll"):
     refuse(_loss, "class_weight_list", TypeError, "class_weight", _rows, _IDS, class_weight=[1.0, 1.0, 1.0, 1.0])
     refuse(_loss, "class_weight_negative", ValueError, "class_weight", _rows, _IDS, class_weight=floats(1, -1, 1, 1),
            values=True)
+    refuse(_loss, "class_weight_nan", ValueError, "class_weight", _rows, _IDS, class_weight=floats(1, nan, 1, 1),
+           values=True)
     refuse(_loss, "label_smoothing_negative", ValueError, "label_smoothing", _rows, _IDS, label_smoothing=-0.1)
     refuse(_loss, "label_smoothing_above_one", ValueError, "label_smoothing", _rows, _IDS, label_smoothing=1.5)
 
+refuse("nll", "logits_by_mistake", ValueError, "log_probabilities", 5 + _LOGITS, _IDS, values=True,
+       note="trap: the built-in takes them for log-probabilities, and the loss is negative")
+refuse("nll", "logits_by_mistake_with_probabilities", ValueError, "log_probabilities", _LOGITS, _SOFT, values=True)
+refuse("nll", "logits_by_mistake_axis_1", ValueError, "log_probabilities", 5 + _CUBE, _CUBE_IDS, axis=1, values=True)
 
 _LINEAR = "linear_cross_entropy"
 _HIDDEN, _BIAS = normal("hidden", (6, 3)), normal("bias", (4,))
@@ -1020,6 +1030,8 @@ edge(_KL, "tiny_target", floats([-0.5, -1], [-3, -0.0625]), floats([1e-20, 1], [
 edge(_KL, "one_class", np.zeros((3, 1)), np.ones((3, 1)))
 refuse(_KL, "target_negative", ValueError, "target", _LOG_P, -_Q, values=True)
 refuse(_KL, "logits_by_mistake_in_target", ValueError, "target", _LOG_P, _LOGITS, values=True)
+refuse(_KL, "logits_by_mistake", ValueError, "log_probabilities", _LOGITS, _Q, values=True)
+refuse(_KL, "logits_by_mistake_in_log_target", ValueError, "target", _LOG_P, _LOGITS, log_target=True, values=True)
 refuse(_KL, "row_against_matrix", ValueError, "shape", _LOG_P, _Q[:1])
 refuse(_KL, "class_ids", ValueError, "target", _LOG_P, _IDS)
 

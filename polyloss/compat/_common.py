@@ -3,13 +3,16 @@
 import functools
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, ParamSpec, overload
 
 import numpy as np
 
+import polyloss
 from polyloss import _checks as checks
 from polyloss._backend import backend_of, find_backend, unwrapped
-from polyloss._checks import Domain
+from polyloss._checks import Domain, LogProbabilities
+from polyloss._loss import Loss
 from polyloss._typing import Array, Namespace
 
 P = ParamSpec("P")
@@ -110,6 +113,19 @@ def only(loss: str, name: str, array: Array, domain: Domain) -> Array:
     xp = namespace(seen)
     checks.none_outside(loss, name, xp, seen, domain.outside(xp, seen), str(domain))
     return array
+
+
+def of_any_logarithms(loss: Loss[P]) -> Loss[P]:
+    """`loss`, which takes positive log-probabilities too, as built-ins do."""
+    domains = {
+        name: replace(domain, instead=None)
+        for name, domain in loss.domains.items()
+        if not isinstance(domain, LogProbabilities)
+    }
+    return Loss(loss.kernel, rowwise=loss.rowwise, autodiff=loss.autodiff, domains=domains)
+
+
+nll, kl_divergence = of_any_logarithms(polyloss.nll), of_any_logarithms(polyloss.kl_divergence)
 
 
 def known(loss: str, name: str, value: Any) -> float:

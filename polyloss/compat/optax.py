@@ -10,6 +10,7 @@ import polyloss
 from polyloss import _checks as checks
 from polyloss._typing import Array
 
+from . import _common
 from ._common import as_probabilities, known, last, namespace, no_eps, of_arrays, spread
 
 __all__ = [
@@ -114,7 +115,7 @@ def kl_divergence(
     axis: int | tuple[int, ...] | None = -1,
     where: Array | None = None,
 ) -> Array:
-    """`polyloss.kl_divergence`. `where` selects the elements that are summed."""
+    """`polyloss.kl_divergence`. `where` selects the elements that are summed. Logarithms may be positive."""
     return _kl_divergence("kl_divergence", log_predictions, targets, axis, where, log_target=False)
 
 
@@ -125,7 +126,7 @@ def kl_divergence_with_log_targets(
     axis: int | tuple[int, ...] | None = -1,
     where: Array | None = None,
 ) -> Array:
-    """`polyloss.kl_divergence` of log-probabilities. `where` selects the elements that are summed."""
+    """`polyloss.kl_divergence` of two logarithms, of any sign. `where` selects the elements that are summed."""
     return _kl_divergence("kl_divergence_with_log_targets", log_predictions, log_targets, axis, where, log_target=True)
 
 
@@ -192,6 +193,6 @@ def _kl_divergence(
         checks.shape_is(loss, "targets", tuple(targets.shape), shape, "the shape of log_predictions,")
         log_predictions = xp.where(where, log_predictions, 0.0)
         targets = xp.where(where, targets, -float("inf") if log_target else 0.0)
-    return polyloss.kl_divergence(
+    return _common.kl_divergence(
         last(loss, log_predictions, axis), last(loss, targets, axis), log_target=log_target, reduction="none"
     )

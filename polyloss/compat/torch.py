@@ -14,6 +14,7 @@ from polyloss._backend import find_backend
 from polyloss._checks import POSITIVE, SIGN
 from polyloss._typing import Array
 
+from . import _common
 from ._common import namespace, no_eps, of_arrays, only, spread
 
 __all__ = [
@@ -102,12 +103,12 @@ def nll_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Array:
-    """`polyloss.nll` of class ids with the class axis second (first of a vector)."""
+    """`polyloss.nll` of class ids with the class axis second (first of a vector). Logarithms may be positive."""
     _refuse_legacy("nll_loss", size_average, reduce)
     if not _are_ids(target):
         raise TypeError(f"nll_loss: target must be class ids (integers), got {checks.describe(target)}")
     keywords = _classes("nll_loss", target, weight, ignore_index, reduction)
-    return polyloss.nll(input, target, axis=_class_axis(input), **keywords)
+    return _common.nll(input, target, axis=_class_axis(input), **keywords)
 
 
 @of_arrays
@@ -204,7 +205,7 @@ def kl_div(
     reduction: str = "mean",
     log_target: bool = False,
 ) -> Array:
-    """`polyloss.kl_divergence`, every element on its own.
+    """`polyloss.kl_divergence`, every element on its own. Logarithms may be positive.
 
     ``"mean"`` divides by the number of elements, ``"batchmean"`` by the length of the first axis.
     """
@@ -219,7 +220,7 @@ def kl_div(
     input, target = (xp.reshape(a, (-1, parts)) if parts > 1 else a[..., None] for a in (input, target))
     if checks.is_integer(xp, target):
         target = xp.astype(target, input.dtype)
-    return polyloss.kl_divergence(input, target, log_target=log_target, reduction=_literal(reduction))
+    return _common.kl_divergence(input, target, log_target=log_target, reduction=_literal(reduction))
 
 
 @of_arrays

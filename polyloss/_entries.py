@@ -1,0 +1,19 @@
+"""The entries of rows that class ids name."""
+
+from ._backend import backend_of
+from ._typing import Array, Namespace
+
+
+def one_hot(xp: Namespace, ids: Array, classes: Array) -> Array:
+    """Class ids of shape ``(...)`` as a boolean array of shape ``(..., C)``: as long as `classes` on its last axis."""
+    count = backend_of(classes).length(classes, -1, ids)
+    # While tracing there may be no device to ask for, and none needed.
+    return ids[..., None] == xp.arange(count, dtype=ids.dtype, device=getattr(ids, "device", None) or None)
+
+
+def pick(xp: Namespace, x: Array, ids: Array, hot: Array | None = None) -> Array:
+    """The entry of each row that a class id names, the axis kept. `hot` are the ids as `one_hot` has them."""
+    if hasattr(xp, "take_along_axis"):
+        return xp.take_along_axis(x, ids[..., None], axis=-1)
+    # Before the standard of 2024.12.
+    return xp.sum(xp.where(one_hot(xp, ids, x) if hot is None else hot, x, 0.0), axis=-1, keepdims=True)

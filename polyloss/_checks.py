@@ -427,6 +427,14 @@ def fits(loss: str, name: str, value: float, dtype: Any) -> None:
 
 
 def none_outside(
+    loss: str, name: str, xp: Namespace, array: Array, outside: Array, expected: str, hint: str = ""
+) -> None:
+    """Raise where `outside` is True anywhere."""
+    if bool(xp.any(outside)):
+        raise is_outside(loss, name, xp, array, outside, expected, hint=hint)
+
+
+def is_outside(
     loss: str,
     name: str,
     xp: Namespace,
@@ -437,13 +445,11 @@ def none_outside(
     hint: str = "",
     negative: str = "",
     largest: bool = False,
-) -> None:
-    """Raise where `outside` is True anywhere, and show the first such value, or the largest.
+) -> ValueError:
+    """The error for the first value where `outside` is True, or for the largest.
 
     `hint` ends the message, or `negative` where the value is: with braces for it.
     """
-    if not bool(xp.any(outside)):
-        return
     shape = tuple(outside.shape)
     # A weight may belong to several examples, of which some count.
     array, outside = (xp.reshape(a, (-1,)) for a in (xp.broadcast_to(array, shape), outside))
@@ -451,7 +457,7 @@ def none_outside(
     value = float(array[found])
     hint = negative.format(value) if negative and value < 0 else hint
     came = f"{value:g} (element {found} of shape {shape})"
-    raise ValueError(f"{loss}: {name} must be {expected}, got {came}{hint and '; '}{hint}")
+    return ValueError(f"{loss}: {name} must be {expected}, got {'; '.join([came, hint] if hint else [came])}")
 
 
 def not_static(loss: str, name: str, value: Any) -> TypeError:

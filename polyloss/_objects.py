@@ -1,7 +1,7 @@
 """What the adapters need to make classes of losses: `torch.nn.Module`, `keras.losses.Loss`."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import polyloss
@@ -66,3 +66,8 @@ def check_parameters(loss: Callable[..., Any], parameters: Mapping[str, Any], *,
             loss.check_constant(name, value)
         elif name == IGNORED and value is not None and tuple(getattr(value, "shape", (None,))):
             raise checks.one_id(loss.__name__, name, value)
+
+
+def no_class(module: str, name: str, made: Iterable[str], families: Sequence[str]) -> AttributeError:
+    """The error for a class that `module`, which has those in `made`, does not have. `families` are as in `_words`."""
+    return words.no_attribute(module, name, {classes()[one].__name__: f"{module}.{one}" for one in made}, families)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from . import _checks as checks
 from ._backend import Alike, backend_of
 from ._checks import FINITE, REAL, Classes, Domain
-from ._entries import pick
+from ._entries import one_hot, pick
 from ._reduction import Weights, expand, pull, reduce, sum_to
 from ._typing import Array, Namespace
 
@@ -212,12 +212,14 @@ class Plan:
         xp = backend_of(inputs[0]).namespace(inputs[0])
         name = self.loss.__name__
         for key, array, outside, domain, classes in self.outside(xp, inputs, options):
+            if not bool(xp.any(outside)):
+                continue
             above = domain.low == -math.inf < domain.high < math.inf
             ignorable = checks.is_integer(xp, array) and IGNORED in self.loss.defaults and IGNORED not in options
             # Its name again: a function of `compat` that calls it may have no such keyword.
             negative = f"to leave such examples out, {name} takes {IGNORED}={{:.0f}}" if ignorable else ""
             expected = domain.expected(classes)
-            checks.none_outside(
+            raise checks.is_outside(
                 name, key, xp, array, outside, expected, hint=domain.hint, negative=negative, largest=above
             )
 
@@ -354,7 +356,7 @@ class Plan:
         poison: Array | None = None
         arrays: list[Array] = []
         arguments = self._arguments(inputs)
-        of_class = self._of_class(xp, arguments)
+        of_class, named = self._of_class(xp, arguments), None
         for key, array, domain in arguments:
             ids = self._holds_ids(xp, array, domain)
             ready = checks.wide_ids(xp, array) if ids else cast(xp, array, dtype)
@@ -367,14 +369,13 @@ class Plan:
                 classes = backend_of(first).length(arrays[0], -1, ready) if ids else None
                 outside = domain.outside_in_row(xp, ready) if ready.ndim > rows else domain.outside(xp, ready, classes)
                 if ids:
-                    ready = xp.where(outside, xp.zeros_like(ready), ready)
+                    named = ready = xp.where(outside, xp.zeros_like(ready), ready)
                 if mask is not None:
                     outside = outside & mask
                 poison = self._poison(xp, outside, dtype, poison)
             arrays.append(ready)
         for (key, _, domain), ready in zip(arguments, arrays, strict=True):
             if not self.readable and key in of_class:
-                (named,) = (a for a, (_, _, d) in zip(arrays, arguments, strict=True) if self._holds_ids(xp, a, d))
                 poison = self._poison(xp, domain.outside(xp, pick(xp, ready, named)[..., 0]), dtype, poison)
 
         parameters = dict(self.parameters)
@@ -441,10 +442,7 @@ class Plan:
         target = arrays[self.loss.arrays.index("target")]
         if not checks.is_integer(xp, target):
             return backend_of(target).stop_gradient(target)
-        # While tracing, a length may be unknown.
-        count = backend_of(target).length(like, -1, target)
-        device = getattr(target, "device", None) or None
-        return xp.expand_dims(target, axis=-1) == xp.arange(count, dtype=target.dtype, device=device)
+        return one_hot(xp, target, like)
 
 
 def _floating(xp: Namespace, array: Array, first: Array) -> Any:

@@ -23,8 +23,8 @@ def is_narrow(total: Array) -> bool:
 def terms(total: int) -> int:
     """So many terms a library sums for a narrow total of so many elements.
 
-    A quarter of an eps each is rounded away, if all are alike: 32 are few enough for the promise. The larger the total,
-    the more its sums of few terms cost beside the product itself.
+    A quarter of an eps each is rounded away, if all are alike: with 32 that is 8 eps, what a gradient may be off by. Of
+    more than 2**14 elements they are more, as sums of few terms would cost too much beside the product itself.
     """
     return max(32, total >> 9)
 
@@ -60,6 +60,7 @@ def add_product(backend: Backend, total: Array, left: Array, right: Array, most:
     elements = total.shape[1] * total.shape[2]
     few = min(most, terms(elements))
     size = few * max(1, _BLOCK // elements)
+    # What is traced stays in one piece: it would be one operation more for each.
     if not backend.readable(left) or most <= size:
         return _added(backend, total, _product(backend, left, right, few, most))
     for rows in strips(most, size):

@@ -3,7 +3,7 @@
 import difflib
 import importlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -122,6 +122,12 @@ def losses_of_others() -> dict[str, str]:
     return found
 
 
+def meanings(known: Iterable[str]) -> dict[str, str]:
+    """The losses of `known`, by all that they are called, in plain letters."""
+    known = tuple(known)
+    return {word: loss for word, loss in losses_of_others().items() if loss in known} | {plain(n): n for n in known}
+
+
 @cache
 def _twins() -> dict[str, str]:
     """The functions of `polyloss.compat`, such as ``torch.mse_loss``, with their docstrings."""
@@ -148,7 +154,7 @@ def no_attribute(
     message = f"module {module!r} has no attribute {name!r}"
     if name.startswith("_"):
         return AttributeError(message)
-    meant = {word: loss for word, loss in losses_of_others().items() if loss in known} | {plain(n): n for n in known}
+    meant = meanings(known)
     ours = meant.get(plain(name))
     twins = [twin.split(".") for twin in _twins() if twin.partition(".")[0] in families]
     twins = [t for t in twins if t[1] == name] or [t for t in twins if plain(t[1]) == plain(name)]

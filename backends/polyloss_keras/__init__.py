@@ -12,8 +12,7 @@ import keras
 
 from polyloss import Loss
 from polyloss._checks import brief
-from polyloss._objects import check_parameters, classes, no_positional, parameters_of
-from polyloss._words import no_attribute
+from polyloss._objects import check_parameters, classes, no_class, no_positional, parameters_of
 from polyloss.compose import MultiTask
 
 from ._config import from_config, from_plain, terms_of, to_config, to_plain
@@ -174,8 +173,7 @@ def __getattr__(name: str) -> Callable[..., KerasLoss]:
             f"module 'polyloss_keras' has no attribute {name!r}: its loss takes {', '.join(found.arrays)}, and Keras "
             "has two arrays for a loss"
         )
-    known = {loss.__name__: f"polyloss_keras.{ours}" for ours, loss in classes().items() if ours in LOSSES}
-    raise no_attribute("polyloss_keras", name, known, ["keras"])
+    raise no_class("polyloss_keras", name, LOSSES, ["keras"])
 
 
 __all__ = ["KerasLoss", *LOSSES]

@@ -14,11 +14,10 @@ from tensorflow.python.ops.gradients_util import PossibleTapeGradientTypes
 
 from polyloss._backend import Alike, lacks_closed_form
 from polyloss._blocks import Blocks
-from polyloss._objects import classes
+from polyloss._objects import classes, no_class
 from polyloss._program import aligned
 from polyloss._reduction import pull, sum_to
 from polyloss._transform import scalar
-from polyloss._words import no_attribute
 
 from . import _namespace
 from ._chunks import ByChunks, by_framework, upstream_of
@@ -235,8 +234,8 @@ def __getattr__(name: str) -> Callable[..., "KerasLoss"]:
         if name in polyloss_keras.__all__:
             found: Callable[..., KerasLoss] = getattr(polyloss_keras, name)
             return found
-    known = {loss.__name__: f"polyloss_tensorflow.{ours}" for ours, loss in classes().items() if len(loss.arrays) == 2}
-    raise no_attribute("polyloss_tensorflow", name, known, ["keras", "tf"])
+    made = [ours for ours, loss in classes().items() if len(loss.arrays) == 2]
+    raise no_class("polyloss_tensorflow", name, made, ["keras", "tf"])
 
 
 def __dir__() -> list[str]:

@@ -9,8 +9,7 @@ import torch
 
 from polyloss import Loss
 from polyloss import _checks as checks
-from polyloss._objects import check_parameters, classes, no_positional, parameters_of
-from polyloss._words import no_attribute
+from polyloss._objects import check_parameters, classes, no_class, no_positional, parameters_of
 from polyloss.compose import Combinable, LossSum, MultiTask
 
 from ._common import with_code_of_its_own
@@ -185,8 +184,7 @@ def module_class(name: str) -> type[LossModule]:
     """The module class of a loss of polyloss."""
     loss = classes().get(name)
     if loss is None:
-        known = {loss.__name__: f"polyloss_torch.{ours}" for ours, loss in classes().items()}
-        raise no_attribute("polyloss_torch", name, known, ["torch"])
+        raise no_class("polyloss_torch", name, classes(), ["torch"])
 
     def construct(self: LossModule, *arguments: Any, **parameters: Any) -> None:
         no_positional(name, arguments, parameters_of(loss, reduction=True), loss.arrays)

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Sequence
 
-from polyloss._words import losses_of_others, plain
+from polyloss._words import meanings, plain
 
 
 def resolve(name: str, known: Sequence[str]) -> str:
@@ -17,7 +17,7 @@ def resolve(name: str, known: Sequence[str]) -> str:
     if name in known:
         return name
     given = name.rpartition(".")[2]
-    meant = {n: loss for n, loss in losses_of_others().items() if loss in known} | {plain(loss): loss for loss in known}
+    meant = meanings(known)
     found = meant.get(plain(given))
     if found is not None:
         return found

@@ -377,6 +377,9 @@ class Plan:
         for (key, _, domain), ready in zip(arguments, arrays, strict=True):
             if not self.readable and key in of_class:
                 poison = self._poison(xp, domain.outside(xp, pick(xp, ready, named)[..., 0]), dtype, poison)
+        if not self.readable:
+            for _, _, outside, _, _ in self._weights_outside(xp, options, mask, rows):
+                poison = self._poison(xp, outside, dtype, poison)
 
         parameters = dict(self.parameters)
         bound = {key: cast(xp, value, dtype) for key, value in options.items() if key not in (*OF_A_CALL, IGNORED)}

@@ -12,6 +12,9 @@ import polyloss
 from polyloss.compat import optax as like_optax
 from polyloss.compat import torch as like_torch
 
+# torch's own: forward mode loads decompositions by torch.jit.script.
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
+
 LOGITS = np.asarray([[0.5, 2.0, -1.0], [3.5, -2.0, 0.25]])
 LOGS = LOGITS - np.log(np.sum(np.exp(LOGITS), axis=-1, keepdims=True))
 SHARES = np.full((2, 3), 1 / 3)
@@ -97,6 +100,25 @@ PARAMETERS: list[tuple[Callable[..., Any], str, Any]] = [
 ]
 
 
+@pytest.fixture
+def every_way() -> Callable[..., list[Callable[..., Any]]]:
+    """The ways to differentiate a function of two arrays by both, outside of compilers."""
+
+    def ways(backend: Any, function: Callable[..., Any]) -> list[Callable[..., Any]]:
+        if not backend.has_autodiff:
+            return []
+        found: list[Callable[..., Any]] = [polyloss.value_and_grad(function, (0, 1))]
+        if backend.name == "jax":
+            jax = pytest.importorskip("jax")
+            found += [jax.grad(function, (0, 1)), jax.hessian(function), lambda *a: jax.jvp(function, a, a)]
+        if backend.name == "torch":
+            func = pytest.importorskip("torch").func
+            found += [func.grad(function, (0, 1)), func.hessian(function), lambda *a: func.jvp(function, a, a)]
+        return found
+
+    return ways
+
+
 @pytest.mark.parametrize(("loss", "name", "target"), PARAMETERS)
 @pytest.mark.parametrize("reduction", ["mean", "none"])
 def test_nan_is_no_parameter(loss: Any, name: str, target: Any, reduction: str, backend: Any) -> None:
@@ -108,6 +130,46 @@ def test_nan_is_no_parameter(loss: Any, name: str, target: Any, reduction: str, 
     if backend.has_autodiff:
         compiled = backend.compile(lambda x, target, parameter: loss(x, target, **{name: parameter}))
         assert math.isnan(compiled(x, target, parameter))
+
+
+@pytest.mark.parametrize(("loss", "name", "target"), PARAMETERS)
+def test_what_is_bad_is_seen_while_it_is_differentiated(
+    loss: Any, name: str, target: Any, every_way: Callable[..., Any], backend: Any
+) -> None:
+    x, target = backend.array(X), backend.array(target)
+    whole = loss is polyloss.softmax_focal and name == "gamma"
+    parameter = backend.array(np.asarray(-1.0) if whole else -np.abs(NAN))
+    for call in every_way(backend, lambda x, parameter: loss(x, target, **{name: parameter})):
+        with pytest.raises(ValueError, match=rf"^{loss.__name__}: {name} must be "):
+            call(x, parameter)
+    weight = backend.array(np.asarray([1.0, np.inf]))
+    for call in every_way(backend, lambda x, weight: loss(x, target, sample_weight=weight)):
+        with pytest.raises(ValueError, match=rf"^{loss.__name__}: sample_weight must be finite, got inf"):
+            call(x, weight)
+
+
+def test_bad_labels_are_seen_while_predictions_are_differentiated(every_way: Callable[..., Any], backend: Any) -> None:
+    x = backend.array(X)
+    for loss, bad in (
+        (polyloss.cross_entropy, np.asarray([0, 3])),
+        (polyloss.softmax_focal, np.asarray([-100, 1])),
+        (polyloss.binary_cross_entropy_with_logits, 2 * SHARES + 1),
+        (polyloss.hinge, SHARES),
+    ):
+        for call in every_way(backend, lambda x, one: loss(x * one, backend.array(bad))):  # noqa: B023
+            with pytest.raises(ValueError, match=rf"^{loss.__name__}: target must be "):
+                call(x, backend.array(np.asarray(1.0)))
+
+
+@pytest.mark.parametrize("reduction", ["sum", "weighted_mean", "none"])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_weight_that_cannot_be_seen(bad: float, reduction: Any, backend: Any) -> None:
+    if not backend.has_autodiff:
+        return
+    x, zeros = backend.array(X), backend.array(np.zeros_like(X))
+    compiled = backend.compile(lambda x, weight: polyloss.mse(x, zeros, sample_weight=weight, reduction=reduction))
+    found = np.isnan(backend.numpy(compiled(x, backend.array(np.asarray([2.0, bad])))))
+    np.testing.assert_array_equal(found, [[False] * 3, [True] * 3] if reduction == "none" else True)
 
 
 @pytest.mark.parametrize("reduction", ["sum", "weighted_mean", "none"])

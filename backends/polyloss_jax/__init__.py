@@ -17,6 +17,7 @@ from . import _namespace
 from ._chunks import ByChunks
 from ._common import Same, broadcasting
 from ._compile import compiled
+from ._private import concrete
 
 Pair = Callable[..., tuple[Any, ...]]
 
@@ -103,7 +104,7 @@ class JaxBackend(ByChunks):
 
     def look(self, array: Any) -> Any:
         # NumPy is quicker, and looks at constants inside of `jit` too.
-        seen = np.asarray(array)
+        seen = np.asarray(concrete(array))
         if seen.dtype.kind != "V":
             return seen
         return seen.astype(np.int32 if jnp.issubdtype(seen.dtype, jnp.integer) else np.float32)
@@ -156,6 +157,7 @@ _INSTEAD = {
 
 
 def _is_readable(array: Any) -> bool:
+    array = concrete(array)
     if isinstance(array, np.ndarray):
         return True
     if isinstance(array, jax.core.Tracer) or not hasattr(array, "platform"):

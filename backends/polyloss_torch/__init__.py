@@ -23,6 +23,7 @@ from ._common import (
     around_forward_mode,
     backward_without_autocast,
     bound,
+    concrete,
     gradients_of,
     is_abstract,
     is_autocast,
@@ -208,9 +209,12 @@ class TorchBackend(ByChunks):
     def readable(self, *arrays: torch.Tensor) -> bool:
         if torch.compiler.is_compiling():
             return False
-        return all(a.is_cpu and not (is_transformed(a) or is_abstract(a) or is_distributed(a)) for a in arrays)
+        return all(
+            a.is_cpu and not (is_transformed(a) or is_abstract(a) or is_distributed(a)) for a in map(concrete, arrays)
+        )
 
     def look(self, array: torch.Tensor) -> torch.Tensor:
+        array = concrete(array)
         # A number of what is learned is asked for with a warning.
         return array.detach() if array.requires_grad else array
 

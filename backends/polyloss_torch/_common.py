@@ -121,6 +121,14 @@ def is_transformed(array: Any) -> bool:
     )
 
 
+def concrete(array: torch.Tensor) -> torch.Tensor:
+    """The values of what `torch.func.grad` and its kin follow; anything else, such as in `vmap`, as it is."""
+    known = torch._C._functorch
+    while known.is_gradtrackingtensor(array):
+        array = known.get_unwrapped(array)
+    return array
+
+
 def is_batched_gradient(array: torch.Tensor) -> bool:
     """Whether an upstream gradient is one of many, by ``is_grads_batched``. Few operations have a rule for such."""
     return torch._C._functorch.is_legacy_batchedtensor(array)

@@ -8,13 +8,9 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from ._typing import Array, Namespace
-
-if TYPE_CHECKING:
-    from ._blocks import Blocks
-    from ._plan import BoundKernel, Plan
 
 _ADAPTERS = {
     "numpy": "polyloss_numpy",
@@ -57,6 +53,28 @@ class Alike(NamedTuple):
     """Whether a length of 1 will do for the first."""
 
 
+class Pair(Protocol):
+    """A kernel as a function of arrays alone: first its inputs, then its parameters that are arrays."""
+
+    @property
+    def inputs(self) -> int:
+        """How many of the arrays are inputs."""
+
+    def __call__(self, *arrays: Array) -> tuple[Any, ...]:
+        """The losses; and for each array a function that returns the local derivative by it, or None."""
+
+
+class Evaluation(Protocol):
+    """A call without its arrays: a compiler may treat it as constant."""
+
+    @property
+    def axis(self) -> int | None:
+        """The axis of a row; None for an elementwise loss."""
+
+    def __call__(self, inputs: Sequence[Array], options: Mapping[str, Array]) -> Array:
+        """The reduced loss, differentiable by the framework as often as it likes."""
+
+
 class Fused(Protocol):
     """A function that finds its gradients together with its value."""
 
@@ -70,6 +88,17 @@ class Fused(Protocol):
 
     def plain(self, *arrays: Array) -> Array:
         """The same value by the ordinary means of the framework, which can differentiate it any number of times."""
+
+
+class InBlocks(Fused, Protocol):
+    """A `Fused` call on arrays in memory."""
+
+    closed: Sequence[bool]
+    """By which of the arrays there is a gradient in closed form."""
+
+    @property
+    def name(self) -> str:
+        """That of the loss."""
 
 
 def lacks_closed_form(closed: Sequence[bool], wanted: Sequence[bool]) -> bool:
@@ -109,7 +138,7 @@ class Backend(ABC):
         return array
 
     @abstractmethod
-    def attach(self, pair: "BoundKernel", arrays: Sequence[Array]) -> Array:
+    def attach(self, pair: Pair, arrays: Sequence[Array]) -> Array:
         """The value of `pair` at `arrays`, with its closed-form gradients as its derivative."""
 
     @abstractmethod
@@ -161,7 +190,7 @@ class Backend(ABC):
         """How many threads the framework would use."""
         return _CORES
 
-    def attach_blocks(self, blocks: "Blocks", arrays: Sequence[Array]) -> Array:
+    def attach_blocks(self, blocks: InBlocks, arrays: Sequence[Array]) -> Array:
         """`attach_fused`, for arrays that have a `signature` and can be seen as `memory`."""
         return self.attach_fused(blocks, arrays)
 
@@ -221,7 +250,7 @@ class Backend(ABC):
         """Whether two lengths agree, once they are known; None where a length is always known."""
         return None
 
-    def run(self, plan: "Plan", arrays: Sequence[Array], options: Mapping[str, Array]) -> Array:
+    def run(self, plan: Evaluation, arrays: Sequence[Array], options: Mapping[str, Array]) -> Array:
         """Evaluate `plan`. The place to compile it, where a framework gains from that."""
         return plan(arrays, options)
 

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from ._backend import Backend
-from ._plan import Plan, cast
+from ._dtypes import cast
+from ._plan import Plan
 from ._program import Program
 from ._reduction import expand, pull
 from ._symbols import ROWS, Symbol, UntraceableError, foreign

@@ -19,7 +19,9 @@ from . import _words as words
 from ._backend import Backend, find_backend, lacks_closed_form, unwrapped
 from ._checks import Classes, Domain
 from ._closures import warn_of_state
-from ._plan import IGNORED, OF_A_CALL, Plan, working
+from ._dtypes import working
+from ._kernel import Definition
+from ._plan import IGNORED, OF_A_CALL, Plan
 from ._typing import Array, Call, Namespace, RowCall
 from .compose import Combinable
 
@@ -29,7 +31,7 @@ Kernel = Callable[Concatenate[Namespace, P], Any]
 _CALL: dict[str, Any] = {"reduction": "mean", "sample_weight": None, "where": None, "denominator": None}
 
 
-class Loss(Combinable, Generic[P]):
+class Loss(Definition, Combinable, Generic[P]):
     r"""A loss function: callable on the arrays of any framework. Made by `elementwise` and `rowwise`.
 
     Losses add and scale: ``0.7 * polyloss.mse + 0.3 * polyloss.l1`` is a loss. Besides its own parameters, every loss

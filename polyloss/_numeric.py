@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from . import _checks as checks
 from ._backend import Backend, find_backend, stop_gradient, unwrapped
 from ._entries import one_hot, pick
-from ._plan import BoundKernel
+from ._kernel import BoundKernel
 from ._typing import Array, Namespace, Pair
 
 

@@ -1,21 +1,18 @@
 """The one path that a call takes, once its arguments are known to be arrays of one framework."""
 
-import functools
-import inspect
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from . import _checks as checks
 from ._backend import Alike, backend_of
 from ._checks import FINITE, REAL, Classes, Domain
+from ._dtypes import cast, floating, is_floating, working
 from ._entries import one_hot, pick
+from ._kernel import BoundKernel, Definition
 from ._reduction import Weights, expand, pull, reduce, sum_to
 from ._typing import Array, Namespace
-
-if TYPE_CHECKING:
-    from ._loss import Loss
 
 IGNORED = "ignore_index"
 """The parameter that is a class id."""
@@ -29,7 +26,7 @@ class Plan:
 
     Parameters
     ----------
-    loss : Loss
+    loss : Definition
     parameters : tuple
         Name and value of each parameter that is no array.
     reduction : str
@@ -46,7 +43,7 @@ class Plan:
     in_blocks: ClassVar[bool] = True
     """Whether the kernel, and what is around it, is all there is to a call."""
 
-    loss: "Loss[Any]"
+    loss: Definition
     parameters: tuple[tuple[str, Any], ...]
     reduction: str
     axis: int | None
@@ -255,7 +252,7 @@ class Plan:
                 ids = self._holds_ids(xp, array, domain)
                 classes = inputs[0].shape[self.axis] if ids else None
                 # In its own dtype a bound may wrap.
-                wide = checks.wide_ids(xp, array) if ids else cast(xp, array, _floating(xp, array, inputs[0]))
+                wide = checks.wide_ids(xp, array) if ids else cast(xp, array, floating(xp, array, inputs[0]))
                 outside = domain.outside(xp, wide, classes)
                 if mask is not None:
                     outside = outside & (mask if array.ndim == rows else xp.expand_dims(mask, axis=self.axis))
@@ -274,7 +271,7 @@ class Plan:
         self, xp: Namespace, options: Mapping[str, Array], mask: Array | None, rows: int
     ) -> Iterator[tuple[str, Array, Array, Domain, int | None]]:
         """The same of weights. Those of masked examples do not matter."""
-        if "sample_weight" in options and _is_floating(xp, options["sample_weight"]):
+        if "sample_weight" in options and is_floating(xp, options["sample_weight"]):
             weight = expand(options["sample_weight"], rows)
             outside = FINITE.outside(xp, weight)
             yield "sample_weight", weight, outside if mask is None else outside & mask, FINITE, None
@@ -446,125 +443,6 @@ class Plan:
         if not checks.is_integer(xp, target):
             return backend_of(target).stop_gradient(target)
         return one_hot(xp, target, like)
-
-
-def _floating(xp: Namespace, array: Array, first: Array) -> Any:
-    """The dtype of `array`, where that is floating, else the one that is computed in."""
-    return array.dtype if _is_floating(xp, array) else working(xp, first.dtype)
-
-
-def _is_floating(xp: Namespace, array: Array) -> bool:
-    return checks.is_half(array.dtype) or bool(xp.isdtype(array.dtype, "real floating"))
-
-
-def working(xp: Namespace, dtype: Any) -> Any:
-    """The dtype that is computed in."""
-    return xp.float32 if checks.is_half(dtype) else dtype
-
-
-def widened(array: Any) -> Any:
-    """`array` in the dtype that is computed in, where it is one of half precision; itself, where not."""
-    if not checks.is_half(getattr(array, "dtype", "")):
-        return array
-    return astype(array, backend_of(array).namespace(array).float32)
-
-
-def astype(array: Array, dtype: Any) -> Array:
-    """`array` of any framework in another dtype."""
-    return cast(backend_of(array).namespace(array), array, dtype)
-
-
-def cast(xp: Namespace, array: Array, dtype: Any) -> Array:
-    """`array` in another dtype; itself, where it has that already."""
-    return array if array.dtype == dtype else xp.astype(array, dtype)
-
-
-@dataclass(frozen=True)
-class BoundKernel:
-    """A kernel as a function of arrays alone: first its inputs, then its parameters that are arrays."""
-
-    kernel: Callable[..., Any]
-    inputs: int
-    parameters: tuple[tuple[str, Any], ...]
-    names: tuple[str, ...]
-    rowwise: bool | None = None
-
-    def __call__(self, *arrays: Array) -> tuple[Any, ...]:
-        """The losses; and for each array a function that returns the local derivative by it, or None."""
-        found = self._run(arrays)
-        if not isinstance(found, tuple) or not found:
-            raise self._wrong(
-                f"{checks.describe(found)}; one that returns its value alone is declared with autodiff=True"
-            )
-        value, *gradients = found
-        by_name = gradients.pop() if gradients and isinstance(gradients[-1], Mapping) else {}
-        self._check_value(value, arrays[0])
-        if len(gradients) > self.inputs or not all(map(callable, (*gradients, *by_name.values()))):
-            raise self._wrong(f"a value and {', '.join(map(checks.describe, (*gradients, *by_name.values())))}")
-        known = {name for name, _ in self.parameters} | {*self.names}
-        if unknown := by_name.keys() - known:
-            raise self._wrong(f"derivatives by {', '.join(sorted(unknown))}, which are no parameters")
-        if self.rowwise is not None:
-            # Now: where the derivative is wanted, no namespace may be known any more.
-            xp, losses = backend_of(value).namespace(value), tuple(value.shape)
-            gradients = [
-                functools.partial(self._derivative, xp, number, by, array, tuple(array.shape))
-                for number, (by, array) in enumerate(zip(gradients, arrays, strict=False))
-            ]
-            by_name = {
-                name: functools.partial(self._derivative, xp, name, by, value, losses) for name, by in by_name.items()
-            }
-        missing = self.inputs - len(gradients)
-        return value, *gradients, *(None,) * missing, *(by_name.get(name) for name in self.names)
-
-    def alone(self, *arrays: Array) -> Array:
-        """The losses of a kernel that returns nothing else."""
-        found = self._run(arrays)
-        if isinstance(found, tuple):
-            raise TypeError(f"{self.name} is declared with autodiff: it must return its value alone, got a tuple")
-        self._check_value(found, arrays[0])
-        return found
-
-    @property
-    def name(self) -> str:
-        return getattr(self.kernel, "__name__", repr(self.kernel))
-
-    def _run(self, arrays: Sequence[Array]) -> Any:
-        xp = backend_of(arrays[0]).namespace(arrays[0])
-        extra = dict(zip(self.names, arrays[self.inputs :], strict=True))
-        return self.kernel(xp, *arrays[: self.inputs], **dict(self.parameters), **extra)
-
-    def _check_value(self, value: Array, first: Array) -> None:
-        if self.rowwise is None:
-            return
-        expected = tuple(first.shape)[:-1] if self.rowwise else tuple(first.shape)
-        shape = getattr(value, "shape", None)
-        if shape is None or not checks.same_shape(tuple(shape), expected):
-            each = "row" if self.rowwise else "element"
-            raise self._wrong(
-                f"{checks.describe(value)} where one value for each {each}, shape {expected}, was expected"
-            )
-
-    def _derivative(
-        self, xp: Namespace, of: int | str, derivative: Callable[[], Array], like: Array, expected: checks.Shape
-    ) -> Array:
-        """The derivative of each example's loss by an array, whose shape it has, or by a parameter, for which it may
-        have one more axis."""
-        found = derivative()
-        if hasattr(found, "shape") and hasattr(found, "dtype"):
-            shape, most = tuple(found.shape), len(expected) + isinstance(of, str)
-            fits = len(shape) <= most and checks.same_shape(shape[: len(expected)], expected)
-            if _is_floating(xp, found) and fits:
-                return cast(xp, found, like.dtype)
-        if isinstance(of, int):
-            of = list(inspect.signature(self.kernel).parameters)[1 + of]
-        raise self._wrong(f"{checks.describe(found)} as the derivative by {of}, not real floats of shape {expected}")
-
-    def _wrong(self, came: str) -> TypeError:
-        return TypeError(
-            f"{self.name}: a kernel must return (value, function, ...): the loss of each example, a function without "
-            f"arguments for the derivative by each array and, in a dict at the end, by parameters; got {came}"
-        )
 
 
 @dataclass(frozen=True)

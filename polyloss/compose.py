@@ -9,7 +9,8 @@ from typing import Any, Literal, NoReturn, TypeAlias, get_args
 from . import _checks as checks
 from ._backend import Backend, backend_of, find_backend
 from ._numeric import logistic_of
-from ._plan import BoundKernel, astype, widened, working
+from ._dtypes import astype, widened, working
+from ._kernel import BoundKernel
 from ._typing import Array, Namespace, Pair
 
 Kind: TypeAlias = Literal["regression", "classification"]

@@ -15,7 +15,9 @@ from ._backend import Alike, Backend, Named, backend_of, strips
 from ._blocks import by_rows
 from ._checks import CLASSES, NONNEGATIVE, POSITIVE, UNIT, Domain, finite, scalar, special
 from ._loss import Kernel, Loss, P
-from ._plan import IGNORED, OF_A_CALL, BoundKernel, Plan, cast, working
+from ._dtypes import cast, working
+from ._kernel import BoundKernel
+from ._plan import IGNORED, OF_A_CALL, Plan
 from ._reduction import Weights, expand, reduce
 from ._typing import Array, Call, Namespace, Pair
 from .classification import cross_entropy

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch.autograd import forward_ad
 
-from polyloss._backend import lacks_closed_form
-from polyloss._blocks import Blocks
+from polyloss._backend import InBlocks, lacks_closed_form
 from polyloss._objects import classes
-from polyloss._plan import BoundKernel, Plan
+from polyloss._kernel import BoundKernel
+from polyloss._plan import Plan
 from polyloss._reduction import pull, push, sum_to
 from polyloss._transform import scalar
 
@@ -239,7 +239,7 @@ class TorchBackend(ByChunks):
         # NumPy has no such numbers.
         return not any(array.dtype is torch.bfloat16 for array in (*inputs, *options))
 
-    def attach_blocks(self, blocks: Blocks, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
+    def attach_blocks(self, blocks: InBlocks, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
         value: torch.Tensor
         if torch.is_grad_enabled():
             wanted = [array.requires_grad for array in arrays]

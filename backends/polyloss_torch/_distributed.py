@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from polyloss._plan import OF_A_CALL, BoundKernel, Plan
+from polyloss._kernel import BoundKernel
+from polyloss._plan import OF_A_CALL, Plan
 from polyloss.linear import LinearPlan
 
 from ._common import is_distributed

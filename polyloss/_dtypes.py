@@ -1,0 +1,38 @@
+"""The dtypes that losses are computed in."""
+
+from typing import Any
+
+from ._backend import backend_of
+from ._checks import is_half
+from ._typing import Array, Namespace
+
+
+def floating(xp: Namespace, array: Array, first: Array) -> Any:
+    """The dtype of `array`, where that is floating, else the one that is computed in."""
+    return array.dtype if is_floating(xp, array) else working(xp, first.dtype)
+
+
+def is_floating(xp: Namespace, array: Array) -> bool:
+    return is_half(array.dtype) or bool(xp.isdtype(array.dtype, "real floating"))
+
+
+def working(xp: Namespace, dtype: Any) -> Any:
+    """The dtype that is computed in."""
+    return xp.float32 if is_half(dtype) else dtype
+
+
+def widened(array: Any) -> Any:
+    """`array` in the dtype that is computed in, where it is one of half precision; itself, where not."""
+    if not is_half(getattr(array, "dtype", "")):
+        return array
+    return astype(array, backend_of(array).namespace(array).float32)
+
+
+def astype(array: Array, dtype: Any) -> Array:
+    """`array` of any framework in another dtype."""
+    return cast(backend_of(array).namespace(array), array, dtype)
+
+
+def cast(xp: Namespace, array: Array, dtype: Any) -> Array:
+    """`array` in another dtype; itself, where it has that already."""
+    return array if array.dtype == dtype else xp.astype(array, dtype)

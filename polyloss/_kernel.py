@@ -1,0 +1,129 @@
+"""A kernel, and what is known of it before there is a call."""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import _checks as checks
+from ._backend import backend_of
+from ._checks import Domain
+from ._dtypes import cast, is_floating
+from ._typing import Array, Namespace
+
+
+class Definition:
+    """What a loss is made of.
+
+    Attributes
+    ----------
+    kernel : callable
+        The function of the namespace, the arrays and the parameters.
+    rowwise : bool
+        Whether it has one value for each row, and not for each element.
+    autodiff : bool or str
+        Whether the kernel returns its value alone; or the name of a parameter with which, when it is not None, it does.
+    arrays : tuple of str
+        The names of its arrays.
+    defaults : dict
+        Its parameters.
+    domains : dict
+        The values that an argument may take, by its name.
+    """
+
+    __name__: str
+    kernel: Callable[..., Any]
+    rowwise: bool
+    autodiff: bool | str
+    arrays: tuple[str, ...]
+    defaults: dict[str, Any]
+    domains: dict[str, Domain]
+
+
+@dataclass(frozen=True)
+class BoundKernel:
+    """A kernel as a function of arrays alone: first its inputs, then its parameters that are arrays."""
+
+    kernel: Callable[..., Any]
+    inputs: int
+    parameters: tuple[tuple[str, Any], ...]
+    names: tuple[str, ...]
+    rowwise: bool | None = None
+
+    def __call__(self, *arrays: Array) -> tuple[Any, ...]:
+        """The losses; and for each array a function that returns the local derivative by it, or None."""
+        found = self._run(arrays)
+        if not isinstance(found, tuple) or not found:
+            raise self._wrong(
+                f"{checks.describe(found)}; one that returns its value alone is declared with autodiff=True"
+            )
+        value, *gradients = found
+        by_name = gradients.pop() if gradients and isinstance(gradients[-1], Mapping) else {}
+        self._check_value(value, arrays[0])
+        if len(gradients) > self.inputs or not all(map(callable, (*gradients, *by_name.values()))):
+            raise self._wrong(f"a value and {', '.join(map(checks.describe, (*gradients, *by_name.values())))}")
+        known = {name for name, _ in self.parameters} | {*self.names}
+        if unknown := by_name.keys() - known:
+            raise self._wrong(f"derivatives by {', '.join(sorted(unknown))}, which are no parameters")
+        if self.rowwise is not None:
+            # Now: where the derivative is wanted, no namespace may be known any more.
+            xp, losses = backend_of(value).namespace(value), tuple(value.shape)
+            gradients = [
+                functools.partial(self._derivative, xp, number, by, array, tuple(array.shape))
+                for number, (by, array) in enumerate(zip(gradients, arrays, strict=False))
+            ]
+            by_name = {
+                name: functools.partial(self._derivative, xp, name, by, value, losses) for name, by in by_name.items()
+            }
+        missing = self.inputs - len(gradients)
+        return value, *gradients, *(None,) * missing, *(by_name.get(name) for name in self.names)
+
+    def alone(self, *arrays: Array) -> Array:
+        """The losses of a kernel that returns nothing else."""
+        found = self._run(arrays)
+        if isinstance(found, tuple):
+            raise TypeError(f"{self.name} is declared with autodiff: it must return its value alone, got a tuple")
+        self._check_value(found, arrays[0])
+        return found
+
+    @property
+    def name(self) -> str:
+        return getattr(self.kernel, "__name__", repr(self.kernel))
+
+    def _run(self, arrays: Sequence[Array]) -> Any:
+        xp = backend_of(arrays[0]).namespace(arrays[0])
+        extra = dict(zip(self.names, arrays[self.inputs :], strict=True))
+        return self.kernel(xp, *arrays[: self.inputs], **dict(self.parameters), **extra)
+
+    def _check_value(self, value: Array, first: Array) -> None:
+        if self.rowwise is None:
+            return
+        expected = tuple(first.shape)[:-1] if self.rowwise else tuple(first.shape)
+        shape = getattr(value, "shape", None)
+        if shape is None or not checks.same_shape(tuple(shape), expected):
+            each = "row" if self.rowwise else "element"
+            raise self._wrong(
+                f"{checks.describe(value)} where one value for each {each}, shape {expected}, was expected"
+            )
+
+    def _derivative(
+        self, xp: Namespace, of: int | str, derivative: Callable[[], Array], like: Array, expected: checks.Shape
+    ) -> Array:
+        """The derivative of each example's loss by an array, whose shape it has, or by a parameter, for which it may
+        have one more axis."""
+        found = derivative()
+        if hasattr(found, "shape") and hasattr(found, "dtype"):
+            shape, most = tuple(found.shape), len(expected) + isinstance(of, str)
+            fits = len(shape) <= most and checks.same_shape(shape[: len(expected)], expected)
+            if is_floating(xp, found) and fits:
+                return cast(xp, found, like.dtype)
+        if isinstance(of, int):
+            of = list(inspect.signature(self.kernel).parameters)[1 + of]
+        raise self._wrong(f"{checks.describe(found)} as the derivative by {of}, not real floats of shape {expected}")
+
+    def _wrong(self, came: str) -> TypeError:
+        return TypeError(
+            f"{self.name}: a kernel must return (value, function, ...): the loss of each example, a function without "
+            f"arguments for the derivative by each array and, in a dict at the end, by parameters; got {came}"
+        )

@@ -186,7 +186,7 @@ class LogProbabilities(Domain):
     __hash__ = object.__hash__
 
     def expected(self, classes: int | None = None) -> str:
-        return f"at most 0, but for rounding, so at most {self.high:g}"
+        return f"at most 0 ({self.high:g} for rounding)"
 
 
 LOG_PROBABILITIES = LogProbabilities()
@@ -268,7 +268,7 @@ def brief(value: Any) -> str:
 def no_array(loss: str, name: str, value: Any, others: Iterable[Any] = (), what: str = "an array") -> TypeError:
     """The error for what is no array, beside `others`, some of which may be."""
     backends = (find_backend(type(other)) for other in others)
-    constructor = next((backend.constructor for backend in backends if backend is not None), "numpy.asarray")
+    constructor = next((backend.constructor for backend in backends if backend is not None), "np.asarray")
     hint = f"; make it one: {constructor}({name})" if isinstance(value, (list, tuple)) else ""
     return TypeError(f"{loss}: {name} must be {what}, got {describe(value)}{hint}")
 

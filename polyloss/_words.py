@@ -89,6 +89,8 @@ def positional(loss: str, arrays: Sequence[str], keywords: Sequence[str], given:
     value = given[len(arrays)]
     name = "reduction" if isinstance(value, str) and value in REDUCTIONS else keywords[0]
     shown = repr(value) if isinstance(value, bool | int | float | str) else "..."
+    if name == "reduction" and shown.strip("'") not in REDUCTIONS:
+        shown = "'sum'"
     return TypeError(
         f"{loss}: takes {len(arrays)} arrays ({', '.join(arrays)}), got {len(given)}; parameters go by their names, as "
         f"in {loss}({', '.join(arrays)}, {name}={shown})"
@@ -125,13 +127,11 @@ WORDS = {
 """Abbreviations of losses."""
 _TOOLS = {"grad": "value_and_grad", "gradient": "value_and_grad", "jit": "compile"}
 """What is called otherwise elsewhere, and is no loss."""
-MISSING = set(
-    """
-    categorical_hinge circle cosine_distance cosine_embedding_loss cosine_similarity ctc_loss dice_loss
-    gaussian_nll_loss margin_ranking_loss mean_absolute_percentage_error mean_squared_logarithmic_error
-    multi_margin_loss multilabel_margin_loss multilabel_soft_margin_loss ntxent poisson poisson_nll_loss
-    ranking_softmax_loss tversky
-    """.split()
+MISSING = (
+    *("cosine_embedding_loss", "gaussian_nll_loss", "margin_ranking_loss", "multi_margin_loss"),
+    *("multilabel_margin_loss", "multilabel_soft_margin_loss", "poisson_nll_loss", "ctc_loss", "cosine_similarity"),
+    *("categorical_hinge", "circle", "dice", "mean_absolute_percentage_error", "mean_squared_logarithmic_error"),
+    *("poisson", "tversky", "cosine_distance", "ntxent", "ranking_softmax_loss"),
 )
 """Losses of these libraries that are not here."""
 _FAMILIES = {"torch": "PyTorch", "keras": "Keras", "optax": "Optax", "tf": "TensorFlow"}
@@ -198,7 +198,7 @@ def no_attribute(
     # A loss of theirs may be half of ours, or of the same kind only.
     ways = [] if ours is None else [f"nearest here: {known[ours]}"]
     ways += [
-        f"polyloss.compat.{family}.{twin} has {_FAMILIES[family]}'s signature and values" for family, twin in twins
+        f"polyloss.compat.{family}.{twin} has {_FAMILIES[family]}'s signature and definition" for family, twin in twins
     ]
     if not ways and tool in known:
         ways = [f"did you mean {known[tool]}?"]

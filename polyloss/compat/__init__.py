@@ -19,5 +19,7 @@ if not TYPE_CHECKING:
         from polyloss._words import no_attribute
 
         if name in _FRAMEWORKS:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}; did you mean {_FRAMEWORKS[name]}?")
+            raise AttributeError(
+                f"module {__name__!r} has no attribute {name!r}; did you mean {__name__}.{_FRAMEWORKS[name]}?"
+            )
         raise no_attribute(__name__, name, {})

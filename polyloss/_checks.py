@@ -364,7 +364,8 @@ def looks_swapped(xp: Namespace, first: Array, second: Array, axis: int | None, 
     if floating != [True, True] or axis is None or not isinstance(domain, Classes):
         return floating == [False, True]
     # Keras makes floats of class ids, one for each row.
-    return first.ndim < second.ndim or (first.ndim == second.ndim and first.shape[axis] == 1 != second.shape[axis])
+    one_each = first.ndim == second.ndim and first.shape[axis] == 1 != second.shape[axis]
+    return bool(first.ndim < second.ndim or one_each)
 
 
 def same_length(one: int | None, other: int | None) -> bool:

@@ -112,13 +112,13 @@ class _ValueAndGrad:
         single = isinstance(argnums, (int, str))
         places: tuple[int | str, ...] = (argnums,) if isinstance(argnums, (int, str)) else tuple(argnums)
         # An array of a loss has a name and a position, whichever it came by.
-        arrays = getattr(function, "arrays", ())
-        positional, named = arrays[: len(arguments)], dict(enumerate(arrays))
-        places = tuple(positional.index(place) if place in positional else place for place in places)
-        places = tuple(
-            named[place] if place not in range(len(arguments)) and named.get(place) in keywords else place
-            for place in places
-        )
+        same: dict[int | str, int | str] = {}
+        for number, array in enumerate(getattr(function, "arrays", ())):
+            if number < len(arguments):
+                same[array] = number
+            elif array in keywords:
+                same[number] = array
+        places = tuple(same.get(place, place) for place in places)
         names = tuple(dict.fromkeys(place for place in places if isinstance(place, str)))
         count = len(arguments)
         hint = f"; a keyword goes by its name, as in argnums={next(iter(keywords))!r}" if keywords else ""

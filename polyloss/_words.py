@@ -200,7 +200,7 @@ def no_attribute(
     ways += [
         f"polyloss.compat.{family}.{twin} has {_FAMILIES[family]}'s signature and definition" for family, twin in twins
     ]
-    if not ways and tool in known:
+    if not ways and tool is not None and tool in known:
         ways = [f"did you mean {known[tool]}?"]
     if not ways and plain(name) in map(plain, MISSING):
         ways = [

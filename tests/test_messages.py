@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501 - a table reads best with a case in a line
 
+import importlib
 import operator
 import re
 import subprocess
@@ -208,7 +209,7 @@ def test_a_target_that_comes_first(backend: Any, loss: Any) -> None:
 
 def test_a_target_that_comes_first_in_a_loss_of_ones_own() -> None:
     @polyloss.elementwise
-    def mine(xp: Any, prediction: Any, target: Any, **call: Any) -> Any:
+    def mine(xp: Any, /, prediction: Any, target: Any, **call: Any) -> Any:
         return prediction - target, lambda: 1.0 + 0.0 * target, lambda: -1.0 + 0.0 * target
 
     with pytest.raises(TypeError, match=re.escape("give it polyloss_keras.KerasLoss(mine)")):
@@ -261,6 +262,9 @@ def test_what_is_no_function(backend: Any, transform: Any) -> None:
 
 def test_what_does_not_combine(backend: Any) -> None:
     x, total = backend.array(X), polyloss.mse + polyloss.l1
+    loss: Any
+    left: Any
+    right: Any
     for loss in (polyloss.mse, total):
         for left, right in ((loss, 1), (1, loss), (loss, x), (loss, np.ones(2)), (np.ones(2), loss), (loss, "l1")):
             with pytest.raises(TypeError, match=r"^a loss adds to losses and sums of losses, got "):
@@ -291,11 +295,12 @@ def test_losses_that_are_not_here_yet() -> None:
 
 
 def test_names_that_compat_does_not_have() -> None:
+    compat = importlib.import_module("polyloss.compat")
     for name, way in {"jax": "optax", "tensorflow": "tf", "pytorch": "torch"}.items():
         with pytest.raises(AttributeError, match=rf"attribute '{name}'; did you mean polyloss\.compat\.{way}\?$"):
-            getattr(polyloss.compat, name)
+            getattr(compat, name)
     with pytest.raises(AttributeError, match=r"; polyloss\.compat\.torch\.mse_loss has PyTorch's signature"):
-        _ = polyloss.compat.mse_loss
+        _ = compat.mse_loss
 
 
 def test_what_is_not_imported_yet_is_found() -> None:

@@ -316,10 +316,12 @@ def wide_ids(xp: Namespace, ids: Array) -> Array:
     return xp.where(wide < 0, xp.full_like(wide, xp.iinfo(wide.dtype).max), wide)
 
 
-def real_floating(loss: str, name: str, xp: Namespace, array: Array, wanted: str = "float32", why: str = "") -> None:
+def real_floating(
+    loss: str, name: str, xp: Namespace, array: Array, wanted: str = "float32", why: str = "", unless: str = ""
+) -> None:
     """A prediction must be real floating."""
     if not is_half(array.dtype) and not xp.isdtype(array.dtype, "real floating"):
-        hint = f"; convert it to {wanted} first" if xp.isdtype(array.dtype, ("integral", "bool")) else ""
+        hint = f"; convert it to {wanted} first{unless}" if xp.isdtype(array.dtype, ("integral", "bool")) else ""
         raise TypeError(f"{loss}: {name} must be real floating{why}, got dtype {array.dtype}{hint}")
 
 

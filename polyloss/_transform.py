@@ -111,14 +111,8 @@ class _ValueAndGrad:
         function, argnums, name = self.function, self.argnums, _name(self.function)
         single = isinstance(argnums, (int, str))
         places: tuple[int | str, ...] = (argnums,) if isinstance(argnums, (int, str)) else tuple(argnums)
-        # An array of a loss has a name and a position, whichever it came by.
-        same: dict[int | str, int | str] = {}
-        for number, array in enumerate(getattr(function, "arrays", ())):
-            if number < len(arguments):
-                same[array] = number
-            elif array in keywords:
-                same[number] = array
-        places = tuple(same.get(place, place) for place in places)
+        arrays = getattr(function, "arrays", ())
+        places = tuple(_as_it_came(place, arrays, len(arguments), keywords) for place in places)
         names = tuple(dict.fromkeys(place for place in places if isinstance(place, str)))
         count = len(arguments)
         hint = f"; a keyword goes by its name, as in argnums={next(iter(keywords))!r}" if keywords else ""
@@ -198,13 +192,15 @@ def _check_differentiable(name: str, argument: str, backend: Backend, array: Any
         hint = f"; make it one: {backend.constructor}({float(array)})" if number else ""
         raise TypeError(f"{name}: {argument} must be an array to have a gradient, got {checks.describe(array)}{hint}")
     xp = backend.namespace(array)
-    if checks.is_integer(xp, array):
-        raise TypeError(
-            f"{name}: {argument} must be real floating to have a gradient, got dtype {array.dtype}; convert it to "
-            "float32 first, unless it holds class ids: they have no gradient; give probabilities instead, or "
-            "differentiate with respect to another argument"
-        )
-    checks.real_floating(name, argument, xp, array, why=" to have a gradient")
+    ids = ", unless it holds class ids: they have no gradient; give probabilities instead, or other argnums"
+    checks.real_floating(name, argument, xp, array, why=" to have a gradient", unless=ids)
+
+
+def _as_it_came(place: int | str, arrays: Sequence[str], count: int, keywords: dict[str, Any]) -> int | str:
+    """An array of a loss has a name and a position: the one that it came by."""
+    if isinstance(place, str):
+        return arrays.index(place) if place in arrays[:count] else place
+    return arrays[place] if count <= place < len(arrays) and arrays[place] in keywords else place
 
 
 def _plain(place: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import _checks as checks
 from ._backend import Alike, backend_of
-from ._checks import FINITE, REAL, Classes, Domain
+from ._checks import REAL, WEIGHT, Classes, Domain
 from ._entries import one_hot, pick
 from ._reduction import Weights, expand, pull, reduce, sum_to
 from ._typing import Array, Namespace
@@ -220,7 +220,7 @@ class Plan:
             negative = f"to leave such examples out, {name} takes {IGNORED}={{:.0f}}" if ignorable else ""
             expected = domain.expected(classes)
             raise checks.is_outside(
-                name, key, xp, array, outside, expected, hint=domain.hint, negative=negative, largest=above
+                name, key, xp, array, outside, expected, hint=domain.way_out(classes), negative=negative, largest=above
             )
 
     def check_options(self, inputs: Sequence[Array], options: Mapping[str, Array]) -> None:
@@ -276,8 +276,8 @@ class Plan:
         """The same of weights. Those of masked examples do not matter."""
         if "sample_weight" in options and _is_floating(xp, options["sample_weight"]):
             weight = expand(options["sample_weight"], rows)
-            outside = FINITE.outside(xp, weight)
-            yield "sample_weight", weight, outside if mask is None else outside & mask, FINITE, None
+            outside = WEIGHT.outside(xp, weight)
+            yield "sample_weight", weight, outside if mask is None else outside & mask, WEIGHT, None
 
     def _check_classes(
         self,

@@ -8,7 +8,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 
 from ._typing import Array, Namespace
 
@@ -68,8 +68,19 @@ class Evaluation(Protocol):
     """A call without its arrays: a compiler may treat it as constant."""
 
     @property
+    def loss(self) -> Any:
+        """The loss, with the names of its `arrays`."""
+
+    @property
     def axis(self) -> int | None:
         """The axis of a row; None for an elementwise loss."""
+
+    @property
+    def parameters(self) -> tuple[tuple[str, Any], ...]:
+        """Name and value of each parameter that is no array."""
+
+    def with_parameters(self, parameters: tuple[tuple[str, Any], ...]) -> Self:
+        """The same with others in their place."""
 
     def __call__(self, inputs: Sequence[Array], options: Mapping[str, Array]) -> Array:
         """The reduced loss, differentiable by the framework as often as it likes."""

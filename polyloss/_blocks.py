@@ -204,6 +204,7 @@ class Blocks:
         self.shapes = [tuple(array.shape) for array in inputs]
         first = self.shapes[0]
         self.count = math.prod(first) // (1 if plan.axis is None else first[plan.axis])
+        self.name = plan.loss.__name__
         domains = {name: plan.loss.domains[name] for name in self.names if name in plan.loss.domains}
         self.checks_options = "denominator" in options or any(
             not domain.everything and name not in plan.numbers for name, domain in domains.items()

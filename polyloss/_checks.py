@@ -6,7 +6,7 @@ import math
 import numbers
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -48,7 +48,7 @@ class Domain:
     of_class : bool
         For an array argument of a row-wise loss: beside class ids, only the entries that these name are looked at.
     hint : str
-        The way out for somebody whose values are outside.
+        The way out for somebody whose values are outside. ``{name}`` in it is the name of the argument.
 
     Examples
     --------
@@ -128,6 +128,9 @@ class Domain:
     def expected(self, classes: int | None = None) -> str:
         return str(self)
 
+    def way_out(self, classes: int | None = None) -> str:
+        return self.hint
+
     def holds(self, number: float) -> bool:
         if number != number:
             return False
@@ -141,7 +144,9 @@ REAL = Domain()
 POSITIVE = Domain(low=0, open_low=True)
 NONNEGATIVE = Domain(low=0)
 UNIT = Domain(low=0, high=1)
-SIGN = Domain(low=-1, high=1, ends_only=True)
+SIGN = Domain(low=-1, high=1, ends_only=True, hint="2 * {name} - 1 makes these of labels 0 and 1")
+_ORDER = "the target comes last; in Keras, where it comes first, use the losses of polyloss_keras"
+LABELS = replace(UNIT, hint=f"({{name}} + 1) / 2 makes these of labels -1 and 1; {_ORDER}")
 
 
 @dataclass(frozen=True)
@@ -150,7 +155,12 @@ class Classes(Domain):
 
     low: float = 0
     high: float = 1
+    hint: str = _ORDER
     __hash__ = object.__hash__
+
+    def way_out(self, classes: int | None = None) -> str:
+        # Ids are integers, and no prediction.
+        return self.hint if classes is None else ""
 
     def outside(self, xp: Namespace, array: Array, classes: int | None = None) -> Array:
         return super().outside(xp, array) if classes is None else (array < 0) | (array >= classes)
@@ -172,19 +182,19 @@ class LogProbabilities(Domain):
 
     high: float = 0.1
     of_class: bool = True
-    hint: str = "log_softmax makes log-probabilities of logits, and cross_entropy takes the logits themselves"
+    hint: str = "log makes log-probabilities of probabilities, log_softmax of logits"
     __hash__ = object.__hash__
 
     def expected(self, classes: int | None = None) -> str:
-        return "at most 0"
+        return f"at most 0 ({self.high:g} for rounding)"
 
 
 LOG_PROBABILITIES = LogProbabilities()
 
 
 @dataclass(frozen=True)
-class Finite(Domain):
-    """Any number that is one."""
+class Weight(Domain):
+    """What a weight may be: any number that is one."""
 
     __hash__ = object.__hash__
 
@@ -200,7 +210,7 @@ class Finite(Domain):
         return "finite"
 
 
-FINITE = Finite()
+WEIGHT = Weight()
 
 
 def per_example(domain: Domain) -> Domain:
@@ -255,6 +265,14 @@ def brief(value: Any) -> str:
     return f"{kind}({float(f'{float(value):.6g}')})"
 
 
+def no_array(loss: str, name: str, value: Any, others: Iterable[Any] = (), what: str = "an array") -> TypeError:
+    """The error for what is no array, beside `others`, some of which may be."""
+    backends = (find_backend(type(other)) for other in others)
+    constructor = next((backend.constructor for backend in backends if backend is not None), "np.asarray")
+    hint = f"; make it one: {constructor}({name})" if isinstance(value, (list, tuple)) else ""
+    return TypeError(f"{loss}: {name} must be {what}, got {describe(value)}{hint}")
+
+
 def common_backend(loss: str, arguments: Mapping[str, Any]) -> Backend:
     """The one backend of all arrays among the arguments. Python numbers belong to any."""
     found: list[tuple[str, Backend]] = []
@@ -267,7 +285,7 @@ def common_backend(loss: str, arguments: Mapping[str, Any]) -> Backend:
             if all(backend is not other for _, other in found):
                 found.append((name, backend))
         elif isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise TypeError(f"{loss}: {name} must be an array, got {describe(value)}")
+            raise no_array(loss, name, value, arguments.values())
     if not found:
         came = ", ".join(map(describe, arguments.values())) or "none"
         raise TypeError(f"{loss}: expected at least one array, got {came}")
@@ -275,7 +293,9 @@ def common_backend(loss: str, arguments: Mapping[str, Any]) -> Backend:
         others = [backend for _, backend in found if backend.name != "numpy"]
         if len(others) != 1 or not others[0].welcomes_numpy:
             names = ", ".join(f"{name} is {backend.name}" for name, backend in found)
-            raise TypeError(f"{loss}: all arrays must come from one framework, but {names}")
+            stray = next(((name, others[0]) for name, backend in found if backend.name == "numpy" and others), None)
+            hint = "" if stray is None else f"; convert what is NumPy's, as in {stray[1].constructor}({stray[0]})"
+            raise TypeError(f"{loss}: all arrays must come from one framework, but {names}{hint}")
         return others[0]
     return found[0][1]
 
@@ -296,10 +316,12 @@ def wide_ids(xp: Namespace, ids: Array) -> Array:
     return xp.where(wide < 0, xp.full_like(wide, xp.iinfo(wide.dtype).max), wide)
 
 
-def real_floating(loss: str, name: str, xp: Namespace, array: Array, wanted: str = "float32", why: str = "") -> None:
+def real_floating(
+    loss: str, name: str, xp: Namespace, array: Array, wanted: str = "float32", why: str = "", unless: str = ""
+) -> None:
     """A prediction must be real floating."""
     if not is_half(array.dtype) and not xp.isdtype(array.dtype, "real floating"):
-        hint = f"; convert it to {wanted} first" if xp.isdtype(array.dtype, ("integral", "bool")) else ""
+        hint = f"; convert it to {wanted} first{unless}" if xp.isdtype(array.dtype, ("integral", "bool")) else ""
         raise TypeError(f"{loss}: {name} must be real floating{why}, got dtype {array.dtype}{hint}")
 
 
@@ -338,6 +360,16 @@ def is_half(dtype: Any) -> bool:
     return getattr(dtype, "itemsize", 2) == 2 and "float16" in str(dtype)
 
 
+def looks_swapped(xp: Namespace, first: Array, second: Array, axis: int | None, domain: Domain) -> bool:
+    """Whether the two arrays of a loss, neither of which fits, would fit in the other order: the target came first."""
+    floating = [is_half(array.dtype) or bool(xp.isdtype(array.dtype, "real floating")) for array in (first, second)]
+    if floating != [True, True] or axis is None or not isinstance(domain, Classes):
+        return floating == [False, True]
+    # Keras makes floats of class ids, one for each row.
+    one_each = first.ndim == second.ndim and first.shape[axis] == 1 != second.shape[axis]
+    return bool(first.ndim < second.ndim or one_each)
+
+
 def same_length(one: int | None, other: int | None) -> bool:
     """Whether two lengths agree. A length that is unknown while tracing agrees with any."""
     return one is None or other is None or one == other
@@ -347,12 +379,12 @@ def same_shape(one: Shape, other: Shape) -> bool:
     return len(one) == len(other) and all(map(same_length, one, other))
 
 
-def without_ones(name: str, shape: Shape, fits: Callable[[Shape], bool]) -> str:
+def without_ones(name: str, shape: Shape, agrees: Callable[[Shape], bool]) -> str:
     """How to index an array so that it fits, where nothing but axes of length 1 is in the way."""
     ones = [axis for axis, length in enumerate(shape) if length == 1]
     for count in range(1, len(ones) + 1):
         for axes in itertools.combinations(reversed(ones), count):
-            if fits(tuple(length for axis, length in enumerate(shape) if axis not in axes)):
+            if agrees(tuple(length for axis, length in enumerate(shape) if axis not in axes)):
                 index = ", ".join("0" if axis in axes else ":" for axis in range(max(axes) + 1))
                 return f"; say {name}[{index}]"
     return ""
@@ -382,13 +414,13 @@ def shape_ends(loss: str, name: str, shape: Shape, last: Shape, rowwise: bool) -
 def shape_starts(loss: str, name: str, shape: Shape, examples: Shape) -> None:
     """A weight or a mask may lack trailing axes."""
 
-    def fits(shape: Shape) -> bool:
+    def agrees(shape: Shape) -> bool:
         return same_shape(shape, examples[: len(shape)])
 
-    if not fits(shape):
+    if not agrees(shape):
         raise ValueError(
             f"{loss}: {name} must have the shape of the per-example losses {examples} or lack trailing axes of it, "
-            f"got {shape}; nothing is broadcast along other axes{without_ones(name, shape, fits)}"
+            f"got {shape}; nothing is broadcast along other axes{without_ones(name, shape, agrees)}"
         )
 
 
@@ -411,7 +443,7 @@ def number_in(loss: str, name: str, value: Any, domain: Domain) -> None:
         raise ValueError(f"{loss}: {name} must be {domain}, got {value!r}")
 
 
-def fits(loss: str, name: str, value: float, dtype: Any) -> None:
+def fits_dtype(loss: str, name: str, value: float, dtype: Any) -> None:
     """A number must be one in the dtype that it travels in: not become 0 or infinite there."""
     if 1e-30 < abs(value) < 2**31 or value == 0:
         return
@@ -455,7 +487,7 @@ def is_outside(
     array, outside = (xp.reshape(a, (-1,)) for a in (xp.broadcast_to(array, shape), outside))
     found = int(xp.argmax(xp.where(outside, array, -xp.inf) if largest else xp.astype(outside, xp.int32)))
     value = float(array[found])
-    hint = negative.format(value) if negative and value < 0 else hint
+    hint = negative.format(value) if negative and value < 0 else hint.replace("{name}", name)
     came = f"{value:g} (element {found} of shape {shape})"
     return ValueError(f"{loss}: {name} must be {expected}, got {'; '.join([came, hint] if hint else [came])}")
 

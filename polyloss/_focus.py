@@ -1,6 +1,7 @@
 """Powers of 1 - p, which make easy examples count less.
 
-A power multiplies the rounding of what it is taken of, and factors of its derivative leave the range before it does.
+The relative error of ``x^gamma`` is `gamma` times that of ``x``. And where a derivative is a product of powers, a
+factor may overflow or become 0 although the product would not.
 """
 
 import math
@@ -12,9 +13,10 @@ from ._backend import stop_gradient
 from ._typing import Array, Namespace, Pair
 
 _LARGE = 8.0
-"""So large a logarithm of a factor is no correction any more."""
+"""Around p = 1/2, ``(1 - p)^gamma`` is a power of 1/2 times a factor. It is computed so only while the logarithm of
+that factor is below this: above, the power of 1/2 may be 0 and the factor infinite."""
 WHOLE = (0.0, 1.0, 2.0)
-"""Exponents that are no powers to be computed, but products."""
+"""Values of `gamma` for which ``(1 - p)^gamma`` is computed as a product, without a power."""
 
 
 class Focus(NamedTuple):

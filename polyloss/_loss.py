@@ -17,7 +17,7 @@ from . import _blocks
 from . import _checks as checks
 from . import _words as words
 from ._backend import Backend, find_backend, lacks_closed_form, unwrapped
-from ._checks import Classes, Domain
+from ._checks import REAL, Classes, Domain
 from ._closures import warn_of_state
 from ._dtypes import working
 from ._kernel import Definition
@@ -206,7 +206,7 @@ class Loss(Definition, Combinable, Generic[P]):
             if number is not None:
                 if name in keywords:
                     self.check_constant(name, value)
-                    checks.fits(self.__name__, name, value, number)
+                    checks.fits_dtype(self.__name__, name, value, number)
                 value = known.backend.asarray(value, inputs[0], number)
             options.append(value)
         if known.plan.readable and not (known.blocks and _blocks.enabled):
@@ -273,8 +273,10 @@ class Loss(Definition, Combinable, Generic[P]):
         call = {key: keywords.pop(key, default) for key, default in _CALL.items()}
         axis = keywords.pop("axis", -1) if self.rowwise else None
         if len(arrays) > len(self.arrays):
-            raise TypeError(f"{name}: takes {len(self.arrays)} arrays ({', '.join(self.arrays)}), got {len(arrays)}")
+            raise words.positional(name, self.arrays, (*self.defaults, "reduction"), arrays)
         for key in keywords:
+            if key in self.arrays[: len(arrays)]:
+                raise TypeError(f"{name}: {key} came twice, by its position and by its name")
             if key not in self.defaults and key not in self.arrays[len(arrays) :]:
                 known = (*self.defaults, *(("axis",) if self.rowwise else ()), *_CALL)
                 raise words.unknown_keyword(name, key, self.arrays, known)
@@ -287,7 +289,7 @@ class Loss(Definition, Combinable, Generic[P]):
             raise ValueError(f"{name}: denominator must come with a mean, got reduction={call['reduction']!r}")
 
         if call["where"] is not None and find_backend(type(call["where"])) is None:
-            raise TypeError(f"{name}: where must be a boolean array, got {checks.describe(call['where'])}")
+            raise checks.no_array(name, "where", call["where"], arrays, "a boolean array")
 
         constants: list[tuple[str, Any]] = []
         options = {key: value for key, value in call.items() if key != "reduction" and value is not None}
@@ -318,7 +320,7 @@ class Loss(Definition, Combinable, Generic[P]):
             if self._is_number(key, value)
         }
         for key, dtype in numbers.items():
-            checks.fits(name, key, options[key], dtype)
+            checks.fits_dtype(name, key, options[key], dtype)
         options = {key: backend.asarray(value, like, numbers.get(key)) for key, value in options.items()}
         result = backend.result_dtype(inputs[0])
         plan = self.plan_type(
@@ -330,7 +332,13 @@ class Loss(Definition, Combinable, Generic[P]):
             tuple(key for key in numbers if key not in OF_A_CALL),
             None if result == inputs[0].dtype else result,
         )
-        plan.check_shapes(inputs, options)
+        try:
+            plan.check_shapes(inputs, options)
+        except (TypeError, ValueError) as error:
+            domain = self.domains.get(self.arrays[-1], REAL)
+            if len(inputs) != 2 or not checks.looks_swapped(xp, *inputs, plan.axis, domain):
+                raise
+            raise type(error)(f"{error}; {words.order(name, self.arrays, self.__module__)}") from None
         if plan.readable:
             plan.check_values(inputs, options)
         return plan, backend, inputs, options, numbers
@@ -341,7 +349,7 @@ class Loss(Definition, Combinable, Generic[P]):
             arrays = tuple(a.item() if isinstance(a, np.generic) else a for a in arrays)
         for key, value in () if self.takes_numbers else zip(self.arrays, arrays, strict=True):
             if find_backend(type(value)) is None and not isinstance(self.domains.get(key), Classes):
-                raise TypeError(f"{self.__name__}: {key} must be an array, got {checks.describe(value)}")
+                raise checks.no_array(self.__name__, key, value, arrays)
         return arrays
 
     def _of_number(self, xp: Namespace, backend: Backend, key: str, value: float, like: Array) -> Array:

@@ -1,5 +1,6 @@
 """What the adapters need to make classes of losses: `torch.nn.Module`, `keras.losses.Loss`."""
 
+import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -66,6 +67,26 @@ def check_parameters(loss: Callable[..., Any], parameters: Mapping[str, Any], *,
             loss.check_constant(name, value)
         elif name == IGNORED and value is not None and tuple(getattr(value, "shape", (None,))):
             raise checks.one_id(loss.__name__, name, value)
+
+
+def check_attribute(owner: Any, name: str, parameters: Iterable[str]) -> None:
+    """Raise for an attribute that was meant to be a parameter: nobody would read it. Any other may be set."""
+    kind = type(owner).__name__
+    if name.startswith("_") or name in vars(owner) or hasattr(type(owner), name):
+        return
+    if name in OF_A_CALL:
+        raise AttributeError(f"{kind}: {name} is no attribute: it belongs to the arrays of a call, and comes with them")
+    near = difflib.get_close_matches(name, list(parameters), n=1, cutoff=0.75)
+    if near:
+        raise AttributeError(f"{kind}: has no parameter {name}; did you mean {near[0]}?")
+
+
+def is_of_object(owner: str, name: str) -> TypeError:
+    """The error for a parameter of an object that comes with a call."""
+    return TypeError(
+        f"{owner}: {name} belongs to the object, not to a call: give it when the object is made, or set it as an "
+        f"attribute: criterion.{name} = ..."
+    )
 
 
 def no_class(module: str, name: str, made: Iterable[str], families: Sequence[str]) -> AttributeError:

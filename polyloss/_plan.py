@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 from . import _checks as checks
 from ._backend import Alike, backend_of
-from ._checks import FINITE, REAL, Classes, Domain
+from ._checks import REAL, WEIGHT, Classes, Domain
 from ._dtypes import cast, floating, is_floating, working
 from ._entries import one_hot, pick
 from ._kernel import BoundKernel, Definition
@@ -64,6 +64,10 @@ class Plan:
             losses = backend.attach(ready.kernel, ready.arrays)
         value, _ = reduce(xp, losses, self.reduction, ready.weights)
         return self.finish(xp, value, inputs, options)
+
+    def with_parameters(self, parameters: tuple[tuple[str, Any], ...]) -> Self:
+        """The same with other parameters that are no arrays."""
+        return replace(self, parameters=parameters)
 
     def finish(self, xp: Namespace, value: Array, inputs: Sequence[Array], options: Mapping[str, Array]) -> Array:
         """`value` in the dtype that the caller gets; NaN where lengths that nobody knew before do not agree."""
@@ -217,7 +221,7 @@ class Plan:
             negative = f"to leave such examples out, {name} takes {IGNORED}={{:.0f}}" if ignorable else ""
             expected = domain.expected(classes)
             raise checks.is_outside(
-                name, key, xp, array, outside, expected, hint=domain.hint, negative=negative, largest=above
+                name, key, xp, array, outside, expected, hint=domain.way_out(classes), negative=negative, largest=above
             )
 
     def check_options(self, inputs: Sequence[Array], options: Mapping[str, Array]) -> None:
@@ -273,8 +277,8 @@ class Plan:
         """The same of weights. Those of masked examples do not matter."""
         if "sample_weight" in options and is_floating(xp, options["sample_weight"]):
             weight = expand(options["sample_weight"], rows)
-            outside = FINITE.outside(xp, weight)
-            yield "sample_weight", weight, outside if mask is None else outside & mask, FINITE, None
+            outside = WEIGHT.outside(xp, weight)
+            yield "sample_weight", weight, outside if mask is None else outside & mask, WEIGHT, None
 
     def _check_classes(
         self,

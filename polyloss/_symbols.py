@@ -3,12 +3,9 @@
 import contextlib
 import math
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from ._trace import Trace
 
 
 class Rows:
@@ -39,6 +36,26 @@ def foreign() -> Iterator[None]:
         raise UntraceableError(f"{type(error).__name__}: {error}") from error
 
 
+class Namespace(Protocol):
+    """What symbols need of the namespace that they belong to."""
+
+    in_kernel: bool
+    base: int | None
+    symbols: list["Symbol"]
+
+    def apply(self, name: str, *arrays: Any) -> "Symbol":
+        """The result of an operation."""
+
+    def power(self, x: Any, power: Any) -> "Symbol":
+        """A power."""
+
+    def view(self, x: "Symbol", lengths: Shape) -> "Symbol":
+        """The same elements in another shape."""
+
+    def whole(self, x: "Symbol") -> "Symbol":
+        """The same with memory for each element."""
+
+
 class Symbol:
     """An array that is not there: an operation, and the symbols that it is done to.
 
@@ -52,7 +69,7 @@ class Symbol:
 
     __slots__ = ("args", "dtype", "lengths", "op", "trace", "value")
 
-    def __init__(self, trace: "Trace", op: str, args: tuple["Symbol", ...], lengths: Shape, dtype: Any, value: Any):
+    def __init__(self, trace: Namespace, op: str, args: tuple["Symbol", ...], lengths: Shape, dtype: Any, value: Any):
         self.trace, self.op, self.args, self.lengths, self.dtype, self.value = trace, op, args, lengths, dtype, value
 
     device = "cpu"
@@ -69,7 +86,7 @@ class Symbol:
             raise UntraceableError("a look at the number of axes")
         return len(self.lengths)
 
-    def __array_namespace__(self, api_version: str | None = None) -> "Trace":
+    def __array_namespace__(self, api_version: str | None = None) -> Namespace:
         return self.trace
 
     def __getattr__(self, name: str) -> Any:

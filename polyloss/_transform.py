@@ -50,6 +50,7 @@ def value_and_grad(function: Callable[..., Array], argnums: int | str | Sequence
     >>> float(value), gradient.tolist()
     (2.0, [2.0, 0.0])
     """
+    _check_function("value_and_grad", function)
     return _ValueAndGrad(function, argnums)
 
 
@@ -71,6 +72,7 @@ def compile(function: Callable[..., Array]) -> Callable[..., Array]:
     >>> float(polyloss.compile(polyloss.l1)(np.asarray([3.0]), np.asarray([1.0])))
     2.0
     """
+    _check_function("compile", function)
     compiled: dict[str, Callable[..., Array]] = {}
     name = _name(function)
 
@@ -109,13 +111,15 @@ class _ValueAndGrad:
         function, argnums, name = self.function, self.argnums, _name(self.function)
         single = isinstance(argnums, (int, str))
         places: tuple[int | str, ...] = (argnums,) if isinstance(argnums, (int, str)) else tuple(argnums)
-        # An array of a loss may be named, though it came by its position.
-        positional = getattr(function, "arrays", ())[: len(arguments)]
-        places = tuple(positional.index(place) if place in positional else place for place in places)
+        arrays = getattr(function, "arrays", ())
+        places = tuple(_as_it_came(place, arrays, len(arguments), keywords) for place in places)
         names = tuple(dict.fromkeys(place for place in places if isinstance(place, str)))
         count = len(arguments)
+        hint = f"; a keyword goes by its name, as in argnums={next(iter(keywords))!r}" if keywords else ""
         if not places or not all(isinstance(place, str) or -count <= place < count for place in places):
-            raise ValueError(f"{name}: argnums must name positional arguments, got {argnums} with {count} of them")
+            raise ValueError(
+                f"{name}: argnums must name positional arguments, got {argnums} with {count} of them{hint}"
+            )
         for key in names:
             if key not in keywords:
                 raise ValueError(f"{name}: argnums must name arguments of the call, got {key!r}")
@@ -128,6 +132,16 @@ class _ValueAndGrad:
             _check_differentiable(name, shown, backend, arguments[position])
         value, gradients = backend.value_and_grad(called, positions)(*arguments, **keywords)
         return value, gradients[0] if single else gradients
+
+
+def _check_function(name: str, function: Any) -> None:
+    if isinstance(function, type):
+        raise TypeError(f"{name}: expected a function, got the class {function.__name__}; make an object of it first")
+    if not callable(function):
+        raise TypeError(
+            f"{name}: expected a function, such as a loss, got {checks.describe(function)}; arrays come with the call "
+            f"of what it returns, as in {name}(polyloss.mse)(prediction, target)"
+        )
 
 
 def scalar(function: Callable[..., Array]) -> Callable[..., Array]:
@@ -177,7 +191,16 @@ def _check_differentiable(name: str, argument: str, backend: Backend, array: Any
         number = isinstance(array, (int, float)) and not isinstance(array, bool)
         hint = f"; make it one: {backend.constructor}({float(array)})" if number else ""
         raise TypeError(f"{name}: {argument} must be an array to have a gradient, got {checks.describe(array)}{hint}")
-    checks.real_floating(name, argument, backend.namespace(array), array, why=" to have a gradient")
+    xp = backend.namespace(array)
+    ids = ", unless it holds class ids: they have no gradient; give probabilities instead, or other argnums"
+    checks.real_floating(name, argument, xp, array, why=" to have a gradient", unless=ids)
+
+
+def _as_it_came(place: int | str, arrays: Sequence[str], count: int, keywords: dict[str, Any]) -> int | str:
+    """An array of a loss has a name and a position: the one that it came by."""
+    if isinstance(place, str):
+        return arrays.index(place) if place in arrays[:count] else place
+    return arrays[place] if count <= place < len(arrays) and arrays[place] in keywords else place
 
 
 def _plain(place: Any) -> Any:

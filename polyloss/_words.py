@@ -84,6 +84,29 @@ def unknown_keyword(loss: str, key: str, arrays: Sequence[str], keywords: Sequen
     return TypeError(f"{loss}: unexpected {key}{hint} its keywords are {', '.join(known)}")
 
 
+def positional(loss: str, arrays: Sequence[str], keywords: Sequence[str], given: Sequence[Any]) -> TypeError:
+    """The error for more arguments without a name than there are arrays: parameters, most likely."""
+    value = given[len(arrays)]
+    name = "reduction" if isinstance(value, str) and value in REDUCTIONS else keywords[0]
+    shown = repr(value) if isinstance(value, bool | int | float | str) else "..."
+    if name == "reduction" and shown.strip("'") not in REDUCTIONS:
+        shown = "'sum'"
+    return TypeError(
+        f"{loss}: takes {len(arrays)} arrays ({', '.join(arrays)}), got {len(given)}; parameters go by their names, as "
+        f"in {loss}({', '.join(arrays)}, {name}={shown})"
+    )
+
+
+def order(loss: str, arrays: Sequence[str], module: str) -> str:
+    """The way out for somebody whose target came first, as it does in Keras."""
+    own = "".join(map(str.capitalize, loss.split("_"))) + "()"
+    ours = module.startswith("polyloss.") and hasattr(importlib.import_module("polyloss"), loss)
+    return (
+        f"{loss} takes ({', '.join(arrays)}) in this order, and Keras hands over the target first: give it "
+        f"polyloss_keras.{own if ours else f'KerasLoss({loss})'}"
+    )
+
+
 WORDS = {
     "bce": "binary_cross_entropy",
     "bce_with_logits": "binary_cross_entropy_with_logits",
@@ -102,6 +125,15 @@ WORDS = {
     "xent": "cross_entropy",
 }
 """Abbreviations of losses."""
+_TOOLS = {"grad": "value_and_grad", "gradient": "value_and_grad", "jit": "compile"}
+"""What is called otherwise elsewhere, and is no loss."""
+MISSING = (
+    *("cosine_embedding_loss", "gaussian_nll_loss", "margin_ranking_loss", "multi_margin_loss"),
+    *("multilabel_margin_loss", "multilabel_soft_margin_loss", "poisson_nll_loss", "ctc_loss", "cosine_similarity"),
+    *("categorical_hinge", "circle", "dice", "mean_absolute_percentage_error", "mean_squared_logarithmic_error"),
+    *("poisson", "tversky", "cosine_distance", "ntxent", "ranking_softmax_loss"),
+)
+"""Losses of these libraries that are not here."""
 _FAMILIES = {"torch": "PyTorch", "keras": "Keras", "optax": "Optax", "tf": "TensorFlow"}
 """The modules of `polyloss.compat`, and whose signatures theirs are."""
 
@@ -156,10 +188,24 @@ def no_attribute(
         return AttributeError(message)
     meant = meanings(known)
     ours = meant.get(plain(name))
+    tool = _TOOLS.get(name.lower())
     twins = [twin.split(".") for twin in _twins() if twin.partition(".")[0] in families]
-    twins = [t for t in twins if t[1] == name] or [t for t in twins if plain(t[1]) == plain(name)]
-    ways = [] if ours is None else [f"here it is {known[ours]}"]
-    ways += [f"polyloss.compat.{family}.{twin} has {_FAMILIES[family]}'s signature" for family, twin in twins]
+    twins = (
+        [t for t in twins if t[1] == name]
+        or [t for t in twins if plain(t[1]) == plain(name)]
+        or [t for t in twins if plain(t[1]) == plain(ours or name)]
+    )
+    # A loss of theirs may be half of ours, or of the same kind only.
+    ways = [] if ours is None else [f"nearest here: {known[ours]}"]
+    ways += [
+        f"polyloss.compat.{family}.{twin} has {_FAMILIES[family]}'s signature and definition" for family, twin in twins
+    ]
+    if not ways and tool is not None and tool in known:
+        ways = [f"did you mean {known[tool]}?"]
+    if not ways and plain(name) in map(plain, MISSING):
+        ways = [
+            "there is no such loss in polyloss yet; polyloss.elementwise and polyloss.rowwise make one of a function"
+        ]
     if not ways:
         near = dict.fromkeys(meant[n] for n in difflib.get_close_matches(plain(name), meant, n=2, cutoff=0.8))
         ways = [f"did you mean {' or '.join(known[n] for n in near)}?"] if near else []

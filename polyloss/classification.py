@@ -1,9 +1,22 @@
 """Losses of classes: from logits, from probabilities, from scores."""
 
+from dataclasses import replace
 from typing import Unpack
 
 from . import _numeric as numeric
-from ._checks import CLASSES, LOG_PROBABILITIES, NONNEGATIVE, SIGN, UNIT, Domain, finite, is_integer, scalar, special
+from ._checks import (
+    CLASSES,
+    LABELS,
+    LOG_PROBABILITIES,
+    NONNEGATIVE,
+    SIGN,
+    UNIT,
+    Domain,
+    finite,
+    is_integer,
+    scalar,
+    special,
+)
 from ._entries import one_hot
 from ._focus import WHOLE, focus_of_many, focus_of_two
 from ._loss import elementwise, rowwise
@@ -108,7 +121,7 @@ def cross_entropy(
 
 @rowwise(
     tasks=["multi-class", "class imbalance"],
-    log_probabilities=LOG_PROBABILITIES,
+    log_probabilities=replace(LOG_PROBABILITIES, hint=f"{LOG_PROBABILITIES.hint}; cross_entropy takes logits"),
     target=CLASSES,
     class_weight=finite(NONNEGATIVE),
     label_smoothing=scalar(special(UNIT, 0.0)),
@@ -293,7 +306,12 @@ def softmax_focal(
     return value, lambda: numeric.pull_log(xp, row, mass * slopes()), by_target, by_parameter
 
 
-@elementwise(tasks=["binary", "multi-label"], probabilities=UNIT, target=UNIT, clip=Domain(0, 0.5, open_low=True))
+@elementwise(
+    tasks=["binary", "multi-label"],
+    probabilities=replace(UNIT, hint="binary_cross_entropy_with_logits takes logits"),
+    target=LABELS,
+    clip=Domain(0, 0.5, open_low=True),
+)
 def binary_cross_entropy(
     xp: Namespace, probabilities: Array, target: Array, *, clip: float | Array | None = None, **call: Unpack[Call]
 ) -> Pair:
@@ -370,7 +388,7 @@ def binary_cross_entropy(
 
 @elementwise(
     tasks=["binary", "multi-label", "class imbalance"],
-    target=UNIT,
+    target=LABELS,
     pos_weight=finite(NONNEGATIVE),
     label_smoothing=special(UNIT, 0.0),
 )
@@ -471,7 +489,7 @@ def binary_cross_entropy_with_logits(
 
 @elementwise(
     tasks=["binary", "multi-label", "class imbalance"],
-    target=UNIT,
+    target=LABELS,
     alpha=UNIT,
     gamma=special(finite(NONNEGATIVE), *WHOLE),
 )

@@ -8,9 +8,9 @@ from typing import Any, Literal, NoReturn, TypeAlias, get_args
 
 from . import _checks as checks
 from ._backend import Backend, backend_of, find_backend
-from ._numeric import logistic_of
 from ._dtypes import astype, widened, working
 from ._kernel import BoundKernel
+from ._numeric import logistic_of
 from ._typing import Array, Namespace, Pair
 
 Kind: TypeAlias = Literal["regression", "classification"]
@@ -37,8 +37,6 @@ class Combinable:
         raise NotImplementedError
 
     def __mul__(self, factor: float) -> "LossSum":
-        if isinstance(factor, bool) or not isinstance(factor, numbers.Real):
-            return NotImplemented
         made: LossSum = self._made(
             LossSum([(_factor("a loss", factor) * scale, loss) for scale, loss in self._terms()])
         )
@@ -48,18 +46,23 @@ class Combinable:
 
     def __truediv__(self, divisor: float) -> "LossSum":
         if isinstance(divisor, bool) or not isinstance(divisor, numbers.Real):
-            return NotImplemented
+            raise _no_factor("a loss", divisor)
         return self * (1.0 / float(divisor))
+
+    def __rtruediv__(self, other: object) -> NoReturn:
+        raise TypeError("a loss cannot be divided by: divide by its value")
 
     def __add__(self, other: "Combinable") -> "LossSum":
         if not isinstance(other, Combinable):
-            return NotImplemented
+            raise _no_term(other)
         made: LossSum = self._made(other._made(LossSum([*self._terms(), *other._terms()])))
         return made
 
     def __radd__(self, other: int) -> "Combinable":
         # What sum() starts from.
-        return self if isinstance(other, int) and other == 0 else NotImplemented
+        if not isinstance(other, int) or other != 0:
+            raise _no_term(other)
+        return self
 
     def __sub__(self, other: object) -> NoReturn:
         raise TypeError("a loss cannot be subtracted: of a difference, neither value nor gradient is bounded below")
@@ -456,10 +459,23 @@ def _uncertain(xp: Namespace, losses: Array, s: Array, *, regularizer: Regulariz
 
 def _factor(name: str, factor: float) -> float:
     if isinstance(factor, bool) or not isinstance(factor, numbers.Real):
-        raise TypeError(f"{name} must be scaled by a real number, got {checks.describe(factor)}")
+        raise _no_factor(name, factor)
     if not 0 <= factor < math.inf:
         raise ValueError(f"{name} must be scaled by a finite number that is not negative, got {factor!r}")
     return float(factor)
+
+
+def _no_factor(name: str, factor: Any) -> TypeError:
+    array = find_backend(type(factor)) is not None and hasattr(factor, "shape")
+    hint = "; scale its value by an array, or let weights be learned by polyloss.multi_task" if array else ""
+    return TypeError(f"{name} must be scaled by a real number, got {checks.describe(factor)}{hint}")
+
+
+def _no_term(other: Any) -> TypeError:
+    hint = "; polyloss.elementwise or polyloss.rowwise makes a loss of a function" if callable(other) else ""
+    if any(base.__module__.startswith("torch.nn.") for base in type(other).__mro__):
+        hint = "; polyloss_torch.module makes a loss of a module"
+    return TypeError(f"a loss adds to losses and sums of losses, got {checks.describe(other)}{hint}")
 
 
 def _scaled(scale: float, name: str) -> str:

@@ -14,9 +14,9 @@ from . import _sums as sums
 from ._backend import Alike, Backend, Named, backend_of, strips
 from ._blocks import by_rows
 from ._checks import CLASSES, NONNEGATIVE, POSITIVE, UNIT, Domain, finite, scalar, special
-from ._loss import Kernel, Loss, P
 from ._dtypes import cast, working
 from ._kernel import BoundKernel
+from ._loss import Kernel, Loss, P
 from ._plan import IGNORED, OF_A_CALL, Plan
 from ._reduction import Weights, expand, reduce
 from ._typing import Array, Call, Namespace, Pair

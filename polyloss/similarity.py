@@ -403,6 +403,8 @@ def _distances(
     amounts = [length for length, _ in found]
     if squared:
         slopes = [functools.partial(_slope_of_square, length, slope) for length, slope in found]
+        # near^2 - far^2 = (near - far) (near + far): the difference of two squares would be that of their roundings,
+        # where these are close. It is multiplied out because the sum of two lengths may overflow.
         return amounts, slopes, lambda near, far: (near - far) * near + (near - far) * far
     return amounts, [slope for _, slope in found], operator.sub
 

@@ -293,9 +293,24 @@ def test_what_is_refused_is_told_the_way_out() -> None:
         polyloss_keras.KerasLoss(polyloss.multi_task({"depth": polyloss.mse}))
     with pytest.raises(AttributeError, match=r"TripletMargin.*anchor, positive, negative"):
         _ = polyloss_keras.TripletMargin
+    huber = polyloss_keras.Huber()
+    with pytest.raises(TypeError, match=r"Huber: reduction belongs to the object, .*criterion\.reduction = "):
+        huber(LOGITS, LOGITS, reduction="sum")
+    with pytest.raises(TypeError, match=r"Huber: unexpected where; its keywords are y_true, y_pred, sample_weight"):
+        huber(LOGITS, LOGITS, where=LOGITS > 0)
+    for name, meant in {"detla": "delta", "redution": "reduction"}.items():
+        with pytest.raises(AttributeError, match=rf"Huber: has no parameter {name}; did you mean {meant}\?"):
+            setattr(huber, name, 3.0)
+    with pytest.raises(AttributeError, match="sample_weight is no attribute"):
+        huber.sample_weight = 1.0
+    huber.note = "mine"
+    model = keras.Sequential([keras.layers.Dense(3)])
+    model.compile(loss=polyloss.cross_entropy, run_eagerly=True)
+    with pytest.raises(ValueError, match=r"give it polyloss_keras.CrossEntropy\(\)"):
+        model.evaluate(LOGITS, IDS, verbose=0)
     with pytest.raises(AttributeError, match=r"no attribute 'Hubr'; did you mean polyloss_keras.Huber\?$"):
         _ = polyloss_keras.Hubr
-    way = r"here it is polyloss_keras.Mse; polyloss.compat.keras.mean_squared_error has Keras's signature$"
+    way = r"nearest here: polyloss_keras.Mse; polyloss.compat.keras.mean_squared_error has Keras's signature and defi"
     with pytest.raises(AttributeError, match=way):
         _ = polyloss_keras.MeanSquaredError
     with pytest.raises(

@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501 - a table reads best with a case in a line
 
+import importlib
 import operator
 import re
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 import polyloss
 from polyloss import _words
+from polyloss._backend import backend_of
 
 X = np.asarray([[0.5, -1.0, 2.0], [1.5, 0.0, -0.5]])
 LOG_P = X - np.log(np.exp(X).sum(axis=-1, keepdims=True))
@@ -55,6 +57,20 @@ CASES: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any], type[Exception], st
     "mask of a boolean": (polyloss.mse, (X, X), {"where": True}, TypeError, "where must be a boolean array, got bool True"),
     "mask that is a list": (polyloss.mse, (X, X), {"where": [True, False]}, TypeError, "where must be a boolean array, got list"),
     "mask of numbers": (polyloss.mse, (X, X), {"where": ROW}, TypeError, "as in where=mask != 0"),
+    "class ids first, as Keras has them": (polyloss.cross_entropy, (IDS * 1.0, X), {}, ValueError, "cross_entropy takes (logits, target) in this order, and Keras hands over the target first: give it polyloss_keras.CrossEntropy()"),
+    "class ids first, in a column": (polyloss.nll, (IDS[:, None] * 1.0, LOG_P), {}, ValueError, "give it polyloss_keras.Nll()"),
+    "one-hot rows first": (polyloss.cross_entropy, (HOT * 1.0, X), {}, ValueError, "the target comes last; in Keras, where it comes first, use the losses of polyloss_keras"),
+    "parameter without a name": (polyloss.huber, (X, X, 1.0), {}, TypeError, "parameters go by their names, as in huber(prediction, target, delta=1.0)"),
+    "reduction without a name": (polyloss.huber, (X, X, "sum"), {}, TypeError, "as in huber(prediction, target, reduction='sum')"),
+    "weight without a name": (polyloss.cross_entropy, (X, IDS, ROW), {}, TypeError, "as in cross_entropy(logits, target, class_weight=...)"),
+    "parameter that there is not": (polyloss.mse, (X, X, 2.0), {}, TypeError, "as in mse(prediction, target, reduction='sum')"),
+    "array that came already": (polyloss.mse, (X, X), {"target": X}, TypeError, "mse: target came twice, by its position and by its name"),
+    "labels of 0 and 1": (polyloss.hinge, (ROW, np.asarray([0.0, 1.0])), {}, ValueError, "; 2 * target - 1 makes these of labels 0 and 1"),
+    "labels of -1 and 1": (polyloss.binary_cross_entropy, (ROW / 4, np.asarray([-1.0, 1.0])), {}, ValueError, "; (target + 1) / 2 makes these of labels -1 and 1"),
+    "labels of -1 and 1 of logits": (polyloss.binary_cross_entropy_with_logits, (ROW, np.asarray([-1, 1])), {}, ValueError, "; (target + 1) / 2 makes these of labels -1 and 1"),
+    "logits as probabilities": (polyloss.binary_cross_entropy, (ROW, ROW / 4), {}, ValueError, "; binary_cross_entropy_with_logits takes logits"),
+    "probabilities as their logarithms": (polyloss.nll, (np.exp(LOG_P), IDS), {}, ValueError, "must be at most 0 (0.1 for rounding), got 0.1"),
+    "the way to logarithms": (polyloss.nll, (np.exp(LOG_P), IDS), {}, ValueError, "; log makes log-probabilities of probabilities, log_softmax of logits; cross_entropy takes logits"),
 }  # fmt: skip
 """Loss, arrays, keywords, exception, and what the message must say."""
 
@@ -130,14 +146,39 @@ def test_a_number_to_differentiate_by(backend: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "way"),
     [
-        ("mse_loss", "; here it is polyloss.mse; polyloss.compat.torch.mse_loss has PyTorch's signature"),
-        ("MSELoss", "; here it is polyloss.mse; polyloss.compat.torch.mse_loss has PyTorch's signature"),
-        ("squared_error", "; here it is polyloss.mse; polyloss.compat.optax.squared_error has Optax's signature"),
+        (
+            "mse_loss",
+            "; nearest here: polyloss.mse; polyloss.compat.torch.mse_loss has PyTorch's signature and definition",
+        ),
+        (
+            "MSELoss",
+            "; nearest here: polyloss.mse; polyloss.compat.torch.mse_loss has PyTorch's signature and definition",
+        ),
+        (
+            "squared_error",
+            "; nearest here: polyloss.mse; polyloss.compat.optax.squared_error has Optax's signature and definition",
+        ),
         (
             "MeanSquaredError",
-            "; here it is polyloss.mse; polyloss.compat.keras.mean_squared_error has Keras's signature",
+            "; nearest here: polyloss.mse; polyloss.compat.keras.mean_squared_error has Keras's signature and definition",
         ),
-        ("BCELoss", "; here it is polyloss.binary_cross_entropy"),
+        (
+            "l2_loss",
+            "; nearest here: polyloss.mse; polyloss.compat.optax.l2_loss has Optax's signature and definition; "
+            "polyloss.compat.tf.l2_loss has TensorFlow's signature and definition",
+        ),
+        (
+            "bce_with_logits",
+            "; nearest here: polyloss.binary_cross_entropy_with_logits; polyloss.compat.torch."
+            "binary_cross_entropy_with_logits has PyTorch's signature and definition",
+        ),
+        ("grad", "; did you mean polyloss.value_and_grad?"),
+        ("jit", "; did you mean polyloss.compile?"),
+        (
+            "BCELoss",
+            "; nearest here: polyloss.binary_cross_entropy; polyloss.compat.torch.binary_cross_entropy has PyTorch's "
+            "signature and definition; polyloss.compat.keras.binary_crossentropy has Keras's signature and definition",
+        ),
         ("hubre", "; did you mean polyloss.huber?"),
         ("value_and_gradient", "; did you mean polyloss.value_and_grad?"),
         ("frobnicate", ""),
@@ -151,6 +192,115 @@ def test_names_of_others_are_answered_with_ours(name: str, way: str) -> None:
         getattr(polyloss, name)
     assert not hasattr(polyloss, name)
     assert name not in dir(polyloss)
+
+
+@pytest.mark.parametrize("loss", [v for v in vars(polyloss).values() if isinstance(v, polyloss.Loss)], ids=repr)
+def test_a_target_that_comes_first(backend: Any, loss: Any) -> None:
+    integers, floats = backend.array(HOT), backend.array(X)
+    if len(loss.arrays) == 2:
+        kind = "".join(part.capitalize() for part in loss.__name__.split("_"))
+        way = f"{loss.__name__} takes ({', '.join(loss.arrays)}) in this order, .* give it polyloss_keras.{kind}()"
+        with pytest.raises(TypeError, match=re.escape(way).replace(r"\.\*", ".*")):
+            loss(integers, floats)
+        with pytest.raises(TypeError, match="must be real floating") as caught:
+            loss(integers, integers)
+        assert "Keras" not in str(caught.value)
+
+
+def test_a_target_that_comes_first_in_a_loss_of_ones_own() -> None:
+    @polyloss.elementwise
+    def mine(xp: Any, /, prediction: Any, target: Any, **call: Any) -> Any:
+        return prediction - target, lambda: 1.0 + 0.0 * target, lambda: -1.0 + 0.0 * target
+
+    with pytest.raises(TypeError, match=re.escape("give it polyloss_keras.KerasLoss(mine)")):
+        mine(HOT, X)
+
+
+def test_what_is_no_array_of_the_framework(backend: Any) -> None:
+    """The message has the call that makes it one, and that works."""
+    x, make = backend.array(X), backend_of(backend.array(X)).constructor
+    for arrays, name in (((x, X.tolist()), "target"), ((X.tolist(), x), "prediction")):
+        with pytest.raises(
+            TypeError, match=re.escape(f"{name} must be an array, got list; make it one: {make}({name})")
+        ):
+            polyloss.mse(*arrays)
+    with pytest.raises(TypeError, match=re.escape(f"got list; make it one: {make}(class_weight)")):
+        polyloss.cross_entropy(x, backend.array(IDS), class_weight=[1.0, 2.0, 3.0])
+    adapter = backend_of(x)
+    if adapter.name != "numpy" and not adapter.welcomes_numpy:
+        with pytest.raises(TypeError, match=re.escape(f"; convert what is NumPy's, as in {make}(target)")):
+            polyloss.cross_entropy(x, IDS)
+
+
+def test_arrays_by_name_have_a_gradient(backend: Any) -> None:
+    x, ids = backend.array(X), backend.array(IDS)
+    for loss in (polyloss.cross_entropy, 2.0 * polyloss.cross_entropy):
+        value, gradient = polyloss.value_and_grad(loss)(logits=x, target=ids)
+        expected, other = polyloss.value_and_grad(loss)(x, ids)
+        backend.check(value, float(expected))
+        backend.check(gradient, backend.numpy(other))
+    _, gradients = polyloss.value_and_grad(polyloss.mse, (1, 0))(x, target=x + 1.0)
+    backend.check(gradients[0], np.full((2, 3), 1 / 3))
+    backend.check(gradients[1], np.full((2, 3), -1 / 3))
+    with pytest.raises(ValueError, match=r"0 of them; a keyword goes by its name, as in argnums='a'$"):
+        polyloss.value_and_grad(lambda a: polyloss.mse(a, a))(a=x)
+    with pytest.raises(TypeError, match="unless it holds class ids: they have no gradient; give probabilities instead"):
+        polyloss.value_and_grad(polyloss.cross_entropy, argnums=1)(x, ids)
+
+
+@pytest.mark.parametrize("transform", [polyloss.value_and_grad, polyloss.compile])
+def test_what_is_no_function(backend: Any, transform: Any) -> None:
+    name = transform.__name__
+    for wrong in (backend.array(X), "huber", None):
+        with pytest.raises(
+            TypeError, match=rf"^{name}: expected a function, such as a loss, got .*{name}\(polyloss.mse"
+        ):
+            transform(wrong)
+    with pytest.raises(TypeError, match=f"^{name}: expected a function, got the class Loss; make an object of it"):
+        transform(polyloss.Loss)
+
+
+def test_what_does_not_combine(backend: Any) -> None:
+    x, total = backend.array(X), polyloss.mse + polyloss.l1
+    loss: Any
+    left: Any
+    right: Any
+    for loss in (polyloss.mse, total):
+        for left, right in ((loss, 1), (1, loss), (loss, x), (loss, np.ones(2)), (np.ones(2), loss), (loss, "l1")):
+            with pytest.raises(TypeError, match=r"^a loss adds to losses and sums of losses, got "):
+                operator.add(left, right)
+        for left, right in ((loss, float), (float, loss)):
+            with pytest.raises(
+                TypeError, match=r"polyloss\.elementwise or polyloss\.rowwise makes a loss of a function$"
+            ):
+                operator.add(left, right)
+        for operation, left, right in (
+            (operator.mul, loss, x),
+            (operator.mul, np.ones(2), loss),
+            (operator.truediv, loss, x),
+        ):
+            with pytest.raises(TypeError, match=r"^a loss must be scaled by a real number, .*polyloss\.multi_task$"):
+                operation(left, right)
+        with pytest.raises(TypeError, match="must be scaled by a real number, got Loss"):
+            operator.mul(loss, polyloss.l1)
+        with pytest.raises(TypeError, match="a loss cannot be divided by"):
+            operator.truediv(1.0, loss)
+
+
+def test_losses_that_are_not_here_yet() -> None:
+    for name in _words.MISSING:
+        for spelled in (name, "".join(part.capitalize() for part in name.split("_"))):
+            with pytest.raises(AttributeError, match="; there is no such loss in polyloss yet; polyloss"):
+                getattr(polyloss, spelled)
+
+
+def test_names_that_compat_does_not_have() -> None:
+    compat = importlib.import_module("polyloss.compat")
+    for name, way in {"jax": "optax", "tensorflow": "tf", "pytorch": "torch"}.items():
+        with pytest.raises(AttributeError, match=rf"attribute '{name}'; did you mean polyloss\.compat\.{way}\?$"):
+            getattr(compat, name)
+    with pytest.raises(AttributeError, match=r"; polyloss\.compat\.torch\.mse_loss has PyTorch's signature"):
+        _ = compat.mse_loss
 
 
 def test_what_is_not_imported_yet_is_found() -> None:

@@ -210,16 +210,56 @@ def test_examples_in_docstrings() -> None:
 @pytest.mark.parametrize(
     ("name", "way"),
     [
-        ("MSELoss", "here it is polyloss_torch.Mse; polyloss.compat.torch.mse_loss has PyTorch's signature"),
+        (
+            "MSELoss",
+            "nearest here: polyloss_torch.Mse; polyloss.compat.torch.mse_loss has PyTorch's signature and definition",
+        ),
         (
             "CrossEntropyLoss",
-            "here it is polyloss_torch.CrossEntropy; polyloss.compat.torch.cross_entropy has PyTorch's",
+            "nearest here: polyloss_torch.CrossEntropy; polyloss.compat.torch.cross_entropy has PyTorch's",
         ),
-        ("BCEWithLogitsLoss", "here it is polyloss_torch.BinaryCrossEntropyWithLogits"),
-        ("huber", "here it is polyloss_torch.Huber"),
+        (
+            "BCEWithLogitsLoss",
+            "nearest here: polyloss_torch.BinaryCrossEntropyWithLogits; polyloss.compat.torch."
+            "binary_cross_entropy_with_logits has PyTorch's signature and definition",
+        ),
+        ("MarginRankingLoss", "there is no such loss in polyloss yet"),
+        ("huber", "nearest here: polyloss_torch.Huber"),
         ("Hubr", "did you mean polyloss_torch.Huber?"),
     ],
 )
 def test_classes_of_others_are_answered_with_ours(name: str, way: str) -> None:
     with pytest.raises(AttributeError, match=re.escape(f"module 'polyloss_torch' has no attribute {name!r}; {way}")):
         getattr(polyloss_torch, name)
+
+
+def test_parameters_do_not_come_with_a_call(x: Any, y: Any) -> None:
+    for criterion in (polyloss_torch.Huber(), polyloss_torch.module(polyloss.mse + polyloss.huber)):
+        with pytest.raises(TypeError, match=r"reduction belongs to the object, .* set it .*criterion\.reduction = "):
+            criterion(x, y, reduction="sum")
+    with pytest.raises(TypeError, match="Huber: delta belongs to the object"):
+        polyloss_torch.Huber()(x, y, delta=2.0)
+    total = polyloss_torch.module(polyloss.multi_task({"depth": polyloss.mse}))
+    with pytest.raises(TypeError, match="log_variances belongs to the object"):
+        total(x, y, log_variances=torch.zeros(1))
+
+
+def test_attributes_that_were_meant_to_be_parameters(x: Any, y: Any) -> None:
+    criterion = polyloss_torch.Huber(delta=2.0)
+    for name, meant in {"detla": "delta", "deltas": "delta", "redution": "reduction"}.items():
+        with pytest.raises(AttributeError, match=rf"Huber: has no parameter {name}; did you mean {meant}\?"):
+            setattr(criterion, name, 3.0)
+    for name in ("sample_weight", "where", "denominator"):
+        with pytest.raises(AttributeError, match=f"{name} is no attribute: it belongs to the arrays of a call"):
+            setattr(criterion, name, x)
+    assert not {"detla", "where"} & {*vars(criterion)}
+    for name in ("note", "history", "encoder", "_delta", "scaler", "data"):
+        setattr(criterion, name, torch.nn.Linear(1, 1) if name == "encoder" else name)
+    criterion.note = "changed"
+    criterion.eval().delta = 1.0
+    torch.testing.assert_close(copy.deepcopy(criterion)(x, y), polyloss.huber(x, y))
+
+
+def test_a_module_that_is_no_loss_yet() -> None:
+    with pytest.raises(TypeError, match=r"got L1Loss; polyloss_torch\.module makes a loss of a module$"):
+        torch.nn.L1Loss() + polyloss.mse

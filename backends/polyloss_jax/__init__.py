@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
-from polyloss._plan import Plan
+from polyloss._backend import Evaluation
 from polyloss._reduction import push
 from polyloss._transform import scalar
 
@@ -134,7 +134,7 @@ class JaxBackend(ByChunks):
     def attach(self, pair: Pair, arrays: Sequence[jax.Array]) -> jax.Array:
         return _attached(pair, *arrays)
 
-    def run(self, plan: Plan, arrays: Sequence[jax.Array], options: Mapping[str, jax.Array]) -> jax.Array:
+    def run(self, plan: Evaluation, arrays: Sequence[jax.Array], options: Mapping[str, jax.Array]) -> jax.Array:
         return _jitted(Same(plan))(tuple(arrays), dict(options))
 
     def value_and_grad(self, function: Callable[..., Any], argnums: Sequence[int]) -> Callable[..., Any]:

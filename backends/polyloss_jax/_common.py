@@ -3,12 +3,12 @@
 import functools
 import types
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
 import jax
 
-from polyloss._plan import Plan
+from polyloss._backend import Evaluation
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,11 +28,11 @@ def broadcasting(function: Callable[P, T]) -> Callable[P, T]:
 class Same:
     """A plan by what it computes: a function among its parameters may have been made anew."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Evaluation) -> None:
         self.plan = plan
-        self._content = plan
+        self._content: Evaluation = plan
         if any(callable(value) for _, value in plan.parameters):
-            self._content = replace(plan, parameters=tuple((key, _content(value)) for key, value in plan.parameters))
+            self._content = plan.with_parameters(tuple((key, _content(value)) for key, value in plan.parameters))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Same) and self._content == other._content

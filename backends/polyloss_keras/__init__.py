@@ -12,7 +12,16 @@ import keras
 
 from polyloss import Loss
 from polyloss._checks import brief
-from polyloss._objects import check_parameters, classes, no_class, no_positional, parameters_of
+from polyloss._objects import (
+    check_attribute,
+    check_parameters,
+    classes,
+    is_of_object,
+    no_class,
+    no_positional,
+    parameters_of,
+)
+from polyloss._words import unknown_keyword
 from polyloss.compose import MultiTask
 
 from ._config import from_config, from_plain, terms_of, to_config, to_plain
@@ -95,14 +104,21 @@ class KerasLoss(keras.losses.Loss):  # type: ignore[misc]
             check_parameters(self.loss, changed, reduction=False)
             self.parameters.update(changed)
         else:
+            if "parameters" in vars(self):
+                known = {**self._defaults(), **self.parameters}
+                check_attribute(self, name, ("reduction", *known))
             super().__setattr__(name, value)
 
     def _defaults(self) -> dict[str, Any]:
         loss = vars(self).get("loss")
         return {p.name: p.default for p in parameters_of(loss, reduction=False)} if isinstance(loss, Loss) else {}
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, **parameters: Any) -> Any:
         """The reduced loss."""
+        for name in parameters:
+            if any(p.name == name for _, term in terms_of(self.loss) for p in parameters_of(term, reduction=True)):
+                raise is_of_object(type(self).__name__, name)
+            raise unknown_keyword(type(self).__name__, name, (), ("y_true", "y_pred", "sample_weight"))
         mask = get_keras_mask(y_pred)
         with keras.name_scope(re.sub(r"[^\w.\-/]+", "_", self.name, flags=re.ASCII).lstrip("_-/") or "loss"):
             return evaluate(self, y_true, y_pred, sample_weight, mask, self.reduction or "none")

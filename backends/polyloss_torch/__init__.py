@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from torch.autograd import forward_ad
 
-from polyloss._backend import InBlocks, lacks_closed_form
-from polyloss._objects import classes
+from polyloss._backend import Evaluation, InBlocks, lacks_closed_form
 from polyloss._kernel import BoundKernel
-from polyloss._plan import Plan
+from polyloss._objects import classes
 from polyloss._reduction import pull, push, sum_to
 from polyloss._transform import scalar
 
@@ -282,7 +281,9 @@ class TorchBackend(ByChunks):
             return f"a tensor of dtype {array.dtype}; use .to(torch.float32)"
         return None
 
-    def run(self, plan: Plan, arrays: Sequence[torch.Tensor], options: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    def run(
+        self, plan: Evaluation, arrays: Sequence[torch.Tensor], options: Mapping[str, torch.Tensor]
+    ) -> torch.Tensor:
         distributed = not torch.compiler.is_compiling() and any(map(is_distributed, (*arrays, *options.values())))
         value: torch.Tensor
         with without_autocast(arrays[0]):

@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 
+from polyloss._backend import Evaluation
 from polyloss._kernel import BoundKernel
-from polyloss._plan import OF_A_CALL, Plan
+from polyloss._plan import OF_A_CALL
 from polyloss.linear import LinearPlan
 
 from ._common import is_distributed
@@ -40,7 +41,7 @@ def _replicating(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def run_distributed(plan: Plan, arrays: Sequence[Any], options: Mapping[str, Any]) -> torch.Tensor:
+def run_distributed(plan: Evaluation, arrays: Sequence[Any], options: Mapping[str, Any]) -> torch.Tensor:
     """The value of `plan`, where some arrays are distributed. The others are taken to be the same in every process.
 
     Rows may be anywhere. What belongs to one row, and what all rows share, is gathered first, as torch's own losses do.

@@ -9,7 +9,15 @@ import torch
 
 from polyloss import Loss
 from polyloss import _checks as checks
-from polyloss._objects import check_parameters, classes, no_class, no_positional, parameters_of
+from polyloss._objects import (
+    check_attribute,
+    check_parameters,
+    classes,
+    is_of_object,
+    no_class,
+    no_positional,
+    parameters_of,
+)
 from polyloss.compose import Combinable, LossSum, MultiTask
 
 from ._common import with_code_of_its_own
@@ -77,11 +85,17 @@ class LossModule(torch.nn.Module, Combinable):
             if isinstance(value, torch.Tensor) and not isinstance(value, torch.nn.Parameter):
                 self.register_buffer(name, value)
                 return
+        elif "_known" in self.__dict__ and name not in self.__dict__:
+            check_attribute(self, name, self._known)
         super().__setattr__(name, value)
 
     def forward(self, *arrays: torch.Tensor, **call: Any) -> torch.Tensor:
         """The loss of `arrays`; `call` may hold `sample_weight`, `where` and `denominator`."""
-        value: torch.Tensor = self.loss(*arrays, **self._given(), **call)
+        given = self._given()
+        for name in call:
+            if name in given:
+                raise is_of_object(self.__name__, name)
+        value: torch.Tensor = self.loss(*arrays, **given, **call)
         return value
 
     def _given(self) -> dict[str, Any]:

@@ -5,6 +5,21 @@ Somebody who moves a training script changes one import: `polyloss.compat.torch.
 Where a built-in is wrong, the function here is right; ``docs/compatibility.md`` lists every such place.
 """
 
+from typing import TYPE_CHECKING
+
 from . import keras, optax, tf, torch
 
 __all__ = ["keras", "optax", "tf", "torch"]
+
+_FRAMEWORKS = {"jax": "optax", "pytorch": "torch", "tensorflow": "tf"}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        from polyloss._words import no_attribute
+
+        if name in _FRAMEWORKS:
+            raise AttributeError(
+                f"module {__name__!r} has no attribute {name!r}; did you mean {__name__}.{_FRAMEWORKS[name]}?"
+            )
+        raise no_attribute(__name__, name, {})

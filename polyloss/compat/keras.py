@@ -13,8 +13,8 @@ import polyloss
 from polyloss import _checks as checks
 from polyloss._backend import backend_of
 from polyloss._checks import NONNEGATIVE, UNIT, Domain
-from polyloss._loss import Loss
 from polyloss._dtypes import cast
+from polyloss._loss import Loss
 from polyloss._typing import Array
 
 from ._common import as_probabilities, namespace, of_arrays, only, widened

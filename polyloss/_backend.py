@@ -3,7 +3,6 @@
 Asking never imports a framework: whoever holds an array of it has imported it already, so its class tells.
 """
 
-import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -22,8 +21,6 @@ _ADAPTERS = {
 _GENERIC = "polyloss_numpy"
 
 _packages: dict[type, str | None] = {}
-
-_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 Named: TypeAlias = dict[str, Array]
@@ -104,12 +101,28 @@ class Fused(Protocol):
 class InBlocks(Fused, Protocol):
     """A `Fused` call on arrays in memory."""
 
-    closed: Sequence[bool]
-    """By which of the arrays there is a gradient in closed form."""
+    @property
+    def enabled(self) -> bool:
+        """Whether it is to be made in blocks now."""
 
     @property
-    def name(self) -> str:
-        """That of the loss."""
+    def closed(self) -> Sequence[bool]:
+        """By which of the arrays there is a gradient in closed form."""
+
+    def value(self, arrays: Sequence[Array]) -> Array:
+        """The value, differentiable by the framework."""
+
+
+class OfRows(Protocol):
+    """Something that computes results of rows, as its equals do."""
+
+    def __hash__(self) -> int:
+        """Equals have the same."""
+
+    def block(
+        self, xp: Any, rows: Mapping[str, Array], fixed: Mapping[str, Array], wanted: Sequence[str]
+    ) -> Mapping[str, Array]:
+        """Results that have the rows along their first axis."""
 
 
 def lacks_closed_form(closed: Sequence[bool], wanted: Sequence[bool]) -> bool:
@@ -177,33 +190,19 @@ class Backend(ABC):
         """All that a call depends on, besides values; None where these cannot be looked at now, or one is no array."""
         return None
 
-    def blockwise(self, inputs: Sequence[Array], options: Sequence[Array]) -> bool:
-        """Whether `memory` and `empty` do for these arrays, of which `options` are constants."""
-        return False
+    def blocks(self, plan: Evaluation, inputs: Sequence[Array], options: Mapping[str, Array]) -> InBlocks | None:
+        """The call in blocks; None where it is better done, or can only be done, as a whole."""
+        return None
 
-    def memory(self, array: Array) -> Any:
-        """The NumPy array on the memory of `array`."""
-        raise NotImplementedError
-
-    def empty(self, shape: Sequence[int], dtype: Any) -> tuple[Array, Any]:
-        """A new array, and the NumPy array on its memory."""
-        raise NotImplementedError
-
-    def wrap(self, number: Any) -> Array:
-        """A NumPy number as an array of the framework."""
-        raise NotImplementedError
+    def by_rows(
+        self, work: OfRows, rows: Mapping[str, Array], fixed: Mapping[str, Array], wanted: tuple[str, ...]
+    ) -> dict[str, Array] | None:
+        """What `work` results in, in blocks; None where it is better done as a whole."""
+        return None
 
     def is_one(self, array: Array) -> bool:
         """Whether a scalar is 1, as far as can be told now."""
         return self.readable(array) and float(array) == 1.0
-
-    def threads(self) -> int:
-        """How many threads the framework would use."""
-        return _CORES
-
-    def attach_blocks(self, blocks: InBlocks, arrays: Sequence[Array]) -> Array:
-        """`attach_fused`, for arrays that have a `signature` and can be seen as `memory`."""
-        return self.attach_fused(blocks, arrays)
 
     def scan(self, step: Step, totals: Named, rows: Named, size: int) -> tuple[Named, Named]:
         """The last totals, and the results of all rows, where `step` takes `size` of these at a time.

@@ -6,13 +6,14 @@ The rows of a call are those of its kernel, or more: what belongs to several exa
 import functools
 import math
 import os
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._backend import Backend
+from ._backend import Backend, Evaluation, OfRows
 from ._dtypes import cast
 from ._plan import Plan
 from ._program import Program
@@ -35,6 +36,7 @@ def _switch(name: str) -> bool:
 enabled = _switch("POLYLOSS_BLOCKS")
 """Whether calls are made block by block, where they can be."""
 
+_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 _ROW = 1 << 15
 """Elements of a row that stay together for the sake of a weight or a parameter."""
 
@@ -183,7 +185,7 @@ class _Task(NamedTuple):
 class Blocks:
     """A plan for arrays of known shapes, as a function that finds its gradients together with its value."""
 
-    def __init__(self, plan: Plan, backend: Backend, inputs: Sequence[Array], options: Mapping[str, Array]) -> None:
+    def __init__(self, plan: Plan, backend: "InMemory", inputs: Sequence[Array], options: Mapping[str, Array]) -> None:
         self.plan = plan
         self.backend = backend
         self.names = tuple(options)
@@ -221,6 +223,15 @@ class Blocks:
         self._constant = None
         if self._given is None and (traced.counted is None or traced.counted.op == "constant"):
             self._constant = np.asarray(1 if plan.reduction == "sum" else self.count, self.dtype)
+
+    @property
+    def enabled(self) -> bool:
+        """Whether calls are made in blocks now."""
+        return enabled
+
+    def value(self, arrays: Sequence[Array]) -> Array:
+        """The value, differentiable by the framework."""
+        return self.backend.attach_blocks(self, arrays)
 
     def _task(self, wanted: tuple[bool, ...]) -> _Task:
         known = tuple(i for i, (want, closed) in enumerate(zip(wanted, self.closed, strict=True)) if want and closed)
@@ -336,18 +347,6 @@ def _layouts(plan: Plan, inputs: Sequence[Array], options: Mapping[str, Array]) 
     return layouts
 
 
-class OfRows(Protocol):
-    """Something that computes results of rows, as its equals do."""
-
-    def __hash__(self) -> int:
-        """Equals have the same."""
-
-    def block(
-        self, xp: Any, rows: Mapping[str, Array], fixed: Mapping[str, Array], wanted: Sequence[str]
-    ) -> Mapping[str, Array]:
-        """Results that have the rows along their first axis."""
-
-
 @functools.lru_cache(maxsize=256)
 def _row_program(
     work: OfRows, wanted: tuple[str, ...], kinds: tuple[tuple[str, Shape, bool, Any], ...]
@@ -374,41 +373,68 @@ def _row_program(
     return program, [(name, symbol.shape[1:], symbol.dtype) for name, symbol in found.items()]
 
 
-def by_rows(
-    backend: Backend, work: OfRows, rows: Mapping[str, Array], fixed: Mapping[str, Array], wanted: tuple[str, ...]
-) -> dict[str, Array] | None:
-    """What `work` results in, or None where that cannot be done in blocks."""
-    if not enabled or not backend.blockwise(tuple(rows.values()), tuple(fixed.values())):
-        return None
-    parts = [backend.memory(array) for array in (*rows.values(), *fixed.values())]
-    kinds = [(name, part.shape[1:], True, part.dtype) for name, part in zip(rows, parts, strict=False)]
-    kinds += [(name, part.shape, False, part.dtype) for name, part in zip(fixed, parts[len(rows) :], strict=True)]
-    known = _row_program(work, wanted, tuple(kinds))
-    if known is None:
-        return None
-    program, outputs = known
-    count, found, memories = parts[0].shape[0], {}, []
-    for name, tail, dtype in outputs:
-        found[name], memory = backend.empty((count, *tail), dtype)
-        memories.append(memory)
-    blocked = [kind[2] for kind in kinds]
-    row = max(math.prod(kind[1]) for kind in kinds if kind[2])
-    with np.errstate(all="ignore"):
-        program.run(parts, blocked, memories, count, row, backend.threads)
-    return found
+class InMemory(Backend):
+    """A backend whose arrays may be seen as NumPy's: calls on them are made in blocks."""
 
+    @abstractmethod
+    def blockwise(self, inputs: Sequence[Array], options: Sequence[Array]) -> bool:
+        """Whether `memory` and `empty` do for these arrays, of which `options` are constants."""
 
-def blocks_of(plan: Plan, backend: Backend, inputs: Sequence[Array], options: Mapping[str, Array]) -> Blocks | None:
-    """The blocks of a call, or None where it is better done, or can only be done, as a whole."""
-    if not plan.in_blocks or plan.by_autodiff() or plan.reduction == "none":
-        return None
-    if not backend.blockwise(inputs, tuple(options.values())):
-        return None
-    try:
-        return Blocks(plan, backend, inputs, options)
-    except UntraceableError:
-        # A kernel that branches, or uses what blocks do not know: it works on whole arrays.
-        return None
+    @abstractmethod
+    def memory(self, array: Array) -> Any:
+        """The NumPy array on the memory of `array`."""
+
+    @abstractmethod
+    def empty(self, shape: Sequence[int], dtype: Any) -> tuple[Array, Any]:
+        """A new array, and the NumPy array on its memory."""
+
+    @abstractmethod
+    def wrap(self, number: Any) -> Array:
+        """A NumPy number as an array of the framework."""
+
+    def threads(self) -> int:
+        """How many threads the framework would use."""
+        return _CORES
+
+    def attach_blocks(self, blocks: "Blocks", arrays: Sequence[Array]) -> Array:
+        """`attach_fused`, for arrays that have a `signature` and can be seen as `memory`."""
+        return self.attach_fused(blocks, arrays)
+
+    def blocks(self, plan: Evaluation, inputs: Sequence[Array], options: Mapping[str, Array]) -> "Blocks | None":
+        """The blocks of a call, or None where it is better done, or can only be done, as a whole."""
+        assert isinstance(plan, Plan)
+        if not plan.in_blocks or plan.by_autodiff() or plan.reduction == "none" or plan.is_empty(inputs):
+            return None
+        if not self.blockwise(inputs, tuple(options.values())):
+            return None
+        try:
+            return Blocks(plan, self, inputs, options)
+        except UntraceableError:
+            # A kernel that branches, or uses what blocks do not know: it works on whole arrays.
+            return None
+
+    def by_rows(
+        self, work: OfRows, rows: Mapping[str, Array], fixed: Mapping[str, Array], wanted: tuple[str, ...]
+    ) -> dict[str, Array] | None:
+        """What `work` results in, or None where that cannot be done in blocks."""
+        if not enabled or not self.blockwise(tuple(rows.values()), tuple(fixed.values())):
+            return None
+        parts = [self.memory(array) for array in (*rows.values(), *fixed.values())]
+        kinds = [(name, part.shape[1:], True, part.dtype) for name, part in zip(rows, parts, strict=False)]
+        kinds += [(name, part.shape, False, part.dtype) for name, part in zip(fixed, parts[len(rows) :], strict=True)]
+        known = _row_program(work, wanted, tuple(kinds))
+        if known is None:
+            return None
+        program, outputs = known
+        count, found, memories = parts[0].shape[0], {}, []
+        for name, tail, dtype in outputs:
+            found[name], memory = self.empty((count, *tail), dtype)
+            memories.append(memory)
+        blocked = [kind[2] for kind in kinds]
+        row = max(math.prod(kind[1]) for kind in kinds if kind[2])
+        with np.errstate(all="ignore"):
+            program.run(parts, blocked, memories, count, row, self.threads)
+        return found
 
 
 def is_traced(loss: Any, *arrays: Array, **keywords: Any) -> bool:

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, NamedTupl
 
 import numpy as np
 
-from . import _blocks
 from . import _checks as checks
 from . import _words as words
-from ._backend import Backend, find_backend, lacks_closed_form, unwrapped
+from ._backend import Backend, InBlocks, find_backend, lacks_closed_form, unwrapped
 from ._checks import REAL, Classes, Domain
 from ._closures import warn_of_state
 from ._dtypes import working
@@ -136,8 +135,8 @@ class Loss(Definition, Combinable, Generic[P]):
         def __call__(self, *arrays, **keywords):
             """Evaluate the loss."""
             known, inputs, options = self._bind(arrays, keywords)
-            if known.blocks is not None and _blocks.enabled:
-                return known.backend.attach_blocks(known.blocks, (*inputs, *options) if options else inputs)
+            if known.blocks is not None and known.blocks.enabled:
+                return known.blocks.value((*inputs, *options) if options else inputs)
             return known.backend.run(known.plan, inputs, dict(zip(known.names, options, strict=True)))
 
     def __get__(self, instance: object, owner: type | None = None) -> "Loss[P]":
@@ -181,13 +180,14 @@ class Loss(Definition, Combinable, Generic[P]):
     ) -> tuple[Array, tuple[Array, ...]]:
         """The value and its gradients, without automatic differentiation."""
         known, inputs, options = self._bind(tuple(arguments), dict(keywords))
+        blocks = known.blocks
         names = (*self.arrays, *known.names)
         chosen = [self.arrays[n] if isinstance(n, int) else n for n in argnums]
         wanted = [name in chosen for name in names]
         exist = all(name in names for name in chosen)
-        if known.blocks is None or not _blocks.enabled or not exist or lacks_closed_form(known.blocks.closed, wanted):
+        if blocks is None or not blocks.enabled or not exist or lacks_closed_form(blocks.closed, wanted):
             return known.plan.closed_form(inputs, dict(zip(known.names, options, strict=True)), argnums)
-        value, gradients = known.blocks.forward((*inputs, *options), wanted)
+        value, gradients = blocks.forward((*inputs, *options), wanted)
         return value, tuple(gradients[names.index(name)] for name in chosen)
 
     def _bind(
@@ -209,7 +209,7 @@ class Loss(Definition, Combinable, Generic[P]):
                     checks.fits_dtype(self.__name__, name, value, number)
                 value = known.backend.asarray(value, inputs[0], number)
             options.append(value)
-        if known.plan.readable and not (known.blocks and _blocks.enabled):
+        if known.plan.readable and not (known.blocks and known.blocks.enabled):
             known.plan.check_values(inputs, dict(zip(known.names, options, strict=True)))
         return known, inputs, tuple(options)
 
@@ -220,7 +220,7 @@ class Loss(Definition, Combinable, Generic[P]):
         plan, backend, inputs, named, numbers = self._plan(
             tuple(map(unwrapped, arrays)), dict(zip(keywords, map(unwrapped, keywords.values()), strict=True))
         )
-        blocks = None if plan.is_empty(inputs) else _blocks.blocks_of(plan, backend, inputs, named)
+        blocks = backend.blocks(plan, inputs, named)
         known = _Known(plan, backend, tuple(named), tuple(map(numbers.get, named)), blocks)
         given = (*arrays, *(keywords[name] for name in self.arrays[len(arrays) :]))
         as_given = all(one is other for one, other in zip(inputs, given, strict=True))
@@ -399,7 +399,7 @@ class _Known(NamedTuple):
     names: tuple[str, ...]
     numbers: tuple[Any, ...]
     """For each of the names the dtype that a number has as an array; None where it is an array already."""
-    blocks: _blocks.Blocks | None
+    blocks: InBlocks | None
 
 
 def _with_defaults(module: str, name: str, fixed: Mapping[str, Any]) -> Loss[Any]:

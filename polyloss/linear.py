@@ -12,7 +12,6 @@ from . import _checks as checks
 from . import _numeric as numeric
 from . import _sums as sums
 from ._backend import Alike, Backend, Named, backend_of, strips
-from ._blocks import by_rows
 from ._checks import CLASSES, NONNEGATIVE, POSITIVE, UNIT, Domain, finite, scalar, special
 from ._dtypes import cast, working
 from ._kernel import BoundKernel
@@ -205,7 +204,7 @@ class Chunked:
         logits = row["logits"]
         rows: Named = {name: row[name] for name in ("logits", "target", "share", "mask") if name in row}
         fixed = {name: call[name] for name in OF_COST if name in call}
-        found = by_rows(backend, self, rows, fixed, tuple(wanted))
+        found = backend.by_rows(self, rows, fixed, tuple(wanted))
         if found is not None:
             return found
         if not backend.readable(logits):

@@ -328,6 +328,6 @@ def test_switch(value: str, on: bool, monkeypatch: Any) -> None:
 
 
 def test_switch_that_says_nothing() -> None:
-    code = "import os; os.environ['POLYLOSS_BLOCKS'] = 'maybe'; import polyloss"
+    code = "import os; os.environ['POLYLOSS_BLOCKS'] = 'maybe'; import polyloss, numpy; polyloss.mse(numpy.ones(1), 0.0)"
     run = subprocess.run([sys.executable, "-c", code], check=False, timeout=60, capture_output=True, text=True)
     assert "ValueError: POLYLOSS_BLOCKS must be one of 1, true, yes, on, 0, false, no, off, got 'maybe'" in run.stderr

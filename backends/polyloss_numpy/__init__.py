@@ -8,7 +8,7 @@ import array_api_compat
 import array_api_compat.numpy
 import numpy as np
 
-from polyloss import Backend
+from polyloss._blocks import InMemory
 
 _NEW = ("take_along_axis",)
 """Functions of the standard of 2024.12 that kernels do without, where they are missing."""
@@ -46,7 +46,7 @@ class _WithScalars:
 _with_scalars = functools.cache(_WithScalars)
 
 
-class NumpyBackend(Backend):
+class NumpyBackend(InMemory):
     """The adapter of every array that cannot differentiate."""
 
     name = "numpy"

@@ -12,7 +12,8 @@ from tensorflow.python.eager.record import record_operation, should_record_backp
 from tensorflow.python.framework.ops import EagerTensor
 from tensorflow.python.ops.gradients_util import PossibleTapeGradientTypes
 
-from polyloss._backend import Alike, InBlocks, lacks_closed_form
+from polyloss._backend import Alike, lacks_closed_form
+from polyloss._blocks import Blocks, InMemory
 from polyloss._objects import classes, no_class
 from polyloss._program import aligned
 from polyloss._reduction import pull, sum_to
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from polyloss_keras import KerasLoss
 
 
-class TensorflowBackend(ByChunks):
+class TensorflowBackend(ByChunks, InMemory):
     """The adapter of `tf.Tensor` and `tf.Variable`."""
 
     name = "tensorflow"
@@ -83,7 +84,7 @@ class TensorflowBackend(ByChunks):
         memory[()] = number
         return found
 
-    def attach_blocks(self, blocks: InBlocks, arrays: Sequence[Any]) -> Any:
+    def attach_blocks(self, blocks: Blocks, arrays: Sequence[Any]) -> Any:
         order = PossibleTapeGradientTypes(arrays)
         wanted = [order > 0 and should_record_backprop((array,)) for array in arrays]
         if order and (order > 1 or not any(wanted) or lacks_closed_form(blocks.closed, wanted)):

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch.autograd import forward_ad
 
-from polyloss._backend import Evaluation, InBlocks, lacks_closed_form
+from polyloss._backend import Evaluation, lacks_closed_form
+from polyloss._blocks import Blocks, InMemory
 from polyloss._kernel import BoundKernel
 from polyloss._objects import classes
 from polyloss._reduction import pull, push, sum_to
@@ -180,7 +181,7 @@ class _Exported:
         return 1, 0
 
 
-class TorchBackend(ByChunks):
+class TorchBackend(ByChunks, InMemory):
     """The adapter of `torch.Tensor`."""
 
     name = "torch"
@@ -238,7 +239,7 @@ class TorchBackend(ByChunks):
         # NumPy has no such numbers.
         return not any(array.dtype is torch.bfloat16 for array in (*inputs, *options))
 
-    def attach_blocks(self, blocks: InBlocks, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
+    def attach_blocks(self, blocks: Blocks, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
         value: torch.Tensor
         if torch.is_grad_enabled():
             wanted = [array.requires_grad for array in arrays]

@@ -3,13 +3,13 @@
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
-from ._backend import Backend, register_backend, stop_gradient
-from ._checks import CLASSES, NONNEGATIVE, POSITIVE, SIGN, UNIT, Domain
-from ._loss import Loss, elementwise, rowwise
-from ._numeric import log_sigmoid, log_softmax, log_sum_exp, sigmoid, softmax, softplus
-from ._transform import compile, value_and_grad
-from ._typing import Call, RowCall
-from .classification import (
+from .core.backend import Backend, register_backend, stop_gradient
+from .core.checks import CLASSES, NONNEGATIVE, POSITIVE, SIGN, UNIT, Domain
+from .core.compose import LossSum, MultiTask, multi_task
+from .core.loss import Loss, elementwise, rowwise
+from .core.transforms import compile, value_and_grad
+from .core.typing import Call, RowCall
+from .losses.classification import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
     cross_entropy,
@@ -19,12 +19,12 @@ from .classification import (
     softmax_focal,
     squared_hinge,
 )
-from .compose import LossSum, MultiTask, multi_task
-from .divergence import kl_divergence
-from .linear import linear_cross_entropy
-from .regression import huber, l1, log_cosh, mse, smooth_l1
-from .robust import tukey_biweight
-from .similarity import contrastive, contrastive_embedding, triplet_margin
+from .losses.divergence import kl_divergence
+from .losses.linear import linear_cross_entropy
+from .losses.regression import huber, l1, log_cosh, mse, smooth_l1
+from .losses.robust import tukey_biweight
+from .losses.similarity import contrastive, contrastive_embedding, triplet_margin
+from .stable import log_sigmoid, log_softmax, log_sum_exp, sigmoid, softmax, softplus
 
 __all__ = [
     "CLASSES",
@@ -81,6 +81,6 @@ if not TYPE_CHECKING:
         # Not for type checkers, which would take it that there is every name.
         if name == "compat":
             return _import_module(f"{__name__}.{name}")
-        from ._words import no_attribute
+        from .core.words import no_attribute
 
         raise no_attribute(__name__, name, {known: f"{__name__}.{known}" for known in __all__})

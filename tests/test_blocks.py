@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import polyloss
-from polyloss import _blocks, _program
+from polyloss.engine import blocks as _blocks
+from polyloss.engine import program as _program
 
 ROWS, CLASSES = 37, 5
 
@@ -222,7 +223,7 @@ def test_forked_process() -> None:
     code = """
 import os, warnings
 import numpy as np, polyloss
-from polyloss import _program
+from polyloss.engine import program as _program
 warnings.simplefilter("ignore", DeprecationWarning)
 _program.BLOCK = 256
 prediction, target = np.random.default_rng(0).normal(size=(2, 4096))
@@ -239,7 +240,7 @@ def test_call_while_the_interpreter_shuts_down() -> None:
     code = """
 import atexit
 import numpy as np, polyloss
-from polyloss import _program
+from polyloss.engine import program as _program
 _program.BLOCK = 256
 prediction, target = np.random.default_rng(0).normal(size=(2, 4096))
 expected = float(polyloss.huber(prediction, target))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import polyloss
-from polyloss import _checks as checks
+from polyloss.core import checks
 
 X = np.asarray([[0.5, -1.0, 2.0], [1.5, 0.0, -0.5]])
 PROBABILITIES = np.asarray([[0.2, 0.3, 0.5], [0.1, 0.1, 0.8]])

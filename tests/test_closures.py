@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import polyloss
-from polyloss._closures import warn_of_state
+from polyloss.core.closures import warn_of_state
 
 ARRAY, LIST, NUMBERS = np.ones(3), [1.0, 2.0], (1.0, 2.0)
 GENERATOR = np.random.default_rng(0)

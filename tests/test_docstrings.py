@@ -41,7 +41,7 @@ def test_examples_run(module: str) -> None:
     tests = {test.name: test for test in finder.find(loaded)}
     for name, value in vars(loaded).items():
         # doctest does not look into instances, and losses and decorators are some.
-        source = vars(value).get("__doc__") if type(value).__module__ == "polyloss._loss" else None
+        source = vars(value).get("__doc__") if type(value).__module__ == "polyloss.core.loss" else None
         if source and value.__module__ == module:
             tests[name] = doctest.DocTestParser().get_doctest(source, vars(loaded), name, module, None)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import polyloss
-from polyloss import linear
+from polyloss.losses import linear
 
 jax = pytest.importorskip("jax")
 import jax.numpy as jnp  # noqa: E402

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import polyloss
-from polyloss import _sums as sums
-from polyloss import cross_entropy, linear, linear_cross_entropy
+from polyloss import cross_entropy, linear_cross_entropy
+from polyloss.core import sums
+from polyloss.losses import linear
 
 TOKENS, FEATURES, CLASSES = 13, 4, 10
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import polyloss
-from polyloss import _words
-from polyloss._backend import backend_of
+from polyloss.core import words as _words
+from polyloss.core.backend import backend_of
 
 X = np.asarray([[0.5, -1.0, 2.0], [1.5, 0.0, -0.5]])
 LOG_P = X - np.log(np.exp(X).sum(axis=-1, keepdims=True))

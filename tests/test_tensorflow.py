@@ -222,7 +222,7 @@ def test_parameters_have_gradients(
     mode: Any, x: Any, loss: Any, kind: int, parameters: dict[str, Any], blocks: bool, monkeypatch: Any
 ) -> None:
     """First and second order, against differences of the value and of the gradient."""
-    monkeypatch.setattr("polyloss._blocks.enabled", blocks)
+    monkeypatch.setattr("polyloss.engine.blocks.enabled", blocks)
     x = tf.cast(x, tf.float64)
     ids = tf.constant([0, 1, 2, 0, 1, 2])
     weight = tf.reshape(tf.range(12, dtype=tf.float64), (3, 4)) / 9

@@ -36,7 +36,7 @@ LOSSES: dict[str, Any] = {
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
 def test_result_is_float32(monkeypatch: pytest.MonkeyPatch, loss: Any, dtype: Any, blocks: bool) -> None:
-    monkeypatch.setattr("polyloss._blocks.enabled", blocks)
+    monkeypatch.setattr("polyloss.engine.blocks.enabled", blocks)
     x, y = X.to(dtype).requires_grad_(), Y.to(dtype)
     wide = x.detach().float().requires_grad_()
     with torch.autocast("cpu", dtype=dtype):
@@ -58,7 +58,7 @@ def test_result_is_float32(monkeypatch: pytest.MonkeyPatch, loss: Any, dtype: An
 def test_products_of_a_linear_layer(
     monkeypatch: pytest.MonkeyPatch, dtype: Any, hidden: Any, reduction: Any, inside: bool, blocks: bool
 ) -> None:
-    monkeypatch.setattr("polyloss._blocks.enabled", blocks)
+    monkeypatch.setattr("polyloss.engine.blocks.enabled", blocks)
     generator = torch.Generator().manual_seed(1)
     weight, bias = torch.randn(50, 16, generator=generator), torch.randn(50, generator=generator)
     rows = torch.randn(64, 16, generator=generator).to(dtype if hidden == "half" else hidden)

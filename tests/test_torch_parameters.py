@@ -43,7 +43,7 @@ CASES: dict[str, Any] = {
 
 @pytest.fixture(params=[True, False], ids=["blocks", "whole"])
 def _blocks(request: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("polyloss._blocks.enabled", request.param)
+    monkeypatch.setattr("polyloss.engine.blocks.enabled", request.param)
 
 
 @pytest.mark.usefixtures("_blocks")

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 import polyloss
-from polyloss import _blocks, _program, _trace
-from polyloss._blocks import is_traced
-from polyloss._symbols import ROWS
+from polyloss.engine import blocks as _blocks
+from polyloss.engine import program as _program
+from polyloss.engine import trace as _trace
+from polyloss.engine.blocks import is_traced
+from polyloss.engine.symbols import ROWS
 
 from .test_blocks import LOSSES, arguments
 
@@ -328,6 +330,8 @@ def test_switch(value: str, on: bool, monkeypatch: Any) -> None:
 
 
 def test_switch_that_says_nothing() -> None:
-    code = "import os; os.environ['POLYLOSS_BLOCKS'] = 'maybe'; import polyloss, numpy; polyloss.mse(numpy.ones(1), 0.0)"
+    code = (
+        "import os; os.environ['POLYLOSS_BLOCKS'] = 'maybe'; import polyloss, numpy; polyloss.mse(numpy.ones(1), 0.0)"
+    )
     run = subprocess.run([sys.executable, "-c", code], check=False, timeout=60, capture_output=True, text=True)
     assert "ValueError: POLYLOSS_BLOCKS must be one of 1, true, yes, on, 0, false, no, off, got 'maybe'" in run.stderr

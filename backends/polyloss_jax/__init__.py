@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
-from polyloss._backend import Evaluation
-from polyloss._reduction import push
-from polyloss._transform import scalar
+from polyloss.core.backend import Evaluation
+from polyloss.core.reduction import push
+from polyloss.core.transforms import scalar
 
 from . import _namespace
 from ._chunks import ByChunks

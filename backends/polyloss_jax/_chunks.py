@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from polyloss import Backend
-from polyloss._backend import Named, Step, lacks_closed_form
+from polyloss.core.backend import Named, Step, lacks_closed_form
 
 from ._common import broadcasting
 

@@ -8,7 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import jax
 
-from polyloss._backend import Evaluation
+from polyloss.core.backend import Evaluation
 
 P = ParamSpec("P")
 T = TypeVar("T")

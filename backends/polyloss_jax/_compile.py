@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from polyloss import Loss
-from polyloss.compose import Combinable
+from polyloss.core.compose import Combinable
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,8 +11,7 @@ from typing import Any, ClassVar
 import keras
 
 from polyloss import Loss
-from polyloss._checks import brief
-from polyloss._objects import (
+from polyloss.classes import (
     check_attribute,
     check_parameters,
     classes,
@@ -21,8 +20,9 @@ from polyloss._objects import (
     no_positional,
     parameters_of,
 )
-from polyloss._words import unknown_keyword
-from polyloss.compose import MultiTask
+from polyloss.core.checks import brief
+from polyloss.core.compose import MultiTask
+from polyloss.core.words import unknown_keyword
 
 from ._config import from_config, from_plain, terms_of, to_config, to_plain
 from ._evaluate import evaluate

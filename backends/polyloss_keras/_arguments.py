@@ -7,8 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from polyloss import _checks as checks
-from polyloss._backend import backend_of
+from polyloss.core import checks
+from polyloss.core.backend import backend_of
 
 _EXACT = {"float16": 2**11, "bfloat16": 2**8, "float32": 2**24}
 """Up to here every whole number has a float of its own."""

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 
 from polyloss import Loss, LossSum
-from polyloss import _checks as checks
-from polyloss._objects import classes
+from polyloss.classes import classes
+from polyloss.core import checks
 
 _OURS = {f"polyloss>{loss.__name__}": loss for loss in classes().values()}
 

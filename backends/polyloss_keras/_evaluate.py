@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from polyloss import Loss
-from polyloss import _checks as checks
+from polyloss.core import checks
 
 from ._arguments import class_ids, elements, product, spread, trimmed
 from ._config import terms_of

@@ -8,7 +8,7 @@ import array_api_compat
 import array_api_compat.numpy
 import numpy as np
 
-from polyloss._blocks import InMemory
+from polyloss.engine.blocks import InMemory
 
 _NEW = ("take_along_axis",)
 """Functions of the standard of 2024.12 that kernels do without, where they are missing."""

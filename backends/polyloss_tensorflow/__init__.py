@@ -12,12 +12,12 @@ from tensorflow.python.eager.record import record_operation, should_record_backp
 from tensorflow.python.framework.ops import EagerTensor
 from tensorflow.python.ops.gradients_util import PossibleTapeGradientTypes
 
-from polyloss._backend import Alike, lacks_closed_form
-from polyloss._blocks import Blocks, InMemory
-from polyloss._objects import classes, no_class
-from polyloss._program import aligned
-from polyloss._reduction import pull, sum_to
-from polyloss._transform import scalar
+from polyloss.classes import classes, no_class
+from polyloss.core.backend import Alike, lacks_closed_form
+from polyloss.core.reduction import pull, sum_to
+from polyloss.core.transforms import scalar
+from polyloss.engine.blocks import Blocks, InMemory
+from polyloss.engine.program import aligned
 
 from . import _namespace
 from ._chunks import ByChunks, by_framework, upstream_of

@@ -7,7 +7,7 @@ import tensorflow as tf
 from tensorflow.python.eager import record
 
 from polyloss import Backend
-from polyloss._backend import TERMS, Named, Step, lacks_closed_form, strips
+from polyloss.core.backend import TERMS, Named, Step, lacks_closed_form, strips
 
 _STRIP = 1 << 22
 """So many elements of a sum are added to at a time."""

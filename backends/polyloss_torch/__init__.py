@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch.autograd import forward_ad
 
-from polyloss._backend import Evaluation, lacks_closed_form
-from polyloss._blocks import Blocks, InMemory
-from polyloss._kernel import BoundKernel
-from polyloss._objects import classes
-from polyloss._reduction import pull, push, sum_to
-from polyloss._transform import scalar
+from polyloss.classes import classes
+from polyloss.core.backend import Evaluation, lacks_closed_form
+from polyloss.core.kernel import BoundKernel
+from polyloss.core.reduction import pull, push, sum_to
+from polyloss.core.transforms import scalar
+from polyloss.engine.blocks import Blocks, InMemory
 
 from . import _namespace as xp
 from ._chunks import ByChunks

@@ -8,7 +8,7 @@ from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 
 from polyloss import Backend
-from polyloss._backend import lacks_closed_form
+from polyloss.core.backend import lacks_closed_form
 
 from ._common import (
     around_forward_mode,

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from polyloss._backend import Evaluation
-from polyloss._kernel import BoundKernel
-from polyloss._plan import OF_A_CALL
-from polyloss.linear import LinearPlan
+from polyloss.core.backend import Evaluation
+from polyloss.core.kernel import BoundKernel
+from polyloss.core.plan import OF_A_CALL
+from polyloss.losses.linear import LinearPlan
 
 from ._common import is_distributed
 

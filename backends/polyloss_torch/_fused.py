@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from polyloss._backend import Fused
+from polyloss.core.backend import Fused
 
 from ._common import backward_without_autocast, gradients_of, is_batched_gradient
 

@@ -8,8 +8,7 @@ from typing import Any
 import torch
 
 from polyloss import Loss
-from polyloss import _checks as checks
-from polyloss._objects import (
+from polyloss.classes import (
     check_attribute,
     check_parameters,
     classes,
@@ -18,7 +17,8 @@ from polyloss._objects import (
     no_positional,
     parameters_of,
 )
-from polyloss.compose import Combinable, LossSum, MultiTask
+from polyloss.core import checks
+from polyloss.core.compose import Combinable, LossSum, MultiTask
 
 from ._common import with_code_of_its_own
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from polyloss._backend import backend_of
+from polyloss.core.backend import backend_of
 
 from .cases import DTYPES, SINGLE, Arguments, Case
 

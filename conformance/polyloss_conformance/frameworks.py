@@ -38,7 +38,9 @@ def engine(mode: str) -> Iterator[None]:
 
     Chunks of logits are small in all modes but the one that users have: there would hardly be several.
     """
-    from polyloss import _blocks, _program, linear
+    from polyloss.engine import blocks as _blocks
+    from polyloss.engine import program as _program
+    from polyloss.losses import linear
 
     small = {(_program, "BLOCK"): 4} if mode == "small blocks" else {}
     if mode != "eager":

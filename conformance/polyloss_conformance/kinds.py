@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from polyloss._checks import REAL, Classes, Domain
-from polyloss._plan import IGNORED
+from polyloss.core.checks import REAL, Classes, Domain
+from polyloss.core.plan import IGNORED
 
 from . import cases as data
 from . import reference

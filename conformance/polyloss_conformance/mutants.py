@@ -66,7 +66,7 @@ def false_alarm(mutant: Mutant, backend: str, loss: str) -> Result | None:
 @contextlib.contextmanager
 def _unknown(loss: Any) -> Iterator[None]:
     """A context in which nothing is remembered from outside of it, and after which nothing is from inside."""
-    from polyloss import _blocks
+    from polyloss.engine import blocks as _blocks
 
     code = (_blocks._traced, _blocks._program, _blocks._counting, _blocks._row_program)
     remembered = (loss._known.clear, *(found.cache_clear for found in code))
@@ -287,7 +287,7 @@ def _nothing(function: Any) -> Any:
 
 def _linear(change: Callable[..., Any]) -> Patch:
     """A context in which the cost of logits returns what `change` makes of its namespace and its pair."""
-    return _replace("polyloss.linear", "_cost", lambda cost: lambda xp, *a, **k: change(xp, *cost(xp, *a, **k)))
+    return _replace("polyloss.losses.linear", "_cost", lambda cost: lambda xp, *a, **k: change(xp, *cost(xp, *a, **k)))
 
 
 def _last_product(add_product: Any) -> Any:
@@ -385,13 +385,17 @@ MUTANTS = (
         "upstream gradient ignored",
         ("mse", "cross_entropy"),
         backends=("torch",),
-        patch=_replace("polyloss._blocks", "Blocks.backward", lambda backward: lambda self, arrays, kept, *_: kept),
+        patch=_replace(
+            "polyloss.engine.blocks", "Blocks.backward", lambda backward: lambda self, arrays, kept, *_: kept
+        ),
     ),
     Mutant(
         "last block left out",
         ("l1", "cross_entropy"),
         modes=("small blocks",),
-        patch=_replace("polyloss._program", "_starts", lambda starts: lambda *sizes: starts(*sizes)[: -1 or None]),
+        patch=_replace(
+            "polyloss.engine.program", "_starts", lambda starts: lambda *sizes: starts(*sizes)[: -1 or None]
+        ),
     ),
     Mutant(
         "upstream gradient ignored in whole arrays",
@@ -418,20 +422,20 @@ MUTANTS = (
         ("linear_cross_entropy",),
         backends=("numpy",),
         modes=("small blocks",),
-        patch=_replace("polyloss._sums", "add_product", _last_product),
+        patch=_replace("polyloss.core.sums", "add_product", _last_product),
     ),
     Mutant(
         "chunk before the last left out of a gradient",
         ("linear_cross_entropy",),
         backends=("torch",),
         modes=("aot_eager",),
-        patch=_replace("polyloss._sums", "add_product", _last_product),
+        patch=_replace("polyloss.core.sums", "add_product", _last_product),
     ),
     Mutant(
         "upstream gradient of a sum of chunks ignored",
         ("linear_cross_entropy",),
         backends=("torch",),
-        patch=_replace("polyloss.linear", "_scaled", lambda scaled: lambda gradient, upstream: gradient),
+        patch=_replace("polyloss.losses.linear", "_scaled", lambda scaled: lambda gradient, upstream: gradient),
     ),
     Mutant("bias dropped", ("linear_cross_entropy",), _without("bias"), backends=("torch",)),
     Mutant("z_loss dropped", ("linear_cross_entropy",), _without("z_loss")),
@@ -441,7 +445,7 @@ MUTANTS = (
         "layer transposed",
         ("linear_cross_entropy",),
         patch=_replace(
-            "polyloss.linear",
+            "polyloss.losses.linear",
             "_logits",
             lambda logits: (
                 lambda hidden, weight, bias: logits(
@@ -464,18 +468,18 @@ MUTANTS = (
         "half precision computed in half precision",
         ("cross_entropy", "tukey_biweight"),
         dtypes=("float16",),
-        patch=_replace("polyloss._checks", "is_half", lambda is_half: lambda dtype: False),
+        patch=_replace("polyloss.core.checks", "is_half", lambda is_half: lambda dtype: False),
     ),
     Mutant(
         "shapes not checked",
         ("mse", "cross_entropy"),
-        patch=_replace("polyloss._checks", "shape_is", _nothing),
+        patch=_replace("polyloss.core.checks", "shape_is", _nothing),
         checks=("error",),
     ),
     Mutant(
         "values not checked",
         ("binary_cross_entropy", "nll"),
-        patch=_replace("polyloss._plan", "Plan.check_values", _nothing),
+        patch=_replace("polyloss.core.plan", "Plan.check_values", _nothing),
         checks=("error",),
     ),
     Mutant(
@@ -483,7 +487,7 @@ MUTANTS = (
         ("hinge", "cross_entropy"),
         backends=("torch",),
         modes=("aot_eager",),
-        patch=_replace("polyloss._plan", "reduce", _unpoisoned),
+        patch=_replace("polyloss.core.plan", "reduce", _unpoisoned),
         checks=("bad values while traced",),
     ),
     Mutant(
@@ -491,7 +495,7 @@ MUTANTS = (
         ("hinge", "cross_entropy"),
         backends=("torch",),
         modes=("aot_eager",),
-        patch=_replace("polyloss._plan", "reduce", _half_poisoned),
+        patch=_replace("polyloss.core.plan", "reduce", _half_poisoned),
         checks=("bad values while traced",),
     ),
     Mutant("gradient of the mean of nothing", ("mse",), _without("where"), dtypes=("float64",), checks=("law",)),
@@ -522,7 +526,7 @@ MUTANTS = (
     Mutant(
         "class ids compared in their own dtype",
         ("cross_entropy", "nll"),
-        patch=_replace("polyloss._checks", "wide_ids", lambda wide_ids: lambda xp, ids: ids),
+        patch=_replace("polyloss.core.checks", "wide_ids", lambda wide_ids: lambda xp, ids: ids),
         backends=("numpy",),
         dtypes=("float64",),
         checks=("kind of call",),
@@ -530,7 +534,7 @@ MUTANTS = (
     Mutant(
         "mean of nothing divided by nothing",
         ("mse",),
-        patch=_replace("polyloss._plan", "reduce", _empty_mean),
+        patch=_replace("polyloss.core.plan", "reduce", _empty_mean),
         backends=("torch",),
         dtypes=("float64",),
         checks=("kind of call",),
@@ -538,7 +542,7 @@ MUTANTS = (
     Mutant(
         "half precision summed in half precision",
         ("mse",),
-        patch=_replace("polyloss._plan", "reduce", _half_sum),
+        patch=_replace("polyloss.core.plan", "reduce", _half_sum),
         dtypes=("float16",),
         checks=("kind of call",),
     ),

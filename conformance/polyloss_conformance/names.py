@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Sequence
 
-from polyloss._words import meanings, plain
+from polyloss.core.words import meanings, plain
 
 
 def resolve(name: str, known: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ _FRAMEWORKS = {"jax": "optax", "pytorch": "torch", "tensorflow": "tf"}
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        from polyloss._words import no_attribute
+        from polyloss.core.words import no_attribute
 
         if name in _FRAMEWORKS:
             raise AttributeError(

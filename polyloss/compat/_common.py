@@ -9,11 +9,11 @@ from typing import Any, ParamSpec, overload
 import numpy as np
 
 import polyloss
-from polyloss import _checks as checks
-from polyloss._backend import backend_of, find_backend, unwrapped
-from polyloss._checks import Domain, LogProbabilities
-from polyloss._loss import Loss
-from polyloss._typing import Array, Namespace
+from polyloss.core import checks
+from polyloss.core.backend import backend_of, find_backend, unwrapped
+from polyloss.core.checks import Domain, LogProbabilities
+from polyloss.core.loss import Loss
+from polyloss.core.typing import Array, Namespace
 
 P = ParamSpec("P")
 

@@ -10,12 +10,12 @@ refused.
 from typing import Any
 
 import polyloss
-from polyloss import _checks as checks
-from polyloss._backend import backend_of
-from polyloss._checks import NONNEGATIVE, UNIT, Domain
-from polyloss._dtypes import cast
-from polyloss._loss import Loss
-from polyloss._typing import Array
+from polyloss.core import checks
+from polyloss.core.backend import backend_of
+from polyloss.core.checks import NONNEGATIVE, UNIT, Domain
+from polyloss.core.dtypes import cast
+from polyloss.core.loss import Loss
+from polyloss.core.typing import Array
 
 from ._common import as_probabilities, namespace, of_arrays, only, widened
 

@@ -7,8 +7,8 @@ are refused and never wrap around, and the distances of `triplet_margin_loss` ar
 from collections.abc import Sequence
 
 import polyloss
-from polyloss import _checks as checks
-from polyloss._typing import Array
+from polyloss.core import checks
+from polyloss.core.typing import Array
 
 from . import _common
 from ._common import as_probabilities, known, last, namespace, no_eps, of_arrays, spread

@@ -1,7 +1,7 @@
 """The losses of `tf.nn`: same names, same parameters, on the arrays of any framework. `name` has no meaning here."""
 
 import polyloss
-from polyloss._typing import Array
+from polyloss.core.typing import Array
 
 from ._common import as_probabilities, namespace, needs, of_arrays
 

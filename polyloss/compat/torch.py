@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import polyloss
-from polyloss import _checks as checks
-from polyloss._backend import find_backend
-from polyloss._checks import POSITIVE, SIGN
-from polyloss._typing import Array
+from polyloss.core import checks
+from polyloss.core.backend import find_backend
+from polyloss.core.checks import POSITIVE, SIGN
+from polyloss.core.typing import Array
 
 from . import _common
 from ._common import namespace, no_eps, of_arrays, only, spread

@@ -5,8 +5,8 @@ of a million terms, thousands of eps. Here a library sums few terms at a time; w
 from chunk to chunk what an addition rounded away is added to the next.
 """
 
-from ._backend import Backend, strips
-from ._typing import Array
+from .backend import Backend, strips
+from .typing import Array
 
 NARROW = 1 << 15
 """Up to so many elements, a total is summed like this. It is there twice, beside the sums of few terms."""

@@ -5,14 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
-from . import _checks as checks
-from ._backend import Alike, backend_of
-from ._checks import REAL, WEIGHT, Classes, Domain
-from ._dtypes import cast, floating, is_floating, working
-from ._entries import one_hot, pick
-from ._kernel import BoundKernel, Definition
-from ._reduction import Weights, expand, pull, reduce, sum_to
-from ._typing import Array, Namespace
+from . import checks
+from .backend import Alike, backend_of
+from .checks import REAL, WEIGHT, Classes, Domain
+from .dtypes import cast, floating, is_floating, working
+from .entries import one_hot, pick
+from .kernel import BoundKernel, Definition
+from .reduction import Weights, expand, pull, reduce, sum_to
+from .typing import Array, Namespace
 
 IGNORED = "ignore_index"
 """The parameter that is a class id."""

@@ -7,11 +7,10 @@ from typing import Any
 
 import polyloss
 
-from . import _checks as checks
-from . import _words as words
-from ._loss import Loss
-from ._plan import IGNORED, OF_A_CALL
-from .compose import LossSum
+from .core import checks, words
+from .core.compose import LossSum
+from .core.loss import Loss
+from .core.plan import IGNORED, OF_A_CALL
 
 
 def classes() -> dict[str, Loss[Any]]:

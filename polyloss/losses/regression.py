@@ -3,10 +3,10 @@
 import math
 from typing import Unpack
 
-from . import _numeric as numeric
-from ._checks import NONNEGATIVE, POSITIVE
-from ._loss import elementwise
-from ._typing import Array, Call, Namespace, Pair
+from polyloss import stable as numeric
+from polyloss.core.checks import NONNEGATIVE, POSITIVE
+from polyloss.core.loss import elementwise
+from polyloss.core.typing import Array, Call, Namespace, Pair
 
 
 @elementwise(tasks=["regression"])

@@ -6,12 +6,13 @@ import numbers
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NoReturn, TypeAlias, get_args
 
-from . import _checks as checks
-from ._backend import Backend, backend_of, find_backend
-from ._dtypes import astype, widened, working
-from ._kernel import BoundKernel
-from ._numeric import logistic_of
-from ._typing import Array, Namespace, Pair
+from polyloss.stable import logistic_of
+
+from . import checks
+from .backend import Backend, backend_of, find_backend
+from .dtypes import astype, widened, working
+from .kernel import BoundKernel
+from .typing import Array, Namespace, Pair
 
 Kind: TypeAlias = Literal["regression", "classification"]
 Regularizer: TypeAlias = Literal["log", "log1p"]

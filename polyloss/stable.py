@@ -7,11 +7,11 @@ works along the last axis, and is safe to differentiate.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from . import _checks as checks
-from ._backend import Backend, find_backend, stop_gradient, unwrapped
-from ._entries import one_hot, pick
-from ._kernel import BoundKernel
-from ._typing import Array, Namespace, Pair
+from .core import checks
+from .core.backend import Backend, find_backend, stop_gradient, unwrapped
+from .core.entries import one_hot, pick
+from .core.kernel import BoundKernel
+from .core.typing import Array, Namespace, Pair
 
 
 def is_number(value: Any) -> bool:

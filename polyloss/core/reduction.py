@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from ._typing import Array, Namespace, Reduction
+from .typing import Array, Namespace, Reduction
 
 REDUCTIONS: tuple[str, ...] = get_args(Reduction)
 

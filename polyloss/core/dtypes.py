@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from ._backend import backend_of
-from ._checks import is_half
-from ._typing import Array, Namespace
+from .backend import backend_of
+from .checks import is_half
+from .typing import Array, Namespace
 
 
 def floating(xp: Namespace, array: Array, first: Array) -> Any:

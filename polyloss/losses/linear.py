@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, Unpack
 
-from . import _checks as checks
-from . import _numeric as numeric
-from . import _sums as sums
-from ._backend import Alike, Backend, Named, backend_of, strips
-from ._checks import CLASSES, NONNEGATIVE, POSITIVE, UNIT, Domain, finite, scalar, special
-from ._dtypes import cast, working
-from ._kernel import BoundKernel
-from ._loss import Kernel, Loss, P
-from ._plan import IGNORED, OF_A_CALL, Plan
-from ._reduction import Weights, expand, reduce
-from ._typing import Array, Call, Namespace, Pair
+from polyloss import stable as numeric
+from polyloss.core import checks, sums
+from polyloss.core.backend import Alike, Backend, Named, backend_of, strips
+from polyloss.core.checks import CLASSES, NONNEGATIVE, POSITIVE, UNIT, Domain, finite, scalar, special
+from polyloss.core.dtypes import cast, working
+from polyloss.core.kernel import BoundKernel
+from polyloss.core.loss import Kernel, Loss, P
+from polyloss.core.plan import IGNORED, OF_A_CALL, Plan
+from polyloss.core.reduction import Weights, expand, reduce
+from polyloss.core.typing import Array, Call, Namespace, Pair
+
 from .classification import cross_entropy
 
 CHUNK = 1 << 24

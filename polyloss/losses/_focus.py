@@ -8,9 +8,9 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from . import _numeric as numeric
-from ._backend import stop_gradient
-from ._typing import Array, Namespace, Pair
+from polyloss import stable as numeric
+from polyloss.core.backend import stop_gradient
+from polyloss.core.typing import Array, Namespace, Pair
 
 _LARGE = 8.0
 """Around p = 1/2, ``(1 - p)^gamma`` is a power of 1/2 times a factor. It is computed so only while the logarithm of

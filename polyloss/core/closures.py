@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ._backend import find_backend
+from .backend import find_backend
 from .compose import Combinable
 
 _FUNCTIONS = (types.ModuleType, type, types.FunctionType, np.ufunc, Combinable, enum.Enum, logging.Logger, np.generic)

@@ -7,11 +7,22 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeAlias, Unpack
 
-from . import _numeric as numeric
-from ._backend import stop_gradient
-from ._checks import NONNEGATIVE, POSITIVE, UNIT, Domain, describe, finite, per_example, scalar, shape_is, static
-from ._loss import elementwise, rowwise
-from ._typing import Array, Call, Namespace, Pair, RowCall
+from polyloss import stable as numeric
+from polyloss.core.backend import stop_gradient
+from polyloss.core.checks import (
+    NONNEGATIVE,
+    POSITIVE,
+    UNIT,
+    Domain,
+    describe,
+    finite,
+    per_example,
+    scalar,
+    shape_is,
+    static,
+)
+from polyloss.core.loss import elementwise, rowwise
+from polyloss.core.typing import Array, Call, Namespace, Pair, RowCall
 
 _ZERO_OR_ONE = static(Domain(low=0, high=1, ends_only=True))
 _ONE_OR_TWO = replace(_ZERO_OR_ONE, low=1, high=2)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 
-from ._typing import Array, Namespace
+from .typing import Array, Namespace
 
 _ADAPTERS = {
     "numpy": "polyloss_numpy",

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from ._reduction import REDUCTIONS
+from .reduction import REDUCTIONS
 
 _OUR_NAMES = {
     "weight": ("class_weight", "sample_weight"),

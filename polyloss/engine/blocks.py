@@ -13,14 +13,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._backend import Backend, Evaluation, OfRows
-from ._dtypes import cast
-from ._plan import Plan
-from ._program import Program
-from ._reduction import expand, pull
-from ._symbols import ROWS, Symbol, UntraceableError, foreign
-from ._trace import Trace
-from ._typing import Array
+from polyloss.core.backend import Backend, Evaluation, OfRows
+from polyloss.core.dtypes import cast
+from polyloss.core.plan import Plan
+from polyloss.core.reduction import expand, pull
+from polyloss.core.typing import Array
+
+from .program import Program
+from .symbols import ROWS, Symbol, UntraceableError, foreign
+from .trace import Trace
 
 _SWITCHES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import _checks as checks
-from ._backend import backend_of
-from ._checks import Domain
-from ._dtypes import cast, is_floating
-from ._typing import Array, Namespace
+from . import checks
+from .backend import backend_of
+from .checks import Domain
+from .dtypes import cast, is_floating
+from .typing import Array, Namespace
 
 
 class Definition:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from ._backend import Backend, find_backend, unwrapped
-from ._typing import Array, Namespace
+from .backend import Backend, find_backend, unwrapped
+from .typing import Array, Namespace
 
 Shape: TypeAlias = tuple[int | None, ...]
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral
 from typing import Any, ClassVar
 
-from . import _checks as checks
-from ._backend import Backend, find_backend
-from ._typing import Array
+from . import checks
+from .backend import Backend, find_backend
+from .typing import Array
 
 
 def value_and_grad(function: Callable[..., Array], argnums: int | str | Sequence[int | str] = 0) -> Callable[..., Any]:

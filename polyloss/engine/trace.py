@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ._code import ROW
-from ._symbols import BOOL, ROWS, Shape, Symbol, Unseen, UntraceableError, broadcast, is_product, limits_of
+from .code import ROW
+from .symbols import BOOL, ROWS, Shape, Symbol, Unseen, UntraceableError, broadcast, is_product, limits_of
 
 Scalar = bool | int | float
 Flag = bool

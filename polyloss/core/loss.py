@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, NamedTupl
 
 import numpy as np
 
-from . import _checks as checks
-from . import _words as words
-from ._backend import Backend, InBlocks, find_backend, lacks_closed_form, unwrapped
-from ._checks import REAL, Classes, Domain
-from ._closures import warn_of_state
-from ._dtypes import working
-from ._kernel import Definition
-from ._plan import IGNORED, OF_A_CALL, Plan
-from ._typing import Array, Call, Namespace, RowCall
+from . import checks, words
+from .backend import Backend, InBlocks, find_backend, lacks_closed_form, unwrapped
+from .checks import REAL, Classes, Domain
+from .closures import warn_of_state
 from .compose import Combinable
+from .dtypes import working
+from .kernel import Definition
+from .plan import IGNORED, OF_A_CALL, Plan
+from .typing import Array, Call, Namespace, RowCall
 
 P = ParamSpec("P")
 Kernel = Callable[Concatenate[Namespace, P], Any]

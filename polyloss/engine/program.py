@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from ._code import FUNCTIONS, OTHER, PIECE, TEMPLATES
-from ._symbols import BOOL, ROWS, Symbol, UntraceableError, is_product, limits_of
-from ._trace import IN_PLACE
+from .code import FUNCTIONS, OTHER, PIECE, TEMPLATES
+from .symbols import BOOL, ROWS, Symbol, UntraceableError, is_product, limits_of
+from .trace import IN_PLACE
 
 BLOCK = 1 << 18
 """Elements in a block: few enough for the cache, enough that threads seldom meet in the interpreter."""

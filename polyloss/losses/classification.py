@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import Unpack
 
-from . import _numeric as numeric
-from ._checks import (
+from polyloss import stable as numeric
+from polyloss.core.checks import (
     CLASSES,
     LABELS,
     LOG_PROBABILITIES,
@@ -17,10 +17,11 @@ from ._checks import (
     scalar,
     special,
 )
-from ._entries import one_hot
+from polyloss.core.entries import one_hot
+from polyloss.core.loss import elementwise, rowwise
+from polyloss.core.typing import Array, Call, Namespace, Pair, RowCall
+
 from ._focus import WHOLE, focus_of_many, focus_of_two
-from ._loss import elementwise, rowwise
-from ._typing import Array, Call, Namespace, Pair, RowCall
 
 
 @rowwise(

@@ -2,9 +2,9 @@
 
 from typing import Unpack
 
-from ._checks import POSITIVE, named
-from ._loss import elementwise
-from ._typing import Array, Call, Namespace, Pair
+from polyloss.core.checks import POSITIVE, named
+from polyloss.core.loss import elementwise
+from polyloss.core.typing import Array, Call, Namespace, Pair
 
 
 def _median(xp: Namespace, values: Array, mask: Array) -> Array:

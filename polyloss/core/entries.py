@@ -1,7 +1,7 @@
 """The entries of rows that class ids name."""
 
-from ._backend import backend_of
-from ._typing import Array, Namespace
+from .backend import backend_of
+from .typing import Array, Namespace
 
 
 def one_hot(xp: Namespace, ids: Array, classes: Array) -> Array:

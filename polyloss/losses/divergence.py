@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Unpack
 
-from . import _numeric as numeric
-from ._checks import LOG_PROBABILITIES, NONNEGATIVE
-from ._loss import rowwise
-from ._typing import Array, Namespace, Pair, RowCall
+from polyloss import stable as numeric
+from polyloss.core.checks import LOG_PROBABILITIES, NONNEGATIVE
+from polyloss.core.loss import rowwise
+from polyloss.core.typing import Array, Namespace, Pair, RowCall
 
 
 @rowwise(

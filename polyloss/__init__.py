@@ -5,26 +5,20 @@ from typing import TYPE_CHECKING
 
 from .core.backend import Backend, register_backend, stop_gradient
 from .core.checks import CLASSES, NONNEGATIVE, POSITIVE, SIGN, UNIT, Domain
-from .core.compose import LossSum, MultiTask, multi_task
+from .core.compose import LossSum
 from .core.loss import Loss, elementwise, rowwise
 from .core.transforms import compile, value_and_grad
 from .core.typing import Call, RowCall
-from .losses.classification import (
-    binary_cross_entropy,
-    binary_cross_entropy_with_logits,
-    cross_entropy,
-    hinge,
-    nll,
-    sigmoid_focal,
-    softmax_focal,
-    squared_hinge,
-)
+from .functions import log_sigmoid, log_softmax, log_sum_exp, sigmoid, softmax, softplus
+from .losses.binary import binary_cross_entropy, binary_cross_entropy_with_logits, sigmoid_focal
 from .losses.divergence import kl_divergence
 from .losses.linear import linear_cross_entropy
+from .losses.margin import hinge, squared_hinge
+from .losses.multiclass import cross_entropy, nll, softmax_focal
 from .losses.regression import huber, l1, log_cosh, mse, smooth_l1
 from .losses.robust import tukey_biweight
 from .losses.similarity import contrastive, contrastive_embedding, triplet_margin
-from .stable import log_sigmoid, log_softmax, log_sum_exp, sigmoid, softmax, softplus
+from .multi_task import MultiTask, multi_task
 
 __all__ = [
     "CLASSES",

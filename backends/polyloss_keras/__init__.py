@@ -21,8 +21,8 @@ from polyloss.classes import (
     parameters_of,
 )
 from polyloss.core.checks import brief
-from polyloss.core.compose import MultiTask
 from polyloss.core.words import unknown_keyword
+from polyloss.multi_task import MultiTask
 
 from ._config import from_config, from_plain, terms_of, to_config, to_plain
 from ._evaluate import evaluate

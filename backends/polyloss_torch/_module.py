@@ -18,7 +18,8 @@ from polyloss.classes import (
     parameters_of,
 )
 from polyloss.core import checks
-from polyloss.core.compose import Combinable, LossSum, MultiTask
+from polyloss.core.compose import Combinable, LossSum
+from polyloss.multi_task import MultiTask
 
 from ._common import with_code_of_its_own
 

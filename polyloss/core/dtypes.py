@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from . import checks
 from .backend import backend_of
-from .checks import is_half
 from .typing import Array, Namespace
 
 
@@ -13,17 +13,17 @@ def floating(xp: Namespace, array: Array, first: Array) -> Any:
 
 
 def is_floating(xp: Namespace, array: Array) -> bool:
-    return is_half(array.dtype) or bool(xp.isdtype(array.dtype, "real floating"))
+    return checks.is_half(array.dtype) or bool(xp.isdtype(array.dtype, "real floating"))
 
 
 def working(xp: Namespace, dtype: Any) -> Any:
     """The dtype that is computed in."""
-    return xp.float32 if is_half(dtype) else dtype
+    return xp.float32 if checks.is_half(dtype) else dtype
 
 
 def widened(array: Any) -> Any:
     """`array` in the dtype that is computed in, where it is one of half precision; itself, where not."""
-    if not is_half(getattr(array, "dtype", "")):
+    if not checks.is_half(getattr(array, "dtype", "")):
         return array
     return astype(array, backend_of(array).namespace(array).float32)
 

@@ -13,13 +13,13 @@ from polyloss.core import checks, sums
 from polyloss.core.backend import Alike, Backend, Named, backend_of, strips
 from polyloss.core.checks import CLASSES, NONNEGATIVE, POSITIVE, UNIT, Domain, finite, scalar, special
 from polyloss.core.dtypes import cast, working
-from polyloss.core.kernel import BoundKernel
+from polyloss.core.kernel import BoundKernel, attached
 from polyloss.core.loss import Kernel, Loss, P
 from polyloss.core.plan import IGNORED, OF_A_CALL, Plan
 from polyloss.core.reduction import Weights, expand, reduce
 from polyloss.core.typing import Array, Call, Namespace, Pair
 
-from .classification import cross_entropy
+from .multiclass import cross_entropy
 
 CHUNK = 1 << 24
 """So many logits exist at a time."""
@@ -57,10 +57,10 @@ def _cost(
     )
     drifts = not numeric.is_zero(z_loss)
     if drifts:
-        norm, shares = numeric._log_sum_exp(xp, x)
+        norm, shares = numeric.log_sum_exp_of(xp, x)
         if logit_softcap is not None:
             # By the softcap the value itself is differentiated, and of this one the derivative is known alone.
-            norm = numeric._attach(backend_of(x), numeric._log_sum_exp, x)
+            norm = attached(backend_of(x), numeric.log_sum_exp_of, x)
         value = value + z_loss * (norm * norm)
         by_parameter = by_parameter | {"z_loss": lambda: norm * norm}
 
@@ -68,7 +68,7 @@ def _cost(
         slope = by_x()
         if drifts:
             # Attached, its own derivative is right too: that of the slope.
-            again = numeric._attach(backend_of(x), numeric._log_sum_exp, x)
+            again = attached(backend_of(x), numeric.log_sum_exp_of, x)
             slope = slope + numeric.times(xp, shares(), 2.0 * z_loss * again[..., None])
         if logit_softcap is not None:
             # 1 - tanh^2, which would cancel.

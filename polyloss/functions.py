@@ -1,0 +1,271 @@
+"""Exponentials and logarithms of arrays of any framework, right far out: in value and in every gradient."""
+
+from collections.abc import Callable
+from typing import Any
+
+from .core import checks
+from .core.backend import Backend, find_backend, stop_gradient, unwrapped
+from .core.kernel import attached
+from .core.typing import Array, Namespace, Pair
+from .stable import (
+    ahead,
+    log_share_of,
+    log_sigmoid_of,
+    log_sum_exp_of,
+    sigmoid_of,
+    softmax_of,
+    softplus_of,
+)
+
+
+def log_sum_exp(x: Array, *, axis: int = -1) -> Array:
+    r"""Logarithm of the sum of exponentials.
+
+    .. math:: \operatorname{log\_sum\_exp}(x) = \log \sum_c e^{x_c}
+
+    Parameters
+    ----------
+    x : array
+        Real floating, of any framework. ``-inf`` takes no part.
+    axis : int
+        The axis to sum along; it is removed.
+
+    Returns
+    -------
+    array
+        Half precision is computed in float32. A row of nothing but ``-inf`` is ``-inf`` with a gradient of 0,
+        where the frameworks' own have NaN; a row with ``+inf`` is ``+inf``.
+
+    Raises
+    ------
+    TypeError
+        If `x` is no array, or not real floating.
+    ValueError
+        If there is no such axis.
+
+    See Also
+    --------
+    log_softmax, softmax
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss
+    >>> polyloss.log_sum_exp(np.asarray([[1000.0, 1000.0], [-np.inf, -np.inf]]))
+    array([1000.69314718,          -inf])
+    """
+    backend, xp, ready = _prepare("log_sum_exp", x, axis)
+    return xp.astype(attached(backend, log_sum_exp_of, ready), x.dtype)
+
+
+def log_softmax(x: Array, *, axis: int = -1) -> Array:
+    r"""Logarithm of the softmax.
+
+    .. math:: \operatorname{log\_softmax}(x)_c = x_c - \log \sum_j e^{x_j}
+
+    Parameters
+    ----------
+    x : array
+        Real floating, of any framework. ``-inf`` masks a class; the limit at ``+inf`` is taken.
+    axis : int
+        The axis of the classes.
+
+    Returns
+    -------
+    array
+        Of the shape of `x`. The largest entry is right in value and gradient however near to 0 it is, where the
+        frameworks' own are 0 from a margin of 17 on. Half precision is computed in float32.
+
+    Raises
+    ------
+    TypeError
+        If `x` is no array, or not real floating.
+    ValueError
+        If there is no such axis.
+
+    See Also
+    --------
+    softmax, log_sum_exp
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss
+    >>> polyloss.log_softmax(np.asarray([50.0, 0.0], dtype=np.float32))
+    array([-1.9287499e-22, -5.0000000e+01], dtype=float32)
+    """
+    backend, xp, ready = _prepare("log_softmax", x, axis)
+    return xp.astype(xp.moveaxis(_log_shares(backend, xp, ready), -1, axis), x.dtype)
+
+
+def softmax(x: Array, *, axis: int = -1) -> Array:
+    r"""Exponentials that are scaled to sum to 1.
+
+    .. math:: \operatorname{softmax}(x)_c = \frac{e^{x_c}}{\sum_j e^{x_j}}
+
+    Parameters
+    ----------
+    x : array
+        Real floating, of any framework. ``-inf`` masks a class; the limit at ``+inf`` is taken.
+    axis : int
+        The axis of the classes.
+
+    Returns
+    -------
+    array
+        Of the shape of `x`; zeros in a row of nothing but ``-inf``. Half precision is computed in float32.
+
+    Raises
+    ------
+    TypeError
+        If `x` is no array, or not real floating.
+    ValueError
+        If there is no such axis.
+
+    See Also
+    --------
+    log_softmax
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss
+    >>> polyloss.softmax(np.asarray([0.0, 0.0, -np.inf]))
+    array([0.5, 0.5, 0. ])
+    """
+    backend, xp, ready = _prepare("softmax", x, axis)
+    return xp.astype(xp.moveaxis(xp.exp(_log_shares(backend, xp, ready)), -1, axis), x.dtype)
+
+
+def softplus(x: Array) -> Array:
+    r"""Smooth maximum of a number and 0.
+
+    .. math:: \operatorname{softplus}(x) = \log(1 + e^x)
+
+    Parameters
+    ----------
+    x : array
+        Real floating, of any framework.
+
+    Returns
+    -------
+    array
+        Of the shape of `x`. The gradient at 0 is 1/2 everywhere, and no threshold cuts the tail off. Half
+        precision is computed in float32.
+
+    Raises
+    ------
+    TypeError
+        If `x` is no array, or not real floating.
+
+    See Also
+    --------
+    log_sigmoid, sigmoid
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss
+    >>> polyloss.softplus(np.asarray([0.0, 1000.0]))
+    array([6.93147181e-01, 1.00000000e+03])
+    """
+    return _elementwise("softplus", x, softplus_of)
+
+
+def log_sigmoid(x: Array) -> Array:
+    r"""Logarithm of the sigmoid.
+
+    .. math:: \operatorname{log\sigmoid_of}(x) = -\log(1 + e^{-x})
+
+    Parameters
+    ----------
+    x : array
+        Real floating, of any framework.
+
+    Returns
+    -------
+    array
+        Of the shape of `x`. Half precision is computed in float32.
+
+    Raises
+    ------
+    TypeError
+        If `x` is no array, or not real floating.
+
+    See Also
+    --------
+    softplus, sigmoid
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss
+    >>> polyloss.log_sigmoid(np.asarray([-1000.0, 1000.0]))
+    array([-1000.,     0.])
+    """
+    return _elementwise("log_sigmoid", x, log_sigmoid_of)
+
+
+def sigmoid(x: Array) -> Array:
+    r"""Logistic function.
+
+    .. math:: \sigma(x) = \frac{1}{1 + e^{-x}}
+
+    Parameters
+    ----------
+    x : array
+        Real floating, of any framework.
+
+    Returns
+    -------
+    array
+        Of the shape of `x`. Half precision is computed in float32.
+
+    Raises
+    ------
+    TypeError
+        If `x` is no array, or not real floating.
+
+    See Also
+    --------
+    log_sigmoid, softplus
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss
+    >>> polyloss.sigmoid(np.asarray([0.0, 1000.0]))
+    array([0.5, 1. ])
+    """
+    return _elementwise("sigmoid", x, sigmoid_of)
+
+
+def _log_shares(backend: Backend, xp: Namespace, x: Array) -> Array:
+    """The log-softmax along the last axis.
+
+    Differentiated through the distances to the entry that is ahead, its gradient does not cancel.
+    """
+    row = softmax_of(xp, stop_gradient(x))
+    top, limit = ahead(row), float(xp.finfo(x.dtype).max)
+    capped = xp.clip(x, None, limit)
+    largest = xp.clip(stop_gradient(xp.max(x, axis=-1, keepdims=True)), -limit, limit)
+    origin = xp.sum(xp.where(top, capped, 0.0), axis=-1, keepdims=True) + xp.where(row.total < 2, 0.0, largest)
+    away = capped - origin
+    away = xp.where(row.shift == 0, away, away - row.unreachable)
+    distance = xp.where(top, 0.0, away)
+    return distance - attached(backend, log_share_of, x)[..., None]
+
+
+def _prepare(name: str, x: Any, axis: int | None = None) -> tuple[Backend, Namespace, Array]:
+    """The backend, its namespace, and `x` as it is computed with: `axis` last, halves in float32."""
+    x = unwrapped(x)
+    if find_backend(type(x)) is None:
+        raise TypeError(f"{name}: x must be an array, got {checks.describe(x)}")
+    backend = checks.common_backend(name, {"x": x})
+    x = backend.asarray(x, None)
+    xp = backend.namespace(x)
+    checks.real_floating(name, "x", xp, x)
+    if axis is not None:
+        last = checks.axis_of(name, axis, x.ndim)
+        checks.has_entries(name, "x", tuple(x.shape), last)
+        x = xp.moveaxis(x, last, -1)
+    return backend, xp, xp.astype(x, xp.float32) if checks.is_half(x.dtype) else x
+
+
+def _elementwise(name: str, x: Array, pair: Callable[[Namespace, Array], Pair]) -> Array:
+    backend, xp, ready = _prepare(name, x)
+    return xp.astype(attached(backend, pair, ready), x.dtype)

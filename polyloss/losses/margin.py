@@ -1,0 +1,119 @@
+"""Losses of scores that should clear a margin."""
+
+from typing import Unpack
+
+from polyloss.core.checks import (
+    SIGN,
+)
+from polyloss.core.loss import elementwise
+from polyloss.core.typing import Array, Call, Namespace, Pair
+
+
+@elementwise(tasks=["binary"], target=SIGN)
+def hinge(xp: Namespace, scores: Array, target: Array, **call: Unpack[Call]) -> Pair:
+    r"""Hinge loss.
+
+    .. math:: \ell(s, t) = \max(0,\, 1 - t s)
+
+    Parameters
+    ----------
+    scores : array
+        Real floating.
+    target : array of the same shape
+        Labels -1 and 1. Labels 0 and 1 are refused.
+    reduction, sample_weight, where, denominator
+        As in every loss: see `polyloss.Loss`.
+
+    Returns
+    -------
+    array
+        A scalar, or the shape of `scores` with ``reduction="none"``; dtype of `scores`.
+
+    Raises
+    ------
+    TypeError
+        If `scores` are not real floating.
+    ValueError
+        If shapes differ, or a label is neither -1 nor 1.
+
+    See Also
+    --------
+    squared_hinge
+
+    Notes
+    -----
+    The gradient exactly at the margin is 0, that of least norm; Keras has -1 there, optax -1/2. Keras turns
+    labels 0 and 1 into -1 and 1 if the whole batch has them, optax takes them as they are.
+
+    References
+    ----------
+    C. Cortes and V. Vapnik, "Support-Vector Networks", Machine Learning 20, 1995.
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss
+    >>> polyloss.hinge(np.asarray([0.5, 2.0, 0.5]), np.asarray([1.0, 1.0, -1.0]), reduction="none")
+    array([0.5, 0. , 1.5])
+    """
+    missing = _missing(xp, scores, target)
+    # The sign is 0, 1 or NaN.
+    return missing, lambda: -target * xp.sign(missing), lambda: -xp.where(missing == 0, 0.0, scores)
+
+
+@elementwise(tasks=["binary"], target=SIGN)
+def squared_hinge(xp: Namespace, scores: Array, target: Array, **call: Unpack[Call]) -> Pair:
+    r"""Squared hinge loss.
+
+    .. math:: \ell(s, t) = \max(0,\, 1 - t s)^2
+
+    Parameters
+    ----------
+    scores : array
+        Real floating.
+    target : array of the same shape
+        Labels -1 and 1. Labels 0 and 1 are refused.
+    reduction, sample_weight, where, denominator
+        As in every loss: see `polyloss.Loss`.
+
+    Returns
+    -------
+    array
+        A scalar, or the shape of `scores` with ``reduction="none"``; dtype of `scores`.
+
+    Raises
+    ------
+    TypeError
+        If `scores` are not real floating.
+    ValueError
+        If shapes differ, or a label is neither -1 nor 1.
+
+    See Also
+    --------
+    hinge
+
+    Notes
+    -----
+    Keras has the same loss, but turns labels 0 and 1 into -1 and 1 if the whole batch has them.
+
+    References
+    ----------
+    Y. Tang, "Deep Learning using Linear Support Vector Machines", ICML workshop on representation learning, 2013.
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss
+    >>> polyloss.squared_hinge(np.asarray([0.5, 2.0, 0.5]), np.asarray([1.0, 1.0, -1.0]), reduction="none")
+    array([0.25, 0.  , 2.25])
+    """
+    missing = _missing(xp, scores, target)
+    return (
+        missing * missing,
+        lambda: -2.0 * target * missing,
+        lambda: -2.0 * missing * xp.where(missing == 0, 0.0, scores),
+    )
+
+
+def _missing(xp: Namespace, scores: Array, target: Array) -> Array:
+    """What a score lacks to the margin. NaN stays NaN."""
+    missing = 1.0 - target * scores
+    return xp.where(missing <= 0, 0.0, missing)

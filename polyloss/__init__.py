@@ -67,6 +67,11 @@ __all__ = [
     "value_and_grad",
 ]
 
+for _public in __all__:
+    if isinstance(globals()[_public], Loss):
+        # What is pickled is found there, whichever family it belongs to.
+        globals()[_public].__module__ = __name__
+
 __version__ = "0.1.0"
 
 if not TYPE_CHECKING:
@@ -75,6 +80,5 @@ if not TYPE_CHECKING:
         # Not for type checkers, which would take it that there is every name.
         if name == "compat":
             return _import_module(f"{__name__}.{name}")
-        from .core.words import no_attribute
-
-        raise no_attribute(__name__, name, {known: f"{__name__}.{known}" for known in __all__})
+        names = _import_module(f"{__name__}.compat.names")
+        raise names.no_attribute(__name__, name, {known: f"{__name__}.{known}" for known in __all__})

@@ -7,6 +7,7 @@ from typing import Any
 
 import polyloss
 
+from .compat.names import no_attribute
 from .core import checks, words
 from .core.compose import LossSum
 from .core.loss import Loss
@@ -89,5 +90,8 @@ def is_of_object(owner: str, name: str) -> TypeError:
 
 
 def no_class(module: str, name: str, made: Iterable[str], families: Sequence[str]) -> AttributeError:
-    """The error for a class that `module`, which has those in `made`, does not have. `families` are as in `_words`."""
-    return words.no_attribute(module, name, {classes()[one].__name__: f"{module}.{one}" for one in made}, families)
+    """The error for a class that `module`, which has those in `made`, does not have.
+
+    `families` are as in `compat.names`.
+    """
+    return no_attribute(module, name, {classes()[one].__name__: f"{module}.{one}" for one in made}, families)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import polyloss
-from polyloss.core import words as _words
+from polyloss.compat import names
 from polyloss.core.backend import backend_of
 
 X = np.asarray([[0.5, -1.0, 2.0], [1.5, 0.0, -0.5]])
@@ -287,7 +287,7 @@ def test_what_does_not_combine(backend: Any) -> None:
 
 
 def test_losses_that_are_not_here_yet() -> None:
-    for name in _words.MISSING:
+    for name in names.MISSING:
         for spelled in (name, "".join(part.capitalize() for part in name.split("_"))):
             with pytest.raises(AttributeError, match="; there is no such loss in polyloss yet; polyloss"):
                 getattr(polyloss, spelled)
@@ -317,7 +317,7 @@ def test_numbers_of_numpy_are_numbers(backend: Any) -> None:
 
 
 def test_every_name_that_is_answered_leads_somewhere() -> None:
-    for name in {*_words.WORDS, *(twin.partition(".")[2] for twin in _words._twins())} - {*dir(polyloss)}:
+    for name in {*names.WORDS, *(twin.partition(".")[2] for twin in names._twins())} - {*dir(polyloss)}:
         with pytest.raises(AttributeError) as caught:
             getattr(polyloss, name)
         ways = re.findall(r"polyloss(?:\.\w+)+", str(caught.value))

@@ -162,3 +162,11 @@ def test_typed_marker_in_every_package() -> None:
 def test_version_is_in_the_changelog(pytestconfig: pytest.Config) -> None:
     changelog = (pytestconfig.rootpath / "CHANGELOG.md").read_text()
     assert f"## [{polyloss.__version__}]" in changelog
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_is_pickled_by_its_public_name(name: str) -> None:
+    written = pickle.dumps(getattr(polyloss, name))
+    assert b"polyloss" in written
+    assert b"polyloss.losses" not in written
+    assert pickle.loads(written) is getattr(polyloss, name)

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Sequence
 
-from polyloss.core.words import meanings, plain
+from polyloss.compat.names import meanings, plain
 
 
 def resolve(name: str, known: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ Where a built-in is wrong, the function here is right; ``docs/compatibility.md``
 from typing import TYPE_CHECKING
 
 from . import keras, optax, tf, torch
+from .names import no_attribute
 
 __all__ = ["keras", "optax", "tf", "torch"]
 
@@ -16,8 +17,6 @@ _FRAMEWORKS = {"jax": "optax", "pytorch": "torch", "tensorflow": "tf"}
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        from polyloss.core.words import no_attribute
-
         if name in _FRAMEWORKS:
             raise AttributeError(
                 f"module {__name__!r} has no attribute {name!r}; did you mean {__name__}.{_FRAMEWORKS[name]}?"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import polyloss
-from polyloss_conformance import compare, frameworks, mutants, run
+from polyloss_conformance import cases, compare, frameworks, mutants, run
 from polyloss_conformance.mutants import MUTANTS, Mutant
 
 SEEDED = [
@@ -25,11 +25,13 @@ SEEDED = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method.* is deprecated:DeprecationWarning")
 @pytest.mark.parametrize(("mutant", "framework", "loss"), SEEDED)
 def test_mutant_is_caught(mutant: Mutant, framework: str, loss: str) -> None:
     assert mutants.caught(mutant, framework, loss) is not None
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method.* is deprecated:DeprecationWarning")
 @pytest.mark.parametrize(
     ("mutant", "framework", "loss"),
     {
@@ -62,6 +64,27 @@ def test_altering_a_loss_leaves_the_public_one_alone() -> None:
         if mutant.alter is not None:
             mutant.alter(polyloss.mse)
     assert polyloss.mse.kernel is kernel
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 40])
+def test_nothing_is_left_to_where_a_case_falls(count: int) -> None:
+    """Each example is computed where a processor takes several at a time, and where it takes what is left over."""
+    framework, entry = frameworks.framework("numpy"), cases.LOSSES["sigmoid_focal"]
+    picked: list[cases.Case] = []
+    for case in cases.CASES["sigmoid_focal"]:
+        key = run.pack_key(case, "float32", entry) if case.kind != "error" and "float32" in case.dtypes else None
+        if key is not None and not key.static and len(picked) < count:
+            picked.append(case)
+    whole, *few = run.batches(picked, "float32", entry, framework, "a compiler", weighted=True, masked=True)
+    assert len(whole.value) % (4 * 16) == 0
+    assert {len(call.value) for call in few} == {run.FEW}
+    for case in picked:
+        length = case.arrays[0].size
+        assert sum(part.stop - part.start for one, part in whole.parts if one is case) >= length
+        assert sum(part.stop - part.start for call in few for one, part in call.parts if one is case) >= length
+    # The same numbers, at the same places.
+    logits = np.concatenate([call.arrays[0] for call in few])
+    np.testing.assert_array_equal(logits, whole.arrays[0][: len(logits)])
 
 
 # What the comparison itself notices

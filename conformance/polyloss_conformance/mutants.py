@@ -331,6 +331,23 @@ def _half_poisoned(reduce: Any) -> Any:
     return wrong
 
 
+def _subtracted(vectors: bool) -> Patch:
+    """A context in which code has exp(x) - 1 for expm1 where it takes eight numbers at a time, or where it does not."""
+
+    def make(expm1: Any) -> Any:
+        def wrong(x: Any) -> Any:
+            import tensorflow as tf
+
+            size = tf.size(x)
+            there = tf.reshape(tf.range(size) < size // 8 * 8, tf.shape(x))
+            # Of a plain difference, TensorFlow would make an expm1.
+            return tf.where(there if vectors else ~there, 2.0 * (0.5 * tf.exp(x) - 0.5), expm1(x))
+
+        return wrong
+
+    return _replace("polyloss_tensorflow._namespace", "expm1", make)
+
+
 MUTANTS = (
     Mutant("gradient of the wrong sign", ("mse", "cross_entropy"), _each_gradient(lambda xp, g: -g)),
     Mutant(
@@ -396,6 +413,27 @@ MUTANTS = (
         patch=_replace(
             "polyloss.engine.program", "_starts", lambda starts: lambda *sizes: starts(*sizes)[: -1 or None]
         ),
+    ),
+    Mutant(
+        "small numbers cancel where several are computed at a time",
+        ("sigmoid_focal",),
+        backends=("tensorflow",),
+        modes=("function",),
+        patch=_subtracted(vectors=True),
+    ),
+    Mutant(
+        "small numbers cancel where they are computed one by one",
+        ("sigmoid_focal",),
+        backends=("tensorflow",),
+        modes=("function",),
+        patch=_subtracted(vectors=False),
+    ),
+    Mutant(
+        "small numbers cancel in generated code",
+        ("sigmoid_focal",),
+        backends=("torch",),
+        modes=("compile",),
+        patch=_replace("polyloss_torch._namespace", "expm1", lambda expm1: importlib.import_module("torch").expm1),
     ),
     Mutant(
         "upstream gradient ignored in whole arrays",

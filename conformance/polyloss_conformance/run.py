@@ -3,6 +3,9 @@
 A *unit* is one function and its calls. Eagerly, every case is a unit of its own. Where a call has to be compiled first,
 cases that differ in nothing but their examples are packed into one call with ``reduction="none"``: a few compilations
 instead of a thousand.
+
+Generated code may compute several examples at a time, and what is left over one by one, in another way. So a batch is
+repeated until nothing of it is left over (`LANES`), and called once more in pieces of which all is left over (`FEW`).
 """
 
 import re
@@ -52,6 +55,12 @@ RECORDED = "recorded input"
 OPTIONS = ("reduction", "sample_weight", "where", "denominator")
 LARGE = 4096
 """Cases of more elements are never packed."""
+
+FEW = 3
+"""So many examples are fewer than a processor computes at a time."""
+
+LANES = 64 * FEW
+"""Of a multiple of so many examples, nothing is left over: 4 vectors of 16, side by side."""
 
 COTANGENTS = (0.5, -0.75, 1.25, -1.5, 2.0, 3.0, -0.375, 1.75, -2.5)
 POWERS = (0.5, -0.25, 1.0, -2.0, 4.0)
@@ -211,12 +220,13 @@ class Call:
                 truth.sum(axis=0), scale.sum(axis=0), np.asarray(kinks.any(axis=0)), slice(None), len(truth)
             )
 
-    def first(self, length: int) -> "Call":
-        """The same call on the first examples alone."""
+    def cut(self, here: slice) -> "Call":
+        """The same call on some of the examples alone."""
 
         def cut(array: Any) -> Any:
-            return array[:length]
+            return array[here]
 
+        inside = [(case, max(part.start, here.start), min(part.stop, here.stop)) for case, part in self.parts]
         return replace(
             self,
             arrays=[a if place in self.shared else cut(a) for place, a in enumerate(self.arrays)],
@@ -227,9 +237,7 @@ class Call:
             gradients=[cut(g) for g in self.gradients],
             gradient_scales=[cut(g) for g in self.gradient_scales],
             kinks=[cut(k) for k in self.kinks],
-            parts=[
-                (case, slice(part.start, min(part.stop, length))) for case, part in self.parts if part.start < length
-            ],
+            parts=[(case, slice(a - here.start, b - here.start)) for case, a, b in inside if a < b],
         )
 
 
@@ -351,6 +359,30 @@ def pack(cases: Sequence[Case], dtype: str, entry: Entry, *, weighted: bool, mas
         count=1,
         parts=parts,
     )
+
+
+def batches(
+    cases: Sequence[Case], dtype: str, entry: Entry, framework: Framework, mode: str, **there: bool
+) -> Iterator[Call]:
+    """The calls of packed cases: so many examples that nothing is left over, and few of them after the others.
+
+    What is shared has a gradient that is a sum, and of repeated examples another one: there, half of them are the other
+    batch, where a compiled function takes any. What such a loss computes of an example, others compute too.
+    """
+    once = pack(cases, dtype, entry, **there)
+    length = len(once.value)
+    compiled = mode not in EAGER
+    if entry.shared:
+        yield once
+        if compiled and framework.dynamic and length > 3:
+            yield once.cut(slice(0, length // 2 + 1))
+        return
+    whole = -(-length // LANES) * LANES
+    batch = pack([*cases] * -(-whole // length), dtype, entry, **there).cut(slice(0, whole))
+    yield batch
+    # A function for each operation would be compiled once more, where that is how calls are made eagerly.
+    for start in range(0, length, FEW) if compiled else ():
+        yield batch.cut(slice(start, start + FEW))
 
 
 def _over(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
@@ -506,31 +538,40 @@ def run_unit(unit: Unit, loss: Any) -> list[Result]:
     if loss is None:
         return [_result(unit, case, False, message=f"polyloss has no {unit.loss}") for case in unit.cases]
     found: list[Result] = []
-    together = unit.packed and unit.mode not in EAGER
     step = None
     weighted, masked = (any(name in case.options for case in unit.cases) for name in ("sample_weight", "where"))
     for members in unit.calls:
         try:
             if unit.packed:
-                call = pack(members, unit.dtype, entry, weighted=weighted, masked=masked)
+                calls = list(
+                    batches(members, unit.dtype, entry, framework, unit.mode, weighted=weighted, masked=masked)
+                )
             else:
-                call = single(members[0], unit.dtype, entry, framework)
+                calls = [single(members[0], unit.dtype, entry, framework)]
             if step is None:
-                each = (*entry.own, *(key for key in ("sample_weight", "where") if key in call.options))
-                step = framework.step(loss, call.static, call.wanted, unit.mode, each if together else ())
+                batched = (*entry.own, *(key for key in ("sample_weight", "where") if key in calls[0].options))
+                together = unit.packed and unit.mode not in EAGER
+                step = framework.step(loss, calls[0].static, calls[0].wanted, unit.mode, batched if together else ())
             with engine(unit.mode):
-                results = _judged(unit, call, framework, step)
-            if together and framework.dynamic and len(call.value) > 3 and members is unit.calls[0]:
-                # The same compiled function on another batch size.
-                with engine(unit.mode):
-                    few = _judged(unit, call.first(len(call.value) // 2 + 1), framework, step)
-                again = {r.case: r for r in few}
-                results = [again[r.case] if r.passed and not again.get(r.case, r).passed else r for r in results]
-            found += results
+                found += _worst_of([result for call in calls for result in _judged(unit, call, framework, step)])
         except Exception as error:
             message = f"{type(error).__name__}: {str(error).strip()[:600]}"
             found += [_result(unit, case, False, message=message, call=call_text(case, unit.dtype)) for case in members]
     return found
+
+
+def _worst_of(results: Sequence[Result]) -> list[Result]:
+    """One result for each case: of those that failed the first, otherwise with the largest errors."""
+    found: dict[str, Result] = {}
+    for result in results:
+        known = found.setdefault(result.case, result)
+        if known.passed:
+            errors = [
+                max((e for e in pair if e is not None), default=None)
+                for pair in ((known.value, result.value), (known.gradient, result.gradient))
+            ]
+            found[result.case] = replace(result, value=errors[0], gradient=errors[1])
+    return list(found.values())
 
 
 def _judged(unit: Unit, call: Call, framework: Framework, step: frameworks.Step) -> list[Result]:

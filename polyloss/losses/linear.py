@@ -533,6 +533,10 @@ def linear_cross_entropy(
     has neither compiler nor second derivatives where it works in chunks, and its mean is ``"weighted_mean"`` here.
     Half precision is computed in float32: `weight` exists once more in that.
 
+    A logit is a rounded sum of D products, whose error the softmax magnifies: the gradients are within 8 eps of their
+    condition scale, which counts ``sum(abs(h * w)) + abs(b)`` for each logit. Relative to themselves, those of rows
+    with 128 features and logits of about 1 were off by 15 eps in float32, of about 10 by 150, on all backends.
+
     The gradient of the layer is a sum over all rows. For a layer of up to 2**14 weights it does not drift, whatever the
     rows are (at twice as many, by 16 eps at most). For a larger one the library's own product of matrices sums a chunk:
     100,000 equal rows of 256 features and 250 classes are off by 5e-6 in float32, on all backends.

@@ -279,3 +279,40 @@ def test_needs_no_other_framework() -> None:
         [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True, env=os.environ
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@polyloss.elementwise
+def own(xp: Any, /, prediction: Any, target: Any, **call: Any) -> Any:
+    error = prediction - target
+    return error * error, lambda: 2.0 * error, lambda: -2.0 * error
+
+
+@pytest.mark.parametrize("run_eagerly", [True, False])
+@pytest.mark.parametrize(
+    ("function", "way"),
+    [
+        (polyloss.binary_cross_entropy_with_logits, r"polyloss_keras.BinaryCrossEntropyWithLogits\(\)"),
+        (polyloss.huber.partial(delta=0.5), r"polyloss_keras.Huber\(\)"),
+        (polyloss.mse + polyloss.l1, r"polyloss_keras.KerasLoss\(\.\.\.\) of it"),
+        (own, r"polyloss_keras.KerasLoss\(\.\.\.\) of it"),
+    ],
+)
+def test_a_function_is_not_called_with_the_target_first(function: Any, way: str, run_eagerly: bool) -> None:
+    """Where both fit, the network would be trained on the wrong values without a word."""
+    x, y = np.linspace(-1, 1, 8, dtype="float32").reshape(4, 2), np.asarray([[0.0], [1.0], [1.0], [0.0]], "float32")
+    message = (
+        rf"takes \((logits|prediction), target\), and Keras calls its losses with \(y_true, y_pred\): give it {way}"
+    )
+    for where in ({"loss": function}, {"loss": "mse", "metrics": [function]}):
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, activation="sigmoid")])
+        model.compile("sgd", run_eagerly=run_eagerly, **where)
+        with pytest.raises(TypeError, match=message):
+            model.fit(x, y, verbose=0)
+
+
+def test_a_function_of_ones_own_may_call_a_loss() -> None:
+    x, y = np.linspace(-1, 1, 8, dtype="float32").reshape(4, 2), np.ones((4, 1), "float32")
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    twin = polyloss.compat.keras.mean_absolute_error
+    model.compile("sgd", loss=lambda y_true, y_pred: polyloss.mse(y_pred, y_true), metrics=[twin])
+    assert np.isfinite(model.fit(x, y, verbose=0).history["loss"]).all()

@@ -611,3 +611,20 @@ def test_tensorflow_graphs(rng: Any) -> None:
     plain = twice(lambda h, w: cross_entropy(tf.linalg.matmul(h, w, transpose_b=True), target))
     for one, other in zip(found, plain, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_parameters_of_an_empty_batch_have_a_gradient(backend: Any) -> None:
+    """Of zeros: one that is missing, some trainers refuse."""
+    if not backend.has_autodiff:
+        pytest.skip("the gradient by parameters needs the framework's automatic differentiation")
+    hidden, weight, ids = (
+        backend.array(np.zeros((0, 3))),
+        backend.array(np.ones((4, 3))),
+        backend.array(np.zeros(0, int)),
+    )
+    given: dict[str, Any] = {"bias": [0.0, 1.0, -np.inf, 2.0], "class_weight": [1.0, 2.0, 0.0, 1.0]}
+    given.update(label_smoothing=0.5, z_loss=0.25, logit_softcap=2.0)
+    arrays = {name: backend.array(np.asarray(value)) for name, value in given.items()}
+    _, found = polyloss.value_and_grad(polyloss.linear_cross_entropy, tuple(arrays))(hidden, weight, ids, **arrays)
+    for name, gradient in zip(arrays, found, strict=True):
+        backend.check(gradient, np.zeros(np.shape(given[name])))

@@ -7,6 +7,7 @@ import pytest
 
 import polyloss
 import polyloss_numpy
+from polyloss.engine import blocks
 
 LOSSES = {name: value for name, value in vars(polyloss).items() if isinstance(value, polyloss.Loss)}
 
@@ -158,3 +159,32 @@ def test_nothing_to_compile() -> None:
     assert polyloss_numpy.backend.compile(polyloss.mse) is polyloss.mse
     x = np.ones(3)
     assert polyloss.stop_gradient(x) is x
+
+
+def test_bfloat16_of_ml_dtypes() -> None:
+    """NumPy itself does not know what kind of dtype that is."""
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    half = ml_dtypes.bfloat16
+    logits, shares = np.asarray([[0.5, -1.0, 2.0]]), np.asarray([[0.25, 0.25, 0.5]])
+    expected = float(polyloss.cross_entropy(logits, shares))
+    for dtypes in ((half, half), (np.float32, half), (half, np.float32)):
+        arrays = [array.astype(dtype) for array, dtype in zip((logits, shares), dtypes, strict=True)]
+        value, gradient = polyloss.value_and_grad(polyloss.cross_entropy)(*arrays)
+        assert float(value) == pytest.approx(expected, rel=2**-8)
+        assert gradient.dtype == dtypes[0]
+    x = np.asarray([1.0, 3.0], np.float32)
+    assert float(polyloss.huber(x, x - 1, delta=np.asarray(0.5, half))) == 0.375
+    with pytest.raises(TypeError, match="nll: target with one value per row holds class ids: integers"):
+        polyloss.nll(np.asarray([[-1.0, -2.0]]).astype(half), np.asarray([0.5]).astype(half))
+    for dtype in (ml_dtypes.float8_e4m3fn, ml_dtypes.int4):
+        with pytest.raises(TypeError, match=f"mse: prediction must be a plain array, got dtype {np.dtype(dtype)}, in"):
+            polyloss.mse(np.ones(3).astype(dtype), np.ones(3).astype(dtype))
+
+
+def test_what_many_values_leave_behind() -> None:
+    """A number that a kernel branches on is traced for anew. Of many such, few are kept."""
+    x = np.asarray([[1.0, 2.0], [0.5, -1.0]])
+    for number in range(300):
+        polyloss.triplet_margin(x, x + 1, -x, p=2.5 + number / 1024)
+    for kept in (blocks._traced, blocks._program):
+        assert kept.cache_info().currsize <= 256

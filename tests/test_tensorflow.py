@@ -321,3 +321,44 @@ def test_examples_in_docstrings() -> None:
     results = doctest.testmod(polyloss_tensorflow)
     assert results.failed == 0
     assert results.attempted > 3
+
+
+def test_bfloat16_without_axes() -> None:
+    half = tf.bfloat16
+    x, zeros, number = tf.ones([3], half), tf.zeros([3], half), tf.constant(0.5, half)
+    variable = tf.Variable(number)
+    for delta in (number, variable):
+        assert polyloss.huber(x, zeros, delta=delta) == 0.375
+        assert polyloss.huber(tf.ones(3), tf.zeros(3), delta=delta) == 0.375
+    assert polyloss.mse(x, zeros, denominator=number) == 6.0
+    assert polyloss.mse(number, tf.zeros([], half), sample_weight=number) == 0.125
+    with tf.GradientTape() as tape:
+        value = polyloss.huber(x, zeros, delta=variable)
+    assert tape.gradient(value, variable) == 0.5
+
+
+def test_forward_mode_of_a_layer() -> None:
+    hidden = tf.constant([[0.5, -1.0], [2.0, 0.25], [1.0, 1.5]])
+    weight = tf.constant([[1.0, 0.5], [-0.5, 2.0], [0.0, -1.0], [0.25, 0.75]])
+    ids = tf.constant([0, 3, 1])
+    for reduction in ("mean", "none"):
+        with tf.autodiff.ForwardAccumulator([hidden, weight], [weight[:3], hidden[0] * weight]) as ours:
+            value = polyloss.linear_cross_entropy(hidden, weight, ids, reduction=reduction)
+        with tf.autodiff.ForwardAccumulator([hidden, weight], [weight[:3], hidden[0] * weight]) as expected:
+            plain = polyloss.cross_entropy(hidden @ tf.transpose(weight), ids, reduction=reduction)
+        np.testing.assert_allclose(value, plain, rtol=1e-6)
+        np.testing.assert_allclose(ours.jvp(value), expected.jvp(plain), rtol=1e-5)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_loss_is_an_argument(jit_compile: bool) -> None:
+    """It travels as itself, and not as its kernel."""
+    x = tf.constant([1.0, 3.0])
+
+    def both(x: Any, loss: Any, other: Any = polyloss.mse) -> Any:
+        return loss(x, tf.zeros_like(x)) + other(x, tf.zeros_like(x))
+
+    step = tf.function(both, jit_compile=jit_compile)
+    assert step(x, polyloss.l1) == 2.0 + 5.0
+    assert step(x, polyloss.huber.partial(delta=1.0)) == 1.5 + 5.0
+    assert step(x, 2.0 * polyloss.l1) == 4.0 + 5.0

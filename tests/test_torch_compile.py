@@ -261,3 +261,11 @@ def test_autocast(inside: bool) -> None:
     assert value.dtype == torch.float32
     torch.testing.assert_close(value, expected)
     torch.testing.assert_close(a.grad, b.grad.bfloat16())
+
+
+@pytest.mark.parametrize("dynamic", [None, True])
+def test_a_factor_that_changes(x: Any, y: Any, dynamic: bool | None) -> None:
+    loss = compiled(lambda a, b, w: (w * polyloss.mse + (1 - w) * polyloss.l1)(a, b), dynamic=dynamic)
+    with torch._dynamo.config.patch(recompile_limit=2, fail_on_recompile_limit_hit=True):
+        for w in (0.25, 0.5, 0.75):
+            torch.testing.assert_close(loss(x, y, w), w * polyloss.mse(x, y) + (1 - w) * polyloss.l1(x, y))

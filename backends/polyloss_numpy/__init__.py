@@ -8,6 +8,7 @@ import array_api_compat
 import array_api_compat.numpy
 import numpy as np
 
+from polyloss.core.checks import is_half
 from polyloss.engine.blocks import InMemory
 
 _NEW = ("take_along_axis",)
@@ -70,7 +71,11 @@ class NumpyBackend(InMemory):
     def refusal(self, array: Any) -> str | None:
         if isinstance(array, np.ma.MaskedArray):
             return "a masked array: pass array.data, and where=~array.mask"
-        return "a matrix: pass np.asarray(matrix)" if isinstance(array, np.matrix) else None
+        if isinstance(array, np.matrix):
+            return "a matrix: pass np.asarray(matrix)"
+        if isinstance(array, np.ndarray) and array.dtype.kind == "V" and not is_half(array.dtype):
+            return f"dtype {array.dtype}, in which no loss is computed: convert it, as with astype(np.float32)"
+        return None
 
     def readable(self, *arrays: Any) -> bool:
         return not any(

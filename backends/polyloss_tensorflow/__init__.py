@@ -69,7 +69,9 @@ class TensorflowBackend(ByChunks, InMemory):
         return tuple(found)
 
     def blockwise(self, inputs: Sequence[Any], options: Sequence[Any]) -> bool:
-        return self.signature((*inputs, *options)) is not None
+        # Of bfloat16, TensorFlow gives NumPy no array without axes.
+        half = any(array.dtype == tf.bfloat16 for array in (*inputs, *options))
+        return not half and self.signature((*inputs, *options)) is not None
 
     def memory(self, array: Any) -> Any:
         return np.asarray(array)

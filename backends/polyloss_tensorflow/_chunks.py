@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.eager import record
+from tensorflow.python.eager.forwardprop_util import pack_tangents
 
 from polyloss import Backend
 from polyloss.core.backend import TERMS, Named, Step, lacks_closed_form, strips
@@ -23,7 +24,8 @@ class ByChunks(Backend):
             for array in arrays
         ]
 
-        if tf.executing_eagerly() and lacks_closed_form(fused.closed, wanted):
+        forward = bool(pack_tangents(list(arrays)).tangents)
+        if forward or (tf.executing_eagerly() and lacks_closed_form(fused.closed, wanted)):
             return fused.plain(*arrays)
         learned = [i for i, closed in enumerate(fused.closed) if wanted[i] and not closed]
         wanted = [want and closed for want, closed in zip(wanted, fused.closed, strict=True)]

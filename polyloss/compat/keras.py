@@ -268,7 +268,7 @@ def _class_ids(loss: str, y_true: Any, y_pred: Array) -> Array:
     checks.real(loss, "y_true", xp, y_true)
     if checks.is_integer(xp, y_true):
         return checks.wide_ids(xp, y_true)
-    if xp.isdtype(y_true.dtype, "bool"):
+    if checks.is_kind(xp, y_true, "bool"):
         raise TypeError(f"{loss}: y_true must be class ids, got {checks.describe(y_true)}")
     whole = (xp.floor(y_true) == y_true) & (xp.abs(y_true) < 2.0**31)
     if backend.readable(y_true):

@@ -260,7 +260,7 @@ def brief(value: Any) -> str:
     if tuple(value.shape) or not backend.readable(value):
         return f"{kind}(shape={tuple(value.shape)})"
     value = backend.look(value)
-    if not is_half(value.dtype) and not backend.namespace(value).isdtype(value.dtype, "real floating"):
+    if not is_kind(backend.namespace(value), value, "real floating"):
         return f"{kind}({int(value)})"
     return f"{kind}({float(f'{float(value):.6g}')})"
 
@@ -300,8 +300,13 @@ def common_backend(loss: str, arguments: Mapping[str, Any]) -> Backend:
     return found[0][1]
 
 
+def is_kind(xp: Namespace, array: Array, *kinds: str) -> bool:
+    """Whether an array has a dtype of one of these kinds. NumPy knows none for bfloat16."""
+    return "real floating" in kinds if is_half(array.dtype) else bool(xp.isdtype(array.dtype, kinds))
+
+
 def is_integer(xp: Namespace, array: Array) -> bool:
-    return bool(xp.isdtype(array.dtype, "integral"))
+    return is_kind(xp, array, "integral")
 
 
 def wide_ids(xp: Namespace, ids: Array) -> Array:
@@ -320,19 +325,19 @@ def real_floating(
     loss: str, name: str, xp: Namespace, array: Array, wanted: str = "float32", why: str = "", unless: str = ""
 ) -> None:
     """A prediction must be real floating."""
-    if not is_half(array.dtype) and not xp.isdtype(array.dtype, "real floating"):
-        hint = f"; convert it to {wanted} first{unless}" if xp.isdtype(array.dtype, ("integral", "bool")) else ""
+    if not is_kind(xp, array, "real floating"):
+        hint = f"; convert it to {wanted} first{unless}" if is_kind(xp, array, "integral", "bool") else ""
         raise TypeError(f"{loss}: {name} must be real floating{why}, got dtype {array.dtype}{hint}")
 
 
 def real(loss: str, name: str, xp: Namespace, array: Array) -> None:
     """A target or a weight may be integer or boolean too, but not complex."""
-    if not is_half(array.dtype) and not xp.isdtype(array.dtype, ("real floating", "integral", "bool")):
+    if not is_kind(xp, array, "real floating", "integral", "bool"):
         raise TypeError(f"{loss}: {name} must be real, got dtype {array.dtype}")
 
 
 def boolean(loss: str, name: str, xp: Namespace, array: Array) -> None:
-    if not xp.isdtype(array.dtype, "bool"):
+    if not is_kind(xp, array, "bool"):
         raise TypeError(
             f"{loss}: {name} must be boolean, got dtype {array.dtype}; compare first, as in {name}=mask != 0"
         )
@@ -362,7 +367,7 @@ def is_half(dtype: Any) -> bool:
 
 def looks_swapped(xp: Namespace, first: Array, second: Array, axis: int | None, domain: Domain) -> bool:
     """Whether the two arrays of a loss, neither of which fits, would fit in the other order: the target came first."""
-    floating = [is_half(array.dtype) or bool(xp.isdtype(array.dtype, "real floating")) for array in (first, second)]
+    floating = [is_kind(xp, array, "real floating") for array in (first, second)]
     if floating != [True, True] or axis is None or not isinstance(domain, Classes):
         return floating == [False, True]
     # Keras makes floats of class ids, one for each row.

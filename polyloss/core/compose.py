@@ -5,7 +5,7 @@ import numbers
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from . import checks
+from . import checks, words
 from .backend import find_backend
 from .dtypes import astype, widened
 from .typing import Array
@@ -113,12 +113,17 @@ class LossSum(Combinable):
                 known = "; ".join(f"{one.__name__} takes {', '.join(one.arrays)}" for _, one in self.terms)
                 raise TypeError(f"losses that are added must take the same arrays, but {known}")
         self.tasks = tuple(t for t in self.terms[0][1].tasks if all(t in loss.tasks for _, loss in self.terms))
-        self.__name__ = " + ".join(scaled(scale, loss.__name__) for scale, loss in self.terms)
+
+    @property
+    def __name__(self) -> str:  # type: ignore[override]
+        # When somebody asks: a compiler cannot write down a number that it does not know.
+        return " + ".join(scaled(scale, loss.__name__) for scale, loss in self.terms)
 
     def __repr__(self) -> str:
         return f"<polyloss loss {' + '.join(scaled(scale, described(loss)) for scale, loss in self.terms)}>"
 
     def __call__(self, *arrays: Array, **keywords: Any) -> Array:
+        words.refuse_keras("a sum of losses", self.arrays, "")
         first, *rest = (scale * loss(*map(widened, arrays), **widened_keywords(keywords)) for scale, loss in self.terms)
         return self._narrow(sum(rest, start=first), arrays, keywords)
 

@@ -13,7 +13,7 @@ def floating(xp: Namespace, array: Array, first: Array) -> Any:
 
 
 def is_floating(xp: Namespace, array: Array) -> bool:
-    return checks.is_half(array.dtype) or bool(xp.isdtype(array.dtype, "real floating"))
+    return checks.is_kind(xp, array, "real floating")
 
 
 def working(xp: Namespace, dtype: Any) -> Any:

@@ -105,7 +105,6 @@ class Loss(Definition, Combinable, Generic[P]):
         self.__qualname__: str = kernel.__qualname__
         self.__module__ = kernel.__module__
         self.__doc__ = kernel.__doc__
-        self.__wrapped__ = kernel
         for name in self.domains:
             if name not in self.defaults and name not in self.arrays:
                 raise TypeError(f"{self.__name__} has no parameter {name}; it has {', '.join(self.defaults) or 'none'}")
@@ -133,6 +132,7 @@ class Loss(Definition, Combinable, Generic[P]):
 
         def __call__(self, *arrays, **keywords):
             """Evaluate the loss."""
+            words.refuse_keras(self.__name__, self.arrays, self.__module__)
             known, inputs, options = self._bind(arrays, keywords)
             if known.blocks is not None and known.blocks.enabled:
                 return known.blocks.value((*inputs, *options) if options else inputs)
@@ -171,7 +171,7 @@ class Loss(Definition, Combinable, Generic[P]):
             domains=self.domains,
             defaults=self.fixed | parameters,
         )
-        loss._origin = self._origin
+        loss._origin, loss.__module__ = self._origin, self.__module__
         return loss
 
     def closed_form(
@@ -362,7 +362,7 @@ class Loss(Definition, Combinable, Generic[P]):
     def _dtype_of(self, xp: Namespace, key: str, value: float, first: Array) -> Any:
         """The dtype that a number travels in."""
         if key != IGNORED:
-            floating = checks.is_half(first.dtype) or xp.isdtype(first.dtype, "real floating")
+            floating = checks.is_kind(xp, first, "real floating")
             return working(xp, first.dtype) if floating else xp.float32
         return _integer(xp, int(value))
 

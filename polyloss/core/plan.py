@@ -106,10 +106,10 @@ class Plan:
 
     def _no_losses(self, xp: Namespace, arrays: Sequence[Array]) -> Array:
         """The losses of no examples, with gradients as empty as they."""
-        first, *others = (0.0 * array for array in arrays if not checks.is_integer(xp, array))
-        losses = first if self.axis is None else xp.sum(first, axis=-1)
+        first, *others = (array for array in arrays if not checks.is_integer(xp, array))
+        losses = 0.0 * (first if self.axis is None else xp.sum(first, axis=-1))
         for other in others:
-            losses = losses + xp.sum(other)
+            losses = losses + nothing_of(xp, other)
         return losses
 
     def closed_form(
@@ -447,6 +447,11 @@ class Plan:
         if not checks.is_integer(xp, target):
             return backend_of(target).stop_gradient(target)
         return one_hot(xp, target, like)
+
+
+def nothing_of(xp: Namespace, array: Array) -> Array:
+    """The sum of no entry of `array`: 0, also where one is infinite, with a gradient of zeros."""
+    return xp.sum(xp.reshape(array, (-1,))[:0])
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What keywords are called elsewhere, and here."""
 
 import difflib
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -102,3 +103,21 @@ def order(loss: str, arrays: Sequence[str], module: str) -> str:
         f"{loss} takes ({', '.join(arrays)}) in this order, and Keras hands over the target first: give it "
         f"polyloss_keras.{own if module == 'polyloss' else f'KerasLoss({loss})'}"
     )
+
+
+def refuse_keras(loss: str, arrays: Sequence[str], module: str) -> None:
+    """Raise where Keras itself calls a function as its loss or metric: with the target first.
+
+    Arrays alone do not always tell, and a network would be trained on the wrong values.
+    """
+    caller = sys._getframe(2).f_globals.get("__name__") or ""
+    if caller.startswith("keras.src."):
+        own = "".join(map(str.capitalize, loss.split("_")))
+        way = f"polyloss_keras.{own}()" if module == "polyloss" else "polyloss_keras.KerasLoss(...) of it"
+        raise TypeError(
+            f"{loss} takes ({', '.join(arrays)}), and Keras calls its losses with (y_true, y_pred): give it {way}"
+        )
+
+
+# torch.compile knows no frames. By this name it knows to ask once: none of Keras's is there, where it compiles.
+refuse_keras._dynamo_marked_constant = True  # type: ignore[attr-defined]

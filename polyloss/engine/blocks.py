@@ -112,7 +112,7 @@ class _Traced:
     """Whether weights may cancel in it."""
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=256)
 def _traced(form: _Form) -> _Traced:
     """What a plan computes."""
     plan = form.plan
@@ -157,7 +157,7 @@ def _unseeing(trace: Trace, kernel: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=256)
 def _program(form: _Form, wanted: tuple[int, ...]) -> Program:
     """The code of the sum of all losses, of its gradients by some inputs, and of checks."""
     traced = _traced(form)
@@ -165,7 +165,7 @@ def _program(form: _Form, wanted: tuple[int, ...]) -> Program:
     return Program(traced.total, [gradient for gradient in gradients if gradient is not None], traced.flags)
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=256)
 def _counting(form: _Form) -> Program:
     """The code of the denominator of a mean, and of whether anything counts, where its sum may not tell."""
     traced = _traced(form)
@@ -193,8 +193,8 @@ class Blocks:
         self.layouts = _layouts(plan, inputs, options)
         arrays = [backend.memory(array) for array in (*inputs, *options.values())]
         self.dtype = arrays[0].dtype
-        if self.dtype not in (np.float32, np.float64):
-            raise UntraceableError(f"an array of {self.dtype}")
+        if self.dtype not in (np.float32, np.float64) or not all(map(_is_numpys, arrays)):
+            raise UntraceableError(f"arrays of {', '.join(str(array.dtype) for array in arrays)}")
         self.form = _Form(
             replace(plan, axis=None if plan.axis is None else 1),
             self.names,
@@ -374,6 +374,11 @@ def _row_program(
     return program, [(name, symbol.shape[1:], symbol.dtype) for name, symbol in found.items()]
 
 
+def _is_numpys(array: Any) -> bool:
+    """Whether an array has a dtype of NumPy's own: bfloat16 is none."""
+    return bool(array.dtype.kind != "V")
+
+
 class InMemory(Backend):
     """A backend whose arrays may be seen as NumPy's: calls on them are made in blocks."""
 
@@ -421,6 +426,8 @@ class InMemory(Backend):
         if not enabled or not self.blockwise(tuple(rows.values()), tuple(fixed.values())):
             return None
         parts = [self.memory(array) for array in (*rows.values(), *fixed.values())]
+        if not all(map(_is_numpys, parts)):
+            return None
         kinds = [(name, part.shape[1:], True, part.dtype) for name, part in zip(rows, parts, strict=False)]
         kinds += [(name, part.shape, False, part.dtype) for name, part in zip(fixed, parts[len(rows) :], strict=True)]
         known = _row_program(work, wanted, tuple(kinds))

@@ -15,7 +15,7 @@ from polyloss.core.checks import CLASSES, NONNEGATIVE, POSITIVE, UNIT, Domain, f
 from polyloss.core.dtypes import cast, working
 from polyloss.core.kernel import BoundKernel, attached
 from polyloss.core.loss import Kernel, Loss, P
-from polyloss.core.plan import IGNORED, OF_A_CALL, Plan
+from polyloss.core.plan import IGNORED, OF_A_CALL, Plan, nothing_of
 from polyloss.core.reduction import Weights, expand, reduce
 from polyloss.core.typing import Array, Call, Namespace, Pair
 
@@ -433,8 +433,11 @@ class LinearPlan(Plan):
 
     def _no_losses(self, xp: Namespace, arrays: Sequence[Array]) -> Array:
         """The losses of no examples, or their sum; with gradients of 0 by the layer."""
-        hidden, weight, *_ = arrays
+        hidden, weight, *others = arrays
         losses = xp.sum(0.0 * _logits(hidden, weight, None), axis=-1)
+        for other in others:
+            if not checks.is_kind(xp, other, "integral", "bool"):
+                losses = losses + nothing_of(xp, other)
         return losses if self.reduction == "none" else xp.sum(losses)
 
 

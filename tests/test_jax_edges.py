@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import polyloss
-from polyloss.losses import linear
+from polyloss.core import chunked
 
 jax = pytest.importorskip("jax")
 import jax.numpy as jnp  # noqa: E402
@@ -242,7 +242,7 @@ def test_a_layer_is_exported_with_a_batch_that_is_a_symbol(x: Any, monkeypatch: 
     def step(hidden: Any, weight: Any, ids: Any) -> Any:
         return jax.value_and_grad(polyloss.linear_cross_entropy, (0, 1))(hidden, weight, ids, ignore_index=1)
 
-    monkeypatch.setattr(linear, "CHUNK", 64 * 12)
+    monkeypatch.setattr(chunked, "CHUNK", 64 * 12)
     (length,) = export.symbolic_shape("n")
     weight, ids = x.T[:, :4] + 1.0, jnp.asarray(IDS)
     shapes = [jax.ShapeDtypeStruct(shape, x.dtype) for shape in ((length, 4), (4, 4))]

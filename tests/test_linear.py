@@ -10,8 +10,7 @@ import pytest
 
 import polyloss
 from polyloss import cross_entropy, linear_cross_entropy
-from polyloss.core import sums
-from polyloss.losses import linear
+from polyloss.core import chunked, sums
 
 TOKENS, FEATURES, CLASSES = 13, 4, 10
 
@@ -19,8 +18,8 @@ TOKENS, FEATURES, CLASSES = 13, 4, 10
 @pytest.fixture(autouse=True)
 def _several_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of five rows, the last one shorter, of blocks of two."""
-    monkeypatch.setattr(linear, "CHUNK", 5 * CLASSES)
-    monkeypatch.setattr(linear, "BLOCK", 2 * CLASSES)
+    monkeypatch.setattr(chunked, "CHUNK", 5 * CLASSES)
+    monkeypatch.setattr(chunked, "BLOCK", 2 * CLASSES)
 
 
 def drawn(rng: Any) -> tuple[Any, Any, Any, Any]:
@@ -244,8 +243,8 @@ def test_dtypes(backend: Any, rng: Any, dtype: str) -> None:
 
 @pytest.fixture
 def _usual_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linear, "CHUNK", 1 << 24)
-    monkeypatch.setattr(linear, "BLOCK", 1 << 17)
+    monkeypatch.setattr(chunked, "CHUNK", 1 << 24)
+    monkeypatch.setattr(chunked, "BLOCK", 1 << 17)
 
 
 def off_by(backend: Any, loss: Any, hidden: Any, weight: Any, target: Any) -> float:
@@ -286,7 +285,7 @@ def test_a_long_sum_does_not_drift(backend: Any, rng: Any, features: int, mode: 
 @pytest.mark.parametrize("narrow", [True, False])
 def test_chunks_add_up(backend: Any, rng: Any, monkeypatch: pytest.MonkeyPatch, narrow: bool) -> None:
     """Many chunks of many sums of few terms, the last ones short; and the way of totals that are larger."""
-    monkeypatch.setattr(linear, "CHUNK", 4 * 1000)
+    monkeypatch.setattr(chunked, "CHUNK", 4 * 1000)
     monkeypatch.setattr(sums, "_BLOCK", 4 * 6)
     if not narrow:
         monkeypatch.setattr(sums, "NARROW", 0)
@@ -437,8 +436,8 @@ def test_errors_name_the_argument(backend: Any) -> None:
 
 
 def test_peak_memory(monkeypatch: pytest.MonkeyPatch, rng: Any) -> None:
-    monkeypatch.setattr(linear, "CHUNK", 1 << 16)
-    monkeypatch.setattr(linear, "BLOCK", 1 << 14)
+    monkeypatch.setattr(chunked, "CHUNK", 1 << 16)
+    monkeypatch.setattr(chunked, "BLOCK", 1 << 14)
     monkeypatch.setattr(sums, "_BLOCK", 1 << 14)
     hidden, weight = rng.normal(size=(512, 8)).astype(np.float32), rng.normal(size=(4096, 8)).astype(np.float32)
     target = rng.integers(0, 4096, 512)

@@ -134,7 +134,7 @@ def _in_graph(place: int, numbers: Sequence[float], wanted: Sequence[bool], *arr
 
 
 def _compiled(fused: Any, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
-    place, numbers = place_of(type(fused), (), fused.parameters, fused.names)
+    place, numbers = place_of(type(fused), (fused.name, fused.cost, fused.of_cost), fused.parameters, fused.names)
     wanted = tuple(torch.is_grad_enabled() and array.requires_grad for array in arrays)
     value: torch.Tensor = _in_graph(place, numbers, wanted, *arrays)
     return value

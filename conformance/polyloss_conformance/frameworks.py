@@ -38,14 +38,14 @@ def engine(mode: str) -> Iterator[None]:
 
     Chunks of logits are small in all modes but the one that users have: there would hardly be several.
     """
+    from polyloss.core import chunked
     from polyloss.engine import blocks as _blocks
     from polyloss.engine import program as _program
-    from polyloss.losses import linear
 
     small = {(_program, "BLOCK"): 4} if mode == "small blocks" else {}
     if mode != "eager":
         # Two to four rows, each a block of its own.
-        small |= {(linear, "CHUNK"): 12, (linear, "BLOCK"): 4}
+        small |= {(chunked, "CHUNK"): 12, (chunked, "BLOCK"): 4}
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(_blocks, "enabled", mode != "whole arrays"))
         for (module, name), size in small.items():

@@ -473,7 +473,7 @@ MUTANTS = (
         "upstream gradient of a sum of chunks ignored",
         ("linear_cross_entropy",),
         backends=("torch",),
-        patch=_replace("polyloss.losses.linear", "_scaled", lambda scaled: lambda gradient, upstream: gradient),
+        patch=_replace("polyloss.core.chunked", "_scaled", lambda scaled: lambda gradient, upstream: gradient),
     ),
     Mutant("bias dropped", ("linear_cross_entropy",), _without("bias"), backends=("torch",)),
     Mutant("z_loss dropped", ("linear_cross_entropy",), _without("z_loss")),
@@ -483,8 +483,8 @@ MUTANTS = (
         "layer transposed",
         ("linear_cross_entropy",),
         patch=_replace(
-            "polyloss.losses.linear",
-            "_logits",
+            "polyloss.core.chunked",
+            "logits_of",
             lambda logits: (
                 lambda hidden, weight, bias: logits(
                     hidden, weight.T if weight.shape[0] == weight.shape[1] else weight, bias

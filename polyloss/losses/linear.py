@@ -1,19 +1,16 @@
-"""Cross entropy of a linear layer whose logits are too many to exist at once: tokens by vocabulary.
-
-The tokens pass in chunks, and the gradients are found on the way: what is computed of a chunk, logits and all, is gone
-when the next one comes.
-"""
+"""Cross entropy of a linear layer whose logits are too many to exist at once: tokens by vocabulary."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, Unpack
+from dataclasses import replace
+from typing import Any, Unpack
 
 from polyloss import stable as numeric
-from polyloss.core import checks, sums
-from polyloss.core.backend import Alike, Backend, Named, backend_of, strips
+from polyloss.core import checks
+from polyloss.core.backend import Alike, Named, backend_of
 from polyloss.core.checks import CLASSES, NONNEGATIVE, POSITIVE, UNIT, Domain, finite, scalar, special
+from polyloss.core.chunked import Chunked, kept_rows, logits_of, namespace_of
 from polyloss.core.dtypes import cast, working
-from polyloss.core.kernel import BoundKernel, attached
+from polyloss.core.kernel import attached
 from polyloss.core.loss import Kernel, Loss, P
 from polyloss.core.plan import IGNORED, OF_A_CALL, Plan, nothing_of
 from polyloss.core.reduction import Weights, expand, reduce
@@ -21,23 +18,8 @@ from polyloss.core.typing import Array, Call, Namespace, Pair
 
 from .multiclass import cross_entropy
 
-CHUNK = 1 << 24
-"""So many logits exist at a time."""
-BLOCK = 1 << 17
-"""So many of them are worked on at a time, where arrays can be written to: they stay in the cache."""
-
-
 OF_COST = ("class_weight", "label_smoothing", "z_loss", "logit_softcap")
 """The parameters of `_cost`, which are arrays or in its plan."""
-
-
-Results: TypeAlias = tuple[Named, Named]
-"""Totals, and what there is of each row."""
-
-
-def _logits(hidden: Array, weight: Array, bias: Array | None) -> Array:
-    logits = backend_of(hidden).project(hidden, weight)
-    return logits if bias is None else logits + bias
 
 
 def _cost(
@@ -79,202 +61,6 @@ def _cost(
     return value, by_logits, *by_target, by_parameter
 
 
-@dataclass(frozen=True)
-class Chunked:
-    """The losses of all rows or, where they have shares, the sum of them times their shares; chunk by chunk.
-
-    Parameters
-    ----------
-    parameters : tuple
-        Name and value of each parameter of `_cost` that is no array.
-    names : tuple of str
-        What the arrays are, in their order: hidden, weight, target and, where there are any, share, bias, parameters
-        of `_cost`, mask. The rows are one axis.
-    """
-
-    parameters: tuple[tuple[str, Any], ...]
-    names: tuple[str, ...]
-
-    __name__ = "linear_cross_entropy"
-
-    @property
-    def closed(self) -> tuple[bool, ...]:
-        """For each array whether its gradient is found with the value; those by parameters `plain` alone has."""
-        return tuple(name not in OF_COST for name in self.names)
-
-    @property
-    def scalar(self) -> bool:
-        return "share" in self.names
-
-    def forward(self, arrays: Sequence[Array], wanted: Sequence[bool]) -> tuple[Array, Any]:
-        """The value and, of a sum, its gradients."""
-        call = self._named(arrays)
-        losses, found = self._sweep(call, self._chosen(wanted) if self.scalar else ())
-        if not self.scalar:
-            return losses, found
-        return _space(call).sum(call["share"] * losses), found | {"share": losses}
-
-    def backward(
-        self, arrays: Sequence[Array], kept: Any, upstream: Array, wanted: Sequence[bool]
-    ) -> Sequence[Array | None]:
-        """The gradients that are wanted."""
-        if self.scalar:
-            found = {name: _scaled(kept[name], upstream) for name in self._chosen(wanted)}
-        else:
-            _, found = self._sweep(self._named(arrays) | {"share": upstream}, self._chosen(wanted))
-        return [found.get(name) for name in self.names]
-
-    def plain(self, *arrays: Array) -> Array:
-        """The value, for the framework to differentiate: for that it computes a chunk's logits once more."""
-        call = self._named(arrays)
-        backend, xp = backend_of(call["hidden"]), _space(call)
-
-        @backend.checkpoint
-        def losses(row: Named, fixed: Named) -> Array:
-            given = {name: fixed[name] for name in fixed if name in OF_COST}
-            kernel = BoundKernel(_cost, 2, self.parameters, tuple(given))
-            logits = _logits(row["hidden"], fixed["weight"], fixed.get("bias"))
-            return _kept(xp, row, backend.attach(kernel, (logits, row["target"], *given.values())))
-
-        fixed = {name: call[name] for name in ("weight", "bias", *OF_COST) if name in call}
-
-        def step(totals: Named, row: Named) -> Results:
-            return totals, {"losses": losses(row, fixed)}
-
-        values = backend.scan(step, {}, _rows(call), _size(call["weight"]))[1]["losses"]
-        return xp.sum(call["share"] * values) if self.scalar else values
-
-    def tangent(self, arrays: Sequence[Array], tangents: Sequence[Array | None]) -> Array:
-        """The change of the value, where the arrays change by `tangents`."""
-        call, change = self._named(arrays), self._named(tangents)
-        change = {name: tangent for name, tangent in change.items() if tangent is not None}
-        backend, xp = backend_of(call["hidden"]), _space(call)
-        weight, bias = call["weight"], call.get("bias")
-
-        def step(totals: Named, row: Named) -> Results:
-            logits = _logits(row["hidden"], weight, bias)
-            value, *slopes = self._pair(xp, logits, row["target"], call)
-            moves = xp.zeros_like(value)
-            away = [_logits(row["hidden'"], weight, None)] if "hidden'" in row else []
-            away += [_logits(row["hidden"], change["weight"], None)] if "weight" in change else []
-            away += [xp.broadcast_to(change["bias"], logits.shape)] if "bias" in change else []
-            for slope, changes in zip(slopes[:2], (away, [row["target'"]] if "target'" in row else []), strict=False):
-                for one in changes:
-                    moves = moves + xp.sum(slope() * one, axis=-1)
-            return totals, {"losses": _kept(xp, row, value), "moves": _kept(xp, row, moves)}
-
-        rows = _rows(call) | {f"{name}'": change[name] for name in ("hidden", "target") if name in change}
-        found = backend.scan(step, {}, rows, _size(weight))[1]
-        if not self.scalar:
-            return found["moves"]
-        total = xp.sum(call["share"] * found["moves"])
-        return total + xp.sum(change["share"] * found["losses"]) if "share" in change else total
-
-    def _sweep(self, call: Named, wanted: Sequence[str]) -> tuple[Array, Named]:
-        """The losses, and the gradients of the sum of their shares."""
-        backend, xp = backend_of(call["hidden"]), _space(call)
-        weight = call["weight"]
-        by_logits = [name for name in ("hidden", "weight", "bias") if name in wanted]
-        slopes = (["logits"] if by_logits else []) + (["target"] if "target" in wanted else [])
-
-        def step(totals: Named, row: Named) -> Results:
-            logits = _logits(row["hidden"], weight, call.get("bias"))
-            found = self._slopes(backend, xp, row | {"logits": logits}, call, slopes)
-            slope = found.pop("logits", None)
-            if "hidden" in wanted:
-                found["hidden"] = slope @ weight
-            for name, total in totals.items():
-                # The bias is the weight of a feature that is always 1.
-                feature = row["hidden"] if name == "weight" else xp.ones_like(slope[:, :1])
-                totals = totals | {name: sums.add_product(backend, total, slope, feature, size)}
-            return totals, found
-
-        size = _size(weight)
-        matrices = {"weight": weight, "bias": weight[:, :1]}
-        zeros = {name: sums.nothing(backend, matrices[name]) for name in by_logits if name != "hidden"}
-        rows = _rows(call) | ({"share": call["share"]} if slopes else {})
-        totals, found = backend.scan(step, zeros, rows, size)
-        totals = {name: sums.result(total) for name, total in totals.items()}
-        if "bias" in totals:
-            totals |= {"bias": totals["bias"][:, 0]}
-        return found.pop("losses"), totals | found
-
-    def _slopes(self, backend: Backend, xp: Namespace, row: Named, call: Named, wanted: Sequence[str]) -> Named:
-        """The losses and, by what is wanted of logits and target, the slopes."""
-        logits = row["logits"]
-        rows: Named = {name: row[name] for name in ("logits", "target", "share", "mask") if name in row}
-        fixed = {name: call[name] for name in OF_COST if name in call}
-        found = backend.by_rows(self, rows, fixed, tuple(wanted))
-        if found is not None:
-            return found
-        if not backend.readable(logits):
-            return self.block(xp, row, call, wanted)
-        writable = backend.writable(logits, *row.values())
-        pieces = []
-        for here in strips(logits.shape[0], max(1, (BLOCK if writable else CHUNK // 8) // logits.shape[-1])):
-            found = self.block(xp, {name: array[here, ...] for name, array in row.items()}, call, wanted)
-            if writable and "logits" in found:
-                # The slopes take the place of the logits.
-                logits[here, ...] = found.pop("logits")
-            pieces.append(found)
-        joined = {name: xp.concat([piece[name] for piece in pieces]) for name in pieces[0]}
-        return {"logits": logits} | joined
-
-    def block(self, xp: Namespace, row: Mapping[str, Array], call: Mapping[str, Array], wanted: Sequence[str]) -> Named:
-        """The losses and what `_slopes` is asked for, of some rows."""
-        value, *slopes = self._pair(xp, row["logits"], row["target"], call)
-        found = {"losses": value}
-        for name, slope in zip(("logits", "target"), slopes, strict=False):
-            if name in wanted:
-                found[name] = row["share"][..., None] * slope()
-        return {name: _kept(xp, row, array) for name, array in found.items()}
-
-    def _pair(self, xp: Namespace, logits: Array, target: Array, call: Mapping[str, Array]) -> Pair:
-        given = {name: call[name] for name in OF_COST if name in call}
-        pair: Pair = _cost(xp, logits, target, **dict(self.parameters), **given)
-        return tuple(part for part in pair if not isinstance(part, Mapping))
-
-    def _named(self, arrays: Sequence[Any]) -> Named:
-        return dict(zip(self.names, arrays, strict=True))
-
-    def _chosen(self, wanted: Sequence[bool]) -> tuple[str, ...]:
-        """The names of the arrays whose gradients are wanted."""
-        return tuple(name for name, want in zip(self.names, wanted, strict=True) if want)
-
-
-def _space(call: Named) -> Namespace:
-    return backend_of(call["hidden"]).namespace(call["hidden"])
-
-
-def _rows(call: Named) -> Named:
-    return {name: call[name] for name in ("hidden", "target", "mask") if name in call}
-
-
-def _kept(xp: Namespace, row: Mapping[str, Array], array: Array) -> Array:
-    """`array`, and 0 in the rows that do not count."""
-    return xp.where(expand(row["mask"], array.ndim), array, 0.0) if "mask" in row else array
-
-
-def _size(weight: Array) -> int:
-    """So many rows are a chunk."""
-    classes, features = weight.shape
-    # So many elements there are in sums of few terms, for each logit.
-    beside = max(1, features // sums.terms(classes * features) if sums.is_narrow(weight) else 1)
-    size: int = max(1, CHUNK // (classes * beside))
-    return size
-
-
-def _scaled(gradient: Array, upstream: Array) -> Array:
-    """``upstream * gradient``, where nobody needs the gradient itself any more."""
-    backend = backend_of(gradient)
-    if backend.is_one(upstream):
-        return gradient
-    if not backend.writable(gradient, upstream):
-        return upstream * gradient
-    gradient *= upstream
-    return gradient
-
-
 class LinearPlan(Plan):
     """A call without its arrays. Hidden states and weights stand for logits of shape ``(..., C)``."""
 
@@ -285,7 +71,7 @@ class LinearPlan(Plan):
         backend = backend_of(inputs[0])
         call, finish = self._ready(backend.namespace(inputs[0]), inputs, options)
         if self.is_empty(inputs):
-            return finish(self._no_losses(_space(call), tuple(call.values())))
+            return finish(self._no_losses(namespace_of(call), tuple(call.values())))
         return finish(backend.attach_fused(self._chunked(call), tuple(call.values())))
 
     def closed_form(
@@ -306,7 +92,7 @@ class LinearPlan(Plan):
         gradients = []
         for name in chosen:
             array = given[name]
-            gradient = found[name] if name in ("weight", "bias") else _kept(xp, call, found[name])
+            gradient = found[name] if name in ("weight", "bias") else kept_rows(xp, call, found[name])
             gradients.append(cast(xp, xp.reshape(gradient, array.shape), array.dtype))
         return finish(value), tuple(gradients)
 
@@ -357,7 +143,8 @@ class LinearPlan(Plan):
         yield from self._weights_outside(xp, options, mask, hidden.ndim - 1)
 
     def _chunked(self, call: Named) -> Chunked:
-        return Chunked(tuple((key, value) for key, value in self.parameters if key in OF_COST), tuple(call))
+        constants = tuple((key, value) for key, value in self.parameters if key in OF_COST)
+        return Chunked(self.loss.__name__, _cost, OF_COST, constants, tuple(call))
 
     def _ready(
         self, xp: Namespace, inputs: Sequence[Array], options: Mapping[str, Array]
@@ -434,7 +221,7 @@ class LinearPlan(Plan):
     def _no_losses(self, xp: Namespace, arrays: Sequence[Array]) -> Array:
         """The losses of no examples, or their sum; with gradients of 0 by the layer."""
         hidden, weight, *others = arrays
-        losses = xp.sum(0.0 * _logits(hidden, weight, None), axis=-1)
+        losses = xp.sum(0.0 * logits_of(hidden, weight, None), axis=-1)
         for other in others:
             if not checks.is_kind(xp, other, "integral", "bool"):
                 losses = losses + nothing_of(xp, other)
@@ -568,7 +355,7 @@ def linear_cross_entropy(
     """
     return _cost(
         xp,
-        _logits(hidden, weight, bias),
+        logits_of(hidden, weight, bias),
         target,
         class_weight=class_weight,
         label_smoothing=label_smoothing,

@@ -69,7 +69,7 @@ class NumpyBackend(InMemory):
 
     def refusal(self, array: Any) -> str | None:
         if isinstance(array, np.ma.MaskedArray):
-            return "a masked array: pass array.data, and where=~array.mask"
+            return "a masked array: pass array.data, and where=~np.ma.getmaskarray(array)"
         return "a matrix: pass np.asarray(matrix)" if isinstance(array, np.matrix) else None
 
     def readable(self, *arrays: Any) -> bool:

@@ -16,7 +16,7 @@ def load(name: str) -> ModuleType:
     """
     file, colon, loss = name.partition(".py:")
     if colon:
-        raise ValueError(f"--losses {name}: takes a file; choose of its losses by --loss: --losses {file}.py --loss {loss}")
+        raise ValueError(f"--losses {name}: choose of the losses of a file by --loss: --losses {file}.py --loss {loss}")
     path = Path(name).resolve()
     if path.suffix != ".py":
         if all(part.isidentifier() for part in name.split(".")):

@@ -76,7 +76,9 @@ def check(
     except Exception as error:
         # Whatever else is asked of it would say so again.
         message = _told(error, module)
-        yield Result(name, framework.name, modes[0], "float64", "generated", "call", False, message=message)
+        yield Result(
+            name, framework.name, modes[0], "float64", "generated", "value and gradient", False, message=message
+        )
         return
     places = _differentiable(loss, framework, dict(enumerate(ordinary)), {})
     wanted = tuple(place for place in places if isinstance(place, int))

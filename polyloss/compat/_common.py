@@ -67,7 +67,7 @@ def of_arrays(*, loss: str, ids: str | None = None) -> Callable[[Callable[P, Arr
             arguments = (*(given[name] for name in names[: len(args)]), *rest)
             keywords = {name: given[name] for name in kwargs}
             try:
-                return function(*arguments, **keywords)  # type: ignore[arg-type]
+                return function(*arguments, **keywords)
             except (TypeError, ValueError) as error:
                 told = _by_its_names(twin, names, str(error))
                 if type(error) not in (TypeError, ValueError) or told is None:
@@ -89,7 +89,7 @@ def _by_its_names(twin: str, names: Sequence[str], message: str) -> str | None:
     if not isinstance(loss, Loss) and name != _NO_LOSS:
         return None
     arrays = loss.arrays if isinstance(loss, Loss) else ("prediction", "target")
-    theirs = {ours: given for given in names for ours in words.OUR_NAMES.get(given, ())}
+    theirs = {ours: given for given in names for ours in words.OUR_NAMES.get(given, ()) if ours not in names}
     for of_target in (False, True):
         ours, given = ([n for n in found if (n in words.TARGETS) is of_target] for found in (arrays, names))
         theirs |= dict(zip(ours, given, strict=False))

@@ -128,7 +128,10 @@ def no_attribute(
         ]
     if not ways and module in ("polyloss", "polyloss.compat") and name.lower() in _FRAMEWORKS:
         family, package = _FRAMEWORKS[name.lower()]
-        ways = [f"polyloss.compat.{family} has {_FAMILIES[family]}'s signatures and definitions", *filter(None, [package])]
+        ways = [
+            f"polyloss.compat.{family} has {_FAMILIES[family]}'s signatures and definitions",
+            *filter(None, [package]),
+        ]
     if not ways:
         found = near(name, known)
         ways = [f"did you mean {' or '.join(known[n] for n in found)}?"] if found else []

@@ -10,9 +10,9 @@ from typing import Any, TypeAlias, Unpack
 from polyloss import stable as numeric
 from polyloss.core.backend import stop_gradient
 from polyloss.core.checks import (
+    LABELS,
     NONNEGATIVE,
     POSITIVE,
-    LABELS,
     Domain,
     describe,
     finite,

@@ -126,7 +126,7 @@ def test_rows_one_by_one(backend: Any) -> None:
             backend.check(torch.nll_loss(log, one), ROWS[place], rtol=1e-14)
             backend.check(optax.softmax_cross_entropy_with_integer_labels(row, one), ROWS[place], rtol=1e-14)
     for loss in (torch.cross_entropy, torch.nll_loss, optax.softmax_cross_entropy_with_integer_labels):
-        with pytest.raises(ValueError, match="(target|labels) must have class ids, one per row"):
+        with pytest.raises(ValueError, match=r"(target|labels) must have class ids, one per row"):
             loss(backend.array(LOG), 0)
         with pytest.raises(TypeError, match="class id"):
             loss(backend.array(LOG), 0.5)

@@ -71,14 +71,15 @@ def test_factors_must_be_finite_and_not_negative(factor: float) -> None:
 def test_what_is_refused() -> None:
     differences: list[tuple[Any, Any]] = [(mse, l1), (0.5 * mse, l1), (1, mse)]
     for left, right in differences:
-        with pytest.raises(TypeError, match="^losses are not subtracted: a difference may have no minimum"):
+        with pytest.raises(TypeError, match=r"^losses are not subtracted: a difference may have no minimum"):
             left - right
     with pytest.raises(TypeError, match="has no negative"):
         operator.neg(mse)
     wrongs: list[tuple[Any, Any, Any]] = [(operator.mul, mse, l1), (operator.add, mse, 1.0), (operator.mul, mse, True)]
     for operation, left, right in [*wrongs, (operator.mul, [1.0], mse), (operator.truediv, mse, mse)]:
         with pytest.raises(
-            TypeError, match=r"a loss (must be scaled by a real number|adds to losses and sums of losses), got "
+            TypeError,
+            match=r"a loss (must be (scaled|divided) by a real number|adds to losses and sums of .*), got ",
         ):
             operation(left, right)
     with pytest.raises(TypeError, match="triplet_margin takes anchor, positive, negative"):

@@ -326,7 +326,7 @@ def test_names_that_compat_does_not_have() -> None:
         for module in (polyloss, compat):
             with pytest.raises(AttributeError, match=rf"attribute '{name}'; polyloss\.compat\.{way} has "):
                 getattr(module, name)
-    with pytest.raises(AttributeError, match="; polyloss_torch has modules$"):
+    with pytest.raises(AttributeError, match=r"; polyloss_torch has modules$"):
         _ = polyloss.torch
     with pytest.raises(AttributeError, match=r"; polyloss_keras has classes for compile\(\)$"):
         _ = polyloss.keras
@@ -389,7 +389,7 @@ def test_arrays_of_no_numbers() -> None:
     for arrays, name in (((np.asarray([1, None]), ROW), "prediction"), ((ROW, np.asarray([1, None])), "target")):
         with pytest.raises(TypeError, match=f"mse: {name} must be an array of numbers, got dtype object; .*NaN is a"):
             polyloss.mse(*arrays)
-    with pytest.raises(TypeError, match="target must be an array of numbers, got dtype <U1$"):
+    with pytest.raises(TypeError, match=r"target must be an array of numbers, got dtype <U1$"):
         polyloss.mse(ROW, np.asarray(["a", "b"]))
 
 

@@ -142,6 +142,7 @@ def widened(function: Callable[..., Array], *arrays: Array) -> Array:
 def as_probabilities(target: Array, like: Array) -> Array:
     """A target in the dtype of the prediction: an integer one-hot target is not class ids."""
     backend = checks.common_backend(_NO_LOSS, {"prediction": like, "target": target})
+    checks.real_floating(_NO_LOSS, "prediction", backend_of(like).namespace(like), like)
     checks.real(_NO_LOSS, "target", backend_of(target).namespace(target), target)
     return backend.namespace(like).astype(backend.asarray(target, like), like.dtype)
 

@@ -3,7 +3,7 @@
 import polyloss
 from polyloss.core.typing import Array
 
-from ._common import as_probabilities, namespace, needs, of_arrays
+from ._common import as_probabilities, namespace, needs, of_arrays, spread
 
 __all__ = [
     "l2_loss",
@@ -29,7 +29,7 @@ def weighted_cross_entropy_with_logits(
 ) -> Array:
     """`polyloss.binary_cross_entropy_with_logits` of every element, positives weighted."""
     if hasattr(pos_weight, "shape"):
-        _, pos_weight = namespace(logits).broadcast_arrays(logits, pos_weight)
+        pos_weight = spread("weighted_cross_entropy_with_logits", "pos_weight", pos_weight, logits, "logits")
     return polyloss.binary_cross_entropy_with_logits(logits, labels, pos_weight=pos_weight, reduction="none")
 
 

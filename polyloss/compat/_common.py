@@ -197,11 +197,16 @@ def spread(loss: str, name: str, array: Array | float, like: Array, what: str) -
     xp = namespace(like)
     if not hasattr(array, "shape"):
         return xp.full_like(like, array)
+    broadcasts(loss, name, array, like, what)
+    return xp.broadcast_to(array, tuple(like.shape))
+
+
+def broadcasts(loss: str, name: str, array: Array, like: Array, what: str) -> None:
+    """Refuse an array that is no part of `like`, repeated."""
     shape, whole = tuple(array.shape), tuple(like.shape)
     ends = whole[len(whole) - len(shape) :]
     if len(shape) > len(whole) or not all(n == 1 or checks.same_length(n, m) for n, m in zip(shape, ends, strict=True)):
         raise ValueError(f"{loss}: {name} must broadcast to the shape of {what}, {whole}, got shape {shape}")
-    return xp.broadcast_to(array, whole)
 
 
 def needs(loss: str, **arguments: Any) -> None:

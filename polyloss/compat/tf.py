@@ -3,7 +3,7 @@
 import polyloss
 from polyloss.core.typing import Array
 
-from ._common import as_probabilities, namespace, needs, of_arrays, spread
+from ._common import as_probabilities, broadcasts, namespace, needs, of_arrays
 
 __all__ = [
     "l2_loss",
@@ -29,7 +29,8 @@ def weighted_cross_entropy_with_logits(
 ) -> Array:
     """`polyloss.binary_cross_entropy_with_logits` of every element, positives weighted."""
     if hasattr(pos_weight, "shape"):
-        pos_weight = spread("weighted_cross_entropy_with_logits", "pos_weight", pos_weight, logits, "logits")
+        broadcasts("weighted_cross_entropy_with_logits", "pos_weight", pos_weight, logits, "logits")
+        _, pos_weight = namespace(logits).broadcast_arrays(logits, pos_weight)
     return polyloss.binary_cross_entropy_with_logits(logits, labels, pos_weight=pos_weight, reduction="none")
 
 

@@ -152,8 +152,8 @@ def only(loss: str, name: str, array: Array, domain: Domain) -> Array:
     backend = backend_of(array)
     xp = backend.namespace(array)
     checks.real(loss, name, xp, array)
-    if checks.is_integer(xp, array):
-        # In its own dtype a bound may wrap.
+    if xp.isdtype(array.dtype, ("integral", "bool")):
+        # In its own dtype a bound may wrap, and booleans have none.
         array = xp.astype(array, xp.float32)
     if not backend.readable(array):
         return xp.where(domain.outside(xp, array), xp.full_like(array, float("nan")), array)

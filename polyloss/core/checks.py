@@ -358,12 +358,14 @@ def one_id(loss: str, name: str, value: Any) -> TypeError:
 
 
 def _ids_in(value: Any) -> list[int]:
-    """The class ids in a sequence or in an array, if that can be looked at."""
+    """The class ids in a sequence or in an array, three at most, if that can be looked at."""
     backend = find_backend(type(value))
     if backend is not None:
         array = unwrapped(value)
-        value = backend.look(array).tolist() if array.ndim == 1 and backend.readable(array) else []
-    return [one for one in value if isinstance(one, int) and not isinstance(one, bool)]
+        if array.ndim != 1 or not backend.readable(array) or not is_integer(backend.namespace(array), array):
+            return []
+        value = [int(backend.look(array)[place]) for place in range(min(3, array.shape[0]))]
+    return [one for one in value if isinstance(one, int) and not isinstance(one, bool)][:3]
 
 
 def axis_of(loss: str, axis: Any, ndim: int) -> int:

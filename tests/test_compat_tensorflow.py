@@ -300,3 +300,18 @@ def test_what_the_table_of_deviations_says_is_so(entry: deviations.Deviation) ->
     if not deviations.holds(str({"keras": keras, "tf": tf}[entry.family].__version__), entry.versions):
         pytest.skip("another version")
     assert deviations.confirm(entry) == ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted(
+        {n for n in dir(keras.losses) if not n.startswith("_")} - {"Loss", "get", "serialize", "deserialize"}
+        | {n for n in dir(tf.nn) if n.endswith("_loss") or "entropy" in n}
+        - {"compute_average_loss", "scale_regularization_loss"}
+    ),
+)
+def test_every_loss_of_theirs_is_answered(name: str) -> None:
+    for module in (polyloss, keras_compat, tf_compat):
+        if not hasattr(module, name):
+            with pytest.raises(AttributeError, match=r"; (nearest here: |there is no such loss in polyloss yet)"):
+                getattr(module, name)

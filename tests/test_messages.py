@@ -416,6 +416,17 @@ def test_a_kernel_without_the_namespace(first: str) -> None:
         polyloss.rowwise(autodiff=True)(scope["mine"])
 
 
+@pytest.mark.parametrize(
+    ("base", "way"),
+    [("torch.nn.modules.loss", "polyloss_torch.module makes a loss"), ("keras.src.losses.loss", "polyloss_keras.KerasLoss(")],
+)  # fmt: skip
+def test_an_object_of_a_framework_is_not_added(base: str, way: str) -> None:
+    theirs = type("Theirs", (type("Base", (), {"__module__": base}),), {})()
+    for left, right in ((polyloss.mse, theirs), (theirs, polyloss.mse)):
+        with pytest.raises(TypeError, match=re.escape(way)):
+            operator.add(left, right)
+
+
 @pytest.mark.parametrize("divisor", [0, 0.0, -2, float("nan"), float("inf"), 5e-324])
 def test_what_does_not_divide_a_loss(divisor: float) -> None:
     way = f"a loss must be divided by a positive number that is finite, got {divisor!r}"

@@ -1,10 +1,11 @@
 """One total for several tasks, with fixed or with learned weights."""
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
-from .core import checks
+from .core import checks, words
 from .core.backend import Backend, backend_of, find_backend
 from .core.compose import Combinable, described, factor_of, scaled, widened_keywords
 from .core.dtypes import astype, widened, working
@@ -15,6 +16,8 @@ from .stable import logistic_of
 Kind: TypeAlias = Literal["regression", "classification"]
 
 Regularizer: TypeAlias = Literal["log", "log1p"]
+
+_KEYWORDS = ("log_variances", "options", "parts")
 
 _FACTORS = {"regression": 0.5, "classification": 1.0}
 
@@ -81,6 +84,7 @@ class MultiTask:
         log_variances: Array | None = None,
         options: Mapping[str, Mapping[str, Any]] | None = None,
         parts: bool = False,
+        **unknown: Any,
     ) -> Any:
         """The total.
 
@@ -100,6 +104,7 @@ class MultiTask:
         array or (array, mapping from task to array)
             Scalars. The dtype is that of the tasks' losses; where they differ, the one that holds all.
         """
+        self._check_keywords(unknown)
         arrays, log_variances = self._arguments(arguments, log_variances)
         options = self._options(options)
         losses = {
@@ -114,10 +119,7 @@ class MultiTask:
         self, arguments: Sequence[Array], keywords: Mapping[str, Any], argnums: Sequence[int | str]
     ) -> tuple[Array, tuple[Array, ...]]:
         """The total and its gradients with respect to arrays at flat positions, without automatic differentiation."""
-        known = {"log_variances", "options", "parts"}
-        for name in keywords:
-            if name not in known:
-                raise TypeError(f"multi_task: unexpected {name}; its keywords are {', '.join(sorted(known))}")
+        self._check_keywords(keywords)
         if keywords.get("parts"):
             raise ValueError("multi_task: a gradient needs the total alone, got parts=True")
         arrays, log_variances = self._arguments(tuple(arguments), keywords.get("log_variances"))
@@ -235,6 +237,16 @@ class MultiTask:
         self._check_tasks("options", options or {}, every=False)
         return {task: (options or {}).get(task, {}) for task in self.losses}
 
+    def _check_keywords(self, given: Mapping[str, Any]) -> None:
+        for name in given:
+            if name in _KEYWORDS:
+                continue
+            error = words.unknown_keyword("multi_task", name, (), _KEYWORDS)
+            task = next((task for task, loss in self.losses.items() if _takes(loss, name)), None)
+            if task is not None:
+                error = TypeError(f"{error}; of a task it goes by options={{{task!r}: {{{name!r}: ...}}}}")
+            raise error
+
     def _check_tasks(self, what: str, given: Mapping[str, Any], *, every: bool = True) -> None:
         if not isinstance(given, Mapping):
             raise TypeError(f"multi_task: {what} must be a mapping by task, got {checks.describe(given)}")
@@ -324,6 +336,10 @@ def _uncertain(xp: Namespace, losses: Array, s: Array, *, regularizer: Regulariz
     up, _, tail = logistic_of(xp, s)
     penalty = xp.where(up, s, 0.0) + xp.log1p(tail)
     return weighted + penalty, lambda: precision, lambda: xp.where(up, 1.0, tail) / (1.0 + tail) - weighted
+
+
+def _takes(loss: Combinable, keyword: str) -> bool:
+    return all(keyword in inspect.signature(term).parameters for _, term in loss._terms())
 
 
 def _kind(loss: Combinable) -> Kind | None:

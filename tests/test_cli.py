@@ -254,6 +254,32 @@ def test_losses_that_are_not_there(name: str, documented: Path) -> None:
     assert f"--losses {name}" in invoke("conformance", "--backend", "numpy", "--losses", name, status=2)
 
 
+def test_a_loss_of_a_file_is_chosen_by_an_option() -> None:
+    output = invoke("conformance", "--backend", "numpy", "--losses", "my.py:cauchy", status=2)
+    assert output.endswith("choose of the losses of a file by --loss: --losses my.py --loss cauchy\n")
+
+
+@pytest.mark.parametrize("condition", ["if error > 0:", "while error > 0:", "if not error:"])
+def test_a_kernel_that_branches_is_told_once(condition: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = f"""
+        import polyloss
+
+        @polyloss.elementwise
+        def branchy(xp, prediction, target, **call):
+            error = prediction - target
+            {condition}
+                return error, lambda: 1.0 + 0.0 * error, lambda: -1.0 + 0.0 * error
+            return -error, lambda: -1.0 + 0.0 * error, lambda: 1.0 + 0.0 * error
+    """
+    file = tmp_path / f"branchy_{abs(hash(condition))}.py"
+    file.write_text(textwrap.dedent(kernel))
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    output = invoke("conformance", "--backend", "numpy", "--losses", str(file), "--no-html", status=1)
+    assert output.count("a kernel cannot branch on values") == 1
+    assert f"(line 7: {condition})" in output
+    assert "0 of 1 checks passed" in output
+
+
 def test_losses_lists_every_loss() -> None:
     output = invoke("losses")
     for loss in run.public_losses():

@@ -1,7 +1,10 @@
 """The functions of `polyloss.compat` on every kind of array: what they refuse, and what they get right."""
 
+# ruff: noqa: E501 - a table reads best with a case in a line
+
 import inspect
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -283,3 +286,55 @@ def test_compilers_take_them(name: str, backend: Any) -> None:
     loss = getattr(getattr(compat, module), function)
     arrays = [backend.array(a) for a in COMPILED[name]]
     backend.check(backend.compile(loss)(*arrays), backend.numpy(loss(*arrays)), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("module", "name"), EVERYTHING, ids=lambda value: value)
+def test_a_twin_names_its_own_arguments(module: str, name: str, backend: Any) -> None:
+    """Whatever a loss refuses that it calls."""
+    function = getattr(getattr(compat, module), name)
+    parameters = inspect.signature(function).parameters
+    needed = [key for key, p in parameters.items() if p.default is p.empty or key in ("labels", "logits")]
+    wrong: list[dict[str, Any]] = [
+        {key: backend.array(array) for key in needed}
+        for array in (np.eye(3, dtype=np.int64) > 0, np.eye(3, dtype=np.int64) * 5, -LOGITS[:3, :3], 1j * LOGITS)
+    ]
+    wrong += [{**wrong[2], key: backend.array(LOGITS[:2, :2])} for key in needed]
+    messages = []
+    for arguments in wrong:
+        try:
+            function(**arguments)
+        except (TypeError, ValueError) as error:
+            messages.append(str(error))
+    assert messages
+    for message in messages:
+        said = re.match(r"(\w+): (.+?) must ", message)
+        assert said is not None, message
+        assert (said[1], said[2] in parameters) == (name, True), message
+        assert "polyloss_keras" not in message
+
+
+SAID: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any]]] = {
+    "cross_entropy: unexpected class_weight; did you mean weight?": (compat.torch.cross_entropy, (LOGITS, IDS), {"class_weight": 1.0}),
+    "huber_loss: unexpected sample_weight; did you mean weight?": (compat.torch.huber_loss, (LOGITS, LOGITS), {"sample_weight": 1.0}),
+    "huber: unexpected prediction; did you mean y_pred?": (compat.keras.huber, (LOGITS,), {"prediction": 1.0}),
+    "huber: unexpected target; did you mean y_true?": (compat.keras.huber, (LOGITS,), {"target": 1.0}),
+    "huber_loss: unexpected dleta; did you mean delta?": (compat.optax.huber_loss, (LOGITS, LOGITS), {"dleta": 1.0}),
+    "cross_entropy: weight must have one number per class": (compat.torch.cross_entropy, (LOGITS, IDS, UNIFORM[0, :2]), {}),
+    "linear_weight must have the shape (classes, 4), got (4, 6); say linear_weight.T": (compat.torch.linear_cross_entropy, (LOGITS, LOGITS.T.copy(), IDS), {}),
+    "to leave such examples out, sparse_categorical_crossentropy takes ignore_class=-1": (compat.keras.sparse_categorical_crossentropy, (IDS - 1, SIMPLEX), {}),
+    "labels must be class ids in [0, 4), got -1": (compat.optax.softmax_cross_entropy_with_integer_labels, (LOGITS, IDS - 1), {}),
+    "to leave such examples out, polyloss.cross_entropy takes ignore_index=-1": (compat.optax.softmax_cross_entropy_with_integer_labels, (LOGITS, IDS - 1), {}),
+    "triplet_margin_loss: margin must be zero or positive": (compat.optax.triplet_margin_loss, (LOGITS, LOGITS, LOGITS), {"margin": -1.0}),
+    "triplet_margin_loss: norm_degree must be in [1, inf]": (compat.optax.triplet_margin_loss, (LOGITS, LOGITS, LOGITS), {"norm_degree": 0.5}),
+    "binary_crossentropy: y_pred must be in [0, 1], got ": (compat.keras.binary_crossentropy, (UNIFORM, LOGITS), {}),
+    "; from_logits=True takes logits": (compat.keras.binary_crossentropy, (UNIFORM, LOGITS), {}),
+    "size_average and reduce are not supported": (compat.torch.cross_entropy, (LOGITS, IDS), {"size_average": True}),
+}  # fmt: skip
+"""What a message must say; twin, arrays, keywords."""
+
+
+@pytest.mark.parametrize("message", SAID)
+def test_a_twin_answers_in_the_words_of_its_built_in(message: str, backend: Any) -> None:
+    twin, arrays, keywords = SAID[message]
+    with pytest.raises((TypeError, ValueError), match=re.escape(message)):
+        twin(*map(backend.array, arrays), **keywords)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import polyloss
 from polyloss.compat import optax as compat
 from polyloss_conformance import deviations
 from polyloss_conformance.builtins import FAMILIES
@@ -141,3 +142,11 @@ def test_what_the_table_of_deviations_says_is_so(entry: deviations.Deviation) ->
     if not deviations.holds(importlib.metadata.version(FAMILIES[entry.family].package), entry.versions):
         pytest.skip("another version")
     assert deviations.confirm(entry) == ""
+
+
+@pytest.mark.parametrize("name", sorted({n for n in dir(optax.losses) if not n.startswith("_")} - {"smooth_labels"}))
+def test_every_loss_of_theirs_is_answered(name: str) -> None:
+    for module in (polyloss, compat):
+        if not hasattr(module, name):
+            with pytest.raises(AttributeError, match=r"; (nearest here: |there is no such loss in polyloss yet)"):
+                getattr(module, name)

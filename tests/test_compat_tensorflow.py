@@ -153,7 +153,7 @@ def test_class_ids_may_be_whole_numbers_in_floats(backend: Any, from_logits: boo
     expected = backend.numpy(loss(ids(IDS, "int32"), prediction, from_logits=from_logits))
     for dtype in ("float32", "float64", "uint8"):
         backend.check(loss(ids(IDS, dtype), prediction, from_logits=from_logits), expected)
-    with pytest.raises(ValueError, match=r"y_true must be class ids, whole numbers, got 1\.5"):
+    with pytest.raises(ValueError, match=r"y_true must be class ids: whole numbers, got 1\.5"):
         loss(ids([0, 3, 1, 1.5, 3, 1], "float32"), prediction, from_logits=from_logits)
     if backend.has_autodiff:
         compiled = backend.compile(lambda t, p: loss(t, p, from_logits=from_logits))
@@ -300,3 +300,18 @@ def test_what_the_table_of_deviations_says_is_so(entry: deviations.Deviation) ->
     if not deviations.holds(str({"keras": keras, "tf": tf}[entry.family].__version__), entry.versions):
         pytest.skip("another version")
     assert deviations.confirm(entry) == ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted(
+        {n for n in dir(keras.losses) if not n.startswith("_")} - {"Loss", "get", "serialize", "deserialize"}
+        | {n for n in dir(tf.nn) if n.endswith("_loss") or "entropy" in n}
+        - {"compute_average_loss", "scale_regularization_loss"}
+    ),
+)
+def test_every_loss_of_theirs_is_answered(name: str) -> None:
+    for module in (polyloss, keras_compat, tf_compat):
+        if not hasattr(module, name):
+            with pytest.raises(AttributeError, match=r"; (nearest here: |there is no such loss in polyloss yet)"):
+                getattr(module, name)

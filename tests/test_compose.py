@@ -71,14 +71,15 @@ def test_factors_must_be_finite_and_not_negative(factor: float) -> None:
 def test_what_is_refused() -> None:
     differences: list[tuple[Any, Any]] = [(mse, l1), (0.5 * mse, l1), (1, mse)]
     for left, right in differences:
-        with pytest.raises(TypeError, match="cannot be subtracted"):
+        with pytest.raises(TypeError, match=r"^losses are not subtracted: a difference may have no minimum"):
             left - right
     with pytest.raises(TypeError, match="has no negative"):
         operator.neg(mse)
     wrongs: list[tuple[Any, Any, Any]] = [(operator.mul, mse, l1), (operator.add, mse, 1.0), (operator.mul, mse, True)]
     for operation, left, right in [*wrongs, (operator.mul, [1.0], mse), (operator.truediv, mse, mse)]:
         with pytest.raises(
-            TypeError, match=r"a loss (must be scaled by a real number|adds to losses and sums of losses), got "
+            TypeError,
+            match=r"a loss (must be (scaled|divided) by a real number|adds to losses and sums of .*), got ",
         ):
             operation(left, right)
     with pytest.raises(TypeError, match="triplet_margin takes anchor, positive, negative"):
@@ -265,6 +266,22 @@ def test_bad_calls(backend: Any) -> None:
         task(logits, ids, prediction, target, backend.array([0, 0]))
     with pytest.raises(ValueError, match="the loss of depth must have"):
         task(logits, ids, prediction, target, options={"depth": {"reduction": "none"}})
+
+
+def test_keywords_of_a_task_are_options(backend: Any) -> None:
+    arrays = data(backend)
+    task = multi_task({"seg": cross_entropy, "depth": 0.5 * mse + huber})
+    call: Any
+    for call in (task, polyloss.value_and_grad(task, 2)):
+        for key, owner in (("reduction", "seg"), ("label_smoothing", "seg"), ("where", "seg")):
+            way = rf"multi_task: unexpected {key}; its keywords .* by options={{'{owner}': {{'{key}': \.\.\.}}}}$"
+            with pytest.raises(TypeError, match=way):
+                call(*arrays, **{key: "sum"})
+        with pytest.raises(TypeError, match=r"unexpected log_variance; did you mean log_variances\?.* parts$"):
+            call(*arrays, log_variance=1.0)
+        # Of a sum, all terms must have it.
+        with pytest.raises(TypeError, match=r"unexpected delta; .* parts$"):
+            call(*arrays, delta=1.0)
 
 
 def test_a_loss_that_does_not_tell_its_kind(backend: Any) -> None:

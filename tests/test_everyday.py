@@ -351,7 +351,7 @@ def test_kernels_that_return_something_else(backend: Any, kernel: Any, message: 
 def test_arrays_of_numpy_that_are_not_plain() -> None:
     """Masked arrays and matrices are refused by name, other byte orders taken."""
     x, zero = np.asarray([1.0, 2.0, 4.0]), np.zeros(3)
-    with pytest.raises(TypeError, match=r"got a masked array: pass array.data, and where=~array.mask"):
+    with pytest.raises(TypeError, match=r"got a masked array: pass array.data, and where=~np.ma.getmaskarray\(array\)"):
         polyloss.mse(np.ma.masked_array(x, mask=[False, False, True]), zero)
     with pytest.warns(PendingDeprecationWarning), pytest.raises(TypeError, match="got a matrix"):
         polyloss.mse(np.matrix(x), np.matrix(zero))

@@ -45,13 +45,25 @@ CASES: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any], type[Exception], st
     "class to ignore, large": (polyloss.nll, (LOG_P, np.asarray([0, -1234567])), {}, ValueError, "to leave such examples out, nll takes ignore_index=-1234567"),
     "class to ignore of a layer": (polyloss.linear_cross_entropy, (X, WEIGHT, np.asarray([0, -1])), {}, ValueError, "to leave such examples out, linear_cross_entropy takes ignore_index=-1"),
     "classes to ignore": (polyloss.cross_entropy, (X, IDS), {"ignore_index": [3, 4]}, TypeError, "one class id, got list; of several classes, leave out each by where="),
-    "array of classes to ignore": (polyloss.nll, (LOG_P, IDS), {"ignore_index": np.asarray([3, 4])}, TypeError, "leave out each by where="),
+    "array of classes to ignore": (polyloss.nll, (LOG_P, IDS), {"ignore_index": np.asarray([1, 7])}, TypeError, "leave out each by where=(target != 1) & (target != 7)"),
+    "many classes to ignore": (polyloss.nll, (LOG_P, IDS), {"ignore_index": {4, 5, 6}}, TypeError, "where=(target != 4) & (target != 5) & ..."),
+    "array of a class to ignore": (polyloss.nll, (LOG_P, IDS), {"ignore_index": np.asarray([7])}, TypeError, "; say ignore_index=7"),
     "logits of probabilities": (polyloss.binary_cross_entropy, (X, X), {"from_logits": True}, TypeError, "binary_cross_entropy_with_logits takes logits"),
     "logits of logits": (polyloss.binary_cross_entropy_with_logits, (X, X), {"from_logits": True}, TypeError, "it takes logits, and binary_cross_entropy takes probabilities"),
     "logits of classes": (polyloss.cross_entropy, (X, IDS), {"from_logits": False}, TypeError, "nll takes log-probabilities"),
     "batchmean": (polyloss.kl_divergence, (LOG_P, X), {"reduction": "batchmean"}, ValueError, "say reduction='mean', which divides by the number of examples"),
     "sum over the batch": (polyloss.mse, (X, X), {"reduction": "sum_over_batch_size"}, ValueError, "say reduction='mean'"),
     "mean of Keras": (polyloss.mse, (X, X), {"reduction": "mean_with_sample_weight"}, ValueError, "say reduction='weighted_mean'"),
+    "mean of the weights that count": (polyloss.mse, (X, X), {"reduction": "sum_by_nonzero_weights"}, ValueError, "say reduction='mean' with where=sample_weight != 0"),
+    "mean in capitals": (polyloss.mse, (X, X), {"reduction": "Mean"}, ValueError, "got 'Mean'; say reduction='mean'"),
+    "mean with a dash": (polyloss.mse, (X, X), {"reduction": "weighted-mean"}, ValueError, "; say reduction='weighted_mean'"),
+    "epsilon of Huber": (polyloss.huber, (X, X), {"epsilon": 1.0}, TypeError, "huber: unexpected epsilon; did you mean delta?"),
+    "epsilon of smoothing": (polyloss.cross_entropy, (X, IDS), {"epsilon": 0.1}, TypeError, "did you mean label_smoothing?"),
+    "k of Tukey": (polyloss.tukey_biweight, (X, X), {"k": 4.0}, TypeError, "tukey_biweight: unexpected k; did you mean c?"),
+    "weight of a layer, transposed": (polyloss.linear_cross_entropy, (X, np.zeros((3, 5)), IDS), {}, ValueError, "must have the shape (classes, 3), got (3, 5); say weight.T"),
+    "labels of -1 and 1 of pairs": (polyloss.contrastive, (ROW, np.asarray([-1.0, 1.0])), {}, ValueError, "; (target + 1) / 2 makes these of labels -1 and 1"),
+    "labels of -1 and 1 of embeddings": (polyloss.contrastive_embedding, (X, X, np.asarray([-1.0, 1.0])), {}, ValueError, "; (target + 1) / 2 makes these of labels -1 and 1"),
+    "two logarithms": (polyloss.kl_divergence, (LOG_P, LOG_P), {}, ValueError, "; log_target=True takes log-probabilities"),
     "no reduction": (polyloss.mse + polyloss.l1, (X, X), {"reduction": None}, ValueError, "say reduction='none'"),
     "mask of a number": (polyloss.mse, (X, X), {"where": 1}, TypeError, "where must be a boolean array, got int 1"),
     "mask of a boolean": (polyloss.mse, (X, X), {"where": True}, TypeError, "where must be a boolean array, got bool True"),
@@ -62,8 +74,16 @@ CASES: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any], type[Exception], st
     "one-hot rows first": (polyloss.cross_entropy, (HOT * 1.0, X), {}, ValueError, "the target comes last; in Keras, where it comes first, use the losses of polyloss_keras"),
     "parameter without a name": (polyloss.huber, (X, X, 1.0), {}, TypeError, "parameters go by their names, as in huber(prediction, target, delta=1.0)"),
     "reduction without a name": (polyloss.huber, (X, X, "sum"), {}, TypeError, "as in huber(prediction, target, reduction='sum')"),
+    "reduction of others without a name": (polyloss.huber, (X, X, "average"), {}, TypeError, "as in huber(prediction, target, reduction='mean'), which divides by"),
+    "batchmean without a name": (polyloss.kl_divergence, (LOG_P, X, "batchmean"), {}, TypeError, "as in kl_divergence(log_probabilities, target, reduction='mean')"),
+    "class to ignore without a name": (polyloss.cross_entropy, (X, IDS, -100), {}, TypeError, "as in cross_entropy(logits, target, ignore_index=-100);"),
+    "no value of any parameter": (polyloss.huber, (X, X, -1.0), {}, TypeError, "parameters go by their names; its keywords are delta, reduction"),
+    "no reduction at all, without a name": (polyloss.huber, (X, X, "abc"), {}, TypeError, "parameters go by their names; its keywords are delta, reduction"),
+    "switch without a name": (polyloss.triplet_margin, (X, X, X, True), {}, TypeError, "as in triplet_margin(anchor, positive, negative, swap=True);"),
+    "degree without a name": (polyloss.triplet_margin, (X, X, X, -1), {}, TypeError, "parameters go by their names; its keywords are margin, p, "),
+    "weights of elements without a name": (polyloss.mse, (X, X, X), {}, TypeError, "as in mse(prediction, target, sample_weight=...)"),
     "weight without a name": (polyloss.cross_entropy, (X, IDS, ROW), {}, TypeError, "as in cross_entropy(logits, target, class_weight=...)"),
-    "parameter that there is not": (polyloss.mse, (X, X, 2.0), {}, TypeError, "as in mse(prediction, target, reduction='sum')"),
+    "parameter that there is not": (polyloss.mse, (X, X, 2.0), {}, TypeError, "parameters go by their names; its keywords are reduction, sample_weight, where, denominator"),
     "array that came already": (polyloss.mse, (X, X), {"target": X}, TypeError, "mse: target came twice, by its position and by its name"),
     "labels of 0 and 1": (polyloss.hinge, (ROW, np.asarray([0.0, 1.0])), {}, ValueError, "; 2 * target - 1 makes these of labels 0 and 1"),
     "labels of -1 and 1": (polyloss.binary_cross_entropy, (ROW / 4, np.asarray([-1.0, 1.0])), {}, ValueError, "; (target + 1) / 2 makes these of labels -1 and 1"),
@@ -93,6 +113,7 @@ def test_the_way_out_is_in_the_message(backend: Any, case: Any) -> None:
         ({"sample_weight": np.ones((2, 3))}, "got (2, 3); nothing is broadcast along other axes$"),
         ({"ignore_index": 3.0}, "must be a whole number, one class id, got float 3.0$"),
         ({"reduction": "avrg"}, "got 'avrg'$"),
+        ({"reduction": "weighted_sum"}, "got 'weighted_sum'$"),
     ],
 )
 def test_no_way_out_is_invented(backend: Any, keywords: dict[str, Any], message: str) -> None:
@@ -101,6 +122,8 @@ def test_no_way_out_is_invented(backend: Any, keywords: dict[str, Any], message:
         polyloss.cross_entropy(backend.array(X), backend.array(IDS), **call)
     with pytest.raises(ValueError, match=r"got -1 \(element 1 of shape \(2,\)\)$"):
         polyloss.cross_entropy(backend.array(X), backend.array([0, -1]), ignore_index=-100)
+    with pytest.raises(ValueError, match=r"got 7 \(element 1 of shape \(2,\)\)$"):
+        polyloss.cross_entropy(backend.array(X), backend.array([0, 7]))
 
 
 def test_a_layer_has_no_class_axis_to_name(backend: Any) -> None:
@@ -180,6 +203,8 @@ def test_a_number_to_differentiate_by(backend: Any) -> None:
             "signature and definition; polyloss.compat.keras.binary_crossentropy has Keras's signature and definition",
         ),
         ("hubre", "; did you mean polyloss.huber?"),
+        ("loss", "; did you mean polyloss.Loss?"),
+        ("Contrastive", "; did you mean polyloss.contrastive?"),
         ("value_and_gradient", "; did you mean polyloss.value_and_grad?"),
         ("frobnicate", ""),
         ("__wrapped__", ""),
@@ -189,21 +214,21 @@ def test_a_number_to_differentiate_by(backend: Any) -> None:
 def test_names_of_others_are_answered_with_ours(name: str, way: str) -> None:
     with pytest.raises(AttributeError, match=re.escape(f"module 'polyloss' has no attribute {name!r}{way}") + "$"):
         getattr(polyloss, name)
-    assert not hasattr(polyloss, name)
-    assert name not in dir(polyloss)
 
 
-@pytest.mark.parametrize("loss", [v for v in vars(polyloss).values() if isinstance(v, polyloss.Loss)], ids=repr)
+OF_TWO_ARRAYS = [v for v in vars(polyloss).values() if isinstance(v, polyloss.Loss) and len(v.arrays) == 2]
+
+
+@pytest.mark.parametrize("loss", OF_TWO_ARRAYS, ids=repr)
 def test_a_target_that_comes_first(backend: Any, loss: Any) -> None:
     integers, floats = backend.array(HOT), backend.array(X)
-    if len(loss.arrays) == 2:
-        kind = "".join(part.capitalize() for part in loss.__name__.split("_"))
-        way = f"{loss.__name__} takes ({', '.join(loss.arrays)}) in this order, .* give it polyloss_keras.{kind}()"
-        with pytest.raises(TypeError, match=re.escape(way).replace(r"\.\*", ".*")):
-            loss(integers, floats)
-        with pytest.raises(TypeError, match="must be real floating") as caught:
-            loss(integers, integers)
-        assert "Keras" not in str(caught.value)
+    kind = "".join(part.capitalize() for part in loss.__name__.split("_"))
+    way = f"{loss.__name__} takes ({', '.join(loss.arrays)}) in this order, .* give it polyloss_keras.{kind}()"
+    with pytest.raises(TypeError, match=re.escape(way).replace(r"\.\*", ".*")):
+        loss(integers, floats)
+    with pytest.raises(TypeError, match="must be real floating") as caught:
+        loss(integers, integers)
+    assert "Keras" not in str(caught.value)
 
 
 def test_a_target_that_comes_first_in_a_loss_of_ones_own() -> None:
@@ -278,11 +303,13 @@ def test_what_does_not_combine(backend: Any) -> None:
             (operator.mul, np.ones(2), loss),
             (operator.truediv, loss, x),
         ):
-            with pytest.raises(TypeError, match=r"^a loss must be scaled by a real number, .*polyloss\.multi_task$"):
+            with pytest.raises(
+                TypeError, match=r"^a loss must be (scaled|divided) by a real number, .*polyloss\.multi_task$"
+            ):
                 operation(left, right)
         with pytest.raises(TypeError, match="must be scaled by a real number, got Loss"):
             operator.mul(loss, polyloss.l1)
-        with pytest.raises(TypeError, match="a loss cannot be divided by"):
+        with pytest.raises(TypeError, match=r"^1 / loss is no loss; divide by loss\(prediction, target\)$"):
             operator.truediv(1.0, loss)
 
 
@@ -296,10 +323,115 @@ def test_losses_that_are_not_here_yet() -> None:
 def test_names_that_compat_does_not_have() -> None:
     compat = importlib.import_module("polyloss.compat")
     for name, way in {"jax": "optax", "tensorflow": "tf", "pytorch": "torch"}.items():
-        with pytest.raises(AttributeError, match=rf"attribute '{name}'; did you mean polyloss\.compat\.{way}\?$"):
-            getattr(compat, name)
+        for module in (polyloss, compat):
+            with pytest.raises(AttributeError, match=rf"attribute '{name}'; polyloss\.compat\.{way} has "):
+                getattr(module, name)
+    for name, way in {
+        "torch": "polyloss_torch has modules",
+        "keras": "polyloss_keras has classes for compile()",
+    }.items():
+        with pytest.raises(AttributeError, match=re.escape(f"; {way}") + "$"):
+            getattr(polyloss, name)
     with pytest.raises(AttributeError, match=r"; polyloss\.compat\.torch\.mse_loss has PyTorch's signature"):
         _ = compat.mse_loss
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "way"),
+    [
+        ("torch", "MSELoss", "nearest here: polyloss.compat.torch.mse_loss"),
+        ("torch", "huber", "nearest here: polyloss.compat.torch.huber_loss"),
+        ("torch", "cross_entrpy", "nearest here: polyloss.compat.torch.cross_entropy"),
+        ("torch", "hinge", "nearest here: polyloss.hinge; polyloss.compat.keras.hinge has Keras's signature and definition"),
+        ("keras", "Huber", "nearest here: polyloss.compat.keras.huber"),
+        ("keras", "mse_loss", "nearest here: polyloss.compat.keras.mean_squared_error"),
+        ("optax", "hinge", "nearest here: polyloss.compat.optax.hinge_loss"),
+        ("tf", "huber", "nearest here: polyloss.huber; polyloss.compat.keras.huber has Keras's signature and definition"),
+        ("tf", "frobnicate", ""),
+        ("torch", "_huber_loss", ""),
+        *((family, "dice", "there is no such loss in polyloss yet; ...") for family in ("torch", "keras", "optax", "tf")),
+    ],
+)  # fmt: skip
+def test_names_that_a_module_of_compat_does_not_have(family: str, name: str, way: str) -> None:
+    module = importlib.import_module(f"polyloss.compat.{family}")
+    message = f"module 'polyloss.compat.{family}' has no attribute {name!r}{way and f'; {way}'}"
+    shown = re.escape(message.removesuffix("...")) + ("" if way.endswith("...") else "$")
+    with pytest.raises(AttributeError, match=shown):
+        getattr(module, name)
+
+
+def test_an_answer_is_of_the_families_that_are_asked_for() -> None:
+    known = {"huber": "polyloss_torch.Huber"}
+    for families, other in ((["torch"], "Keras"), (["keras"], "PyTorch")):
+        message = str(names.no_attribute("polyloss_torch", "HuberLoss", known, families))
+        assert "nearest here: polyloss_torch.Huber; polyloss.compat." in message
+        assert other not in message
+    assert str(names.no_attribute("polyloss_torch", "grad", known)).endswith("has no attribute 'grad'")
+
+
+def test_every_twin_says_what_it_computes() -> None:
+    """The loss that is nearest to a name is the one that the documentation has."""
+    for twin, loss in names._twins().items():
+        documented = re.search(r"`polyloss\.(\w+)`", operator.attrgetter(twin)(polyloss.compat).__doc__ or "")
+        assert documented is not None
+        assert documented[1] == loss, twin
+
+
+def test_what_comes_with_a_call_comes_with_no_partial() -> None:
+    way = re.escape("reduction comes with a call, not with partial, as in huber(prediction, target, reduction=...)")
+    with pytest.raises(TypeError, match=way):
+        polyloss.huber.partial(reduction="sum")
+    with pytest.raises(TypeError, match="nll: axis comes with a call"):
+        polyloss.nll.partial(axis=1)
+    with pytest.raises(TypeError, match="mse: unexpected axis"):
+        polyloss.mse.partial(axis=1)
+
+
+def test_arrays_of_no_numbers() -> None:
+    for arrays, name in (((np.asarray([1, None]), ROW), "prediction"), ((ROW, np.asarray([1, None])), "target")):
+        with pytest.raises(TypeError, match=f"mse: {name} must be an array of numbers, got dtype object; .*NaN is a"):
+            polyloss.mse(*arrays)
+    with pytest.raises(TypeError, match=r"target must be an array of numbers, got dtype <U1$"):
+        polyloss.mse(ROW, np.asarray(["a", "b"]))
+
+
+def test_the_way_out_of_masked_arrays_works() -> None:
+    for mask in (False, [True, False]):
+        array = np.ma.masked_array(ROW, mask)
+        with pytest.raises(TypeError) as caught:
+            polyloss.mse(array, ROW)
+        data, where = re.findall(r"(array\.data)|where=(.*)$", str(caught.value))
+        arrays = {"np": np, "array": array}
+        polyloss.mse(eval(data[0], arrays), ROW, where=eval(where[1], arrays))
+
+
+@pytest.mark.parametrize("first", ["prediction", "target", "y_true", "logits"])
+def test_a_kernel_without_the_namespace(first: str) -> None:
+    scope: dict[str, Any] = {}
+    exec(f"def mine({first}, other, **call): return {first} - other", scope)
+    way = f"mine: the first parameter of a kernel is the namespace of the arrays, got {first}; write def mine(xp, {first}, other, **call)"
+    with pytest.raises(TypeError, match=re.escape(way)):
+        polyloss.elementwise(scope["mine"])
+    with pytest.raises(TypeError, match=re.escape(way)):
+        polyloss.rowwise(autodiff=True)(scope["mine"])
+
+
+@pytest.mark.parametrize(
+    ("base", "way"),
+    [("torch.nn.modules.loss", "polyloss_torch.module makes a loss"), ("keras.src.losses.loss", "polyloss_keras.KerasLoss(")],
+)  # fmt: skip
+def test_an_object_of_a_framework_is_not_added(base: str, way: str) -> None:
+    theirs = type("Theirs", (type("Base", (), {"__module__": base}),), {})()
+    for left, right in ((polyloss.mse, theirs), (theirs, polyloss.mse)):
+        with pytest.raises(TypeError, match=re.escape(way)):
+            operator.add(left, right)
+
+
+@pytest.mark.parametrize("divisor", [0, 0.0, -2, float("nan"), float("inf"), 5e-324])
+def test_what_does_not_divide_a_loss(divisor: float) -> None:
+    way = f"a loss must be divided by a positive number that is finite, got {divisor!r}"
+    with pytest.raises(ValueError, match=re.escape(way)):
+        operator.truediv(polyloss.mse, divisor)
 
 
 def test_what_is_not_imported_yet_is_found() -> None:

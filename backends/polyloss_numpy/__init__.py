@@ -70,7 +70,7 @@ class NumpyBackend(InMemory):
 
     def refusal(self, array: Any) -> str | None:
         if isinstance(array, np.ma.MaskedArray):
-            return "a masked array: pass array.data, and where=~array.mask"
+            return "a masked array: pass array.data, and where=~np.ma.getmaskarray(array)"
         if isinstance(array, np.matrix):
             return "a matrix: pass np.asarray(matrix)"
         if isinstance(array, np.ndarray) and array.dtype.kind == "V" and not is_half(array.dtype):

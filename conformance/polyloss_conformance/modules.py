@@ -14,6 +14,9 @@ def load(name: str) -> ModuleType:
     ValueError
         Where there is no such file or module, or where Python has another module of the file's name.
     """
+    file, colon, loss = name.partition(".py:")
+    if colon:
+        raise ValueError(f"--losses {name}: choose of the losses of a file by --loss: --losses {file}.py --loss {loss}")
     path = Path(name).resolve()
     if path.suffix != ".py":
         if all(part.isidentifier() for part in name.split(".")):

@@ -1,9 +1,8 @@
 """Losses by the names that people know: those of the built-ins, of their classes, and a few abbreviations."""
 
-import difflib
 from collections.abc import Sequence
 
-from polyloss.compat.names import meanings, plain
+from polyloss.compat.names import meanings, near, plain
 
 
 def resolve(name: str, known: Sequence[str]) -> str:
@@ -17,10 +16,9 @@ def resolve(name: str, known: Sequence[str]) -> str:
     if name in known:
         return name
     given = name.rpartition(".")[2]
-    meant = meanings(known)
-    found = meant.get(plain(given))
+    found = meanings(known).get(plain(given))
     if found is not None:
         return found
-    near = dict.fromkeys(meant[n] for n in difflib.get_close_matches(plain(given), meant, n=3, cutoff=0.75))
-    hint = f"; did you mean {' or '.join(near)}?" if near else ";"
+    alike = near(given, known, 3)
+    hint = f"; did you mean {' or '.join(alike)}?" if alike else ";"
     raise ValueError(f"no loss called {name}{hint} there is {', '.join(known)}")

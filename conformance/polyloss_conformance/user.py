@@ -5,6 +5,8 @@ A module gives its losses as attributes, and may give calls of them as well, to 
     CASES = {"my_loss": [((prediction, target), {"delta": 2.0}), ...]}  # NumPy arrays: float64, class ids as integers
 """
 
+import re
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -69,6 +71,15 @@ def check(
     """All that can be known of a user's loss on one framework, in some of its modes."""
     modes = framework.modes if modes is None else modes
     ordinary = generated(loss)
+    try:
+        called(loss, {}, {place: framework.array(array) for place, array in enumerate(ordinary)})
+    except Exception as error:
+        # Whatever else is asked of it would say so again.
+        message = _told(error, module)
+        yield Result(
+            name, framework.name, modes[0], "float64", "generated", "value and gradient", False, message=message
+        )
+        return
     places = _differentiable(loss, framework, dict(enumerate(ordinary)), {})
     wanted = tuple(place for place in places if isinstance(place, int))
     yield from laws.laws(name, loss, framework, loss.arrays, ordinary, loss.rowwise, wanted=wanted)
@@ -80,7 +91,7 @@ def check(
                 try:
                     message, value, gradient = _compare(loss, framework, mode, dtype, arrays, keywords)
                 except Exception as error:
-                    message = f"{type(error).__name__}: {str(error).strip()[:400]}"
+                    message = _told(error, module)
                 if not message and value is None and gradient is None:
                     continue  # NumPy in float64, without a gradient: it is what the others are compared with
                 text = f"{name}({', '.join(map(show, arrays))}, **{keywords!r})" if message else ""
@@ -97,6 +108,19 @@ def check(
                     message,
                     text,
                 )
+
+
+_BRANCHES = re.compile(r"[Tt]ruth value|Boolean value of Tensor|Python `?bool|TracerBool")
+"""What the frameworks say of an array in the place of a condition."""
+
+
+def _told(error: Exception, module: ModuleType) -> str:
+    """What went wrong, and in which line of the module."""
+    text = f"{type(error).__name__}: {str(error).strip()[:400]}"
+    if _BRANCHES.search(text):
+        text = "a kernel cannot branch on values by if, while, and, or, not: xp.where chooses, and & and | join"
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == module.__file__]
+    return f"{text} (line {own[-1].lineno}: {own[-1].line})" if own else text
 
 
 def _differentiable(

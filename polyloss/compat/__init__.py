@@ -8,17 +8,14 @@ Where a built-in is wrong, the function here is right; ``docs/compatibility.md``
 from typing import TYPE_CHECKING
 
 from . import keras, optax, tf, torch
-from .names import no_attribute
+from .names import no_attribute, no_twin
 
 __all__ = ["keras", "optax", "tf", "torch"]
 
-_FRAMEWORKS = {"jax": "optax", "pytorch": "torch", "tensorflow": "tf"}
-
 if not TYPE_CHECKING:
+    for _family in __all__:
+        # From here, for the answer knows all of these modules.
+        globals()[_family].__getattr__ = no_twin(_family)
 
     def __getattr__(name: str) -> object:
-        if name in _FRAMEWORKS:
-            raise AttributeError(
-                f"module {__name__!r} has no attribute {name!r}; did you mean {__name__}.{_FRAMEWORKS[name]}?"
-            )
         raise no_attribute(__name__, name, {})

@@ -2,17 +2,19 @@
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, ParamSpec, overload
+from typing import Any, ParamSpec
 
 import numpy as np
 
 import polyloss
-from polyloss.core import checks
+from polyloss.core import checks, words
 from polyloss.core.backend import backend_of, find_backend, unwrapped
 from polyloss.core.checks import Domain, LogProbabilities
 from polyloss.core.loss import Loss
+from polyloss.core.plan import IGNORED
 from polyloss.core.typing import Array, Namespace
 
 P = ParamSpec("P")
@@ -21,39 +23,84 @@ P = ParamSpec("P")
 _OF_ELEMENTS = ("weight", "pos_weight", "where", "linear_bias")
 """Arguments that are arrays where they are given."""
 
+_OF_ORDER = ("swapped", "takes (", "comes last", "polyloss_keras")
+"""Words of advice on the order of the arrays, which a twin may have the other way round."""
 
-@overload
-def of_arrays(function: Callable[P, Array], /) -> Callable[P, Array]: ...
-@overload
-def of_arrays(*, ids: str) -> Callable[[Callable[P, Array]], Callable[P, Array]]: ...
-def of_arrays(function: Callable[P, Array] | None = None, /, *, ids: str | None = None) -> Any:
-    """`function` of plain arrays of one framework: all that has no default is one, or a number, an array full of it.
+_NO_LOSS = "prediction and target"
+"""Stands for the name of the twin in what `as_probabilities` says."""
+
+
+def of_arrays(*, loss: str, ids: str | None = None) -> Callable[[Callable[P, Array]], Callable[P, Array]]:
+    """A function of plain arrays of one framework: all that has no default is one, or a number, an array full of it.
 
     A variable is what it holds, and what is no array of numbers is refused by name.
 
     Parameters
     ----------
+    loss : str
+        The loss of polyloss that it computes, which is its attribute `__loss__` then.
     ids : str, optional
         The argument that holds class ids: a number there is that of a single row.
     """
-    if function is None:
-        return functools.partial(of_arrays, ids=ids)
-    parameters = inspect.signature(function).parameters
-    names = tuple(parameters)
-    needed = [name for name, p in parameters.items() if p.default is p.empty and name not in _OF_ELEMENTS]
 
-    def called(*args: Any, **kwargs: Any) -> Array:
-        given = dict(zip(names, map(unwrapped, args), strict=False))
-        given |= {name: unwrapped(value) for name, value in kwargs.items()}
-        if not all(isinstance(given.get(name), np.generic) for name in needed):
-            # Beside an array, a NumPy scalar is a number like any other.
-            given = {name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()}
-        if all(name in given for name in needed):
-            given = _of_one_framework(function.__name__, given, needed, ids)
-        rest = args[len(names) :]
-        return function(*(given[name] for name in names[: len(args)]), *rest, **{name: given[name] for name in kwargs})
+    def decorate(function: Callable[P, Array]) -> Callable[P, Array]:
+        twin = function.__name__
+        parameters = inspect.signature(function).parameters
+        names = tuple(parameters)
+        needed = [name for name, p in parameters.items() if p.default is p.empty and name not in _OF_ELEMENTS]
 
-    return functools.wraps(function)(called)
+        def called(*args: Any, **kwargs: Any) -> Array:
+            for name in kwargs:
+                if name not in parameters:
+                    arrays = [known for known in names if known in needed]
+                    raise words.unknown_keyword(twin, name, arrays, [known for known in names if known not in needed])
+            given = dict(zip(names, map(unwrapped, args), strict=False))
+            given |= {name: unwrapped(value) for name, value in kwargs.items()}
+            if not all(isinstance(given.get(name), np.generic) for name in needed):
+                # Beside an array, a NumPy scalar is a number like any other.
+                given = {
+                    name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()
+                }
+            if all(name in given for name in needed):
+                given = _of_one_framework(twin, given, needed, ids)
+            rest = args[len(names) :]
+            arguments = (*(given[name] for name in names[: len(args)]), *rest)
+            keywords = {name: given[name] for name in kwargs}
+            try:
+                return function(*arguments, **keywords)
+            except (TypeError, ValueError) as error:
+                told = _by_its_names(twin, names, str(error))
+                if type(error) not in (TypeError, ValueError) or told is None:
+                    raise
+                raise type(error)(told) from None
+
+        made: Any = functools.wraps(function)(called)
+        made.__loss__ = loss
+        decorated: Callable[P, Array] = made
+        return decorated
+
+    return decorate
+
+
+def _by_its_names(twin: str, names: Sequence[str], message: str) -> str | None:
+    """What a loss says of its arguments, said of those of the twin that called it; None where no loss says it."""
+    name, _, text = message.partition(": ")
+    loss = vars(polyloss).get(name)
+    if not isinstance(loss, Loss) and name != _NO_LOSS:
+        return None
+    arrays = loss.arrays if isinstance(loss, Loss) else ("prediction", "target")
+    theirs = {ours: given for given in names for ours in words.OUR_NAMES.get(given, ()) if ours not in names}
+    for of_target in (False, True):
+        ours, given = ([n for n in found if (n in words.TARGETS) is of_target] for found in (arrays, names))
+        theirs |= dict(zip(ours, given, strict=False))
+    known = twin if IGNORED in (*names, *theirs) else f"polyloss.{name}"
+    text = re.sub(rf"(?<![\w.]){name}(?!\w)", known, text)
+    text = "; ".join(part for part in text.split("; ") if not any(advice in part for advice in _OF_ORDER))
+    if "from_logits" in names:
+        text = re.sub(r"; \w+ takes logits$", "; from_logits=True takes logits", text)
+    # Not the adjective: "must be positive".
+    argument = rf"(?<![\w.])(?<!be )(?<!or )({'|'.join(theirs)})(?!\w)"
+    return f"{twin}: {re.sub(argument, lambda found: theirs[found[1]], text)}"
 
 
 def _of_one_framework(loss: str, given: dict[str, Any], needed: Sequence[str], ids: str | None) -> dict[str, Any]:
@@ -92,10 +139,11 @@ def widened(function: Callable[..., Array], *arrays: Array) -> Array:
     return xp.astype(function(*wide), dtype)
 
 
-def as_probabilities(target: Array, like: Array, loss: str = "probabilities") -> Array:
+def as_probabilities(target: Array, like: Array) -> Array:
     """A target in the dtype of the prediction: an integer one-hot target is not class ids."""
-    backend = checks.common_backend(loss, {"prediction": like, "target": target})
-    checks.real(loss, "target", backend_of(target).namespace(target), target)
+    backend = checks.common_backend(_NO_LOSS, {"prediction": like, "target": target})
+    checks.real_floating(_NO_LOSS, "prediction", backend_of(like).namespace(like), like)
+    checks.real(_NO_LOSS, "target", backend_of(target).namespace(target), target)
     return backend.namespace(like).astype(backend.asarray(target, like), like.dtype)
 
 
@@ -104,8 +152,8 @@ def only(loss: str, name: str, array: Array, domain: Domain) -> Array:
     backend = backend_of(array)
     xp = backend.namespace(array)
     checks.real(loss, name, xp, array)
-    if checks.is_integer(xp, array):
-        # In its own dtype a bound may wrap.
+    if xp.isdtype(array.dtype, ("integral", "bool")):
+        # In its own dtype a bound may wrap, and booleans have none.
         array = xp.astype(array, xp.float32)
     if not backend.readable(array):
         return xp.where(domain.outside(xp, array), xp.full_like(array, float("nan")), array)
@@ -149,11 +197,16 @@ def spread(loss: str, name: str, array: Array | float, like: Array, what: str) -
     xp = namespace(like)
     if not hasattr(array, "shape"):
         return xp.full_like(like, array)
+    broadcasts(loss, name, array, like, what)
+    return xp.broadcast_to(array, tuple(like.shape))
+
+
+def broadcasts(loss: str, name: str, array: Array, like: Array, what: str) -> None:
+    """Refuse an array that is no part of `like`, repeated."""
     shape, whole = tuple(array.shape), tuple(like.shape)
     ends = whole[len(whole) - len(shape) :]
     if len(shape) > len(whole) or not all(n == 1 or checks.same_length(n, m) for n, m in zip(shape, ends, strict=True)):
         raise ValueError(f"{loss}: {name} must broadcast to the shape of {what}, {whole}, got shape {shape}")
-    return xp.broadcast_to(array, whole)
 
 
 def needs(loss: str, **arguments: Any) -> None:

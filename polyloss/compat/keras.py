@@ -35,43 +35,43 @@ __all__ = [
 ]
 
 
-@of_arrays
+@of_arrays(loss="mse")
 def mean_squared_error(y_true: Array, y_pred: Array) -> Array:
     """`polyloss.mse`, averaged over the last axis."""
     return _averaged(polyloss.mse, y_true, y_pred)
 
 
-@of_arrays
+@of_arrays(loss="l1")
 def mean_absolute_error(y_true: Array, y_pred: Array) -> Array:
     """`polyloss.l1`, averaged over the last axis."""
     return _averaged(polyloss.l1, y_true, y_pred)
 
 
-@of_arrays
+@of_arrays(loss="huber")
 def huber(y_true: Array, y_pred: Array, delta: float = 1.0) -> Array:
     """`polyloss.huber`, averaged over the last axis."""
     return _averaged(polyloss.huber, y_true, y_pred, delta=delta)
 
 
-@of_arrays
+@of_arrays(loss="log_cosh")
 def log_cosh(y_true: Array, y_pred: Array) -> Array:
     """`polyloss.log_cosh`, averaged over the last axis."""
     return _averaged(polyloss.log_cosh, y_true, y_pred)
 
 
-@of_arrays
+@of_arrays(loss="hinge")
 def hinge(y_true: Array, y_pred: Array) -> Array:
     """`polyloss.hinge`, averaged over the last axis. Labels are -1 and 1."""
     return _averaged(polyloss.hinge, y_true, y_pred)
 
 
-@of_arrays
+@of_arrays(loss="squared_hinge")
 def squared_hinge(y_true: Array, y_pred: Array) -> Array:
     """`polyloss.squared_hinge`, averaged over the last axis. Labels are -1 and 1."""
     return _averaged(polyloss.squared_hinge, y_true, y_pred)
 
 
-@of_arrays
+@of_arrays(loss="binary_cross_entropy")
 def binary_crossentropy(
     y_true: Array, y_pred: Array, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
 ) -> Array:
@@ -86,7 +86,7 @@ def binary_crossentropy(
     return _averaged(polyloss.binary_cross_entropy, y_true, y_pred, axis=axis)
 
 
-@of_arrays
+@of_arrays(loss="cross_entropy")
 def categorical_crossentropy(
     y_true: Array, y_pred: Array, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
 ) -> Array:
@@ -108,7 +108,7 @@ def categorical_crossentropy(
     return widened(of_probabilities, y_pred, y_true)
 
 
-@of_arrays(ids="y_true")
+@of_arrays(loss="cross_entropy", ids="y_true")
 def sparse_categorical_crossentropy(
     y_true: Array, y_pred: Array, from_logits: bool = False, ignore_class: int | None = None, axis: int = -1
 ) -> Array:
@@ -139,7 +139,7 @@ def sparse_categorical_crossentropy(
     return widened(of_probabilities, y_pred)
 
 
-@of_arrays
+@of_arrays(loss="kl_divergence")
 def kl_divergence(y_true: Array, y_pred: Array) -> Array:
     """`polyloss.kl_divergence` of probabilities along the last axis."""
     y_true = as_probabilities(y_true, y_pred)
@@ -151,7 +151,7 @@ def kl_divergence(y_true: Array, y_pred: Array) -> Array:
     return widened(of_probabilities, y_pred, y_true)
 
 
-@of_arrays
+@of_arrays(loss="sigmoid_focal")
 def binary_focal_crossentropy(
     y_true: Array,
     y_pred: Array,
@@ -184,7 +184,7 @@ def binary_focal_crossentropy(
     return widened(of_probabilities, y_pred, y_true)
 
 
-@of_arrays
+@of_arrays(loss="softmax_focal")
 def categorical_focal_crossentropy(
     y_true: Array,
     y_pred: Array,
@@ -272,7 +272,7 @@ def _class_ids(loss: str, y_true: Any, y_pred: Array) -> Array:
         raise TypeError(f"{loss}: y_true must be class ids, got {checks.describe(y_true)}")
     whole = (xp.floor(y_true) == y_true) & (xp.abs(y_true) < 2.0**31)
     if backend.readable(y_true):
-        checks.none_outside(loss, "y_true", xp, y_true, ~whole, "class ids, whole numbers")
+        checks.none_outside(loss, "y_true", xp, y_true, ~whole, "class ids: whole numbers")
     ids = xp.astype(xp.where(whole, y_true, xp.zeros_like(y_true)), xp.int32)
     return xp.where(whole, ids, xp.full_like(ids, -(2**31)))
 

@@ -2,9 +2,11 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from types import ModuleType
+
+import polyloss
 
 from . import keras, optax, tf, torch
 
@@ -28,35 +30,47 @@ WORDS = {
 """Abbreviations of losses."""
 
 _TOOLS = {"grad": "value_and_grad", "gradient": "value_and_grad", "jit": "compile"}
-"""What is called otherwise elsewhere, and is no loss."""
+"""Functions of other libraries, and ours."""
 
 MISSING = (
-    *("cosine_embedding_loss", "gaussian_nll_loss", "margin_ranking_loss", "multi_margin_loss"),
-    *("multilabel_margin_loss", "multilabel_soft_margin_loss", "poisson_nll_loss", "ctc_loss", "cosine_similarity"),
-    *("categorical_hinge", "circle", "dice", "mean_absolute_percentage_error", "mean_squared_logarithmic_error"),
-    *("poisson", "tversky", "cosine_distance", "ntxent", "ranking_softmax_loss"),
+    *("adaptive_log_softmax_with_loss", "cosine_embedding_loss", "gaussian_nll_loss", "margin_ranking_loss"),
+    *("multi_margin_loss", "multilabel_margin_loss", "multilabel_soft_margin_loss", "poisson_nll_loss", "ctc_loss"),
+    *("categorical_hinge", "categorical_generalized_cross_entropy", "circle", "cosine_similarity", "dice", "poisson"),
+    *("mean_absolute_percentage_error", "mean_squared_logarithmic_error", "tversky", "mape", "msle", "rmse"),
+    *("root_mean_squared_error", "log_poisson_loss", "nce_loss", "sampled_softmax_loss"),
+    *("binary_dice_loss", "multiclass_generalized_dice_loss", "convex_kl_divergence", "generalized_kl_divergence"),
+    *("cosine_distance", "ctc_loss_with_forward_probs", "make_fenchel_young_loss", "multiclass_hinge_loss"),
+    *("multiclass_perceptron_loss", "perceptron_loss", "multiclass_sparsemax_loss", "sparsemax_loss", "ntxent"),
+    *("poly_loss_cross_entropy", "ranking_softmax_loss", "info_nce", "quantile", "pinball"),
 )
-"""Losses of these libraries that are not here."""
+"""Losses of these libraries, and others that are well known, which are not here."""
 
 _FAMILIES = {"torch": "PyTorch", "keras": "Keras", "optax": "Optax", "tf": "TensorFlow"}
 """The modules of `polyloss.compat`, and whose signatures theirs are."""
+
+_FRAMEWORKS = {
+    "torch": ("torch", "polyloss_torch has modules"),
+    "keras": ("keras", "polyloss_keras has classes for compile()"),
+    "optax": ("optax", ""),
+    "tf": ("tf", "polyloss_keras has classes for compile()"),
+}
+_FRAMEWORKS |= {"jax": _FRAMEWORKS["optax"], "pytorch": _FRAMEWORKS["torch"], "tensorflow": _FRAMEWORKS["tf"]}
+"""Where somebody may want to go who asks for a framework: to a module of `polyloss.compat`, or to another package."""
 
 _MODULES: dict[str, ModuleType] = {"torch": torch, "keras": keras, "optax": optax, "tf": tf}
 
 
 def plain(name: str) -> str:
     """A name without what spellings differ in: ``CrossEntropyLoss`` is ``cross_entropy``."""
-    return re.sub(r"[^a-z0-9]", "", name.lower()).removesuffix("loss")
+    return re.sub(r"[^a-z0-9]", "", name.lower()).removesuffix("loss") or name.lower()
 
 
 @cache
 def losses_of_others() -> dict[str, str]:
     """What a built-in is called, in plain letters, and the loss that its twin says it computes."""
     found = {plain(word): loss for word, loss in WORDS.items()}
-    for twin, documented in _twins().items():
-        loss = re.search(r"`polyloss\.(\w+)`", documented)
-        if loss is not None:
-            found.setdefault(plain(twin.rpartition(".")[2]), loss[1])
+    for twin, loss in _twins().items():
+        found.setdefault(plain(twin.rpartition(".")[2]), loss)
     return found
 
 
@@ -66,11 +80,17 @@ def meanings(known: Iterable[str]) -> dict[str, str]:
     return {word: loss for word, loss in losses_of_others().items() if loss in known} | {plain(n): n for n in known}
 
 
+def near(name: str, known: Iterable[str], count: int = 2) -> list[str]:
+    """Those of `known`, or what they mean, whose names look like this one."""
+    meant = meanings(known)
+    return list(dict.fromkeys(meant[n] for n in difflib.get_close_matches(plain(name), meant, n=count, cutoff=0.8)))
+
+
 @cache
 def _twins() -> dict[str, str]:
-    """The functions of `polyloss.compat`, such as ``torch.mse_loss``, with their docstrings."""
+    """The functions of `polyloss.compat`, such as ``torch.mse_loss``, with the loss that each computes."""
     return {
-        f"{family}.{name}": getattr(module, name).__doc__ or ""
+        f"{family}.{name}": getattr(module, name).__loss__
         for family, module in _MODULES.items()
         for name in module.__all__
     }
@@ -91,27 +111,64 @@ def no_attribute(
     message = f"module {module!r} has no attribute {name!r}"
     if name.startswith("_"):
         return AttributeError(message)
-    meant = meanings(known)
-    ours = meant.get(plain(name))
+    ours = meanings(known).get(plain(name))
     tool = _TOOLS.get(name.lower())
-    twins = [twin.split(".") for twin in _twins() if twin.partition(".")[0] in families]
-    twins = (
-        [t for t in twins if t[1] == name]
-        or [t for t in twins if plain(t[1]) == plain(name)]
-        or [t for t in twins if plain(t[1]) == plain(ours or name)]
-    )
-    # A loss of theirs may be half of ours, or of the same kind only.
-    ways = [] if ours is None else [f"nearest here: {known[ours]}"]
-    ways += [
-        f"polyloss.compat.{family}.{twin} has {_FAMILIES[family]}'s signature and definition" for family, twin in twins
-    ]
+    twins = _twins_of(name, ours, families)
+    ways: list[str] = []
+    if ours is not None:
+        # A loss of theirs may be half of ours, or of the same kind only.
+        other = bool(twins) or plain(name) in losses_of_others()
+        ways = [f"nearest here: {known[ours]}" if other else f"did you mean {known[ours]}?"]
+    ways += [_described(family, twin) for family, twin in twins]
     if not ways and tool is not None and tool in known:
         ways = [f"did you mean {known[tool]}?"]
     if not ways and plain(name) in map(plain, MISSING):
         ways = [
             "there is no such loss in polyloss yet; polyloss.elementwise and polyloss.rowwise make one of a function"
         ]
+    if not ways and module in ("polyloss", "polyloss.compat") and name.lower() in _FRAMEWORKS:
+        family, package = _FRAMEWORKS[name.lower()]
+        ways = [
+            f"polyloss.compat.{family} has {_FAMILIES[family]}'s signatures and definitions",
+            *filter(None, [package]),
+        ]
     if not ways:
-        near = dict.fromkeys(meant[n] for n in difflib.get_close_matches(plain(name), meant, n=2, cutoff=0.8))
-        ways = [f"did you mean {' or '.join(known[n] for n in near)}?"] if near else []
+        found = near(name, known)
+        ways = [f"did you mean {' or '.join(known[n] for n in found)}?"] if found else []
     return AttributeError("; ".join([message, *ways]))
+
+
+def no_twin(family: str) -> Callable[[str], object]:
+    """The function `__getattr__` of a module of `polyloss.compat`, which says what is nearest in it."""
+    module = _MODULES[family].__name__
+    losses = {twin.partition(".")[2]: loss for twin, loss in _twins().items() if twin.startswith(f"{family}.")}
+    public = {name: f"polyloss.{name}" for name in polyloss.__all__}
+    meant = {word: [t for t, one in losses.items() if one == loss] for word, loss in meanings(public).items()}
+    meant = {word: twins for word, twins in meant.items() if twins} | {plain(twin): [twin] for twin in losses}
+    others = [other for other in _FAMILIES if other != family]
+
+    def answer(name: str) -> object:
+        word = plain(name)
+        known_elsewhere = word in map(plain, MISSING) or word in losses_of_others()
+        alike = [] if known_elsewhere else difflib.get_close_matches(word, meant, n=1, cutoff=0.8)
+        found = [] if name.startswith("_") else next((meant[one] for one in (word, *alike) if one in meant), [])
+        if not found:
+            raise no_attribute(module, name, public, others)
+        ways = " or ".join(f"{module}.{twin}" for twin in found)
+        raise AttributeError(f"module {module!r} has no attribute {name!r}; nearest here: {ways}")
+
+    return answer
+
+
+def _twins_of(name: str, ours: str | None, families: Sequence[str]) -> list[list[str]]:
+    """The functions of `polyloss.compat` in some families that somebody may mean, each with its family first."""
+    twins = [twin.split(".") for twin in _twins() if twin.partition(".")[0] in families]
+    return (
+        [t for t in twins if t[1] == name]
+        or [t for t in twins if plain(t[1]) == plain(name)]
+        or [t for t in twins if plain(t[1]) == plain(ours or name)]
+    )
+
+
+def _described(family: str, twin: str) -> str:
+    return f"polyloss.compat.{family}.{twin} has {_FAMILIES[family]}'s signature and definition"

@@ -30,43 +30,43 @@ __all__ = [
 ]
 
 
-@of_arrays
+@of_arrays(loss="mse")
 def squared_error(predictions: Array, targets: Array | None = None) -> Array:
     """`polyloss.mse` of every element."""
     return polyloss.mse(predictions, _or_zeros(targets, predictions), reduction="none")
 
 
-@of_arrays
+@of_arrays(loss="mse")
 def l2_loss(predictions: Array, targets: Array | None = None) -> Array:
     """Half of `polyloss.mse` of every element."""
     return 0.5 * polyloss.mse(predictions, _or_zeros(targets, predictions), reduction="none")
 
 
-@of_arrays
+@of_arrays(loss="huber")
 def huber_loss(predictions: Array, targets: Array | None = None, *, delta: Array | float = 1.0) -> Array:
     """`polyloss.huber` of every element."""
     return polyloss.huber(predictions, _or_zeros(targets, predictions), delta=delta, reduction="none")
 
 
-@of_arrays
+@of_arrays(loss="log_cosh")
 def log_cosh(predictions: Array, targets: Array | None = None) -> Array:
     """`polyloss.log_cosh` of every element."""
     return polyloss.log_cosh(predictions, _or_zeros(targets, predictions), reduction="none")
 
 
-@of_arrays
+@of_arrays(loss="hinge")
 def hinge_loss(predictor_outputs: Array, targets: Array) -> Array:
     """`polyloss.hinge` of every element. Labels are -1 and 1."""
     return polyloss.hinge(predictor_outputs, targets, reduction="none")
 
 
-@of_arrays
+@of_arrays(loss="binary_cross_entropy_with_logits")
 def sigmoid_binary_cross_entropy(logits: Array, labels: Array) -> Array:
     """`polyloss.binary_cross_entropy_with_logits` of every element."""
     return polyloss.binary_cross_entropy_with_logits(logits, labels, reduction="none")
 
 
-@of_arrays
+@of_arrays(loss="cross_entropy")
 def softmax_cross_entropy(
     logits: Array, labels: Array, axis: int | tuple[int, ...] | None = -1, where: Array | None = None
 ) -> Array:
@@ -75,7 +75,7 @@ def softmax_cross_entropy(
     `where` selects rows, or classes where it has as many axes as `logits`.
     """
     loss = "softmax_cross_entropy"
-    logits, labels = last(loss, logits, axis), last(loss, as_probabilities(labels, logits, loss), axis)
+    logits, labels = last(loss, logits, axis), last(loss, as_probabilities(labels, logits), axis)
     rows, classes = _rows_and_classes(loss, where, logits, axis)
     if classes is not None:
         xp = namespace(logits)
@@ -84,7 +84,7 @@ def softmax_cross_entropy(
     return polyloss.cross_entropy(logits, labels, where=rows, reduction="none")
 
 
-@of_arrays(ids="labels")
+@of_arrays(loss="cross_entropy", ids="labels")
 def softmax_cross_entropy_with_integer_labels(
     logits: Array, labels: Array, axis: int | tuple[int, ...] = -1, where: Array | None = None
 ) -> Array:
@@ -101,14 +101,14 @@ def softmax_cross_entropy_with_integer_labels(
     return polyloss.cross_entropy(logits, labels, where=rows, reduction="none")
 
 
-@of_arrays
+@of_arrays(loss="cross_entropy")
 def safe_softmax_cross_entropy(logits: Array, labels: Array) -> Array:
     """`polyloss.cross_entropy` of probabilities; a class of probability 0 may have logit -inf."""
-    labels = as_probabilities(labels, logits, "safe_softmax_cross_entropy")
+    labels = as_probabilities(labels, logits)
     return polyloss.cross_entropy(logits, labels, reduction="none")
 
 
-@of_arrays
+@of_arrays(loss="kl_divergence")
 def kl_divergence(
     log_predictions: Array,
     targets: Array,
@@ -119,7 +119,7 @@ def kl_divergence(
     return _kl_divergence("kl_divergence", log_predictions, targets, axis, where, log_target=False)
 
 
-@of_arrays
+@of_arrays(loss="kl_divergence")
 def kl_divergence_with_log_targets(
     log_predictions: Array,
     log_targets: Array,
@@ -130,7 +130,7 @@ def kl_divergence_with_log_targets(
     return _kl_divergence("kl_divergence_with_log_targets", log_predictions, log_targets, axis, where, log_target=True)
 
 
-@of_arrays
+@of_arrays(loss="sigmoid_focal")
 def sigmoid_focal_loss(
     logits: Array, labels: Array, *, alpha: Array | float | None = None, gamma: Array | float = 2.0
 ) -> Array:
@@ -138,7 +138,7 @@ def sigmoid_focal_loss(
     return polyloss.sigmoid_focal(logits, labels, alpha=alpha, gamma=gamma, reduction="none")
 
 
-@of_arrays
+@of_arrays(loss="triplet_margin")
 def triplet_margin_loss(
     anchors: Array,
     positives: Array,

@@ -3,7 +3,7 @@
 import polyloss
 from polyloss.core.typing import Array
 
-from ._common import as_probabilities, namespace, needs, of_arrays
+from ._common import as_probabilities, broadcasts, namespace, needs, of_arrays
 
 __all__ = [
     "l2_loss",
@@ -14,7 +14,7 @@ __all__ = [
 ]
 
 
-@of_arrays
+@of_arrays(loss="binary_cross_entropy_with_logits")
 def sigmoid_cross_entropy_with_logits(
     labels: Array | None = None, logits: Array | None = None, name: str | None = None
 ) -> Array:
@@ -23,29 +23,30 @@ def sigmoid_cross_entropy_with_logits(
     return polyloss.binary_cross_entropy_with_logits(logits, labels, reduction="none")
 
 
-@of_arrays
+@of_arrays(loss="binary_cross_entropy_with_logits")
 def weighted_cross_entropy_with_logits(
     labels: Array, logits: Array, pos_weight: Array | float, name: str | None = None
 ) -> Array:
     """`polyloss.binary_cross_entropy_with_logits` of every element, positives weighted."""
     if hasattr(pos_weight, "shape"):
+        broadcasts("weighted_cross_entropy_with_logits", "pos_weight", pos_weight, logits, "logits")
         _, pos_weight = namespace(logits).broadcast_arrays(logits, pos_weight)
     return polyloss.binary_cross_entropy_with_logits(logits, labels, pos_weight=pos_weight, reduction="none")
 
 
-@of_arrays
+@of_arrays(loss="cross_entropy")
 def softmax_cross_entropy_with_logits(labels: Array, logits: Array, axis: int = -1, name: str | None = None) -> Array:
     """`polyloss.cross_entropy` of probabilities, one value per row."""
     return polyloss.cross_entropy(logits, as_probabilities(labels, logits), axis=axis, reduction="none")
 
 
-@of_arrays(ids="labels")
+@of_arrays(loss="cross_entropy", ids="labels")
 def sparse_softmax_cross_entropy_with_logits(labels: Array, logits: Array, name: str | None = None) -> Array:
     """`polyloss.cross_entropy` of class ids, one value per row."""
     return polyloss.cross_entropy(logits, labels, reduction="none")
 
 
-@of_arrays
+@of_arrays(loss="mse")
 def l2_loss(t: Array, name: str | None = None) -> Array:
     """Half the sum of squares: half of `polyloss.mse` against 0, summed."""
     return 0.5 * polyloss.mse(t, namespace(t).zeros_like(t), reduction="sum")

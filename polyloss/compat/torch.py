@@ -37,7 +37,7 @@ __all__ = [
 _REDUCTIONS = ("none", "mean", "sum")
 
 
-@of_arrays(ids="target")
+@of_arrays(loss="cross_entropy", ids="target")
 def cross_entropy(
     input: Array,
     target: Array,
@@ -63,7 +63,7 @@ def cross_entropy(
     )
 
 
-@of_arrays(ids="target")
+@of_arrays(loss="linear_cross_entropy", ids="target")
 def linear_cross_entropy(
     input: Array,
     linear_weight: Array,
@@ -93,7 +93,7 @@ def linear_cross_entropy(
     )
 
 
-@of_arrays(ids="target")
+@of_arrays(loss="nll", ids="target")
 def nll_loss(
     input: Array,
     target: Array,
@@ -111,7 +111,7 @@ def nll_loss(
     return _common.nll(input, target, axis=_class_axis(input), **keywords)
 
 
-@of_arrays
+@of_arrays(loss="binary_cross_entropy")
 def binary_cross_entropy(
     input: Array,
     target: Array,
@@ -130,7 +130,7 @@ def binary_cross_entropy(
     )
 
 
-@of_arrays
+@of_arrays(loss="binary_cross_entropy_with_logits")
 def binary_cross_entropy_with_logits(
     input: Array,
     target: Array,
@@ -146,7 +146,7 @@ def binary_cross_entropy_with_logits(
     return polyloss.binary_cross_entropy_with_logits(input, target, pos_weight=pos_weight, **rescaled)
 
 
-@of_arrays
+@of_arrays(loss="mse")
 def mse_loss(
     input: Array,
     target: Array,
@@ -160,7 +160,7 @@ def mse_loss(
     return polyloss.mse(input, target, **_rescaled("mse_loss", input, weight, reduction, mean="weighted_mean"))
 
 
-@of_arrays
+@of_arrays(loss="l1")
 def l1_loss(
     input: Array,
     target: Array,
@@ -174,7 +174,7 @@ def l1_loss(
     return polyloss.l1(input, target, **_rescaled("l1_loss", input, weight, reduction, mean="weighted_mean"))
 
 
-@of_arrays
+@of_arrays(loss="huber")
 def huber_loss(
     input: Array, target: Array, reduction: str = "mean", delta: Array | float = 1.0, weight: Array | None = None
 ) -> Array:
@@ -182,7 +182,7 @@ def huber_loss(
     return polyloss.huber(input, target, delta=delta, **_rescaled("huber_loss", input, weight, reduction))
 
 
-@of_arrays
+@of_arrays(loss="smooth_l1")
 def smooth_l1_loss(
     input: Array,
     target: Array,
@@ -196,7 +196,7 @@ def smooth_l1_loss(
     return polyloss.smooth_l1(input, target, beta=beta, **_rescaled("smooth_l1_loss", input, None, reduction))
 
 
-@of_arrays
+@of_arrays(loss="kl_divergence")
 def kl_div(
     input: Array,
     target: Array,
@@ -223,7 +223,7 @@ def kl_div(
     return _common.kl_divergence(input, target, log_target=log_target, reduction=_literal(reduction))
 
 
-@of_arrays
+@of_arrays(loss="triplet_margin")
 def triplet_margin_loss(
     anchor: Array,
     positive: Array,
@@ -250,7 +250,7 @@ def triplet_margin_loss(
     )
 
 
-@of_arrays
+@of_arrays(loss="triplet_margin")
 def triplet_margin_with_distance_loss(
     anchor: Array,
     positive: Array,
@@ -275,7 +275,7 @@ def triplet_margin_with_distance_loss(
     )
 
 
-@of_arrays
+@of_arrays(loss="binary_cross_entropy_with_logits")
 def soft_margin_loss(
     input: Array,
     target: Array,
@@ -290,7 +290,7 @@ def soft_margin_loss(
     )
 
 
-@of_arrays
+@of_arrays(loss="contrastive")
 def hinge_embedding_loss(
     input: Array,
     target: Array,

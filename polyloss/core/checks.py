@@ -273,6 +273,10 @@ def no_array(loss: str, name: str, value: Any, others: Iterable[Any] = (), what:
     return TypeError(f"{loss}: {name} must be {what}, got {describe(value)}{hint}")
 
 
+_NO_NUMBERS = ("O", "S", "U", "M", "m")
+"""Kinds of NumPy dtypes: objects, text and times."""
+
+
 def common_backend(loss: str, arguments: Mapping[str, Any]) -> Backend:
     """The one backend of all arrays among the arguments. Python numbers belong to any."""
     found: list[tuple[str, Backend]] = []
@@ -282,6 +286,9 @@ def common_backend(loss: str, arguments: Mapping[str, Any]) -> Backend:
             refusal = backend.refusal(value)
             if refusal is not None:
                 raise TypeError(f"{loss}: {name} must be a plain array, got {refusal}")
+            if getattr(getattr(value, "dtype", None), "kind", "") in _NO_NUMBERS:
+                hint = "; in the place of None, NaN is a number" if value.dtype.kind == "O" else ""
+                raise TypeError(f"{loss}: {name} must be an array of numbers, got dtype {value.dtype}{hint}")
             if all(backend is not other for _, other in found):
                 found.append((name, backend))
         elif isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -346,8 +353,24 @@ def boolean(loss: str, name: str, xp: Namespace, array: Array) -> None:
 def one_id(loss: str, name: str, value: Any) -> TypeError:
     """The error for what is not the one class id to ignore."""
     several = isinstance(value, (list, tuple, set)) or bool(tuple(getattr(value, "shape", ())))
-    hint = "; of several classes, leave out each by where=(target != 3) & (target != 4)" if several else ""
+    ids, hint = _ids_in(value) if several else [], ""
+    if len(ids) == 1:
+        hint = f"; say {name}={ids[0]}"
+    elif several:
+        each = [f"(target != {one})" for one in ids[:2]] + ["..."] * (len(ids) > 2 or not ids)
+        hint = f"; of several classes, leave out each by where={' & '.join(each)}"
     return TypeError(f"{loss}: {name} must be a whole number, one class id, got {describe(value)}{hint}")
+
+
+def _ids_in(value: Any) -> list[int]:
+    """The class ids in a sequence or in an array, three at most, if that can be looked at."""
+    backend = find_backend(type(value))
+    if backend is not None:
+        array = unwrapped(value)
+        if array.ndim != 1 or not backend.readable(array) or not is_integer(backend.namespace(array), array):
+            return []
+        value = [int(backend.look(array)[place]) for place in range(min(3, array.shape[0]))]
+    return [one for one in value if isinstance(one, int) and not isinstance(one, bool)][:3]
 
 
 def axis_of(loss: str, axis: Any, ndim: int) -> int:

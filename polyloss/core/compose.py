@@ -37,11 +37,13 @@ class Combinable:
 
     def __truediv__(self, divisor: float) -> "LossSum":
         if isinstance(divisor, bool) or not isinstance(divisor, numbers.Real):
-            raise _no_factor("a loss", divisor)
+            raise _no_factor("a loss", divisor, "divided")
+        if not (0 < divisor < math.inf and 1.0 / float(divisor) < math.inf):
+            raise ValueError(f"a loss must be divided by a positive number that is finite, got {divisor!r}")
         return self * (1.0 / float(divisor))
 
     def __rtruediv__(self, other: object) -> NoReturn:
-        raise TypeError("a loss cannot be divided by: divide by its value")
+        raise TypeError("1 / loss is no loss; divide by loss(prediction, target)")
 
     def __add__(self, other: "Combinable") -> "LossSum":
         if not isinstance(other, Combinable):
@@ -56,7 +58,7 @@ class Combinable:
         return self
 
     def __sub__(self, other: object) -> NoReturn:
-        raise TypeError("a loss cannot be subtracted: of a difference, neither value nor gradient is bounded below")
+        raise TypeError("losses are not subtracted: a difference may have no minimum; subtract their values")
 
     __rsub__ = __sub__
 
@@ -89,7 +91,7 @@ class LossSum(Combinable):
     Raises
     ------
     TypeError
-        If the losses do not take the same number of arrays, or one is subtracted.
+        If the losses do not take the same number of arrays.
     ValueError
         If a factor is negative or not finite.
 
@@ -158,16 +160,19 @@ def factor_of(name: str, factor: float) -> float:
     return float(factor)
 
 
-def _no_factor(name: str, factor: Any) -> TypeError:
+def _no_factor(name: str, factor: Any, how: str = "scaled") -> TypeError:
     array = find_backend(type(factor)) is not None and hasattr(factor, "shape")
     hint = "; scale its value by an array, or let weights be learned by polyloss.multi_task" if array else ""
-    return TypeError(f"{name} must be scaled by a real number, got {checks.describe(factor)}{hint}")
+    return TypeError(f"{name} must be {how} by a real number, got {checks.describe(factor)}{hint}")
 
 
 def _no_term(other: Any) -> TypeError:
     hint = "; polyloss.elementwise or polyloss.rowwise makes a loss of a function" if callable(other) else ""
-    if any(base.__module__.startswith("torch.nn.") for base in type(other).__mro__):
+    bases = [base.__module__ for base in type(other).__mro__]
+    if any(base.startswith("torch.nn.") for base in bases):
         hint = "; polyloss_torch.module makes a loss of a module"
+    if any(base.startswith("keras.") for base in bases):
+        hint = "; add the losses first, as in polyloss_keras.KerasLoss(polyloss.mse + polyloss.huber)"
     return TypeError(f"a loss adds to losses and sums of losses, got {checks.describe(other)}{hint}")
 
 

@@ -161,6 +161,11 @@ class Loss(Definition, Combinable, Generic[P]):
         4.5
         """
         for name in parameters:
+            if name in _CALL or (name == "axis" and self.rowwise):
+                raise TypeError(
+                    f"{self.__name__}: {name} comes with a call, not with partial, as in "
+                    f"{self.__name__}({', '.join(self.arrays)}, {name}=...)"
+                )
             if name not in self.defaults:
                 raise words.unknown_keyword(self.__name__, name, (), tuple(self.defaults))
         loss = type(self)(
@@ -272,13 +277,12 @@ class Loss(Definition, Combinable, Generic[P]):
         call = {key: keywords.pop(key, default) for key, default in _CALL.items()}
         axis = keywords.pop("axis", -1) if self.rowwise else None
         if len(arrays) > len(self.arrays):
-            raise words.positional(name, self.arrays, (*self.defaults, "reduction"), arrays)
+            raise words.positional(name, self.arrays, self._keywords, arrays, self._takes)
         for key in keywords:
             if key in self.arrays[: len(arrays)]:
                 raise TypeError(f"{name}: {key} came twice, by its position and by its name")
             if key not in self.defaults and key not in self.arrays[len(arrays) :]:
-                known = (*self.defaults, *(("axis",) if self.rowwise else ()), *_CALL)
-                raise words.unknown_keyword(name, key, self.arrays, known)
+                raise words.unknown_keyword(name, key, self.arrays, self._keywords)
         for key in self.arrays[len(arrays) :]:
             if key not in keywords:
                 raise TypeError(f"{name}: missing {key}")
@@ -366,6 +370,23 @@ class Loss(Definition, Combinable, Generic[P]):
             return working(xp, first.dtype) if floating else xp.float32
         return _integer(xp, int(value))
 
+    @property
+    def _keywords(self) -> tuple[str, ...]:
+        return (*self.defaults, *(("axis",) if self.rowwise else ()), *_CALL)
+
+    def _takes(self, key: str, value: float) -> bool:
+        """Whether a parameter may be this number."""
+        default = self.defaults.get(key)
+        if isinstance(value, bool) or isinstance(default, bool) or key not in self.defaults:
+            return isinstance(value, bool) and isinstance(default, bool)
+        if key not in self.domains and key != IGNORED and not isinstance(default, (int, float)):
+            return False
+        try:
+            self.check_constant(key, value)
+        except (TypeError, ValueError):
+            return False
+        return True
+
     def check_constant(self, key: str, value: Any) -> None:
         """Raise where a parameter that is no array is out of its range."""
         domain = self.domains.get(key)
@@ -432,6 +453,7 @@ class _Decorator:
         self, kernel: Any = None, /, *, autodiff: bool | str = False, tasks: Sequence[str] = (), **domains: Domain
     ) -> Any:
         def make(kernel: Kernel[P]) -> Loss[P]:
+            words.check_kernel(kernel.__name__, inspect.signature(kernel).parameters)
             warn_of_state(kernel.__name__, kernel)
             return Loss(kernel, rowwise=self.rowwise, autodiff=autodiff, tasks=tasks, domains=domains)
 

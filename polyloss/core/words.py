@@ -1,13 +1,14 @@
 """What keywords are called elsewhere, and here."""
 
 import difflib
+import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .reduction import REDUCTIONS
 
-_OUR_NAMES = {
+OUR_NAMES = {
     "weight": ("class_weight", "sample_weight"),
     "weights": ("sample_weight", "class_weight"),
     "dim": ("axis",),
@@ -28,12 +29,18 @@ _OUR_NAMES = {
     "norm_degree": ("p",),
     "linear_weight": ("weight",),
     "linear_bias": ("bias",),
+    "epsilon": ("delta", "label_smoothing", "clip"),
+    "eps": ("label_smoothing", "clip"),
+    "k": ("delta", "c"),
+    "threshold": ("delta", "beta"),
 }
-"""What is called otherwise elsewhere, and its keywords here."""
+"""Keywords of other libraries, and ours."""
 
 _FIRST = {"input", "inputs", "output", "outputs", "pred", "preds", "prediction", "predictions", "y_pred", "logits"}
+"""What the array that is differentiated is called."""
 
-_TARGET = {"target", "targets", "label", "labels", "y", "y_true", "true", "ground_truth"}
+TARGETS = {"target", "targets", "label", "labels", "y", "y_true", "true", "ground_truth", "log_targets"}
+"""What the array that it is compared with is called."""
 
 _LOGITS = {
     "binary_cross_entropy": "it takes probabilities, and binary_cross_entropy_with_logits takes logits",
@@ -45,37 +52,51 @@ _LOGITS = {
     "sigmoid_focal": "it takes logits",
     "softmax_focal": "it takes logits",
 }
-"""Which of a pair there is, instead of a switch."""
+"""Answer to `from_logits`: what the loss takes, and which one takes the other."""
+
+_OF_NUMBER = ", which divides by the number of examples"
 
 _REDUCTIONS = {
-    "average": "mean",
-    "avg": "mean",
-    "batchmean": "mean",
-    "sum_over_batch_size": "mean",
-    "mean_with_sample_weight": "weighted_mean",
-    "sum_by_nonzero_weights": "mean",
-    None: "none",
+    "average": ("mean", _OF_NUMBER),
+    "avg": ("mean", _OF_NUMBER),
+    "batchmean": ("mean", _OF_NUMBER),
+    "sum_over_batch_size": ("mean", _OF_NUMBER),
+    "mean_with_sample_weight": ("weighted_mean", ""),
+    "sum_by_nonzero_weights": ("mean", " with where=sample_weight != 0"),
+    None: ("none", ""),
 }
+"""Reductions of other libraries, and ours, with what is to be said of it."""
+
+
+def _meant_reduction(value: Any) -> tuple[str, str] | None:
+    """The reduction that somebody means by `value`, if that can be told, and what is to be said of it."""
+    if not isinstance(value, str | None):
+        return None
+    name = value if value is None else value.lower().replace("-", "_")
+    if name in _REDUCTIONS:
+        return _REDUCTIONS[name]
+    near = difflib.get_close_matches(name or "", REDUCTIONS, n=1, cutoff=0.85)
+    return (near[0], "") if near else None
 
 
 def check_reduction(loss: str, value: Any) -> None:
     """Raise for what is no reduction, with the one that was probably meant."""
     if isinstance(value, str) and value in REDUCTIONS:
         return
-    meant = _REDUCTIONS.get(value) if isinstance(value, str | None) else None
-    what = ", which divides by the number of examples" if meant == "mean" else ""
-    hint = "" if meant is None else f"; say reduction={meant!r}{what}"
+    meant = _meant_reduction(value)
+    hint = "" if meant is None else f"; say reduction={meant[0]!r}{meant[1]}"
     raise ValueError(f"{loss}: reduction must be one of {', '.join(REDUCTIONS)}, got {value!r}{hint}")
 
 
 def unknown_keyword(loss: str, key: str, arrays: Sequence[str], keywords: Sequence[str]) -> TypeError:
     """The error for a keyword that `loss` does not have, with the one that was probably meant."""
     known = (*arrays, *keywords)
-    meant = [name for name in _OUR_NAMES.get(key, ()) if name in known]
-    if not meant and arrays and key.lower() in _FIRST:
-        meant = [arrays[0]]
-    if not meant and key.lower() in _TARGET:
-        meant = [name for name in arrays[1:] if name == "target"]
+    # A function of `compat` has the keywords of others.
+    meant = [name for name in known if name in OUR_NAMES.get(key, ()) or key in OUR_NAMES.get(name, ())]
+    if not meant and key.lower() in _FIRST:
+        meant = [name for name in arrays if name not in TARGETS][:1]
+    if not meant and key.lower() in TARGETS:
+        meant = [name for name in arrays if name in TARGETS]
     if key == "from_logits" and loss in _LOGITS:
         return TypeError(f"{loss}: unexpected {key}; {_LOGITS[loss]}; its keywords are {', '.join(known)}")
     meant = meant or difflib.get_close_matches(key, known, n=1)
@@ -83,17 +104,42 @@ def unknown_keyword(loss: str, key: str, arrays: Sequence[str], keywords: Sequen
     return TypeError(f"{loss}: unexpected {key}{hint} its keywords are {', '.join(known)}")
 
 
-def positional(loss: str, arrays: Sequence[str], keywords: Sequence[str], given: Sequence[Any]) -> TypeError:
-    """The error for more arguments without a name than there are arrays: parameters, most likely."""
-    value = given[len(arrays)]
-    name = "reduction" if isinstance(value, str) and value in REDUCTIONS else keywords[0]
-    shown = repr(value) if isinstance(value, bool | int | float | str) else "..."
-    if name == "reduction" and shown.strip("'") not in REDUCTIONS:
-        shown = "'sum'"
+def positional(
+    loss: str,
+    arrays: Sequence[str],
+    keywords: Sequence[str],
+    given: Sequence[Any],
+    takes: Callable[[str, Any], bool],
+) -> TypeError:
+    """The error for more arguments without a name than there are arrays: parameters, most likely.
+
+    `takes` says whether a parameter may have a value: only a call that succeeds is shown.
+    """
+    value, example, note = given[len(arrays)], None, ""
+    if isinstance(value, str):
+        reduction, note = _meant_reduction(value) or (None, "")
+        example = reduction and f"reduction={reduction!r}"
+    elif isinstance(value, bool | int | float):
+        example = next((f"{name}={value!r}" for name in keywords if takes(name, value)), None)
+    else:
+        example = next((f"{name}=..." for name in ("class_weight", "sample_weight") if name in keywords), None)
+    way = f", as in {loss}({', '.join(arrays)}, {example}){note}" if example else ""
     return TypeError(
-        f"{loss}: takes {len(arrays)} arrays ({', '.join(arrays)}), got {len(given)}; parameters go by their names, as "
-        f"in {loss}({', '.join(arrays)}, {name}={shown})"
+        f"{loss}: takes {len(arrays)} arrays ({', '.join(arrays)}), got {len(given)}; parameters go by their names"
+        f"{way}; its keywords are {', '.join(keywords)}"
     )
+
+
+def check_kernel(loss: str, parameters: Mapping[str, inspect.Parameter]) -> None:
+    """Raise for a kernel that has no place for the namespace: its first array would be taken for that."""
+    first = next(iter(parameters), None)
+    if first is None or first in _FIRST | TARGETS:
+        came = "nothing" if first is None else first
+        arrays = ", ".join(map(str, parameters.values()))
+        raise TypeError(
+            f"{loss}: the first parameter of a kernel is the namespace of the arrays, got {came}; "
+            f"write def {loss}({f'xp, {arrays}' if arrays else 'xp, ...'})"
+        )
 
 
 def order(loss: str, arrays: Sequence[str], module: str) -> str:

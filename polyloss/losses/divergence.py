@@ -12,7 +12,12 @@ from polyloss.core.typing import Array, Namespace, Pair, RowCall
 @rowwise(
     tasks=["distribution"],
     log_probabilities=LOG_PROBABILITIES,
-    target=replace(NONNEGATIVE, unless="log_target", instead=LOG_PROBABILITIES),
+    target=replace(
+        NONNEGATIVE,
+        unless="log_target",
+        instead=LOG_PROBABILITIES,
+        hint="log_target=True takes log-probabilities",
+    ),
 )
 def kl_divergence(
     xp: Namespace,

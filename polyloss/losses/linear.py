@@ -107,7 +107,9 @@ class LinearPlan(Plan):
             raise ValueError(f"{name}: hidden must have the shape (..., features), got ()")
         features = hidden.shape[-1]
         if weight.ndim != 2 or not checks.same_length(weight.shape[1], features):
-            raise ValueError(f"{name}: weight must have the shape (classes, {features}), got {tuple(weight.shape)}")
+            shape = tuple(weight.shape)
+            hint = "; say weight.T" if len(shape) == 2 and shape[0] == features else ""
+            raise ValueError(f"{name}: weight must have the shape (classes, {features}), got {shape}{hint}")
         if None in weight.shape:
             raise ValueError(f"{name}: weight must have a known shape, got {tuple(weight.shape)}")
         for axis in (0, 1):

@@ -10,9 +10,9 @@ from typing import Any, TypeAlias, Unpack
 from polyloss import stable as numeric
 from polyloss.core.backend import stop_gradient
 from polyloss.core.checks import (
+    LABELS,
     NONNEGATIVE,
     POSITIVE,
-    UNIT,
     Domain,
     describe,
     finite,
@@ -92,7 +92,7 @@ def _positive_part(xp: Namespace, x: Array) -> Array:
 @elementwise(
     tasks=["similarity"],
     distance=NONNEGATIVE,
-    target=UNIT,
+    target=LABELS,
     margin=finite(POSITIVE),
     similar_label=_ZERO_OR_ONE,
     factor=finite(POSITIVE),
@@ -199,7 +199,7 @@ def _shares(target: Array, similar_label: int) -> tuple[Array, Array]:
 
 @rowwise(
     tasks=["similarity"],
-    target=per_example(UNIT),
+    target=per_example(LABELS),
     margin=scalar(finite(POSITIVE)),
     similar_label=_ZERO_OR_ONE,
     factor=scalar(finite(POSITIVE)),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import polyloss
+from polyloss.core import words
 
 torch = pytest.importorskip("torch")
 from torch.nn import Parameter  # noqa: E402
@@ -194,7 +195,7 @@ def test_module_of_several_tasks(x: Any, y: Any) -> None:
 def test_every_loss_has_a_module_class() -> None:
     names = set(dir(polyloss_torch))
     losses = [name for name in polyloss.__all__ if isinstance(getattr(polyloss, name), polyloss.Loss)]
-    assert {"".join(part.capitalize() for part in name.split("_")) for name in losses} <= names
+    assert {words.class_name(name) for name in losses} <= names
     for name in ("Mse", "L1", "KlDivergence", "BinaryCrossEntropyWithLogits"):
         assert issubclass(getattr(polyloss_torch, name), torch.nn.Module)
     with pytest.raises(AttributeError, match="Hubr"):

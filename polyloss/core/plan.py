@@ -221,7 +221,7 @@ class Plan:
             negative = f"to leave such examples out, {name} takes {IGNORED}={{:.0f}}" if ignorable else ""
             expected = domain.expected(classes)
             raise checks.is_outside(
-                name, key, xp, array, outside, expected, hint=domain.way_out(classes), negative=negative, largest=above
+                name, key, xp, array, outside, expected, hint=domain.hint, negative=negative, largest=above
             )
 
     def check_options(self, inputs: Sequence[Array], options: Mapping[str, Array]) -> None:

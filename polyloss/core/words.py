@@ -95,10 +95,25 @@ def positional(loss: str, arrays: Sequence[str], keywords: Sequence[str], given:
     )
 
 
+def class_name(loss: str) -> str:
+    """What the class of a loss is called: ``CrossEntropy`` for ``cross_entropy``."""
+    return "".join(map(str.capitalize, loss.split("_")))
+
+
+_SWAPPED = "; are they swapped? "
+
+
 def order(loss: str, arrays: Sequence[str], module: str) -> str:
     """The way out for somebody whose target came first, as it does in Keras."""
-    own = "".join(map(str.capitalize, loss.split("_"))) + "()"
-    return (
-        f"{loss} takes ({', '.join(arrays)}) in this order, and Keras hands over the target first: give it "
-        f"polyloss_keras.{own if module == 'polyloss' else f'KerasLoss({loss})'}"
-    )
+    own = f"{class_name(loss)}()" if module == "polyloss" else f"KerasLoss({loss})"
+    return f"{_SWAPPED}{loss} takes ({', '.join(arrays)}); in Keras' compile() use polyloss_keras.{own}"
+
+
+def without_order(message: str) -> str:
+    """A message without that way out, for a caller whose own order is another one."""
+    return message.partition(_SWAPPED)[0]
+
+
+def has_way_out(message: str) -> bool:
+    """Whether a message says one: behind a semicolon."""
+    return ";" in message.replace("; nothing is broadcast", "")

@@ -6,7 +6,7 @@ import math
 import numbers
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -374,8 +374,9 @@ def looks_swapped(xp: Namespace, first: Array, second: Array, axis: int | None, 
     return bool(first.ndim < second.ndim or one_each)
 
 
-def labels_first(xp: Namespace, first: Array, second: Array, domain: Domain) -> bool:
+def labels_first(xp: Namespace, arrays: Sequence[Array], domain: Domain) -> bool:
     """Whether the first of two arrays has values that a target may have, and the second has not."""
+    first, second = arrays
     if domain.everything or not (is_half(second.dtype) or xp.isdtype(second.dtype, "real floating")):
         return False
     return not bool(xp.any(domain.outside(xp, first))) and bool(xp.any(domain.outside(xp, second)))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, NamedTupl
 import numpy as np
 
 from . import checks, words
-from .backend import Backend, InBlocks, backend_of, find_backend, lacks_closed_form, unwrapped
+from .backend import Backend, InBlocks, find_backend, lacks_closed_form, unwrapped
 from .checks import REAL, Classes, Domain
 from .closures import warn_of_state
 from .compose import Combinable
@@ -209,7 +209,7 @@ class Loss(Definition, Combinable, Generic[P]):
                 value = known.backend.asarray(value, inputs[0], number)
             options.append(value)
         if known.plan.readable and not (known.blocks and known.blocks.enabled):
-            self._check_values(known.plan, inputs, dict(zip(known.names, options, strict=True)))
+            known.plan.check_values(inputs, dict(zip(known.names, options, strict=True)))
         return known, inputs, tuple(options)
 
     def _bind_new(
@@ -334,31 +334,15 @@ class Loss(Definition, Combinable, Generic[P]):
         try:
             plan.check_shapes(inputs, options)
         except (TypeError, ValueError) as error:
-            if len(inputs) != 2 or not checks.looks_swapped(xp, *inputs, plan.axis, self._target_domain()):
+            domain = self.domains.get(self.arrays[-1], REAL)
+            if len(inputs) != 2 or not checks.looks_swapped(xp, *inputs, plan.axis, domain):
                 raise
             # A target is not to be made a prediction.
-            raise self._swapped(type(error), str(error).removesuffix(checks.TO_FLOAT)) from None
+            message = str(error).removesuffix(checks.TO_FLOAT)
+            raise type(error)(words.with_order(message, name, self.arrays, self.__module__)) from None
         if plan.readable:
-            self._check_values(plan, inputs, options)
-        return plan, backend, inputs, options, numbers
-
-    def _check_values(self, plan: Plan, inputs: Sequence[Array], options: Mapping[str, Array]) -> None:
-        try:
             plan.check_values(inputs, options)
-        except ValueError as error:
-            seen = [backend_of(array).look(array) for array in inputs]
-            xp = backend_of(seen[0]).namespace(seen[0])
-            if len(seen) != 2 or not checks.labels_first(xp, *seen, self._target_domain()):
-                raise
-            raise self._swapped(ValueError, str(error)) from None
-
-    def _target_domain(self) -> Domain:
-        return self.domains.get(self.arrays[-1], REAL)
-
-    def _swapped(self, kind: type[Exception], message: str) -> Exception:
-        """The error `kind`, whose cause is that the target came first, unless it has a way out already."""
-        hint = "" if words.has_way_out(message) else words.order(self.__name__, self.arrays, self.__module__)
-        return kind(message + hint)
+        return plan, backend, inputs, options, numbers
 
     def _same_kind(self, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
         """The arrays; beside any, a NumPy scalar is a number like any other."""

@@ -103,17 +103,14 @@ def class_name(loss: str) -> str:
 _SWAPPED = "; are they swapped? "
 
 
-def order(loss: str, arrays: Sequence[str], module: str) -> str:
-    """The way out for somebody whose target came first, as it does in Keras."""
+def with_order(message: str, loss: str, arrays: Sequence[str], module: str) -> str:
+    """A message with the way out for somebody whose target came first, as it does in Keras, unless it has a way out."""
+    if ";" in message.replace("; nothing is broadcast", ""):
+        return message
     own = f"{class_name(loss)}()" if module == "polyloss" else f"KerasLoss({loss})"
-    return f"{_SWAPPED}{loss} takes ({', '.join(arrays)}); in Keras' compile() use polyloss_keras.{own}"
+    return f"{message}{_SWAPPED}{loss} takes ({', '.join(arrays)}); in Keras' compile() use polyloss_keras.{own}"
 
 
 def without_order(message: str) -> str:
-    """A message without that way out, for a caller whose own order is another one."""
+    """A message without that way out, for a caller who has the arrays in an order of its own."""
     return message.partition(_SWAPPED)[0]
-
-
-def has_way_out(message: str) -> bool:
-    """Whether a message says one: behind a semicolon."""
-    return ";" in message.replace("; nothing is broadcast", "")

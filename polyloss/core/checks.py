@@ -335,13 +335,14 @@ def boolean(loss: str, name: str, xp: Namespace, array: Array) -> None:
 
 
 def may_be_one_id(value: Any) -> bool:
-    """Whether a class id to ignore, which is no number, may be an array with one."""
-    return tuple(getattr(value, "shape", ())) == ()
+    """Whether what is no number of Python may hold one class id: an array without axes."""
+    shape = getattr(value, "shape", None)
+    return shape is not None and not tuple(shape)
 
 
 def one_id(loss: str, name: str, value: Any) -> TypeError:
     """The error for what is not the one class id to ignore."""
-    several = isinstance(value, (list, tuple, set)) or not may_be_one_id(value)
+    several = isinstance(value, (list, tuple, set)) or bool(tuple(getattr(value, "shape", ())))
     hint = "; of several classes, leave out each by where=(target != 3) & (target != 4)" if several else ""
     return TypeError(f"{loss}: {name} must be a whole number, one class id, got {describe(value)}{hint}")
 

@@ -167,6 +167,9 @@ def check_attribute(owner: Any, name: str, parameters: Iterable[str]) -> None:
         return
     if name in OF_A_CALL:
         raise AttributeError(f"{kind}: {name} is no attribute: it belongs to the arrays of a call, and comes with them")
+    error = of_one_term(owner.loss, name)
+    if error is not None:
+        raise AttributeError(str(error))
     meant = [parameter for parameter in parameters if _is_slip(name, parameter)]
     if meant:
         raise AttributeError(f"{kind}: has no parameter {name}; did you mean {meant[0]}?")

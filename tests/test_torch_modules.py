@@ -100,6 +100,8 @@ def test_a_parameter_of_one_term_is_fixed_in_it(x: Any, y: Any) -> None:
         polyloss_torch.module(total, delta=3.0)
     with pytest.raises(TypeError, match=way):
         polyloss_torch.module(total)(x, y, delta=3.0)
+    with pytest.raises(AttributeError, match=way):
+        polyloss_torch.module(total).delta = 3.0
 
 
 def test_module_is_copied_pickled_saved_and_compiled(x: Any, y: Any) -> None:
@@ -208,9 +210,7 @@ def test_sums_of_modules(x: Any, y: Any) -> None:
         sums[0](x, y, sample_weight=weight),
         0.5 * polyloss.huber(x, y, delta=0.7, sample_weight=weight) + polyloss.l1(x, y, sample_weight=weight),
     )
-    with pytest.raises(
-        TypeError, match=r"^polyloss_torch.module: unexpected reduction: 0\.5 \* Huber \+ l1 is made of modules"
-    ):
+    with pytest.raises(TypeError, match=r"^polyloss_torch.module: unexpected reduction: .* is made of modules"):
         polyloss_torch.module(sums[0], reduction="sum")
     with pytest.raises(TypeError, match="must take the same arrays"):
         huber + polyloss_torch.TripletMargin()

@@ -163,6 +163,8 @@ def _no_term(other: Any) -> TypeError:
     hint = "; polyloss.elementwise or polyloss.rowwise makes a loss of a function" if callable(other) else ""
     if any(base.__module__.startswith("torch.nn.") for base in type(other).__mro__):
         hint = "; polyloss_torch.module makes a loss of a module"
+    if any(base.__module__.startswith("keras.") for base in type(other).__mro__):
+        hint = "; add losses, and make an object of the sum: polyloss_keras.KerasLoss(polyloss.mse + polyloss.huber)"
     return TypeError(f"a loss adds to losses and sums of losses, got {checks.describe(other)}{hint}")
 
 

@@ -93,6 +93,13 @@ def test_what_is_no_loss(wrong: Any, way: str) -> None:
         polyloss_torch.module(wrong)
 
 
+def test_a_sum_with_weights_is_compiled(x: Any, y: Any) -> None:
+    criterion = polyloss_torch.module(0.5 * polyloss.mse + polyloss.huber)
+    compiled = torch.compile(criterion, fullgraph=True, backend="aot_eager")
+    call = {"sample_weight": torch.rand(6, dtype=torch.float64), "where": y > 0}
+    torch.testing.assert_close(compiled(x, y, **call), criterion(x, y, **call))
+
+
 def test_a_parameter_of_one_term_is_fixed_in_it(x: Any, y: Any) -> None:
     total = 0.5 * polyloss.mse + polyloss.huber
     way = r"delta belongs to huber alone: fix it there before the sum is made, as in 0\.5 \* mse \+ huber\.partial\("

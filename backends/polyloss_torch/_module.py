@@ -23,6 +23,7 @@ from polyloss.classes import (
 )
 from polyloss.core import checks, words
 from polyloss.core.compose import Combinable, LossSum
+from polyloss.core.plan import OF_A_CALL
 from polyloss.multi_task import MultiTask
 
 from ._common import with_code_of_its_own
@@ -81,8 +82,6 @@ class LossModule(torch.nn.Module, Combinable):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.__dict__.get("_known", ()):
-            if not isinstance(self.loss, MultiTask):
-                check_parameters(self.__name__, self.loss, {name: value}, reduction=True)
             if self._parameters.get(name) is not None and not isinstance(value, torch.nn.Parameter | None):
                 # An optimizer may hold it, and would go on to change what nobody uses.
                 raise TypeError(
@@ -90,6 +89,8 @@ class LossModule(torch.nn.Module, Combinable):
                     f"{checks.describe(value)}; set its value: with torch.no_grad(): criterion.{name}.fill_(...) or "
                     ".copy_(...); or assign another torch.nn.Parameter; or del it first, to have it learned no more"
                 )
+            if not isinstance(self.loss, MultiTask):
+                check_parameters(self.__name__, self.loss, {name: value}, reduction=True)
             # It may have been a number and become a tensor, or the other way round.
             for home in (self.__dict__, self._buffers, self._parameters):
                 home.pop(name, None)
@@ -106,7 +107,7 @@ class LossModule(torch.nn.Module, Combinable):
         for name in call:
             if name in given:
                 raise is_of_object(self.__name__, name)
-            if isinstance(self.loss, LossSum) and (error := of_one_term(self.loss, name)) is not None:
+            if name not in OF_A_CALL and (error := of_one_term(self.loss, name)) is not None:
                 raise error
         value: torch.Tensor = self.loss(*arrays, **given, **call)
         return value

@@ -2,22 +2,36 @@
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 import polyloss
 
 from .compat.names import no_attribute
 from .core import checks, words
-from .core.compose import LossSum
+from .core.compose import LossSum, scaled
 from .core.loss import Loss
 from .core.plan import IGNORED, OF_A_CALL
+
+UNSET: Any = object()
+"""The default of a parameter that the terms of a sum have different defaults of."""
 
 
 def classes() -> dict[str, Loss[Any]]:
     """Every loss of polyloss, by the name of its class: ``CrossEntropy`` for ``cross_entropy``."""
     losses = {name: value for name, value in vars(polyloss).items() if isinstance(value, Loss)}
-    return {"".join(part.capitalize() for part in name.split("_")): loss for name, loss in losses.items()}
+    return {words.class_name(name): loss for name, loss in losses.items()}
+
+
+def terms_of(loss: Any) -> Iterator[tuple[float, Any]]:
+    """The losses that `loss` is a sum of, with their factors."""
+    if not isinstance(loss, LossSum):
+        yield 1.0, loss
+        return
+    for factor, one in loss.terms:
+        yield from ((factor * inner, term) for inner, term in terms_of(one))
 
 
 def parameters_of(loss: Callable[..., Any], *, reduction: bool) -> list[inspect.Parameter]:
@@ -27,23 +41,67 @@ def parameters_of(loss: Callable[..., Any], *, reduction: bool) -> list[inspect.
     return [p for p in own if p.kind is p.KEYWORD_ONLY and p.name not in refused]
 
 
+def defaults_of(loss: Any, *, reduction: bool) -> dict[str, Any]:
+    """The parameters that an object may hold for `loss`, with their defaults: of a sum, those of all its terms."""
+    terms = [term for _, term in terms_of(loss)]
+    if not all(isinstance(term, Loss) for term in terms):
+        return {}
+    first, *rest = ({p.name: p.default for p in parameters_of(term, reduction=reduction)} for term in terms)
+    return {
+        name: value if all(same(value, other[name]) for other in rest) else UNSET
+        for name, value in first.items()
+        if all(name in other for other in rest)
+    }
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two parameters are one, or equal numbers."""
+    arrays = hasattr(one, "shape") or hasattr(other, "shape")
+    return one is other or (not arrays and bool(one == other))
+
+
 def no_positional(
-    name: str, arguments: Sequence[Any], parameters: Sequence[inspect.Parameter], arrays: Sequence[str]
+    owner: str,
+    arguments: Sequence[Any],
+    defaults: Mapping[str, Any],
+    check: Callable[[str, Any], None],
+    arrays: Sequence[str],
+    first: str = "",
 ) -> None:
-    """Raise for arguments of a class that have no name."""
-    if arguments:
-        known = ", ".join(p.name for p in parameters)
-        raise TypeError(
-            f"{name}: takes its parameters by name ({known}), got {checks.describe(arguments[0])} without one; "
-            f"make the object first, then call it with arrays: {name}(...)({', '.join(arrays)})"
-        )
+    """Raise for arguments of a class that have no name.
+
+    `check` raises where a parameter cannot have a value; `first` is what comes before the parameters.
+    """
+    if not arguments:
+        return
+    value = arguments[0]
+    if isinstance(value, str | int | float | np.generic):
+        # What is a number by default is more likely to be meant than an array that one number would do for.
+        names = sorted(defaults, key=lambda name: name == "axis" or not isinstance(defaults[name], int | float))
+        meant = [name for name in names if _passes(check, name, value)]
+        way = f", as in {owner}({first}{meant[0]}={value!r})" if meant else ""
+    else:
+        way = f"; make the object first, then call it with arrays: {owner}({first}...)({', '.join(arrays)})"
+    raise TypeError(
+        f"{owner}: takes its parameters by name ({', '.join(defaults)}), got {checks.describe(value)} without one{way}"
+    )
 
 
-def check_parameters(loss: Callable[..., Any], parameters: Mapping[str, Any], *, reduction: bool) -> None:
+def _passes(check: Callable[[str, Any], None], name: str, value: Any) -> bool:
+    try:
+        check(name, value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def check_parameters(owner: str, loss: Any, parameters: Mapping[str, Any], *, reduction: bool) -> None:
     """Raise for an unknown keyword, or a value out of its range, before there is a call.
 
     Parameters
     ----------
+    owner : str
+        Who wants a loss.
     loss : callable
         A loss or a sum of losses.
     parameters : mapping
@@ -51,22 +109,55 @@ def check_parameters(loss: Callable[..., Any], parameters: Mapping[str, Any], *,
     reduction : bool
         Whether `reduction` may be one of them.
     """
-    if isinstance(loss, LossSum):
-        for _, term in loss.terms:
-            check_parameters(term, parameters, reduction=reduction)
-        return
-    if not isinstance(loss, Loss):
-        raise TypeError(f"expected a loss or a sum of losses, got {checks.describe(loss)}")
-    known = [p.name for p in parameters_of(loss, reduction=reduction)]
+    terms = [term for _, term in terms_of(loss)]
+    for term in terms:
+        if not isinstance(term, Loss):
+            raise _no_loss(owner, term)
+    known = defaults_of(loss, reduction=reduction)
     for name, value in parameters.items():
         if name not in known:
-            raise words.unknown_keyword(loss.__name__, name, (), known)
-        if name == "reduction":
-            words.check_reduction(loss.__name__, value)
-        elif isinstance(value, (bool, int, float, str)):
-            loss.check_constant(name, value)
-        elif name == IGNORED and value is not None and tuple(getattr(value, "shape", (None,))):
-            raise checks.one_id(loss.__name__, name, value)
+            raise of_one_term(loss, name) or words.unknown_keyword(loss.__name__, name, (), tuple(known))
+        for term in terms:
+            _check_value(term, name, value.item() if isinstance(value, np.generic) else value)
+
+
+def _check_value(loss: Loss[Any], name: str, value: Any) -> None:
+    if name == "reduction":
+        words.check_reduction(loss.__name__, value)
+    elif name == "axis" and (isinstance(value, bool) or not isinstance(value, int)):
+        raise checks.not_static(loss.__name__, name, value)
+    elif value is None or isinstance(value, (bool, int, float, str)):
+        loss.check_constant(name, value)
+    elif name == IGNORED and not checks.may_be_one_id(value):
+        raise checks.one_id(loss.__name__, name, value)
+
+
+def _no_loss(owner: str, value: Any) -> TypeError:
+    """The error for what is no loss, with the one that it probably is elsewhere."""
+    name = value if isinstance(value, str) else getattr(value, "__name__", type(value).__name__)
+    ours = {loss.__name__: f"polyloss.{loss.__name__}" for loss in classes().values()}
+    hint = str(no_attribute("polyloss", name, ours)).partition("; ")[2]
+    if not hint and callable(value):
+        hint = "polyloss.elementwise or polyloss.rowwise makes a loss of a function"
+    came = f"{owner}: expected a loss or a sum of losses, got {checks.describe(value)}"
+    return TypeError(f"{came}; {hint}" if hint else came)
+
+
+def of_one_term(loss: Any, name: str) -> TypeError | None:
+    """The error for a parameter that only some terms of a sum have, if it is one."""
+    terms = list(terms_of(loss))
+    own = [isinstance(term, Loss) and name in defaults_of(term, reduction=True) for _, term in terms]
+    if len(terms) == 1 or not any(own) or all(own):
+        return None
+    having = " and ".join(term.__name__ for (_, term), has in zip(terms, own, strict=True) if has)
+    shown = [
+        scaled(scale, f"{term.__name__}.partial({name}=...)" if has else term.__name__)
+        for (scale, term), has in zip(terms, own, strict=True)
+    ]
+    return TypeError(
+        f"{loss.__name__}: {name} belongs to {having} alone: fix it there before the sum is made, as in "
+        f"{' + '.join(shown)}"
+    )
 
 
 def check_attribute(owner: Any, name: str, parameters: Iterable[str]) -> None:
@@ -76,9 +167,23 @@ def check_attribute(owner: Any, name: str, parameters: Iterable[str]) -> None:
         return
     if name in OF_A_CALL:
         raise AttributeError(f"{kind}: {name} is no attribute: it belongs to the arrays of a call, and comes with them")
-    near = difflib.get_close_matches(name, list(parameters), n=1, cutoff=0.75)
-    if near:
-        raise AttributeError(f"{kind}: has no parameter {name}; did you mean {near[0]}?")
+    error = of_one_term(owner.loss, name)
+    if error is not None:
+        raise AttributeError(str(error))
+    meant = [parameter for parameter in parameters if _is_slip(name, parameter)]
+    if meant:
+        raise AttributeError(f"{kind}: has no parameter {name}; did you mean {meant[0]}?")
+
+
+def _is_slip(name: str, meant: str) -> bool:
+    """Whether letters of a parameter were swapped, or one was left out; one that is wrong tells of a long name alone:
+    ``scaler`` and ``axes`` are words."""
+    without_one = (meant[:i] + meant[i + 1 :] for i in range(len(meant)))
+    return (
+        sorted(name) == sorted(meant)
+        or (len(meant) > 2 and name in without_one)
+        or difflib.SequenceMatcher(None, name, meant).ratio() > 0.93
+    )
 
 
 def is_of_object(owner: str, name: str) -> TypeError:

@@ -111,7 +111,7 @@ def test_targets_have_the_shapes_that_keras_takes(rng: Any, data: Any) -> None:
     mse = polyloss_keras.Mse()
     assert number(mse(target[:, 0], logits[:, :1])) == number(mse(target[:, :1], logits[:, :1]))
     assert number(mse(target[:, :1], logits[:, 0])) == number(mse(target[:, :1], logits[:, :1]))
-    with pytest.raises(ValueError, match=r"y_true must be class ids: whole numbers, got 0\.5"):
+    with pytest.raises(ValueError, match=r"y_true must be class ids, whole numbers, got 0\.5"):
         loss(0 * ids + 0.5, logits)
 
 

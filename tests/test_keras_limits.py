@@ -286,46 +286,30 @@ def test_files_of_version_0_1_are_read() -> None:
         polyloss_keras.KerasLoss.from_config({"loss": [[1.0, "mine", "mse", {}]]})
 
 
-def test_what_is_refused_is_told_the_way_out() -> None:
-    with pytest.raises(TypeError, match=r"KerasLoss: takes its parameters by name \(delta\), got float 2.0"):
-        polyloss_keras.KerasLoss(polyloss.huber, 2.0)
-    with pytest.raises(TypeError, match=r"model.compile\(loss=\{task: ...\}"):
-        polyloss_keras.KerasLoss(polyloss.multi_task({"depth": polyloss.mse}))
-    with pytest.raises(AttributeError, match=r"TripletMargin.*anchor, positive, negative"):
-        _ = polyloss_keras.TripletMargin
-    huber = polyloss_keras.Huber()
-    with pytest.raises(TypeError, match=r"Huber: reduction belongs to the object, .*criterion\.reduction = "):
-        huber(LOGITS, LOGITS, reduction="sum")
-    with pytest.raises(TypeError, match=r"Huber: unexpected where; its keywords are y_true, y_pred, sample_weight"):
-        huber(LOGITS, LOGITS, where=LOGITS > 0)
-    for name, meant in {"detla": "delta", "redution": "reduction"}.items():
-        with pytest.raises(AttributeError, match=rf"Huber: has no parameter {name}; did you mean {meant}\?"):
-            setattr(huber, name, 3.0)
-    with pytest.raises(AttributeError, match="sample_weight is no attribute"):
-        huber.sample_weight = 1.0
-    huber.note = "mine"
-    model = keras.Sequential([keras.layers.Dense(3)])
-    model.compile(loss=polyloss.cross_entropy, run_eagerly=True)
-    with pytest.raises(ValueError, match=r"give it polyloss_keras.CrossEntropy\(\)"):
-        model.evaluate(LOGITS, IDS, verbose=0)
-    with pytest.raises(AttributeError, match=r"no attribute 'Hubr'; did you mean polyloss_keras.Huber\?$"):
-        _ = polyloss_keras.Hubr
-    way = r"nearest here: polyloss_keras.Mse; polyloss.compat.keras.mean_squared_error has Keras's signature and defi"
-    with pytest.raises(AttributeError, match=way):
-        _ = polyloss_keras.MeanSquaredError
-    with pytest.raises(
-        ValueError, match="unexpected reduction 'weighted_mean'; in Keras it is 'mean_with_sample_weight'"
-    ):
-        polyloss_keras.Huber(reduction="weighted_mean")
-    with pytest.raises(TypeError, match=r"one class id, got ndarray of shape \(2,\).*leave out each by where="):
-        polyloss_keras.CrossEntropy(ignore_index=[3, 4])
-    with pytest.raises(TypeError, match="binary_cross_entropy_with_logits takes logits"):
-        polyloss_keras.BinaryCrossEntropy(from_logits=True)
-    shown = "CrossEntropy(class_weight=ndarray(shape=(300,)), reduction='sum', name='cross_entropy')"
-    assert repr(polyloss_keras.CrossEntropy(class_weight=np.ones(300), reduction="sum")) == shown
-    assert repr(polyloss_keras.Huber(delta=keras.Variable(0.1))).startswith("Huber(delta=Variable(0.1), ")
-    for weight in (np.ones(2), np.ones((3, 2)), np.ones((1, 3))):
-        with pytest.raises(ValueError, match="sample_weight must have the shape of the per-example losses"):
-            polyloss_keras.Mse()(LOGITS, LOGITS, weight)
-    with pytest.raises(ValueError, match="axis must be in"):
-        polyloss_keras.CrossEntropy(axis=3)(IDS, LOGITS)
+@pytest.mark.parametrize("kind", ["Hinge", "SquaredHinge"])
+def test_labels_of_0_and_1_are_those_of_a_hinge(rng: Any, kind: str) -> None:
+    """As of Keras: where all that count are such. Under `fit` too, where values are not looked at."""
+    x, labels = rng.normal(size=(8, 3)).astype(np.float32), rng.integers(0, 2, (8, 1))
+    ours, builtin = getattr(polyloss_keras, kind), getattr(keras.losses, kind)
+    scores = x[:, :1]
+    for same in (labels, 2 * labels - 1, labels.astype(bool), np.ones_like(labels)):
+        np.testing.assert_allclose(
+            number(ours()(same, scores)), number(builtin()(same.astype("float32"), scores)), rtol=1e-6
+        )
+    curves = []
+    for loss in (ours(), builtin()):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        model.compile(keras.optimizers.SGD(0.1), loss=loss)
+        curves.append(model.fit(x, labels, epochs=3, shuffle=False, verbose=0).history["loss"])
+    np.testing.assert_allclose(curves[0], curves[1], rtol=1e-5)
+    for wrong in (labels - 1, labels + 0.5):
+        with pytest.raises(ValueError, match="target must be -1 or 1"):
+            ours()(np.append(wrong, [[1.0]], axis=0), np.append(scores, [[1.0]], axis=0))
+
+
+def test_masked_labels_of_a_hinge(rng: Any) -> None:
+    mask = np.asarray([[True, True, False]])
+    scores, labels = rng.normal(size=(1, 3, 1)).astype(np.float32), np.asarray([[[0.0], [1.0], [np.nan]]])
+    expected = polyloss.hinge(scores[mask], np.asarray([[-1.0], [1.0]], np.float32))
+    assert number(polyloss_keras.Hinge()(labels, masked(scores, mask))) == pytest.approx(float(expected), rel=1e-6)

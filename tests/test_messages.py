@@ -14,6 +14,7 @@ import pytest
 
 import polyloss
 from polyloss.compat import names
+from polyloss.core import words
 from polyloss.core.backend import backend_of
 
 X = np.asarray([[0.5, -1.0, 2.0], [1.5, 0.0, -0.5]])
@@ -69,9 +70,9 @@ CASES: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any], type[Exception], st
     "mask of a boolean": (polyloss.mse, (X, X), {"where": True}, TypeError, "where must be a boolean array, got bool True"),
     "mask that is a list": (polyloss.mse, (X, X), {"where": [True, False]}, TypeError, "where must be a boolean array, got list"),
     "mask of numbers": (polyloss.mse, (X, X), {"where": ROW}, TypeError, "as in where=mask != 0"),
-    "class ids first, as Keras has them": (polyloss.cross_entropy, (IDS * 1.0, X), {}, ValueError, "cross_entropy takes (logits, target) in this order, and Keras hands over the target first: give it polyloss_keras.CrossEntropy()"),
-    "class ids first, in a column": (polyloss.nll, (IDS[:, None] * 1.0, LOG_P), {}, ValueError, "give it polyloss_keras.Nll()"),
-    "one-hot rows first": (polyloss.cross_entropy, (HOT * 1.0, X), {}, ValueError, "the target comes last; in Keras, where it comes first, use the losses of polyloss_keras"),
+    "class ids first, as Keras has them": (polyloss.cross_entropy, (IDS * 1.0, X), {}, ValueError, "are they swapped? cross_entropy takes (logits, target); in Keras' compile() use polyloss_keras.CrossEntropy()"),
+    "class ids first, in a column": (polyloss.nll, (IDS[:, None] * 1.0, LOG_P), {}, ValueError, "are they swapped? nll takes (log_probabilities, target); in Keras' compile() use polyloss_keras.Nll()"),
+    "one-hot rows first": (polyloss.cross_entropy, (HOT * 1.0, X), {}, ValueError, "got -1 (element 1 of shape (2, 3)); are they swapped? cross_entropy takes (logits, target)"),
     "parameter without a name": (polyloss.huber, (X, X, 1.0), {}, TypeError, "parameters go by their names, as in huber(prediction, target, delta=1.0)"),
     "reduction without a name": (polyloss.huber, (X, X, "sum"), {}, TypeError, "as in huber(prediction, target, reduction='sum')"),
     "reduction of others without a name": (polyloss.huber, (X, X, "average"), {}, TypeError, "as in huber(prediction, target, reduction='mean'), which divides by"),
@@ -216,28 +217,62 @@ def test_names_of_others_are_answered_with_ours(name: str, way: str) -> None:
         getattr(polyloss, name)
 
 
-OF_TWO_ARRAYS = [v for v in vars(polyloss).values() if isinstance(v, polyloss.Loss) and len(v.arrays) == 2]
+OF_TWO = [v for v in vars(polyloss).values() if isinstance(v, polyloss.Loss) and len(v.arrays) == 2]
 
 
-@pytest.mark.parametrize("loss", OF_TWO_ARRAYS, ids=repr)
+@pytest.mark.parametrize("loss", OF_TWO, ids=repr)
 def test_a_target_that_comes_first(backend: Any, loss: Any) -> None:
+    """Only a target that cannot be a prediction tells; and there is one way out, not two."""
     integers, floats = backend.array(HOT), backend.array(X)
-    kind = "".join(part.capitalize() for part in loss.__name__.split("_"))
-    way = f"{loss.__name__} takes ({', '.join(loss.arrays)}) in this order, .* give it polyloss_keras.{kind}()"
-    with pytest.raises(TypeError, match=re.escape(way).replace(r"\.\*", ".*")):
-        loss(integers, floats)
-    with pytest.raises(TypeError, match="must be real floating") as caught:
-        loss(integers, integers)
-    assert "Keras" not in str(caught.value)
+    for target in (floats, integers):
+        with pytest.raises(TypeError, match=rf"{loss.__name__}: {loss.arrays[0]} must be real floating") as caught:
+            loss(integers, target)
+        message = str(caught.value)
+        tells = target is floats and not loss.domains.get("target", polyloss.Domain()).everything
+        assert message.count(";") == 1 + tells
+        assert ("; convert it to float32 first" in message) is not tells
+        way = f"are they swapped? {loss.__name__} takes ({', '.join(loss.arrays)}); in Keras' compile() use "
+        kind = words.class_name(loss.__name__)
+        assert (f"; {way}polyloss_keras.{kind}()" in message) is tells
 
 
 def test_a_target_that_comes_first_in_a_loss_of_ones_own() -> None:
-    @polyloss.elementwise
-    def mine(xp: Any, /, prediction: Any, target: Any, **call: Any) -> Any:
+    """Even if it has the name of one of ours."""
+
+    @polyloss.elementwise(target=polyloss.UNIT)
+    def huber(xp: Any, /, prediction: Any, target: Any, **call: Any) -> Any:
         return prediction - target, lambda: 1.0 + 0.0 * target, lambda: -1.0 + 0.0 * target
 
-    with pytest.raises(TypeError, match=re.escape("give it polyloss_keras.KerasLoss(mine)")):
-        mine(HOT, X)
+    with pytest.raises(TypeError, match=re.escape("in Keras' compile() use polyloss_keras.KerasLoss(huber)")):
+        huber(HOT, X)
+
+
+SWAPPED = "are they swapped?"
+VALUES: dict[str, tuple[Any, Any, Any, str]] = {
+    "labels of 0 and 255": (polyloss.binary_cross_entropy_with_logits, [-1.5, 2.0], [0, 255], ""),
+    "labels of 1 and 2": (polyloss.binary_cross_entropy_with_logits, [0.5, 0.2], [1, 2], ""),
+    "labels of -1 and 1": (polyloss.binary_cross_entropy_with_logits, [0.5, 0.2], [1.0, -1.0], "(target + 1) / 2"),
+    "logits last": (polyloss.binary_cross_entropy_with_logits, [0.0, 1.0], [0.5, 2.5], SWAPPED),
+    "scores last": (polyloss.hinge, [1.0, -1.0], [0.5, 2.5], SWAPPED),
+    "neither is a label": (polyloss.hinge, [0.3, -1.0], [0.5, 2.5], ""),
+    "labels of 0 and 1": (polyloss.squared_hinge, [0.3, 1.5], [1.0, 0.0], "2 * target - 1"),
+    "labels of 1 and 2 for a hinge": (polyloss.squared_hinge, [1.0, 1.0], [1, 2], ""),
+    "class ids": (polyloss.cross_entropy, [[0.5, 0.2]], [2], ""),
+    "an axis too much": (polyloss.cross_entropy, [0.5, 0.2, 0.1], [[0.5, 0.2, 0.3]], "say target[0]"),
+}
+
+
+@pytest.mark.parametrize("case", VALUES.values(), ids=VALUES.keys())
+def test_values_tell_what_happened(backend: Any, case: Any) -> None:
+    """Of each kind of wrong target one way out, the second time as the first."""
+    loss, first, second, way = case
+    for _ in range(2):
+        with pytest.raises(ValueError, match="target must ") as caught:
+            loss(backend.array(first), backend.array(second))
+        message = str(caught.value)
+        assert way in message
+        hints = (SWAPPED, "(target + 1) / 2", "2 * target - 1", "say target")
+        assert sum(hint in message for hint in hints) == bool(way)
 
 
 def test_what_is_no_array_of_the_framework(backend: Any) -> None:
@@ -315,7 +350,7 @@ def test_what_does_not_combine(backend: Any) -> None:
 
 def test_losses_that_are_not_here_yet() -> None:
     for name in names.MISSING:
-        for spelled in (name, "".join(part.capitalize() for part in name.split("_"))):
+        for spelled in (name, words.class_name(name)):
             with pytest.raises(AttributeError, match="; there is no such loss in polyloss yet; polyloss"):
                 getattr(polyloss, spelled)
 

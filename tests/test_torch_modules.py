@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import polyloss
+from polyloss.core import words
 
 torch = pytest.importorskip("torch")
 from torch.nn import Parameter  # noqa: E402
@@ -71,10 +72,43 @@ def test_module_of_a_sum(x: Any, y: Any) -> None:
     criterion = polyloss_torch.module(both, reduction="sum")
     torch.testing.assert_close(criterion(x, y), both(x, y, reduction="sum"))
     assert "0.5 * mse + l1" in repr(criterion)
-    with pytest.raises(TypeError, match="mse: unexpected delta"):
+    with pytest.raises(TypeError, match=r"0\.5 \* mse \+ l1: unexpected delta; its keywords are reduction$"):
         polyloss_torch.module(both, delta=1.0)
-    with pytest.raises(TypeError, match="expected a loss or a sum of losses, got function"):
-        polyloss_torch.module(lambda a, b: a)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "way"),
+    [
+        ("mse", "str 'mse'; nearest here: polyloss.mse"),
+        ("hubre", "str 'hubre'; did you mean polyloss.huber?"),
+        (torch.nn.functional.mse_loss, "function; nearest here: polyloss.mse; polyloss.compat.torch.mse_loss has"),
+        (polyloss_torch.Huber, "type; nearest here: polyloss.huber"),
+        (lambda a, b: a, "function; polyloss.elementwise or polyloss.rowwise makes a loss of a function"),
+        (torch.ones(2), "Tensor of shape (2,) and dtype torch.float32"),
+    ],
+)
+def test_what_is_no_loss(wrong: Any, way: str) -> None:
+    message = f"polyloss_torch.module: expected a loss or a sum of losses, got {way}"
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}"):
+        polyloss_torch.module(wrong)
+
+
+def test_a_sum_with_weights_is_compiled(x: Any, y: Any) -> None:
+    criterion = polyloss_torch.module(0.5 * polyloss.mse + polyloss.huber)
+    compiled = torch.compile(criterion, fullgraph=True, backend="aot_eager")
+    call = {"sample_weight": torch.rand(6, dtype=torch.float64), "where": y > 0}
+    torch.testing.assert_close(compiled(x, y, **call), criterion(x, y, **call))
+
+
+def test_a_parameter_of_one_term_is_fixed_in_it(x: Any, y: Any) -> None:
+    total = 0.5 * polyloss.mse + polyloss.huber
+    way = r"delta belongs to huber alone: fix it there before the sum is made, as in 0\.5 \* mse \+ huber\.partial\("
+    with pytest.raises(TypeError, match=way):
+        polyloss_torch.module(total, delta=3.0)
+    with pytest.raises(TypeError, match=way):
+        polyloss_torch.module(total)(x, y, delta=3.0)
+    with pytest.raises(AttributeError, match=way):
+        polyloss_torch.module(total).delta = 3.0
 
 
 def test_module_is_copied_pickled_saved_and_compiled(x: Any, y: Any) -> None:
@@ -108,12 +142,34 @@ def test_attributes_are_what_a_module_uses(x: Any) -> None:
     torch.testing.assert_close(
         criterion(x, ids), 2 * polyloss.cross_entropy(x, ids, reduction="sum", label_smoothing=0.5)
     )
-    criterion.reduction = "avg"
-    with pytest.raises(ValueError, match="reduction must be one of none, sum, mean, weighted_mean, got 'avg'"):
-        criterion(x, ids)
-    criterion.reduction, criterion.label_smoothing = "mean", 1.5
-    with pytest.raises(ValueError, match=r"label_smoothing must be in \[0, 1\], got 1.5"):
-        criterion(x, ids)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("reduction", "avg", "reduction must be one of none, sum, mean, weighted_mean, got 'avg'; say .*'mean'"),
+        ("label_smoothing", 1.5, r"label_smoothing must be in \[0, 1\], got 1.5"),
+        ("label_smoothing", "a", "label_smoothing must be a real number or an array, got str 'a'"),
+        ("label_smoothing", None, "label_smoothing must be a number or an array, got None"),
+        ("ignore_index", 0.5, "ignore_index must be a whole number"),
+        ("ignore_index", [1, 2], "one class id, got list"),
+        ("ignore_index", torch.ones(2), "one class id, got Tensor"),
+        ("axis", 0.5, "axis must be an integer, got float 0.5"),
+    ],
+)
+def test_a_bad_parameter_is_refused_where_it_is_set(name: str, value: Any, message: str) -> None:
+    """As an attribute as at construction, and of a sum; what it was stays."""
+    total = polyloss.cross_entropy + polyloss.softmax_focal
+    makers: list[Any] = [polyloss_torch.CrossEntropy]
+    if name != "label_smoothing":
+        makers.append(lambda **parameters: polyloss_torch.module(total, **parameters))
+    for make in makers:
+        criterion = make()
+        before = getattr(criterion, name)
+        for refused in (lambda make=make: make(**{name: value}), lambda one=criterion: setattr(one, name, value)):
+            with pytest.raises((TypeError, ValueError), match=message):
+                refused()
+        assert getattr(criterion, name) is before
 
 
 def test_attributes_of_a_sum(x: Any, y: Any) -> None:
@@ -129,8 +185,16 @@ def test_attributes_of_a_sum(x: Any, y: Any) -> None:
 
 
 def test_parameters_come_by_name(x: Any, y: Any) -> None:
-    with pytest.raises(TypeError, match=r"Huber: takes its parameters by name \(delta, reduction\), got float 2.0"):
-        polyloss_torch.Huber(2.0)
+    ways: list[tuple[Any, Any, str]] = [
+        (polyloss_torch.Huber, 2.0, "by name (delta, reduction), got float 2.0 without one, as in Huber(delta=2.0)"),
+        (polyloss_torch.Huber, "sum", ", as in Huber(reduction='sum')"),
+        (polyloss_torch.Huber, "average", "got str 'average' without one"),
+        (polyloss_torch.CrossEntropy, 0.1, ", as in CrossEntropy(label_smoothing=0.1)"),
+        (polyloss_torch.CrossEntropy, -100, ", as in CrossEntropy(ignore_index=-100)"),
+    ]
+    for kind, value, way in ways:
+        with pytest.raises(TypeError, match=re.escape(f"{way}") + "$"):
+            kind(value)
     with pytest.raises(TypeError, match=r"make the object first, .* CrossEntropy\(...\)\(logits, target\)"):
         polyloss_torch.CrossEntropy(x, y)
 
@@ -153,7 +217,7 @@ def test_sums_of_modules(x: Any, y: Any) -> None:
         sums[0](x, y, sample_weight=weight),
         0.5 * polyloss.huber(x, y, delta=0.7, sample_weight=weight) + polyloss.l1(x, y, sample_weight=weight),
     )
-    with pytest.raises(TypeError, match="unexpected reduction: a module has its parameters already"):
+    with pytest.raises(TypeError, match=r"^polyloss_torch.module: unexpected reduction: .* is made of modules"):
         polyloss_torch.module(sums[0], reduction="sum")
     with pytest.raises(TypeError, match="must take the same arrays"):
         huber + polyloss_torch.TripletMargin()
@@ -187,14 +251,14 @@ def test_module_of_several_tasks(x: Any, y: Any) -> None:
         criterion(arrays).backward()
         plain(arrays, log_variances=expected).backward()
         torch.testing.assert_close(criterion.log_variances.grad, expected.grad)
-    with pytest.raises(TypeError, match="unexpected reduction; its parameters are log_variances"):
+    with pytest.raises(TypeError, match="multi_task: unexpected reduction; its keywords are log_variances"):
         polyloss_torch.module(total, reduction="sum")
 
 
 def test_every_loss_has_a_module_class() -> None:
     names = set(dir(polyloss_torch))
     losses = [name for name in polyloss.__all__ if isinstance(getattr(polyloss, name), polyloss.Loss)]
-    assert {"".join(part.capitalize() for part in name.split("_")) for name in losses} <= names
+    assert {words.class_name(name) for name in losses} <= names
     for name in ("Mse", "L1", "KlDivergence", "BinaryCrossEntropyWithLogits"):
         assert issubclass(getattr(polyloss_torch, name), torch.nn.Module)
     with pytest.raises(AttributeError, match="Hubr"):
@@ -246,7 +310,8 @@ def test_parameters_do_not_come_with_a_call(x: Any, y: Any) -> None:
 
 def test_attributes_that_were_meant_to_be_parameters(x: Any, y: Any) -> None:
     criterion = polyloss_torch.Huber(delta=2.0)
-    for name, meant in {"detla": "delta", "deltas": "delta", "redution": "reduction"}.items():
+    slips = {"detla": "delta", "delt": "delta", "redution": "reduction", "reductoin": "reduction"}
+    for name, meant in slips.items():
         with pytest.raises(AttributeError, match=rf"Huber: has no parameter {name}; did you mean {meant}\?"):
             setattr(criterion, name, 3.0)
     for name in ("sample_weight", "where", "denominator"):
@@ -255,9 +320,19 @@ def test_attributes_that_were_meant_to_be_parameters(x: Any, y: Any) -> None:
     assert not {"detla", "where"} & {*vars(criterion)}
     for name in ("note", "history", "encoder", "_delta", "scaler", "data"):
         setattr(criterion, name, torch.nn.Linear(1, 1) if name == "encoder" else name)
+    with pytest.raises(AttributeError, match="no parameter class_weights; did you mean class_weight"):
+        polyloss_torch.CrossEntropy().class_weights = x
     criterion.note = "changed"
     criterion.eval().delta = 1.0
     torch.testing.assert_close(copy.deepcopy(criterion)(x, y), polyloss.huber(x, y))
+
+
+@pytest.mark.parametrize("name", [n for n in polyloss.__all__ if isinstance(getattr(polyloss, n), polyloss.Loss)])
+def test_words_are_attributes_like_any_other(name: str) -> None:
+    criterion = getattr(polyloss_torch, words.class_name(name))()
+    for word in ("scaler", "scales", "axes", "deltas", "betas", "margins", "data", "weights", "weight", "power"):
+        setattr(criterion, word, 1.0)
+        assert getattr(criterion, word) == 1.0
 
 
 def test_a_module_that_is_no_loss_yet() -> None:

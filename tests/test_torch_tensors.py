@@ -64,8 +64,10 @@ def test_meta_tensors(x: Any) -> None:
     value.backward()
     assert value.is_meta
     assert logits.grad.shape == (4, 3)
-    with pytest.raises(TypeError, match="on one device, got one on the meta device, which has no values"):
-        polyloss.mse(x, x.to("meta"))
+    for arrays, keywords, name in (((x, x.to("meta")), {}, "target"), ((x, x), {"where": logits > 0}, "where")):
+        way = f"mse: {name} must be a plain array, got a tensor on meta beside one on cpu: on the meta device there are"
+        with pytest.raises(TypeError, match=way):
+            polyloss.mse(*arrays, **keywords)
 
 
 # ------------------------------------------------------------------------------------------------------ foreign kinds

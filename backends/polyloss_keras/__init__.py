@@ -3,28 +3,33 @@
 The classes have the names of the losses in capitals: ``polyloss_keras.Huber``, ``polyloss_keras.CrossEntropy``.
 """
 
+import functools
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import keras
 
 from polyloss import Loss
 from polyloss.classes import (
+    UNSET,
     check_attribute,
     check_parameters,
     classes,
+    defaults_of,
     is_of_object,
     no_class,
     no_positional,
+    of_one_term,
     parameters_of,
+    terms_of,
 )
 from polyloss.core.checks import brief
 from polyloss.core.words import unknown_keyword
 from polyloss.multi_task import MultiTask
 
-from ._config import from_config, from_plain, terms_of, to_config, to_plain
+from ._config import from_config, from_plain, to_config, to_plain
 from ._evaluate import evaluate
 from ._private import get_keras_mask
 
@@ -77,8 +82,11 @@ class KerasLoss(keras.losses.Loss):  # type: ignore[misc]
                 "model.compile(loss={task: ...}, loss_weights={task: ...})"
             )
         parameters = from_plain(owner, parameters)
-        check_parameters(loss, parameters, reduction=False)
-        no_positional(owner, arguments, parameters_of(loss, reduction=False), ("y_true", "y_pred"))
+        check_parameters(owner, loss, parameters, reduction=False)
+        known = defaults_of(loss, reduction=False) | {"reduction": "mean"}
+        check = functools.partial(_check, owner, loss)
+        no_positional(owner, arguments, known, check, ("y_true", "y_pred"), "" if self._of else "loss, ")
+        _check(owner, loss, "reduction", reduction)
         for _, term in terms_of(loss):
             if len(term.arrays) != 2:
                 raise TypeError(f"{term.__name__} takes {', '.join(term.arrays)}: Keras has two arrays for a loss")
@@ -86,39 +94,39 @@ class KerasLoss(keras.losses.Loss):  # type: ignore[misc]
             raise ValueError(
                 "KerasLoss: the losses of a sum must ignore the same class: give ignore_index to all of them"
             )
-        if reduction == "weighted_mean":
-            raise ValueError(f"{owner}: unexpected reduction 'weighted_mean'; in Keras it is 'mean_with_sample_weight'")
         super().__init__(name=name or _name_of(loss), reduction=reduction, dtype=dtype)
         self.loss: Any = loss
         self.parameters = parameters
 
     def __getattr__(self, name: str) -> Any:
-        known = self._defaults() | vars(self).get("parameters", {})
-        if name not in known:
+        value = (self._defaults() | vars(self).get("parameters", {})).get(name, UNSET)
+        if value is UNSET:
             raise AttributeError(f"{type(self).__name__} has no attribute {name}")
-        return known[name]
+        return value
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in self._defaults() or name in vars(self).get("parameters", ()):
-            changed = from_plain(type(self).__name__, {name: value})
-            check_parameters(self.loss, changed, reduction=False)
+        owner, known = type(self).__name__, self._defaults()
+        if name in known:
+            changed = from_plain(owner, {name: value})
+            _check(owner, self.loss, name, changed[name])
             self.parameters.update(changed)
-        else:
-            if "parameters" in vars(self):
-                known = {**self._defaults(), **self.parameters}
-                check_attribute(self, name, ("reduction", *known))
-            super().__setattr__(name, value)
+            return
+        if "parameters" in vars(self):
+            if name == "reduction":
+                _check(owner, self.loss, name, value)
+            check_attribute(self, name, ("reduction", *known))
+        super().__setattr__(name, value)
 
     def _defaults(self) -> dict[str, Any]:
-        loss = vars(self).get("loss")
-        return {p.name: p.default for p in parameters_of(loss, reduction=False)} if isinstance(loss, Loss) else {}
+        return defaults_of(vars(self).get("loss"), reduction=False)
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, **parameters: Any) -> Any:
         """The reduced loss."""
         for name in parameters:
-            if any(p.name == name for _, term in terms_of(self.loss) for p in parameters_of(term, reduction=True)):
+            if name == "reduction" or name in self._defaults():
                 raise is_of_object(type(self).__name__, name)
-            raise unknown_keyword(type(self).__name__, name, (), ("y_true", "y_pred", "sample_weight"))
+            own = ("y_true", "y_pred", "sample_weight")
+            raise of_one_term(self.loss, name) or unknown_keyword(type(self).__name__, name, (), own)
         mask = get_keras_mask(y_pred)
         with keras.name_scope(re.sub(r"[^\w.\-/]+", "_", self.name, flags=re.ASCII).lstrip("_-/") or "loss"):
             return evaluate(self, y_true, y_pred, sample_weight, mask, self.reduction or "none")
@@ -132,6 +140,15 @@ class KerasLoss(keras.losses.Loss):  # type: ignore[misc]
         shown = {**self.parameters, "reduction": self.reduction, "name": self.name}
         own += [f"{name}={brief(value)}" for name, value in shown.items()]
         return f"{type(self).__name__}({', '.join(own)})"
+
+    def _no_operand(self, *_: object) -> NoReturn:
+        raise TypeError(
+            f"a {type(self).__name__} of polyloss_keras does not add or scale; make it of a sum of losses, as in "
+            "polyloss_keras.KerasLoss(0.5 * polyloss.mse + polyloss.huber); in compile() there are loss_weights"
+        )
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = _no_operand
+    __array_ufunc__ = None
 
     def get_config(self) -> dict[str, Any]:
         """Everything that makes this loss again, as plain data."""
@@ -154,6 +171,24 @@ class KerasLoss(keras.losses.Loss):  # type: ignore[misc]
         config = dict(config)
         losses = [from_config(config.pop("loss"))] if "loss" in config else []
         return cls(*losses, **config)
+
+
+_REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "none", None)
+_MEANT = {"weighted_mean": "mean_with_sample_weight"} | dict.fromkeys(("average", "avg", "batchmean"), "mean")
+
+
+def _check(owner: str, loss: Any, name: str, value: Any) -> None:
+    """Raise where a parameter, or the reduction, cannot have a value."""
+    if name != "reduction":
+        check_parameters(owner, loss, {name: value}, reduction=False)
+        return
+    written = isinstance(value, str | None)
+    if not written or value not in _REDUCTIONS:
+        lower = str(value).lower() if written else None
+        meant = lower if lower in _REDUCTIONS else _MEANT.get(str(lower))
+        known = ", ".join(map(str, _REDUCTIONS))
+        hint = f"; say reduction={meant!r}" if meant else ""
+        raise ValueError(f"{owner}: reduction must be one of {known}, got {value!r}{hint}")
 
 
 def _name_of(loss: Any) -> str:

@@ -1,6 +1,7 @@
 """What Keras hands over, as the losses of polyloss want it: tensors of fitting shapes, class ids as integers."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,6 +28,49 @@ def elements(y_true: Any, y_pred: Any, mask: Any) -> tuple[Any, Any]:
     return y_true, y_pred
 
 
+def as_signs(name: str, labels: Any, mask: Any) -> Any:
+    """Labels -1 and 1, of 0 and 1 too where all of them are such, as Keras has it."""
+    either = ops.logical_or(labels == 0, labels == 1)
+    if mask is not None:
+        sizes = ops.shape(labels)
+        kept = spread(trimmed(name, "mask", mask, labels.shape), sizes)
+        either = ops.logical_or(either, ops.logical_not(kept))
+    return ops.where(ops.all(either), 2.0 * labels - 1.0, labels)
+
+
+def warn_of_activation(name: str, y_pred: Any) -> None:
+    """Warn where logits are wanted, and a tensor shows that it is what a softmax or a sigmoid made of them.
+
+    Keras notes the logits on what these make, where a tensor can hold a note; a graph of TensorFlow has its history.
+    """
+    operation = getattr(getattr(y_pred, "op", None), "type", None)
+    if hasattr(y_pred, "_keras_logits") or operation in ("Softmax", "Sigmoid"):
+        warnings.warn(
+            f"{name}: y_pred is the output of a softmax or a sigmoid, and this loss takes logits: leave out the "
+            "activation of the last layer",
+            stacklevel=2,
+        )
+
+
+def check_classes(kind: str, name: str, y_true: Any, y_pred: Any, axis: Any) -> None:
+    """Raise for shapes of a loss of classes that only another order of the arrays, or another layer, explains."""
+    true, pred = tuple(y_true.shape), tuple(y_pred.shape)
+    swapped = f"; are they swapped? {kind} takes (y_true, y_pred)"
+    if len(true) > len(pred):
+        raise ValueError(
+            f"{name}: y_true must have a class id for each row of y_pred, of shape {pred}, or probabilities in this "
+            f"shape, got shape {true}{swapped}"
+        )
+    axis = checks.axis_of(name, axis, len(pred))
+    if len(true) == len(pred) and pred[axis] == 1 and true[axis] not in (1, None):
+        one = "float" in keras.backend.standardize_dtype(y_pred.dtype)
+        layer = f"; the last layer needs {true[axis]} units, as in keras.layers.Dense({true[axis]})"
+        raise ValueError(
+            f"{name}: y_pred must have an entry for each of the {true[axis]} classes of y_true along axis {axis}, got "
+            f"shape {pred}{layer if one else swapped}"
+        )
+
+
 def class_ids(name: str, y_true: Any, y_pred: Any, mask: Any, axis: int, ignored: Any) -> Any:
     """Class ids, one for each row, where the shape of the target says that it holds them; else None.
 
@@ -49,7 +93,7 @@ def class_ids(name: str, y_true: Any, y_pred: Any, mask: Any, axis: int, ignored
     broken = ops.logical_or(y_true != ops.floor(y_true), ops.logical_not(ops.abs(y_true) < 2.0**31))
     backend = backend_of(y_true)
     if backend.readable(y_true):
-        checks.none_outside(name, "y_true", backend.namespace(y_true), y_true, broken, "class ids: whole numbers")
+        checks.none_outside(name, "y_true", backend.namespace(y_true), y_true, broken, "class ids, whole numbers")
     # Where values cannot be looked at, an id that no class has makes its row NaN.
     return ops.cast(ops.where(broken, -2.0 if ignored == -1 else -1.0, y_true), "int32")
 

@@ -1,26 +1,17 @@
 """Losses and their parameters as plain data, and back. Nothing is imported because a file says so."""
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
 from polyloss import Loss, LossSum
-from polyloss.classes import classes
+from polyloss.classes import classes, terms_of
 from polyloss.core import checks
 
 _OURS = {f"polyloss>{loss.__name__}": loss for loss in classes().values()}
-
-
-def terms_of(loss: Any) -> Iterator[tuple[float, Any]]:
-    """The losses that `loss` is a sum of, with their factors."""
-    if not isinstance(loss, LossSum):
-        yield 1.0, loss
-        return
-    for factor, one in loss.terms:
-        yield from ((factor * inner, term) for inner, term in terms_of(one))
 
 
 def to_config(loss: Any) -> list[list[Any]]:

@@ -8,10 +8,10 @@ import keras
 from keras import ops
 
 from polyloss import Loss
-from polyloss.core import checks
+from polyloss.classes import terms_of
+from polyloss.core import checks, words
 
-from ._arguments import class_ids, elements, product, spread, trimmed
-from ._config import terms_of
+from ._arguments import as_signs, check_classes, class_ids, elements, product, spread, trimmed, warn_of_activation
 from ._private import scale_loss_for_distribution
 
 if TYPE_CHECKING:
@@ -20,8 +20,25 @@ if TYPE_CHECKING:
 
 def evaluate(loss: "KerasLoss", y_true: Any, y_pred: Any, weight: Any, mask: Any, reduction: str) -> Any:
     """The loss in one of Keras's reductions."""
+    try:
+        return _evaluate(loss, y_true, y_pred, weight, mask, reduction)
+    except (TypeError, ValueError) as error:
+        # Here the arrays have another order.
+        message = words.without_order(str(error))
+        if message == str(error):
+            raise
+        raise type(error)(f"{message}; are they swapped? {type(loss).__name__} takes (y_true, y_pred)") from None
+
+
+def _evaluate(loss: "KerasLoss", y_true: Any, y_pred: Any, weight: Any, mask: Any, reduction: str) -> Any:
+    if any(term.arrays[0] == "logits" for _, term in terms_of(loss.loss)):
+        warn_of_activation(loss.name, y_pred)
     working = "float32" if checks.is_half(loss.dtype) else loss.dtype
     y_true, y_pred = _tensor(loss.name, "y_true", y_true), _tensor(loss.name, "y_pred", y_pred)
+    for _, term in terms_of(loss.loss):
+        if isinstance(term.domains.get("target"), checks.Classes):
+            axis = (term.fixed | loss.parameters).get("axis", -1)
+            check_classes(type(loss).__name__, loss.name, y_true, y_pred, axis)
     y_pred = ops.cast(y_pred, working)
     mask = None if mask is None else ops.cast(mask, "bool")
     parts = [_fit(loss, term, y_true, y_pred, mask, working) for _, term in terms_of(loss.loss)]
@@ -91,7 +108,10 @@ def _fit(loss: "KerasLoss", term: Loss[Any], y_true: Any, y_pred: Any, mask: Any
     if not term.rowwise:
         target, prediction = elements(y_true, y_pred, mask)
         last = len(prediction.shape) - 1
-        return _Part(term, prediction, ops.cast(target, working), keywords, last or None)
+        target = ops.cast(target, working)
+        if term.domains.get("target") == checks.SIGN:
+            target = as_signs(loss.name, target, mask)
+        return _Part(term, prediction, target, keywords, last or None)
     axis = checks.axis_of(loss.name, keywords.get("axis", -1), len(y_pred.shape))
     if isinstance(term.domains.get("target"), checks.Classes):
         ignored = keywords.get("ignore_index", term.defaults.get("ignore_index"))

@@ -192,8 +192,6 @@ class TorchBackend(ByChunks, InMemory):
 
     def asarray(self, value: Any, like: torch.Tensor, dtype: Any = None) -> torch.Tensor:
         if isinstance(value, torch.Tensor):
-            if like is not None and value.is_meta is not like.is_meta:
-                raise TypeError("all tensors must be on one device, got one on the meta device, which has no values")
             return value
         dtype = dtype or like.dtype
         if torch.compiler.is_compiling() and isinstance(value, float):
@@ -280,6 +278,11 @@ class TorchBackend(ByChunks, InMemory):
             return "a quantized tensor; use .dequantize()"
         if "float8" in str(array.dtype) or "float4" in str(array.dtype):
             return f"a tensor of dtype {array.dtype}; use .to(torch.float32)"
+        return None
+
+    def refusal_beside(self, array: Any, other: Any) -> str | None:
+        if isinstance(array, torch.Tensor) and isinstance(other, torch.Tensor) and array.is_meta is not other.is_meta:
+            return f"a tensor on {array.device} beside one on {other.device}: on the meta device there are no values"
         return None
 
     def run(

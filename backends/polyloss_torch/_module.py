@@ -9,16 +9,21 @@ import torch
 
 from polyloss import Loss
 from polyloss.classes import (
+    UNSET,
     check_attribute,
     check_parameters,
     classes,
+    defaults_of,
     is_of_object,
     no_class,
     no_positional,
+    of_one_term,
     parameters_of,
+    same,
 )
-from polyloss.core import checks
+from polyloss.core import checks, words
 from polyloss.core.compose import Combinable, LossSum
+from polyloss.core.plan import OF_A_CALL
 from polyloss.multi_task import MultiTask
 
 from ._common import with_code_of_its_own
@@ -51,24 +56,28 @@ class LossModule(torch.nn.Module, Combinable):
 
     def __init__(self, loss: Callable[..., Any], **parameters: Any) -> None:
         super().__init__()
+        owner = "polyloss_torch.module" if type(self) is LossModule else type(self).__name__
         modules = [member for member in _members(loss) if isinstance(member, torch.nn.Module)]
-        if isinstance(loss, torch.nn.Module) or (modules and not isinstance(loss, MultiTask)):
-            for name in parameters:
-                raise TypeError(f"unexpected {name}: a module has its parameters already; set them there")
-        elif not isinstance(loss, MultiTask):
-            check_parameters(loss, parameters, reduction=True)
+        defaults = _defaults(loss)
+        if isinstance(loss, MultiTask):
+            for name in parameters.keys() - defaults.keys():
+                raise words.unknown_keyword(_name(loss), name, (), tuple(defaults))
+        elif not modules and not isinstance(loss, torch.nn.Module):
+            check_parameters(owner, loss, parameters, reduction=True)
+        elif parameters:
+            raise TypeError(
+                f"{owner}: unexpected {next(iter(parameters))}: {_name(loss)} is made of modules, which have their "
+                "parameters already; set them there"
+            )
         self.loss = loss
         if modules:
             self.members = torch.nn.ModuleList(modules)
         self.arrays = _arrays(loss)
         self.tasks = getattr(loss, "tasks", ())
         self.__name__ = type(self).__name__ if type(self) is not LossModule else _name(loss)
-        defaults = _defaults(loss)
         self._known = tuple(defaults)
         for name, value in (defaults | parameters).items():
-            if name not in self._known:
-                raise TypeError(f"{self.__name__}: unexpected {name}; its parameters are {', '.join(self._known)}")
-            if value is not _UNSET:
+            if value is not UNSET:
                 setattr(self, name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -80,6 +89,8 @@ class LossModule(torch.nn.Module, Combinable):
                     f"{checks.describe(value)}; set its value: with torch.no_grad(): criterion.{name}.fill_(...) or "
                     ".copy_(...); or assign another torch.nn.Parameter; or del it first, to have it learned no more"
                 )
+            if not isinstance(self.loss, MultiTask):
+                check_parameters(self.__name__, self.loss, {name: value}, reduction=True)
             # It may have been a number and become a tensor, or the other way round.
             for home in (self.__dict__, self._buffers, self._parameters):
                 home.pop(name, None)
@@ -96,6 +107,8 @@ class LossModule(torch.nn.Module, Combinable):
         for name in call:
             if name in given:
                 raise is_of_object(self.__name__, name)
+            if name not in OF_A_CALL and (error := of_one_term(self.loss, name)) is not None:
+                raise error
         value: torch.Tensor = self.loss(*arrays, **given, **call)
         return value
 
@@ -107,17 +120,13 @@ class LossModule(torch.nn.Module, Combinable):
         defaults = _defaults(self.loss)
         shown = []
         for name, value in self._given().items():
-            if not _same(value, defaults[name]):
+            if not same(value, defaults[name]):
                 shown.append(f"{name}={checks.brief(value)}")
         return ", ".join([*([repr(self.loss)] if type(self) is LossModule else []), *shown])
 
     def _made(self, total: Combinable) -> "LossModule":
         # With a module in it, a sum is a module too: an optimizer must find the parameters.
         return total if isinstance(total, LossModule) else LossModule(total)
-
-
-_UNSET: Any = object()
-"""The default of a parameter that the terms of a sum have different defaults of."""
 
 
 def _members(loss: Callable[..., Any]) -> list[Any]:
@@ -129,20 +138,7 @@ def _members(loss: Callable[..., Any]) -> list[Any]:
 
 def _defaults(loss: Callable[..., Any]) -> dict[str, Any]:
     """The parameters that an object may hold for `loss`, with their defaults."""
-    if isinstance(loss, MultiTask):
-        return {"log_variances": None}
-    if isinstance(loss, Loss):
-        return {p.name: p.default for p in parameters_of(loss, reduction=True)}
-    first, *rest = map(_defaults, _members(loss)) if isinstance(loss, LossSum) else [{}]
-    return {
-        name: value if all(_same(value, other[name]) for other in rest) else _UNSET
-        for name, value in first.items()
-        if all(name in other for other in rest)
-    }
-
-
-def _same(one: Any, other: Any) -> bool:
-    return one is other or (not isinstance(one, torch.Tensor) and not isinstance(other, torch.Tensor) and one == other)
+    return {"log_variances": None} if isinstance(loss, MultiTask) else defaults_of(loss, reduction=True)
 
 
 def _arrays(loss: Callable[..., Any]) -> tuple[str, ...]:
@@ -194,6 +190,10 @@ def module(loss: Callable[..., Any], **parameters: Any) -> LossModule:
     return LossModule(loss, **parameters)
 
 
+def _check_one(owner: str, loss: Loss[Any], name: str, value: Any) -> None:
+    check_parameters(owner, loss, {name: value}, reduction=True)
+
+
 @functools.cache
 def module_class(name: str) -> type[LossModule]:
     """The module class of a loss of polyloss."""
@@ -202,7 +202,8 @@ def module_class(name: str) -> type[LossModule]:
         raise no_class("polyloss_torch", name, classes(), ["torch"])
 
     def construct(self: LossModule, *arguments: Any, **parameters: Any) -> None:
-        no_positional(name, arguments, parameters_of(loss, reduction=True), loss.arrays)
+        check = functools.partial(_check_one, name, loss)
+        no_positional(name, arguments, _defaults(loss), check, loss.arrays)
         LossModule.__init__(self, loss, **parameters)
 
     attributes = {

@@ -173,6 +173,10 @@ class Backend(ABC):
         """What kind of array this is and what to do with it, where no loss takes it."""
         return None
 
+    def refusal_beside(self, array: Array, other: Array) -> str | None:
+        """The same of an array that no loss takes together with `other`."""
+        return None
+
     def result_dtype(self, prediction: Array) -> Any:
         """The dtype of a loss of `prediction`."""
         return prediction.dtype

@@ -6,7 +6,7 @@ import math
 import numbers
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -47,8 +47,9 @@ class Domain:
         The domain where `unless` is true; None for all values.
     of_class : bool
         For an array argument of a row-wise loss: beside class ids, only the entries that these name are looked at.
-    hint : str
-        The way out for somebody whose values are outside. ``{name}`` in it is the name of the argument.
+    hint : str or mapping
+        The way out for somebody whose values are outside, or such ways by the value that is. ``{name}`` in it is the
+        name of the argument.
 
     Examples
     --------
@@ -76,7 +77,7 @@ class Domain:
     unless: str | None = None
     instead: "Domain | None" = None
     of_class: bool = False
-    hint: str = ""
+    hint: str | Mapping[float, str] = ""
 
     __hash__ = object.__hash__
 
@@ -128,9 +129,6 @@ class Domain:
     def expected(self, classes: int | None = None) -> str:
         return str(self)
 
-    def way_out(self, classes: int | None = None) -> str:
-        return self.hint
-
     def holds(self, number: float) -> bool:
         if number != number:
             return False
@@ -144,9 +142,8 @@ REAL = Domain()
 POSITIVE = Domain(low=0, open_low=True)
 NONNEGATIVE = Domain(low=0)
 UNIT = Domain(low=0, high=1)
-SIGN = Domain(low=-1, high=1, ends_only=True, hint="2 * {name} - 1 makes these of labels 0 and 1")
-_ORDER = "the target comes last; in Keras, where it comes first, use the losses of polyloss_keras"
-LABELS = replace(UNIT, hint=f"({{name}} + 1) / 2 makes these of labels -1 and 1; {_ORDER}")
+SIGN = Domain(low=-1, high=1, ends_only=True, hint={0.0: "2 * {name} - 1 makes these of labels 0 and 1"})
+LABELS = replace(UNIT, hint={-1.0: "({name} + 1) / 2 makes these of labels -1 and 1"})
 
 
 @dataclass(frozen=True)
@@ -155,12 +152,7 @@ class Classes(Domain):
 
     low: float = 0
     high: float = 1
-    hint: str = _ORDER
     __hash__ = object.__hash__
-
-    def way_out(self, classes: int | None = None) -> str:
-        # Ids are integers, and no prediction.
-        return self.hint if classes is None else ""
 
     def outside(self, xp: Namespace, array: Array, classes: int | None = None) -> Array:
         return super().outside(xp, array) if classes is None else (array < 0) | (array >= classes)
@@ -283,7 +275,8 @@ def common_backend(loss: str, arguments: Mapping[str, Any]) -> Backend:
     for name, value in arguments.items():
         backend = find_backend(type(value))
         if backend is not None:
-            refusal = backend.refusal(value)
+            first = next(other for other in arguments.values() if find_backend(type(other)) is backend)
+            refusal = backend.refusal(value) or backend.refusal_beside(value, first)
             if refusal is not None:
                 raise TypeError(f"{loss}: {name} must be a plain array, got {refusal}")
             if getattr(getattr(value, "dtype", None), "kind", "") in _NO_NUMBERS:
@@ -328,6 +321,9 @@ def wide_ids(xp: Namespace, ids: Array) -> Array:
     return xp.where(wide < 0, xp.full_like(wide, xp.iinfo(wide.dtype).max), wide)
 
 
+TO_FLOAT = "; convert it to float32 first"
+
+
 def real_floating(
     loss: str, name: str, xp: Namespace, array: Array, wanted: str = "float32", why: str = "", unless: str = ""
 ) -> None:
@@ -348,6 +344,12 @@ def boolean(loss: str, name: str, xp: Namespace, array: Array) -> None:
         raise TypeError(
             f"{loss}: {name} must be boolean, got dtype {array.dtype}; compare first, as in {name}=mask != 0"
         )
+
+
+def may_be_one_id(value: Any) -> bool:
+    """Whether what is no number of Python may hold one class id: an array without axes."""
+    shape = getattr(value, "shape", None)
+    return shape is not None and not tuple(shape)
 
 
 def one_id(loss: str, name: str, value: Any) -> TypeError:
@@ -389,13 +391,24 @@ def is_half(dtype: Any) -> bool:
 
 
 def looks_swapped(xp: Namespace, first: Array, second: Array, axis: int | None, domain: Domain) -> bool:
-    """Whether the two arrays of a loss, neither of which fits, would fit in the other order: the target came first."""
+    """Whether the two arrays of a loss, whose shapes or dtypes do not fit, would in the other order.
+
+    `domain` is that of the second, the target. Where it may be any number, nothing tells which is which.
+    """
     floating = [is_kind(xp, array, "real floating") for array in (first, second)]
     if floating != [True, True] or axis is None or not isinstance(domain, Classes):
-        return floating == [False, True]
+        return floating == [False, True] and not domain.everything
     # Keras makes floats of class ids, one for each row.
     one_each = first.ndim == second.ndim and first.shape[axis] == 1 != second.shape[axis]
     return bool(first.ndim < second.ndim or one_each)
+
+
+def labels_first(xp: Namespace, arrays: Sequence[Array], domain: Domain) -> bool:
+    """Whether the first of two arrays has values that a target may have, and the second has not."""
+    first, second = arrays
+    if domain.everything or not (is_half(second.dtype) or xp.isdtype(second.dtype, "real floating")):
+        return False
+    return not bool(xp.any(domain.outside(xp, first))) and bool(xp.any(domain.outside(xp, second)))
 
 
 def same_length(one: int | None, other: int | None) -> bool:
@@ -487,7 +500,13 @@ def fits_dtype(loss: str, name: str, value: float, dtype: Any) -> None:
 
 
 def none_outside(
-    loss: str, name: str, xp: Namespace, array: Array, outside: Array, expected: str, hint: str = ""
+    loss: str,
+    name: str,
+    xp: Namespace,
+    array: Array,
+    outside: Array,
+    expected: str,
+    hint: str | Mapping[float, str] = "",
 ) -> None:
     """Raise where `outside` is True anywhere."""
     if bool(xp.any(outside)):
@@ -502,22 +521,23 @@ def is_outside(
     outside: Array,
     expected: str,
     *,
-    hint: str = "",
+    hint: str | Mapping[float, str] = "",
     negative: str = "",
     largest: bool = False,
 ) -> ValueError:
     """The error for the first value where `outside` is True, or for the largest.
 
-    `hint` ends the message, or `negative` where the value is: with braces for it.
+    `hint` ends the message, or what it has for the value; or `negative` where the value is: with braces for it.
     """
     shape = tuple(outside.shape)
     # A weight may belong to several examples, of which some count.
     array, outside = (xp.reshape(a, (-1,)) for a in (xp.broadcast_to(array, shape), outside))
     found = int(xp.argmax(xp.where(outside, array, -xp.inf) if largest else xp.astype(outside, xp.int32)))
     value = float(array[found])
-    hint = negative.format(value) if negative and value < 0 else hint.replace("{name}", name)
+    way = hint if isinstance(hint, str) else hint.get(value, "")
+    way = negative.format(value) if negative and value < 0 else way.replace("{name}", name)
     came = f"{value:g} (element {found} of shape {shape})"
-    return ValueError(f"{loss}: {name} must be {expected}, got {'; '.join([came, hint] if hint else [came])}")
+    return ValueError(f"{loss}: {name} must be {expected}, got {'; '.join([came, way] if way else [came])}")
 
 
 def not_static(loss: str, name: str, value: Any) -> TypeError:

@@ -341,7 +341,9 @@ class Loss(Definition, Combinable, Generic[P]):
             domain = self.domains.get(self.arrays[-1], REAL)
             if len(inputs) != 2 or not checks.looks_swapped(xp, *inputs, plan.axis, domain):
                 raise
-            raise type(error)(f"{error}; {words.order(name, self.arrays, self.__module__)}") from None
+            # A target is not to be made a prediction.
+            message = str(error).removesuffix(checks.TO_FLOAT)
+            raise type(error)(words.with_order(message, name, self.arrays, self.__module__)) from None
         if plan.readable:
             plan.check_values(inputs, options)
         return plan, backend, inputs, options, numbers

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
-from . import checks
+from . import checks, words
 from .backend import Alike, backend_of
 from .checks import REAL, WEIGHT, Classes, Domain
 from .dtypes import cast, floating, is_floating, working
@@ -220,9 +220,12 @@ class Plan:
             # Its name again: a function of `compat` that calls it may have no such keyword.
             negative = f"to leave such examples out, {name} takes {IGNORED}={{:.0f}}" if ignorable else ""
             expected = domain.expected(classes)
-            raise checks.is_outside(
-                name, key, xp, array, outside, expected, hint=domain.way_out(classes), negative=negative, largest=above
+            error = checks.is_outside(
+                name, key, xp, array, outside, expected, hint=domain.hint, negative=negative, largest=above
             )
+            if len(inputs) == 2 and key == self.loss.arrays[1] and checks.labels_first(xp, inputs, domain):
+                error = ValueError(words.with_order(str(error), name, self.loss.arrays, self.loss.__module__))
+            raise error
 
     def check_options(self, inputs: Sequence[Array], options: Mapping[str, Array]) -> None:
         """Raise for values of parameters outside their domain."""

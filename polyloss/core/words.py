@@ -130,6 +130,27 @@ def positional(
     )
 
 
+def class_name(loss: str) -> str:
+    """What the class of a loss is called: ``CrossEntropy`` for ``cross_entropy``."""
+    return "".join(map(str.capitalize, loss.split("_")))
+
+
+_SWAPPED = "; are they swapped? "
+
+
+def with_order(message: str, loss: str, arrays: Sequence[str], module: str) -> str:
+    """A message with the way out for somebody whose target came first, as it does in Keras, unless it has a way out."""
+    if ";" in message.replace("; nothing is broadcast", ""):
+        return message
+    own = f"{class_name(loss)}()" if module == "polyloss" else f"KerasLoss({loss})"
+    return f"{message}{_SWAPPED}{loss} takes ({', '.join(arrays)}); in Keras' compile() use polyloss_keras.{own}"
+
+
+def without_order(message: str) -> str:
+    """A message without that way out, for a caller who has the arrays in an order of its own."""
+    return message.partition(_SWAPPED)[0]
+
+
 def check_kernel(loss: str, parameters: Mapping[str, inspect.Parameter]) -> None:
     """Raise for a kernel that has no place for the namespace: its first array would be taken for that."""
     first = next(iter(parameters), None)
@@ -142,15 +163,6 @@ def check_kernel(loss: str, parameters: Mapping[str, inspect.Parameter]) -> None
         )
 
 
-def order(loss: str, arrays: Sequence[str], module: str) -> str:
-    """The way out for somebody whose target came first, as it does in Keras."""
-    own = "".join(map(str.capitalize, loss.split("_"))) + "()"
-    return (
-        f"{loss} takes ({', '.join(arrays)}) in this order, and Keras hands over the target first: give it "
-        f"polyloss_keras.{own if module == 'polyloss' else f'KerasLoss({loss})'}"
-    )
-
-
 def refuse_keras(loss: str, arrays: Sequence[str], module: str) -> None:
     """Raise where Keras itself calls a function as its loss or metric: with the target first.
 
@@ -158,8 +170,7 @@ def refuse_keras(loss: str, arrays: Sequence[str], module: str) -> None:
     """
     caller = sys._getframe(2).f_globals.get("__name__") or ""
     if caller.startswith("keras.src."):
-        own = "".join(map(str.capitalize, loss.split("_")))
-        way = f"polyloss_keras.{own}()" if module == "polyloss" else "polyloss_keras.KerasLoss(...) of it"
+        way = f"polyloss_keras.{class_name(loss)}()" if module == "polyloss" else "polyloss_keras.KerasLoss(...) of it"
         raise TypeError(
             f"{loss} takes ({', '.join(arrays)}), and Keras calls its losses with (y_true, y_pred): give it {way}"
         )

@@ -176,6 +176,48 @@ def test_domains(domain: Any, text: str, inside: list[float], outside: list[floa
     assert domain.outside(np, np.asarray(outside)).all()
 
 
+FITS: list[tuple[Any, float, bool]] = [
+    (np.int32, -(2**31), True),
+    (np.int32, -(2**31) - 1, False),
+    (np.int32, 2**31 - 1, True),
+    (np.int32, 2**31, False),
+    (np.int64, -(2**63), True),
+    (np.int64, 2**63 - 1, True),
+    (np.int64, 2**63, False),
+    (np.float64, 10**20, True),
+    (np.float64, -(10**20), True),
+    (np.float64, 1e300, True),
+    (np.float64, 10**400, False),
+    (np.float64, 5e-324, True),
+    (np.float32, 10**20, True),
+    (np.float32, 10**39, False),
+    (np.float32, 1e39, False),
+    (np.float32, 1e-46, False),
+    (np.float32, float("inf"), True),
+]
+
+
+@pytest.mark.parametrize(("dtype", "value", "fits"), FITS)
+def test_numbers_fit_into_the_dtype_that_they_travel_in(dtype: Any, value: float, fits: bool) -> None:
+    if fits:
+        checks.fits_dtype("huber", "delta", value, np.dtype(dtype))
+        assert np.asarray(value, dtype) == value or dtype != np.int32
+        return
+    with pytest.raises(ValueError, match=rf"huber: delta must fit into {dtype.__name__}, got "):
+        checks.fits_dtype("huber", "delta", value, np.dtype(dtype))
+
+
+def test_large_numbers(backend: Any) -> None:
+    x, y, ids = backend.array([3.0, 0.5]), backend.array([0.0, 0.0]), backend.array(np.asarray([0, 1]))
+    for _ in range(2):
+        backend.check(polyloss.huber(x, y, delta=10**20), 2.3125, rtol=1e-13)
+        for ignored in (-(2**31), 2**31 - 1):
+            value = polyloss.cross_entropy(backend.array(X[:, :2]), ids, ignore_index=ignored)
+            backend.check(value, backend.numpy(polyloss.cross_entropy(backend.array(X[:, :2]), ids)), rtol=1e-13)
+        with pytest.raises(ValueError, match="delta must fit into float64, got 1000"):
+            polyloss.huber(x, y, delta=10**400)
+
+
 def test_describe() -> None:
     assert checks.describe(3.5) == "float 3.5"
     assert checks.describe("x") == "str 'x'"

@@ -200,6 +200,8 @@ class TorchBackend(ByChunks, InMemory):
         if torch.compiler.is_compiling() and isinstance(value, float):
             # Other ways to make a tensor of a number take its value for a constant: each one is compiled for.
             return torch.ones((), dtype=dtype, device=like.device) * value
+        # Of integers, torch takes those of 64 bits alone.
+        value = float(value) if dtype.is_floating_point else value
         return torch.full((), value, dtype=dtype, device=like.device)
 
     def scalar(self, value: Any) -> Any:

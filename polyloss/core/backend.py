@@ -4,7 +4,7 @@ Asking never imports a framework: whoever holds an array of it has imported it a
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any, NamedTuple, ParamSpec, Protocol, Self, TypeAlias, TypeVar
@@ -335,15 +335,15 @@ def _package(kind: type) -> str | None:
     return package
 
 
-def without_scalars(values: Iterable[Any]) -> list[Any]:
-    """Arguments of a call, among which there is an array, without scalars of NumPy."""
-    values = list(values)
+def without_scalars(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a call without scalars of NumPy: beside an array, each is a number like any other."""
+    values = (*arguments, *keywords.values())
     found = [find_backend(type(value)) for value in values if not isinstance(value, np.generic)]
-    known = [backend for backend in found if backend is not None]
-    if not known:
-        return values
-    owner = next((backend for backend in known if backend.name != "numpy"), known[0])
-    return [owner.scalar(value) for value in values]
+    owners = [backend for backend in found if backend is not None]
+    if not owners:
+        return arguments, keywords
+    owner = next((backend for backend in owners if backend.name != "numpy"), owners[0])
+    return tuple(map(owner.scalar, arguments)), {key: owner.scalar(value) for key, value in keywords.items()}
 
 
 def unwrapped(value: Any) -> Any:

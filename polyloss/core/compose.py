@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from . import checks
-from .backend import find_backend
+from .backend import find_backend, without_scalars
 from .dtypes import astype, widened
 from .typing import Array
 
@@ -119,6 +119,7 @@ class LossSum(Combinable):
         return f"<polyloss loss {' + '.join(scaled(scale, described(loss)) for scale, loss in self.terms)}>"
 
     def __call__(self, *arrays: Array, **keywords: Any) -> Array:
+        arrays, keywords = without_scalars(arrays, keywords)
         first, *rest = (scale * loss(*map(widened, arrays), **widened_keywords(keywords)) for scale, loss in self.terms)
         return self._narrow(sum(rest, start=first), arrays, keywords)
 

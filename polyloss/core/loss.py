@@ -224,10 +224,8 @@ class Loss(Definition, Combinable, Generic[P]):
         self, key: Any, arrays: tuple[Any, ...], keywords: dict[str, Any]
     ) -> tuple["_CallKind", tuple[Array, ...], tuple[Array, ...]]:
         """The same for the first of such calls, which is remembered by `key`."""
-        plain = without_scalars(map(unwrapped, (*arrays, *keywords.values())))
-        plan, backend, inputs, by_name, numbers = self._plan(
-            tuple(plain[: len(arrays)]), dict(zip(keywords, plain[len(arrays) :], strict=True))
-        )
+        plain, named = tuple(map(unwrapped, arrays)), {key: unwrapped(value) for key, value in keywords.items()}
+        plan, backend, inputs, by_name, numbers = self._plan(*without_scalars(plain, named))
         blocks = backend.blocks(plan, inputs, by_name)
         call = _CallKind(plan, backend, tuple(by_name), tuple(map(numbers.get, by_name)), blocks)
         given = (*arrays, *(keywords[name] for name in self.arrays[len(arrays) :]))

@@ -128,12 +128,12 @@ class Plan:
         ready = self.prepare(xp, inputs, options)
         losses, *gradients = ready.kernel(*ready.arrays)
         value, coefficient = reduce(xp, losses, self.reduction, ready.weights)
-        known = dict(zip((*self.loss.arrays, *ready.kernel.names), gradients, strict=False))
+        local_by = dict(zip((*self.loss.arrays, *ready.kernel.names), gradients, strict=False))
         share = coefficient()
         results = []
-        for name in self.chosen(argnums, [name for name, gradient in known.items() if gradient is not None]):
+        for name in self.chosen(argnums, [name for name, gradient in local_by.items() if gradient is not None]):
             given = arguments[name]
-            local = known[name]()
+            local = local_by[name]()
             if name == "class_weight" and ready.weights.class_weight is not None and ready.weights.denominator is None:
                 # It is in the denominator as well.
                 local = local - value * xp.astype(self._class_share(xp, ready.arrays, local), local.dtype)
@@ -154,13 +154,13 @@ class Plan:
                 f"{self.loss.__name__}: a gradient needs a scalar: reduction must be 'sum' or a mean, got 'none'"
             )
 
-    def chosen(self, argnums: Sequence[int | str], known: Sequence[str]) -> list[str]:
+    def chosen(self, argnums: Sequence[int | str], possible: Sequence[str]) -> list[str]:
         """The names of the arguments, all of which there must be a gradient by."""
         names = [number if isinstance(number, str) else self.loss.arrays[number] for number in argnums]
         for number, name in zip(argnums, names, strict=True):
-            if name not in known:
+            if name not in possible:
                 raise ValueError(
-                    f"{self.loss.__name__}: argnums must be of {', '.join(known)}, which have a gradient in closed "
+                    f"{self.loss.__name__}: argnums must be of {', '.join(possible)}, which have a gradient in closed "
                     f"form; got {number!r}"
                 )
         return names

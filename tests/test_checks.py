@@ -66,7 +66,7 @@ STRUCTURE: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any], type[Exception]
 
 # Raised where the values can be looked at; where not, the result is NaN in the last row and only there.
 VALUES: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any], str]] = {
-    "class id too high": (polyloss.cross_entropy, (X, np.asarray([1, 3])), {}, r"target must be class ids in \[0, 3\), got 3 \(element 1"),
+    "class id too high": (polyloss.cross_entropy, (X, np.asarray([1, 3])), {}, r"target must be class ids in \[0, 3\), got 3 \(element 1 of shape \(2,\)\)$"),
     "class id negative": (polyloss.nll, (np.log(PROBABILITIES), np.asarray([1, -1])), {}, r"target must be class ids in \[0, 3\), got -1"),
     "class id ignored elsewhere": (polyloss.softmax_focal, (X, np.asarray([2, -100])), {"ignore_index": -1}, r"target must be .*got -100"),
     "target probability": (polyloss.cross_entropy, (X, np.asarray([[0.0, 1, 0], [1.5, 0, 0]])), {}, r"target must be probabilities in \[0, 1\], got 1.5"),

@@ -337,12 +337,12 @@ def _package(kind: type) -> str | None:
 
 def without_scalars(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments of a call without scalars of NumPy: beside an array, each is a number like any other."""
-    values = (*arguments, *keywords.values())
-    found = [find_backend(type(value)) for value in values if not isinstance(value, np.generic)]
-    owners = [backend for backend in found if backend is not None]
-    if not owners:
+    owner = None
+    for value in (*arguments, *keywords.values()):
+        if owner is None or owner.name == "numpy":
+            owner = (None if isinstance(value, np.generic) else find_backend(type(value))) or owner
+    if owner is None:
         return arguments, keywords
-    owner = next((backend for backend in owners if backend.name != "numpy"), owners[0])
     return tuple(map(owner.scalar, arguments)), {key: owner.scalar(value) for key, value in keywords.items()}
 
 

@@ -107,7 +107,7 @@ def compile(function: Callable[..., Array]) -> Callable[..., Array]:
 
     @functools.wraps(function, updated=())
     def run(*arguments: Any, **keywords: Any) -> Any:
-        backend = _backend(function, arguments, keywords)
+        backend = _backend(function, *without_scalars(arguments, keywords))
         if backend.name not in compiled:
             compiled[backend.name] = backend.compile(function)
         return compiled[backend.name](*arguments, **keywords)
@@ -210,7 +210,6 @@ def _no_argument(name: str, place: int | str, came: tuple[str, ...], names: tupl
 
 def _backend(function: Callable[..., Array], arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Backend:
     """The one backend of all arrays among the arguments; where none is one, the error says so."""
-    arguments, keywords = without_scalars(arguments, keywords)
     named = {_shown(function, number): value for number, value in enumerate(arguments)} | keywords
     # A function that a framework made counts as one of its classes.
     arrays = {

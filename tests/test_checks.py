@@ -66,7 +66,7 @@ STRUCTURE: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any], type[Exception]
 
 # Raised where the values can be looked at; where not, the result is NaN in the last row and only there.
 VALUES: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any], str]] = {
-    "class id too high": (polyloss.cross_entropy, (X, np.asarray([1, 3])), {}, r"target must be class ids in \[0, 3\), got 3 \(element 1"),
+    "class id too high": (polyloss.cross_entropy, (X, np.asarray([1, 3])), {}, r"target must be class ids in \[0, 3\), got 3 \(element 1 of shape \(2,\)\)$"),
     "class id negative": (polyloss.nll, (np.log(PROBABILITIES), np.asarray([1, -1])), {}, r"target must be class ids in \[0, 3\), got -1"),
     "class id ignored elsewhere": (polyloss.softmax_focal, (X, np.asarray([2, -100])), {"ignore_index": -1}, r"target must be .*got -100"),
     "target probability": (polyloss.cross_entropy, (X, np.asarray([[0.0, 1, 0], [1.5, 0, 0]])), {}, r"target must be probabilities in \[0, 1\], got 1.5"),
@@ -174,6 +174,48 @@ def test_domains(domain: Any, text: str, inside: list[float], outside: list[floa
     assert not any(map(domain.holds, [*outside, np.nan]))
     assert not domain.outside(np, np.asarray([*inside, np.nan])).any()
     assert domain.outside(np, np.asarray(outside)).all()
+
+
+FITS: list[tuple[Any, float, bool]] = [
+    (np.int32, -(2**31), True),
+    (np.int32, -(2**31) - 1, False),
+    (np.int32, 2**31 - 1, True),
+    (np.int32, 2**31, False),
+    (np.int64, -(2**63), True),
+    (np.int64, 2**63 - 1, True),
+    (np.int64, 2**63, False),
+    (np.float64, 10**20, True),
+    (np.float64, -(10**20), True),
+    (np.float64, 1e300, True),
+    (np.float64, 10**400, False),
+    (np.float64, 5e-324, True),
+    (np.float32, 10**20, True),
+    (np.float32, 10**39, False),
+    (np.float32, 1e39, False),
+    (np.float32, 1e-46, False),
+    (np.float32, float("inf"), True),
+]
+
+
+@pytest.mark.parametrize(("dtype", "value", "fits"), FITS)
+def test_numbers_fit_into_the_dtype_that_they_travel_in(dtype: Any, value: float, fits: bool) -> None:
+    if fits:
+        checks.fits_dtype("huber", "delta", value, np.dtype(dtype))
+        assert np.asarray(value, dtype) == value or dtype != np.int32
+        return
+    with pytest.raises(ValueError, match=rf"huber: delta must fit into {dtype.__name__}, got "):
+        checks.fits_dtype("huber", "delta", value, np.dtype(dtype))
+
+
+def test_large_numbers(backend: Any) -> None:
+    x, y, ids = backend.array([3.0, 0.5]), backend.array([0.0, 0.0]), backend.array(np.asarray([0, 1]))
+    for _ in range(2):
+        backend.check(polyloss.huber(x, y, delta=10**20), 2.3125, rtol=1e-13)
+        for ignored in (-(2**31), 2**31 - 1):
+            value = polyloss.cross_entropy(backend.array(X[:, :2]), ids, ignore_index=ignored)
+            backend.check(value, backend.numpy(polyloss.cross_entropy(backend.array(X[:, :2]), ids)), rtol=1e-13)
+        with pytest.raises(ValueError, match="delta must fit into float64, got 1000"):
+            polyloss.huber(x, y, delta=10**400)
 
 
 def test_describe() -> None:

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -12,6 +12,8 @@ import polyloss
 torch = pytest.importorskip("torch")
 import polyloss_torch  # noqa: E402
 from polyloss_torch._common import bound  # noqa: E402
+
+from .test_checks import STRUCTURE  # noqa: E402
 
 # torch's own: forward mode loads decompositions by torch.jit.script, and AOTAutograd looks at .grad of a non-leaf
 pytestmark = [
@@ -170,6 +172,105 @@ torch.compile(polyloss.mse, fullgraph=True, backend="aot_eager")(a, torch.zeros(
 assert torch.allclose(a.grad, torch.full((3,), 2 / 3)), a.grad
 """
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+
+
+SCALARS: dict[str, Any] = {
+    "delta": lambda a, b, n: polyloss.huber(a, b, delta=n),
+    "sample_weight": lambda a, b, n: polyloss.huber(a, b, sample_weight=n, denominator=n),
+    "special": lambda a, b, n: polyloss.softmax_focal(a, b[:, 0].long() % 4, gamma=n),
+    "ignore_index": lambda a, b, n: polyloss.cross_entropy(a, b[:, 0].long() % 4, ignore_index=np.int64(n)),
+    "a sum": lambda a, b, n: (polyloss.huber + polyloss.huber)(a, b, delta=n),
+    "a gradient": lambda a, b, n: polyloss.value_and_grad(polyloss.huber)(a, b, delta=n),
+}
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.int64])
+@pytest.mark.parametrize("name", SCALARS)
+def test_scalars_of_numpy_are_numbers(x: Any, y: Any, name: str, kind: Any) -> None:
+    """The compiler shows an array in their place."""
+    function, number = SCALARS[name], kind(2)
+    expected = function(x, y, number)
+    torch.testing.assert_close(compiled(function)(x, y, number), expected)
+    torch.testing.assert_close(compiled(lambda a, b: function(a, b, number))(x, y), expected)
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_scalars_of_numpy_as_attributes(x: Any, y: Any, kind: Any) -> None:
+    criterion = polyloss_torch.Huber(delta=kind(2))
+    torch.testing.assert_close(compiled(criterion)(x, y), criterion(x, y))
+
+
+def test_scalars_of_numpy_with_polyloss_compile(x: Any, y: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function, **options: quick(function, backend="eager", **options))
+    fast = polyloss.compile(polyloss.huber)
+    for delta in (np.float64(0.7), np.float32(0.7)):
+        torch.testing.assert_close(fast(x, y, delta=delta), polyloss.huber(x, y, delta=delta))
+
+
+def test_a_scalar_of_numpy_cannot_decide_what_is_compiled(x: Any, y: Any) -> None:
+    with pytest.raises(torch._dynamo.exc.Unsupported, match=r"p must be known .* scalar of NumPy .* number of Python"):
+        compiled(polyloss.triplet_margin)(x, y, -y, p=np.float32(2.0))
+
+
+class Wrong(NamedTuple):
+    """A call that is refused."""
+
+    loss: Any
+    arrays: tuple[Any, ...]
+    keywords: dict[str, Any]
+
+
+ROWS = np.ones((2, 3))
+WRONG = {name: Wrong(loss, arrays, keywords) for name, (loss, arrays, keywords, *_) in STRUCTURE.items()}
+WRONG |= {
+    "too many arguments": Wrong(polyloss.huber, (ROWS, ROWS, "sum"), {}),
+    "a name from elsewhere": Wrong(polyloss.cross_entropy, (ROWS, np.asarray([0, 1])), {"weight": np.ones(3)}),
+    "no name from anywhere": Wrong(polyloss.mse, (ROWS, ROWS), {"quux": 1.0}),
+    "misspelled array": Wrong(polyloss.mse, (ROWS,), {"targte": ROWS}),
+    "a list": Wrong(polyloss.mse, (ROWS, [1.0]), {}),
+    "too large a number": Wrong(polyloss.huber, (ROWS.astype("float32"), ROWS.astype("float32")), {"delta": 1e300}),
+    "several ids to ignore": Wrong(polyloss.cross_entropy, (ROWS, np.asarray([0, 1])), {"ignore_index": (0, 1)}),
+    "misspelled argnums": Wrong(polyloss.value_and_grad(polyloss.huber, "detla"), (ROWS, ROWS), {}),
+    "missing argnums": Wrong(polyloss.value_and_grad(polyloss.huber, "delta"), (ROWS, ROWS), {}),
+    "misspelled in a module": Wrong(polyloss_torch.Huber(), (ROWS, ROWS), {"detla": 1.0}),
+    "misspelled in a sum": Wrong(polyloss.huber + polyloss.mse, (ROWS, ROWS), {"reducton": "sum"}),
+    "misspelled in a partial loss": Wrong(lambda a: polyloss.huber.partial(detla=1.0)(a, a), (ROWS,), {}),
+}
+
+
+@pytest.mark.parametrize("case", WRONG.values(), ids=WRONG.keys())
+def test_messages_survive_the_compiler(case: Wrong) -> None:
+    """What is refused in an eager call is refused with the same words, which the compiler puts into its own."""
+    arrays = [torch.from_numpy(a.copy()) if isinstance(a, np.ndarray) else a for a in case.arrays]
+    keywords = {k: torch.from_numpy(v.copy()) if isinstance(v, np.ndarray) else v for k, v in case.keywords.items()}
+    with pytest.raises((TypeError, ValueError)) as expected:
+        case.loss(*arrays, **keywords)
+    with pytest.raises(torch._dynamo.exc.Unsupported) as found:
+        compiled(case.loss)(*arrays, **keywords)
+    assert f"{type(expected.value).__name__}({str(expected.value)!r})" in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("polyloss.huber(a, b, delta=np.float32(2.0))", ""),
+        ("polyloss.huber(a, np.zeros(3))", "all arrays must come from one framework, but prediction is torch, target"),
+        ("polyloss.huber(a, b, detla=1.0)", "unexpected detla; did you mean delta"),
+    ],
+)
+def test_the_first_thing_that_a_process_compiles(call: str, message: str) -> None:
+    """No array of NumPy was seen before."""
+    code = f"""
+import numpy as np, polyloss, torch
+a, b = torch.ones(3), torch.zeros(3)
+try:
+    print(torch.compile(lambda a, b: {call}, fullgraph=True, backend="eager")(a, b))
+except Exception as error:
+    print(error)
+"""
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert message in found if message else found == "tensor(0.5000)\n"
 
 
 class Counting:

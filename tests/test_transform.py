@@ -49,7 +49,9 @@ def test_log_variances_by_name(backend: Any, rng: Any) -> None:
 
 def test_names_refused(backend: Any) -> None:
     x, y = backend.array(np.ones(3)), backend.array(np.zeros(3))
-    with pytest.raises(ValueError, match="mse: argnums must name arguments of the call, got 'targets'"):
+    with pytest.raises(
+        ValueError, match=r"mse: argnums='targets' is none of .* call: prediction, target; did you mean 'target'\?$"
+    ):
         polyloss.value_and_grad(polyloss.mse, "targets")(x, y)
     _, named = polyloss.value_and_grad(polyloss.mse, ("target", 0))(x, y)
     _, placed = polyloss.value_and_grad(polyloss.mse, (1, 0))(x, y)
@@ -60,6 +62,68 @@ def test_names_refused(backend: Any) -> None:
     if not backend.has_autodiff:
         with pytest.raises(ValueError, match=r"argnums must be of probabilities, target, which .*; got 'clip'"):
             polyloss.value_and_grad(polyloss.binary_cross_entropy, "clip")(x, y, clip=backend.array(0.25))
+
+
+def test_a_parameter_to_differentiate_by_must_come_with_the_call(backend: Any) -> None:
+    x = backend.array(np.ones(3))
+    for call, hint in (
+        ({}, "prediction, target; pass delta=... as an array"),
+        ({"where": x > 0}, "prediction, target, where; pass delta=... as an array"),
+    ):
+        with pytest.raises(ValueError, match=f"argnums='delta' is none of the arguments of this call: {hint}$"):
+            polyloss.value_and_grad(polyloss.huber, "delta")(x, x, **call)
+    for call in ({}, {"delta": backend.array(0.5)}):
+        with pytest.raises(ValueError, match=r"argnums='detla' is none .*; did you mean 'delta'\?$"):
+            polyloss.value_and_grad(polyloss.huber, "detla")(x, x, **call)
+
+
+def test_lists_are_no_arrays(backend: Any) -> None:
+    x = backend.array([1.0])
+    made = {"torch": "torch.tensor", "jax": "jnp.asarray", "tensorflow": "tf.constant"}
+    constructor = made.get(backend.framework, "np.asarray")
+    for arrays, name, make in (
+        (([1.0], [2.0]), "prediction", "np.asarray"),
+        (([1.0], x), "prediction", constructor),
+        ((x, [2.0]), "target", constructor),
+    ):
+        message = rf"huber: {name} must be an array.*, got list; make it one: {make}\({name}\)"
+        with pytest.raises(TypeError, match=message):
+            polyloss.value_and_grad(polyloss.huber)(*arrays)
+    with pytest.raises(TypeError, match=r"huber: prediction must be an array, got list; make it one"):
+        polyloss.compile(polyloss.huber)([1.0], [2.0])
+
+
+def test_a_scalar_of_numpy_is_a_number(backend: Any) -> None:
+    """Beside arrays of any framework, as in the plain call."""
+    x, y = backend.array([3.0, 0.5]), backend.array([0.0, 0.0])
+    expected_value, expected = polyloss.value_and_grad(polyloss.huber)(x, y, delta=1.5)
+    for delta in (np.float32(1.5), np.float64(1.5)):
+        value, gradient = polyloss.value_and_grad(polyloss.huber)(x, y, delta=delta)
+        backend.check(value, backend.numpy(expected_value))
+        backend.check(gradient, backend.numpy(expected))
+        if backend.framework != "torch":
+            backend.check(polyloss.compile(polyloss.huber)(x, y, delta=delta), backend.numpy(expected_value))
+        with pytest.raises(TypeError, match=r"delta must be an array to have a gradient, got float 1\.5"):
+            polyloss.value_and_grad(polyloss.huber, "delta")(x, y, delta=delta)
+
+
+@pytest.mark.parametrize("transform", [polyloss.value_and_grad, polyloss.compile])
+def test_a_transform_answers_what_it_does_not_take(transform: Any) -> None:
+    x = np.ones(3)
+    name = transform.__name__
+    with pytest.raises(
+        TypeError, match=rf"^{name}: .*; arrays come with the call .*{name}\(polyloss.mse\)\(prediction"
+    ):
+        transform(polyloss.mse, x, x)
+    with pytest.raises(TypeError, match=rf"^{name}: unexpected fullgraph"):
+        transform(polyloss.mse, fullgraph=True)
+
+
+def test_a_misspelled_argnums() -> None:
+    with pytest.raises(TypeError, match=r"^value_and_grad: unexpected argnum; did you mean argnums\?"):
+        polyloss.value_and_grad(polyloss.mse, argnum=1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"^mse: argnums must be .*got ndarray .*; arrays come with the call"):
+        polyloss.value_and_grad(polyloss.mse, np.ones(3))  # type: ignore[arg-type]
 
 
 def test_keywords_pass_through(backend: Any, rng: Any) -> None:
@@ -95,10 +159,11 @@ def test_functions_of_ones_own(backend: Any, rng: Any) -> None:
 @pytest.mark.parametrize(
     ("argnums", "error", "message"),
     [
-        (2, ValueError, r"mse: argnums must name positional arguments, got 2 with 2"),
-        ((), ValueError, r"argnums must name positional arguments, got \(\)"),
-        (-3, ValueError, r"argnums must name positional arguments, got -3"),
-        (1, TypeError, r"mse: argument 1 must be an array to have a gradient, got float 0.5"),
+        (2, ValueError, r"mse: argnums=2 is none of the arguments of this call: prediction, target$"),
+        ((), ValueError, r"mse: argnums must name an argument or more, got \(\)"),
+        (-3, ValueError, r"mse: argnums=-3 is none of the arguments of this call: prediction, target$"),
+        ("prediktion", ValueError, r"mse: argnums='prediktion' is none .*; did you mean 'prediction'\?$"),
+        (1, TypeError, r"mse: target must be an array to have a gradient, got float 0.5"),
     ],
 )
 def test_argnums_refused(backend: Any, argnums: Any, error: Any, message: str) -> None:
@@ -108,10 +173,10 @@ def test_argnums_refused(backend: Any, argnums: Any, error: Any, message: str) -
 
 def test_integers_have_no_gradient(backend: Any) -> None:
     x, y = backend.array(np.ones(3)), backend.array(np.ones(3, int))
-    with pytest.raises(TypeError, match=r"mse: argument 1 must be real floating to have a gradient, got dtype .*int64"):
+    with pytest.raises(TypeError, match=r"mse: target must be real floating to have a gradient, got dtype .*int64"):
         polyloss.value_and_grad(polyloss.mse, 1)(x, y)
     ids = backend.array(np.asarray([0, 1, 1]))
-    with pytest.raises(TypeError, match="argument 1 must be real floating"):
+    with pytest.raises(TypeError, match="target must be real floating"):
         polyloss.value_and_grad(polyloss.cross_entropy, (0, 1))(backend.array(np.ones((3, 2))), ids)
 
 

@@ -30,7 +30,7 @@ def _attached(pair: Pair, *arrays: jax.Array) -> jax.Array:
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _known(pair: Pair, value: jax.Array, *arrays: jax.Array) -> jax.Array:
+def _value_found(pair: Pair, value: jax.Array, *arrays: jax.Array) -> jax.Array:
     """The value of `pair`, which was found before."""
     return value
 
@@ -39,7 +39,7 @@ def _known(pair: Pair, value: jax.Array, *arrays: jax.Array) -> jax.Array:
 def _attached_jvp(pair: Pair, primals: Sequence[jax.Array], tangents: Sequence[Any]) -> tuple[jax.Array, jax.Array]:
     found, *gradients = pair(*primals)
     # Not the bare value: whoever differentiates this rule again must meet a rule again.
-    value = _known(pair, found, *primals)
+    value = _value_found(pair, found, *primals)
     # An argument that is a constant has no part in the result: not even zero times an infinite derivative.
     parts: list[jax.Array] = []
     for place, (gradient, tangent) in enumerate(zip(gradients, tangents, strict=True)):
@@ -63,12 +63,12 @@ def _by_framework(pair: Pair, primals: Sequence[jax.Array], place: int, tangent:
     return moved
 
 
-def _known_jvp(pair: Pair, primals: Sequence[jax.Array], tangents: Sequence[Any]) -> tuple[jax.Array, jax.Array]:
+def _value_found_jvp(pair: Pair, primals: Sequence[jax.Array], tangents: Sequence[Any]) -> tuple[jax.Array, jax.Array]:
     return _attached_jvp(pair, primals[1:], tangents[1:])
 
 
 _attached.defjvp(_attached_jvp, symbolic_zeros=True)
-_known.defjvp(_known_jvp, symbolic_zeros=True)
+_value_found.defjvp(_value_found_jvp, symbolic_zeros=True)
 
 
 @functools.lru_cache(maxsize=256)

@@ -50,8 +50,8 @@ def _content(value: Any, within: tuple[Any, ...] = ()) -> Any:
             held = tuple(cell.cell_contents for cell in value.__closure__ or ())
         except ValueError:
             return _Itself(value)
-        known = (*held, *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).items())
-        parts = tuple(_content(part, (*within, value)) for part in known)
+        content = (*held, *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).items())
+        parts = tuple(_content(part, (*within, value)) for part in content)
         return value.__code__, _Itself(value.__globals__), len(held), parts
     if type(value) is tuple:
         return tuple(_content(part, within) for part in value)

@@ -186,6 +186,7 @@ class TorchBackend(ByChunks, InMemory):
 
     name = "torch"
     constructor = "torch.tensor"
+    static_hint = "; torch.compile takes a scalar of NumPy for an array: make it a number of Python before"
 
     def namespace(self, array: Any) -> Any:
         return xp
@@ -197,7 +198,15 @@ class TorchBackend(ByChunks, InMemory):
         if torch.compiler.is_compiling() and isinstance(value, float):
             # Other ways to make a tensor of a number take its value for a constant: each one is compiled for.
             return torch.ones((), dtype=dtype, device=like.device) * value
+        # Of integers, torch takes those of 64 bits alone.
+        value = float(value) if dtype.is_floating_point else value
         return torch.full((), value, dtype=dtype, device=like.device)
+
+    def scalar(self, value: Any) -> Any:
+        if torch.compiler.is_compiling():
+            # The compiler shows an array in the place of a scalar of NumPy.
+            return torch.as_tensor(value) if isinstance(value, np.ndarray) and value.shape == () else value
+        return super().scalar(value)
 
     def result_dtype(self, prediction: torch.Tensor) -> torch.dtype:
         # As the losses of torch itself, which autocast lets compute in float32.

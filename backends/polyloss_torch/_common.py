@@ -115,17 +115,17 @@ def tangent_of(array: torch.Tensor) -> torch.Tensor:
 
 def is_transformed(array: Any) -> bool:
     """Whether an array belongs to a transform, such as `torch.vmap`."""
-    known = torch._C._functorch
+    functorch = torch._C._functorch
     return isinstance(array, torch.Tensor) and (
-        known.is_functorch_wrapped_tensor(array) or known.is_legacy_batchedtensor(array)
+        functorch.is_functorch_wrapped_tensor(array) or functorch.is_legacy_batchedtensor(array)
     )
 
 
 def concrete(array: torch.Tensor) -> torch.Tensor:
     """The values of what `torch.func.grad` and its kin follow; anything else, such as in `vmap`, as it is."""
-    known = torch._C._functorch
-    while known.is_gradtrackingtensor(array):
-        array = known.get_unwrapped(array)
+    functorch = torch._C._functorch
+    while functorch.is_gradtrackingtensor(array):
+        array = functorch.get_unwrapped(array)
     return array
 
 
@@ -151,8 +151,8 @@ def is_abstract(array: torch.Tensor) -> bool:
 
 def is_distributed(array: torch.Tensor) -> bool:
     """Whether `array` is spread over processes."""
-    known = sys.modules.get("torch.distributed.tensor")
-    return known is not None and isinstance(array, known.DTensor)
+    module = sys.modules.get("torch.distributed.tensor")
+    return module is not None and isinstance(array, module.DTensor)
 
 
 def with_code_of_its_own(function: Any) -> Callable[..., Any]:

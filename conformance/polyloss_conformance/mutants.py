@@ -69,7 +69,7 @@ def _unknown(loss: Any) -> Iterator[None]:
     from polyloss.engine import blocks as _blocks
 
     code = (_blocks._traced, _blocks._program, _blocks._counting, _blocks._row_program)
-    remembered = (loss._known.clear, *(found.cache_clear for found in code))
+    remembered = (loss._calls.clear, *(found.cache_clear for found in code))
     for forget in remembered:
         forget()
     try:
@@ -94,7 +94,7 @@ def _with_kernel(loss: Any, kernel: Callable[..., Any]) -> Any:
     kernel.__name__ = loss.__name__
     # A loss pickles, and so copies, as the public one of its name.
     wrong = object.__new__(type(loss))
-    wrong.__dict__.update(loss.__dict__, kernel=kernel, _origin=wrong, _known={})
+    wrong.__dict__.update(loss.__dict__, kernel=kernel, _origin=wrong, _calls={})
     return wrong
 
 

@@ -3,13 +3,18 @@
 Asking never imports a framework: whoever holds an array of it has imported it already, so its class tells.
 """
 
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import Any, NamedTuple, Protocol, Self, TypeAlias
+from types import SimpleNamespace
+from typing import Any, NamedTuple, ParamSpec, Protocol, Self, TypeAlias, TypeVar
+
+import numpy as np
 
 from .typing import Array, Namespace
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _ADAPTERS = {
     "numpy": "polyloss_numpy",
@@ -21,6 +26,15 @@ _ADAPTERS = {
 _GENERIC = "polyloss_numpy"
 
 _packages: dict[type, str | None] = {}
+_backends = SimpleNamespace()
+"""The adapters that were imported. The compiler of PyTorch looks at an attribute when it is asked for; of a dict it
+would keep what was in it before."""
+
+
+def at_trace_time(function: Callable[P, T]) -> Callable[P, T]:
+    """`function` of constants, which the compiler of PyTorch could not follow: it asks once, and keeps the answer."""
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
 
 
 Named: TypeAlias = dict[str, Array]
@@ -169,6 +183,11 @@ class Backend(ABC):
     def value_and_grad(self, function: Callable[..., Array], argnums: Sequence[int]) -> Callable[..., Any]:
         """A function that returns the value of `function` and a tuple of its gradients."""
 
+    def scalar(self, value: Any) -> Any:
+        """A scalar of NumPy as a number, which it is beside an array; where a compiler shows an array in its place, as
+        an array of this framework. Anything else as it is."""
+        return value.item() if isinstance(value, np.generic) else value
+
     def refusal(self, array: Array) -> str | None:
         """What kind of array this is and what to do with it, where no loss takes it."""
         return None
@@ -300,9 +319,10 @@ def register_backend(framework: str, package: str) -> None:
 def find_backend(kind: type) -> "Backend | None":
     """The adapter of an array class, or None where it is no array."""
     package = _package(kind)
-    return None if package is None else sys.modules[package].backend
+    return None if package is None else getattr(_backends, package)
 
 
+@at_trace_time
 def _package(kind: type) -> str | None:
     """The package of the adapter of an array class, imported."""
     try:
@@ -314,13 +334,20 @@ def _package(kind: type) -> str | None:
     if package is None and (hasattr(kind, "__array_namespace__") or kind.__module__.startswith("dask.array")):
         package = _GENERIC
     if package is not None:
-        import_module(package)
+        setattr(_backends, package, import_module(package).backend)
     _packages[kind] = package
     return package
 
 
-# torch.compile cannot follow an import. By this name it knows to ask once, and to keep the answer.
-_package._dynamo_marked_constant = True  # type: ignore[attr-defined]
+def without_scalars(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a call without scalars of NumPy: beside an array, each is a number like any other."""
+    owner = None
+    for value in (*arguments, *keywords.values()):
+        if owner is None or owner.name == "numpy":
+            owner = (None if isinstance(value, np.generic) else find_backend(type(value))) or owner
+    if owner is None:
+        return arguments, keywords
+    return tuple(map(owner.scalar, arguments)), {key: owner.scalar(value) for key, value in keywords.items()}
 
 
 def unwrapped(value: Any) -> Any:
@@ -328,11 +355,9 @@ def unwrapped(value: Any) -> Any:
     return value.value if _is_variable(type(value)) else value
 
 
+@at_trace_time
 def _is_variable(kind: type) -> bool:
     return kind.__module__.startswith("keras.") and hasattr(kind, "value")
-
-
-_is_variable._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def backend_of(array: Array) -> Backend:

@@ -481,17 +481,18 @@ def number_in(loss: str, name: str, value: Any, domain: Domain) -> None:
     """A parameter given as a number."""
     real_number(loss, name, value)
     if not domain.holds(value):
-        raise ValueError(f"{loss}: {name} must be {domain}, got {value!r}")
+        # Not the domain itself, of which PyTorch's compiler would write the class.
+        raise ValueError(f"{loss}: {name} must be {domain.expected()}, got {value!r}")
 
 
 def fits_dtype(loss: str, name: str, value: float, dtype: Any) -> None:
     """A number must be one in the dtype that it travels in: not become 0 or infinite there."""
     if 1e-30 < abs(value) < 2**31 or value == 0:
         return
-    kind = "float64" if isinstance(value, float) else "int64"
-    kind = next((known for known in ("int32", "float32") if known in str(dtype)), kind)
+    kind = next(name for name in ("int32", "int64", "float32", "float64") if name in str(dtype))
     if kind.startswith("int"):
-        good = abs(value) < 2.0 ** (int(kind[3:]) - 1)
+        end = 2 ** (int(kind[3:]) - 1)
+        good = -end <= value < end
     else:
         smallest, largest = (1e-45, 3.4028235e38) if kind == "float32" else (0.0, sys.float_info.max)
         good = value != value or abs(value) == math.inf or smallest <= abs(value) <= largest

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from . import checks, words
-from .backend import find_backend
+from .backend import find_backend, without_scalars
 from .dtypes import astype, widened
 from .typing import Array
 
@@ -126,6 +126,7 @@ class LossSum(Combinable):
 
     def __call__(self, *arrays: Array, **keywords: Any) -> Array:
         words.refuse_keras("a sum of losses", self.arrays, "")
+        arrays, keywords = without_scalars(arrays, keywords)
         first, *rest = (scale * loss(*map(widened, arrays), **widened_keywords(keywords)) for scale, loss in self.terms)
         return self._narrow(sum(rest, start=first), arrays, keywords)
 

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, NamedTupl
 import numpy as np
 
 from . import checks, words
-from .backend import Backend, InBlocks, find_backend, lacks_closed_form, unwrapped
+from .backend import (
+    Backend,
+    InBlocks,
+    at_trace_time,
+    find_backend,
+    lacks_closed_form,
+    unwrapped,
+    without_scalars,
+)
 from .checks import REAL, Classes, Domain
 from .closures import warn_of_state
 from .compose import Combinable
@@ -100,7 +108,7 @@ class Loss(Definition, Combinable, Generic[P]):
         self._static = frozenset(name for p in own if self._is_static(name := p.name, p.default))
         self._optional = frozenset(p.name for p in own if p.default is None)
         self._origin: Loss[Any] = self
-        self._known: dict[Any, _Known] = {}
+        self._calls: dict[Any, _CallKind] = {}
         self.__name__: str = kernel.__name__
         self.__qualname__: str = kernel.__qualname__
         self.__module__ = kernel.__module__
@@ -133,10 +141,10 @@ class Loss(Definition, Combinable, Generic[P]):
         def __call__(self, *arrays, **keywords):
             """Evaluate the loss."""
             words.refuse_keras(self.__name__, self.arrays, self.__module__)
-            known, inputs, options = self._bind(arrays, keywords)
-            if known.blocks is not None and known.blocks.enabled:
-                return known.blocks.value((*inputs, *options) if options else inputs)
-            return known.backend.run(known.plan, inputs, dict(zip(known.names, options, strict=True)))
+            call, inputs, options = self._bind(arrays, keywords)
+            if call.blocks is not None and call.blocks.enabled:
+                return call.blocks.value((*inputs, *options) if options else inputs)
+            return call.backend.run(call.plan, inputs, dict(zip(call.names, options, strict=True)))
 
     def __get__(self, instance: object, owner: type | None = None) -> "Loss[P]":
         # As an attribute of a class a loss stays what it is, and pydoc shows its signature.
@@ -167,7 +175,7 @@ class Loss(Definition, Combinable, Generic[P]):
                     f"{self.__name__}({', '.join(self.arrays)}, {name}=...)"
                 )
             if name not in self.defaults:
-                raise words.unknown_keyword(self.__name__, name, (), tuple(self.defaults))
+                raise TypeError(_unknown_keyword(self.__name__, name, (), tuple(self.defaults)))
         loss = type(self)(
             self.kernel,
             rowwise=self.rowwise,
@@ -183,57 +191,56 @@ class Loss(Definition, Combinable, Generic[P]):
         self, arguments: Sequence[Array], keywords: Mapping[str, Any], argnums: Sequence[int | str]
     ) -> tuple[Array, tuple[Array, ...]]:
         """The value and its gradients, without automatic differentiation."""
-        known, inputs, options = self._bind(tuple(arguments), dict(keywords))
-        blocks = known.blocks
-        names = (*self.arrays, *known.names)
+        call, inputs, options = self._bind(tuple(arguments), dict(keywords))
+        blocks = call.blocks
+        names = (*self.arrays, *call.names)
         chosen = [self.arrays[n] if isinstance(n, int) else n for n in argnums]
         wanted = [name in chosen for name in names]
         exist = all(name in names for name in chosen)
         if blocks is None or not blocks.enabled or not exist or lacks_closed_form(blocks.closed, wanted):
-            return known.plan.closed_form(inputs, dict(zip(known.names, options, strict=True)), argnums)
+            return call.plan.closed_form(inputs, dict(zip(call.names, options, strict=True)), argnums)
         value, gradients = blocks.forward((*inputs, *options), wanted)
         return value, tuple(gradients[names.index(name)] for name in chosen)
 
     def _bind(
         self, arrays: tuple[Any, ...], keywords: dict[str, Any]
-    ) -> tuple["_Known", tuple[Array, ...], tuple[Array, ...]]:
+    ) -> tuple["_CallKind", tuple[Array, ...], tuple[Array, ...]]:
         """What is known of calls like this one; its arrays; those among its keywords, numbers among them."""
         keywords = {key: value.item() if isinstance(value, np.generic) else value for key, value in keywords.items()}
         key = self._signature(arrays, keywords)
-        known = None if key is None else self._known.get(key)
-        if known is None:
+        call = None if key is None else self._calls.get(key)
+        if call is None:
             return self._bind_new(key, arrays, keywords)
         inputs = arrays + tuple(keywords[name] for name in self.arrays[len(arrays) :])
         options = []
-        for name, number in zip(known.names, known.numbers, strict=True):
+        for name, number in zip(call.names, call.numbers, strict=True):
             value = keywords[name] if name in keywords else self.defaults[name]
             if number is not None:
                 if name in keywords:
                     self.check_constant(name, value)
                     checks.fits_dtype(self.__name__, name, value, number)
-                value = known.backend.asarray(value, inputs[0], number)
+                value = call.backend.asarray(value, inputs[0], number)
             options.append(value)
-        if known.plan.readable and not (known.blocks and known.blocks.enabled):
-            known.plan.check_values(inputs, dict(zip(known.names, options, strict=True)))
-        return known, inputs, tuple(options)
+        if call.plan.readable and not (call.blocks and call.blocks.enabled):
+            call.plan.check_values(inputs, dict(zip(call.names, options, strict=True)))
+        return call, inputs, tuple(options)
 
     def _bind_new(
         self, key: Any, arrays: tuple[Any, ...], keywords: dict[str, Any]
-    ) -> tuple["_Known", tuple[Array, ...], tuple[Array, ...]]:
+    ) -> tuple["_CallKind", tuple[Array, ...], tuple[Array, ...]]:
         """The same for the first of such calls, which is remembered by `key`."""
-        plan, backend, inputs, named, numbers = self._plan(
-            tuple(map(unwrapped, arrays)), dict(zip(keywords, map(unwrapped, keywords.values()), strict=True))
-        )
-        blocks = backend.blocks(plan, inputs, named)
-        known = _Known(plan, backend, tuple(named), tuple(map(numbers.get, named)), blocks)
+        plain, named = tuple(map(unwrapped, arrays)), {key: unwrapped(value) for key, value in keywords.items()}
+        plan, backend, inputs, by_name, numbers = self._plan(*without_scalars(plain, named))
+        blocks = backend.blocks(plan, inputs, by_name)
+        call = _CallKind(plan, backend, tuple(by_name), tuple(map(numbers.get, by_name)), blocks)
         given = (*arrays, *(keywords[name] for name in self.arrays[len(arrays) :]))
         as_given = all(one is other for one, other in zip(inputs, given, strict=True))
-        as_given = as_given and all(name in numbers or array is keywords.get(name) for name, array in named.items())
+        as_given = as_given and all(name in numbers or array is keywords.get(name) for name, array in by_name.items())
         if key is not None and as_given:
-            if len(self._known) >= _KNOWN:
-                self._known.clear()
-            self._known[key] = known
-        return known, inputs, tuple(named.values())
+            if len(self._calls) >= _MOST_CALLS:
+                self._calls.clear()
+            self._calls[key] = call
+        return call, inputs, tuple(by_name.values())
 
     def _signature(self, arrays: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """What two calls have in common that differ in values alone; None where that is not known."""
@@ -282,7 +289,7 @@ class Loss(Definition, Combinable, Generic[P]):
             if key in self.arrays[: len(arrays)]:
                 raise TypeError(f"{name}: {key} came twice, by its position and by its name")
             if key not in self.defaults and key not in self.arrays[len(arrays) :]:
-                raise words.unknown_keyword(name, key, self.arrays, self._keywords)
+                raise TypeError(_unknown_keyword(name, key, self.arrays, self._keywords))
         for key in self.arrays[len(arrays) :]:
             if key not in keywords:
                 raise TypeError(f"{name}: missing {key}")
@@ -341,8 +348,8 @@ class Loss(Definition, Combinable, Generic[P]):
             domain = self.domains.get(self.arrays[-1], REAL)
             if len(inputs) != 2 or not checks.looks_swapped(xp, *inputs, plan.axis, domain):
                 raise
-            # A target is not to be made a prediction.
-            message = str(error).removesuffix(checks.TO_FLOAT)
+            # Of the error itself, PyTorch's compiler has another text. And a target is not to be made a prediction.
+            message = str(error.args[0]).removesuffix(checks.TO_FLOAT)
             raise type(error)(words.with_order(message, name, self.arrays, self.__module__)) from None
         if plan.readable:
             plan.check_values(inputs, options)
@@ -410,10 +417,15 @@ class Loss(Definition, Combinable, Generic[P]):
             checks.number_in(self.__name__, key, value, domain)
 
 
-_KNOWN = 256
+@at_trace_time
+def _unknown_keyword(loss: str, key: str, arrays: tuple[str, ...], keywords: tuple[str, ...]) -> str:
+    return str(words.unknown_keyword(loss, key, arrays, keywords))
 
 
-class _Known(NamedTuple):
+_MOST_CALLS = 256
+
+
+class _CallKind(NamedTuple):
     """What all calls have in common that differ in values alone."""
 
     plan: Plan

@@ -128,12 +128,12 @@ class Plan:
         ready = self.prepare(xp, inputs, options)
         losses, *gradients = ready.kernel(*ready.arrays)
         value, coefficient = reduce(xp, losses, self.reduction, ready.weights)
-        known = dict(zip((*self.loss.arrays, *ready.kernel.names), gradients, strict=False))
+        local_by = dict(zip((*self.loss.arrays, *ready.kernel.names), gradients, strict=False))
         share = coefficient()
         results = []
-        for name in self.chosen(argnums, [name for name, gradient in known.items() if gradient is not None]):
+        for name in self.chosen(argnums, [name for name, gradient in local_by.items() if gradient is not None]):
             given = arguments[name]
-            local = known[name]()
+            local = local_by[name]()
             if name == "class_weight" and ready.weights.class_weight is not None and ready.weights.denominator is None:
                 # It is in the denominator as well.
                 local = local - value * xp.astype(self._class_share(xp, ready.arrays, local), local.dtype)
@@ -154,13 +154,13 @@ class Plan:
                 f"{self.loss.__name__}: a gradient needs a scalar: reduction must be 'sum' or a mean, got 'none'"
             )
 
-    def chosen(self, argnums: Sequence[int | str], known: Sequence[str]) -> list[str]:
+    def chosen(self, argnums: Sequence[int | str], possible: Sequence[str]) -> list[str]:
         """The names of the arguments, all of which there must be a gradient by."""
         names = [number if isinstance(number, str) else self.loss.arrays[number] for number in argnums]
         for number, name in zip(argnums, names, strict=True):
-            if name not in known:
+            if name not in possible:
                 raise ValueError(
-                    f"{self.loss.__name__}: argnums must be of {', '.join(known)}, which have a gradient in closed "
+                    f"{self.loss.__name__}: argnums must be of {', '.join(possible)}, which have a gradient in closed "
                     f"form; got {number!r}"
                 )
         return names
@@ -253,10 +253,10 @@ class Plan:
         rows = inputs[0].ndim - (self.axis is not None)
         mask = self._mask(xp, inputs, options, rows)
         arguments = self._arguments(inputs)
-        of_class, named = self._of_class(xp, arguments), None
+        of_class, ids_of_rows = self._of_class(xp, arguments), None
         for key, array, domain in arguments:
             if not domain.everything and key not in of_class:
-                ids = self._holds_ids(xp, array, domain)
+                ids = _holds_ids(xp, array, domain)
                 classes = inputs[0].shape[self.axis] if ids else None
                 # In its own dtype a bound may wrap.
                 wide = checks.wide_ids(xp, array) if ids else cast(xp, array, floating(xp, array, inputs[0]))
@@ -265,11 +265,11 @@ class Plan:
                     outside = outside & (mask if array.ndim == rows else xp.expand_dims(mask, axis=self.axis))
                 yield key, array if ids else wide, outside, domain, classes
                 if ids:
-                    named = wide if mask is None else xp.where(mask, wide, xp.zeros_like(wide))
+                    ids_of_rows = wide if mask is None else xp.where(mask, wide, xp.zeros_like(wide))
         # Only once the ids are known to be those of classes.
         for key, array, domain in arguments:
             if key in of_class:
-                array = pick(xp, self._row_last(xp, array), named)[..., 0]
+                array = pick(xp, self._row_last(xp, array), ids_of_rows)[..., 0]
                 outside = domain.outside(xp, array)
                 yield key, array, outside if mask is None else outside & mask, domain, None
         yield from self._weights_outside(xp, options, mask, rows)
@@ -323,7 +323,7 @@ class Plan:
 
     def _of_class(self, xp: Namespace, arguments: Sequence[tuple[str, Array, Domain]]) -> list[str]:
         """The arrays of which only the entries that class ids name are looked at."""
-        ids = any(self._holds_ids(xp, array, domain) for _, array, domain in arguments)
+        ids = any(_holds_ids(xp, array, domain) for _, array, domain in arguments)
         return [key for key, _, domain in arguments if ids and domain.of_class]
 
     def _row_last(self, xp: Namespace, array: Array) -> Array:
@@ -334,9 +334,6 @@ class Plan:
         autodiff = self.loss.autodiff
         return autodiff if isinstance(autodiff, bool) else dict(self.parameters).get(autodiff) is not None
 
-    def _holds_ids(self, xp: Namespace, array: Array, domain: Domain) -> bool:
-        return isinstance(domain, Classes) and checks.is_integer(xp, array)
-
     def _mask(self, xp: Namespace, inputs: Sequence[Array], options: Mapping[str, Array], rows: int) -> Array | None:
         """Which examples count: those of ``where`` whose class is not ignored."""
         mask = options.get("where")
@@ -344,7 +341,7 @@ class Plan:
             mask = expand(mask, rows)
         if IGNORED in options:
             for _, array, domain in self._arguments(inputs):
-                if self._holds_ids(xp, array, domain):
+                if _holds_ids(xp, array, domain):
                     ids, ignored = checks.wide_ids(xp, array), checks.wide_ids(xp, options[IGNORED])
                     kind = ids.dtype if ids.dtype == ignored.dtype else xp.int64
                     kept = cast(xp, ids, kind) != cast(xp, ignored, kind)
@@ -357,40 +354,23 @@ class Plan:
         dtype = working(xp, first.dtype)
         rows = first.ndim - (self.axis is not None)
         mask = self._mask(xp, inputs, options, rows)
-        poison: Array | None = None
         arrays: list[Array] = []
         arguments = self._arguments(inputs)
-        of_class, named = self._of_class(xp, arguments), None
-        for key, array, domain in arguments:
-            ids = self._holds_ids(xp, array, domain)
-            ready = checks.wide_ids(xp, array) if ids else cast(xp, array, dtype)
+        for _, array, domain in arguments:
+            ready = checks.wide_ids(xp, array) if _holds_ids(xp, array, domain) else cast(xp, array, dtype)
             if array.ndim > rows:
                 ready = self._row_last(xp, ready)
             if mask is not None:
                 # Safe input instead of a safe result: NaN in a masked example then meets no derivative.
                 ready = xp.where(expand(mask, ready.ndim), ready, xp.zeros_like(ready))
-            if not self.readable and not domain.everything and key not in of_class:
-                classes = backend_of(first).length(arrays[0], -1, ready) if ids else None
-                outside = domain.outside_in_row(xp, ready) if ready.ndim > rows else domain.outside(xp, ready, classes)
-                if ids:
-                    named = ready = xp.where(outside, xp.zeros_like(ready), ready)
-                if mask is not None:
-                    outside = outside & mask
-                poison = self._poison(xp, outside, dtype, poison)
             arrays.append(ready)
-        for (key, _, domain), ready in zip(arguments, arrays, strict=True):
-            if not self.readable and key in of_class:
-                poison = self._poison(xp, domain.outside(xp, pick(xp, ready, named)[..., 0]), dtype, poison)
-        if not self.readable:
-            for _, _, outside, _, _ in self._weights_outside(xp, options, mask, rows):
-                poison = self._poison(xp, outside, dtype, poison)
-
         parameters = dict(self.parameters)
         bound = {key: cast(xp, value, dtype) for key, value in options.items() if key not in (*OF_A_CALL, IGNORED)}
-        for key, value in bound.items():
-            domain = loss.domains.get(key, REAL)
-            if not self.readable and not domain.everything and key not in self.numbers:
-                poison = self._poison(xp, xp.any(domain.refuses(xp, value)), dtype, poison)
+        poison = None
+        if not self.readable:
+            arrays, bad = self._unseen(xp, arguments, arrays, bound, options, mask)
+            for outside in bad:
+                poison = poisoned(poison, outside, dtype)
         for key, domain in loss.domains.items():
             choice = parameters.get(key)
             if domain.named and isinstance(choice, str):
@@ -425,10 +405,39 @@ class Plan:
             possible = possible | (given == 0)
         return given * backend_of(inputs[0]).poison(~possible, dtype)
 
-    def _poison(self, xp: Namespace, outside: Array, dtype: Any, poison: Array | None) -> Array:
-        """A factor of NaN where a value that could not be looked at is `outside` of its domain."""
-        factor = backend_of(outside).poison(outside, dtype)
-        return factor if poison is None else poison * factor
+    def _unseen(
+        self,
+        xp: Namespace,
+        arguments: Sequence[tuple[str, Array, Domain]],
+        arrays: Sequence[Array],
+        bound: Mapping[str, Array],
+        options: Mapping[str, Array],
+        mask: Array | None,
+    ) -> tuple[list[Array], list[Array]]:
+        """Prepared arrays that could not be looked at, with 0 for class ids that are none; and in which rows, or
+        whether anywhere, something is outside its domain."""
+        rows = arrays[0].ndim - (self.axis is not None)
+        found, bad = list(arrays), []
+        of_class, ids_of_rows = self._of_class(xp, arguments), None
+        for place, (key, _, domain) in enumerate(arguments):
+            if domain.everything or key in of_class:
+                continue
+            array = arrays[place]
+            ids = _holds_ids(xp, array, domain)
+            classes = backend_of(array).length(arrays[0], -1, array) if ids else None
+            outside = domain.outside_in_row(xp, array) if array.ndim > rows else domain.outside(xp, array, classes)
+            if ids:
+                ids_of_rows = found[place] = xp.where(outside, xp.zeros_like(array), array)
+            bad.append(outside if mask is None else outside & mask)
+        for (key, _, domain), array in zip(arguments, arrays, strict=True):
+            if key in of_class:
+                bad.append(domain.outside(xp, pick(xp, array, ids_of_rows)[..., 0]))
+        bad += [outside for _, _, outside, _, _ in self._weights_outside(xp, options, mask, rows)]
+        for key, value in bound.items():
+            domain = self.loss.domains.get(key, REAL)
+            if not domain.everything and key not in self.numbers:
+                bad.append(xp.any(domain.refuses(xp, value)))
+        return found, bad
 
     def _class_weight(self, xp: Namespace, arrays: Sequence[Array], class_weight: Array | None) -> Array | None:
         """What ``class_weight`` contributes to the weight of each example."""
@@ -455,6 +464,16 @@ class Plan:
 def nothing_of(xp: Namespace, array: Array) -> Array:
     """The sum of no entry of `array`: 0, also where one is infinite, with a gradient of zeros."""
     return xp.sum(xp.reshape(array, (-1,))[:0])
+
+
+def poisoned(poison: Array | None, outside: Array, dtype: Any) -> Array:
+    """A factor of NaN, besides another, where a value that could not be looked at is `outside` of its domain."""
+    factor = backend_of(outside).poison(outside, dtype)
+    return factor if poison is None else poison * factor
+
+
+def _holds_ids(xp: Namespace, array: Array, domain: Domain) -> bool:
+    return isinstance(domain, Classes) and checks.is_integer(xp, array)
 
 
 @dataclass(frozen=True)

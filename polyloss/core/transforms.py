@@ -1,15 +1,44 @@
 """Gradient and compiler of whichever framework the arrays belong to."""
 
+import difflib
 import functools
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any, ClassVar, ParamSpec, TypeVar
 
-from . import checks
-from .backend import Backend, find_backend
+from . import checks, words
+from .backend import Backend, at_trace_time, find_backend, without_scalars
 from .typing import Array
 
+P = ParamSpec("P")
+T = TypeVar("T")
 
+
+def _of_a_function(transform: Callable[P, T]) -> Callable[P, T]:
+    """`transform`, with an answer to arguments that it does not take."""
+    names = tuple(inspect.signature(transform).parameters)
+
+    @functools.wraps(transform)
+    def run(*arguments: P.args, **keywords: P.kwargs) -> T:
+        for key in keywords:
+            if key not in names:
+                raise words.unknown_keyword(transform.__name__, key, (), names)
+        if len(arguments) > len(names):
+            raise TypeError(
+                f"{transform.__name__}: takes {' and '.join(names)}, got {len(arguments)} arguments; "
+                f"{_arrays_later(transform.__name__)}"
+            )
+        return transform(*arguments, **keywords)
+
+    return run
+
+
+def _arrays_later(transform: str) -> str:
+    return f"arrays come with the call of what it returns, as in {transform}(polyloss.mse)(prediction, target)"
+
+
+@_of_a_function
 def value_and_grad(function: Callable[..., Array], argnums: int | str | Sequence[int | str] = 0) -> Callable[..., Any]:
     """A function that returns the value of `function` and its gradient, on every framework.
 
@@ -54,6 +83,7 @@ def value_and_grad(function: Callable[..., Array], argnums: int | str | Sequence
     return _ValueAndGrad(function, argnums)
 
 
+@_of_a_function
 def compile(function: Callable[..., Array]) -> Callable[..., Array]:
     """`function` behind the compiler of whichever framework its arrays belong to.
 
@@ -74,11 +104,10 @@ def compile(function: Callable[..., Array]) -> Callable[..., Array]:
     """
     _check_function("compile", function)
     compiled: dict[str, Callable[..., Array]] = {}
-    name = _name(function)
 
     @functools.wraps(function, updated=())
     def run(*arguments: Any, **keywords: Any) -> Any:
-        backend = checks.common_backend(name, _arrays(arguments, keywords))
+        backend = _backend(function, *without_scalars(arguments, keywords))
         if backend.name not in compiled:
             compiled[backend.name] = backend.compile(function)
         return compiled[backend.name](*arguments, **keywords)
@@ -94,44 +123,51 @@ class _ValueAndGrad:
 
     def __init__(self, function: Callable[..., Array], argnums: int | str | Sequence[int | str]) -> None:
         functools.update_wrapper(self, function, updated=())
-        if not isinstance(argnums, (int, str)) and isinstance(argnums, Iterable):
-            argnums = tuple(map(_plain, argnums))
-        argnums = _plain(argnums)
-        for place in argnums if isinstance(argnums, tuple) else (argnums,):
+        self.function = function
+        several = isinstance(argnums, Iterable) and not isinstance(argnums, str)
+        self._single = not several
+        self._places: tuple[int | str, ...] = tuple(map(_plain, argnums if several else (argnums,)))  # type: ignore[arg-type]
+        for place in self._places:
             if isinstance(place, bool) or not isinstance(place, (int, str)):
+                hint = f"; {_arrays_later('value_and_grad')}" if find_backend(type(argnums)) is not None else ""
                 raise TypeError(
                     f"{_name(function)}: argnums must be the number or the name of an argument, or a sequence of "
-                    f"these, got {checks.describe(place)}"
+                    f"these, got {checks.describe(argnums if hint else place)}{hint}"
                 )
-        self.function = function
-        self.argnums = argnums
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         """The value and the gradient, or the gradients."""
-        function, argnums, name = self.function, self.argnums, _name(self.function)
-        single = isinstance(argnums, (int, str))
-        places: tuple[int | str, ...] = (argnums,) if isinstance(argnums, (int, str)) else tuple(argnums)
-        arrays = getattr(function, "arrays", ())
-        places = tuple(_as_it_came(place, arrays, len(arguments), keywords) for place in places)
-        names = tuple(dict.fromkeys(place for place in places if isinstance(place, str)))
+        function, name = self.function, _name(self.function)
+        arguments, keywords = without_scalars(arguments, keywords)
+        if not self._places:
+            raise ValueError(f"{name}: argnums must name an argument or more, got ()")
+        places = [self._find(place, len(arguments), keywords) for place in self._places]
+        backend = _backend(function, arguments, keywords)
+        named = tuple(dict.fromkeys(place for place in places if isinstance(place, str)))
         count = len(arguments)
-        hint = f"; a keyword goes by its name, as in argnums={next(iter(keywords))!r}" if keywords else ""
-        if not places or not all(isinstance(place, str) or -count <= place < count for place in places):
-            raise ValueError(
-                f"{name}: argnums must name positional arguments, got {argnums} with {count} of them{hint}"
-            )
-        for key in names:
-            if key not in keywords:
-                raise ValueError(f"{name}: argnums must name arguments of the call, got {key!r}")
-        positions = [count + names.index(place) if isinstance(place, str) else place % count for place in places]
-        backend = checks.common_backend(name, _arrays(arguments, keywords))
-        called = _keywords_last(function, count, names) if names else function
-        arguments += tuple(keywords.pop(key) for key in names)
+        positions = [count + named.index(place) if isinstance(place, str) else place for place in places]
+        called = _keywords_last(function, count, named) if named else function
+        arguments += tuple(keywords.pop(key) for key in named)
         for place, position in zip(places, positions, strict=True):
-            shown = place if isinstance(place, str) else f"argument {position}"
-            _check_differentiable(name, shown, backend, arguments[position])
+            shown = place if isinstance(place, str) else _shown(function, place)
+            _check_differentiable(name, shown, backend, arguments[position], arguments)
         value, gradients = backend.value_and_grad(called, positions)(*arguments, **keywords)
-        return value, gradients[0] if single else gradients
+        return value, gradients[0] if self._single else gradients
+
+    def _find(self, place: int | str, count: int, keywords: dict[str, Any]) -> int | str:
+        """Where an argument of the call is: the position, or the name, that it came by. An array of a loss has both."""
+        arrays: tuple[str, ...] = tuple(getattr(self.function, "arrays", ()))
+        if isinstance(place, str) and place in arrays[:count]:
+            return arrays.index(place)
+        if isinstance(place, int) and count <= place < len(arrays) and arrays[place] in keywords:
+            return arrays[place]
+        if place in keywords:
+            return place
+        if isinstance(place, int) and -count <= place < count:
+            return place % count
+        came = (*(_shown(self.function, number) for number in range(count)), *keywords)
+        names = (*arrays, *getattr(self.function, "defaults", ()))
+        raise ValueError(_no_argument(_name(self.function), place, came, names))
 
 
 def _check_function(name: str, function: Any) -> None:
@@ -139,8 +175,7 @@ def _check_function(name: str, function: Any) -> None:
         raise TypeError(f"{name}: expected a function, got the class {function.__name__}; make an object of it first")
     if not callable(function):
         raise TypeError(
-            f"{name}: expected a function, such as a loss, got {checks.describe(function)}; arrays come with the call "
-            f"of what it returns, as in {name}(polyloss.mse)(prediction, target)"
+            f"{name}: expected a function, such as a loss, got {checks.describe(function)}; {_arrays_later(name)}"
         )
 
 
@@ -160,12 +195,33 @@ def scalar(function: Callable[..., Array]) -> Callable[..., Array]:
     return checked
 
 
-def _arrays(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> dict[str, Array]:
-    named = {f"argument {number}": value for number, value in enumerate(arguments)} | keywords
+@at_trace_time
+def _no_argument(name: str, place: int | str, came: tuple[str, ...], names: tuple[str, ...]) -> str:
+    """The message for a `place` that is none of the arguments that `came`, of a function that takes `names`."""
+    message = f"{name}: argnums={place!r} is none of the arguments of this call: {', '.join(came) or 'it has none'}"
+    if isinstance(place, int):
+        keyword = next((key for key in came if not key.startswith("argument ") and key not in names), None)
+        return message if keyword is None else f"{message}; a keyword goes by its name, as in argnums={keyword!r}"
+    if place in names:
+        return f"{message}; pass {place}=... as an array"
+    near = difflib.get_close_matches(place, dict.fromkeys((*came, *names)), n=1)
+    return f"{message}; did you mean {near[0]!r}?" if near else message
+
+
+def _backend(function: Callable[..., Array], arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Backend:
+    """The one backend of all arrays among the arguments; where none is one, the error says so."""
+    named = {_shown(function, number): value for number, value in enumerate(arguments)} | keywords
     # A function that a framework made counts as one of its classes.
-    return {
-        name: value for name, value in named.items() if find_backend(type(value)) is not None and not callable(value)
+    arrays = {
+        key: value for key, value in named.items() if find_backend(type(value)) is not None and not callable(value)
     }
+    return checks.common_backend(_name(function), arrays or named)
+
+
+def _shown(function: Callable[..., Array], position: int) -> str:
+    """What a positional argument is called: an array of a loss by its name."""
+    arrays = getattr(function, "arrays", ())
+    return arrays[position] if position < len(arrays) else f"argument {position}"
 
 
 def _keywords_last(function: Callable[..., Array], count: int, names: Sequence[str]) -> Callable[..., Array]:
@@ -186,21 +242,14 @@ def _keywords_last(function: Callable[..., Array], count: int, names: Sequence[s
     return call
 
 
-def _check_differentiable(name: str, argument: str, backend: Backend, array: Any) -> None:
+def _check_differentiable(name: str, argument: str, backend: Backend, array: Any, others: Sequence[Any]) -> None:
     if find_backend(type(array)) is None:
         number = isinstance(array, (int, float)) and not isinstance(array, bool)
-        hint = f"; make it one: {backend.constructor}({float(array)})" if number else ""
-        raise TypeError(f"{name}: {argument} must be an array to have a gradient, got {checks.describe(array)}{hint}")
+        error = checks.no_array(name, argument, array, others, "an array to have a gradient")
+        raise TypeError(f"{error.args[0]}; make it one: {backend.constructor}({float(array)})") if number else error
     xp = backend.namespace(array)
     ids = ", unless it holds class ids: they have no gradient; give probabilities instead, or other argnums"
     checks.real_floating(name, argument, xp, array, why=" to have a gradient", unless=ids)
-
-
-def _as_it_came(place: int | str, arrays: Sequence[str], count: int, keywords: dict[str, Any]) -> int | str:
-    """An array of a loss has a name and a position: the one that it came by."""
-    if isinstance(place, str):
-        return arrays.index(place) if place in arrays[:count] else place
-    return arrays[place] if count <= place < len(arrays) and arrays[place] in keywords else place
 
 
 def _plain(place: Any) -> Any:

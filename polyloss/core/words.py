@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from .backend import at_trace_time
 from .reduction import REDUCTIONS
 
 OUR_NAMES = {
@@ -163,10 +164,12 @@ def check_kernel(loss: str, parameters: Mapping[str, inspect.Parameter]) -> None
         )
 
 
+@at_trace_time
 def refuse_keras(loss: str, arrays: Sequence[str], module: str) -> None:
     """Raise where Keras itself calls a function as its loss or metric: with the target first.
 
-    Arrays alone do not always tell, and a network would be trained on the wrong values.
+    Arrays alone do not always tell, and a network would be trained on the wrong values. While torch.compile traces,
+    there is no frame of Keras.
     """
     caller = sys._getframe(2).f_globals.get("__name__") or ""
     if caller.startswith("keras.src."):
@@ -174,7 +177,3 @@ def refuse_keras(loss: str, arrays: Sequence[str], module: str) -> None:
         raise TypeError(
             f"{loss} takes ({', '.join(arrays)}), and Keras calls its losses with (y_true, y_pred): give it {way}"
         )
-
-
-# torch.compile knows no frames. By this name it knows to ask once: none of Keras's is there, where it compiles.
-refuse_keras._dynamo_marked_constant = True  # type: ignore[attr-defined]

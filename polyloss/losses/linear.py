@@ -12,7 +12,7 @@ from polyloss.core.chunked import Chunked, kept_rows, logits_of, namespace_of
 from polyloss.core.dtypes import cast, working
 from polyloss.core.kernel import attached
 from polyloss.core.loss import Kernel, Loss, P
-from polyloss.core.plan import IGNORED, OF_A_CALL, Plan, nothing_of
+from polyloss.core.plan import IGNORED, OF_A_CALL, Plan, nothing_of, poisoned
 from polyloss.core.reduction import Weights, expand, reduce
 from polyloss.core.typing import Array, Call, Namespace, Pair
 
@@ -178,13 +178,13 @@ class LinearPlan(Plan):
                 call["target"] = xp.where(outside, xp.zeros_like(call["target"]), call["target"])
             else:
                 outside = xp.any(outside, axis=-1)
-            poison = self._poison(xp, outside if mask is None else outside & mask, dtype, None)
+            poison = poisoned(None, outside if mask is None else outside & mask, dtype)
         given = {key: cast(xp, array, dtype) for key, array in options.items() if key not in ("where", IGNORED)}
         if not self.readable:
             for key in OF_COST:
                 domain = self.loss.domains[key]
                 if key in given and key not in self.numbers:
-                    poison = self._poison(xp, xp.any(domain.refuses(xp, given[key])), dtype, poison)
+                    poison = poisoned(poison, xp.any(domain.refuses(xp, given[key])), dtype)
         sample_weight = given.get("sample_weight")
         if sample_weight is not None:
             sample_weight = xp.reshape(xp.broadcast_to(expand(sample_weight, len(lead)), lead), (-1,))

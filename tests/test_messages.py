@@ -137,9 +137,7 @@ def test_a_number_to_differentiate_by(backend: Any) -> None:
     ):
         polyloss.value_and_grad(polyloss.huber, argnums="delta")(x, x, delta=2.0)
     polyloss.value_and_grad(polyloss.huber, argnums="delta")(x, x, delta=backend.array(2.0))
-    with pytest.raises(
-        TypeError, match=r"target must be real floating to have a gradient, .*; convert it to float32"
-    ):
+    with pytest.raises(TypeError, match=r"target must be real floating to have a gradient, .*; convert it to float32"):
         polyloss.value_and_grad(polyloss.cross_entropy, argnums=1)(x, backend.array(IDS))
 
 
@@ -241,7 +239,9 @@ def test_arrays_by_name_have_a_gradient(backend: Any) -> None:
     _, gradients = polyloss.value_and_grad(polyloss.mse, (1, 0))(x, target=x + 1.0)
     backend.check(gradients[0], np.full((2, 3), 1 / 3))
     backend.check(gradients[1], np.full((2, 3), -1 / 3))
-    with pytest.raises(ValueError, match=r"argnums=0 is none of .* call: a; a keyword goes by its name, as in argnums='a'$"):
+    with pytest.raises(
+        ValueError, match=r"argnums=0 is none of .* call: a; a keyword goes by its name, as in argnums='a'$"
+    ):
         polyloss.value_and_grad(lambda a: polyloss.mse(a, a))(a=x)
     with pytest.raises(TypeError, match="unless it holds class ids: they have no gradient; give probabilities instead"):
         polyloss.value_and_grad(polyloss.cross_entropy, argnums=1)(x, ids)

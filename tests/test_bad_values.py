@@ -177,6 +177,13 @@ def test_a_weight_that_cannot_be_seen(bad: float, reduction: Any, backend: Any) 
     compiled = backend.compile(lambda x, weight: polyloss.mse(x, zeros, sample_weight=weight, reduction=reduction))
     found = np.isnan(backend.numpy(compiled(x, backend.array(np.asarray([2.0, bad])))))
     np.testing.assert_array_equal(found, [[False] * 3, [True] * 3] if reduction == "none" else True)
+    layer = backend.compile(
+        lambda x, weight: polyloss.linear_cross_entropy(
+            x, x, backend.array([0, 1]), sample_weight=weight, reduction=reduction
+        )
+    )
+    found = np.isnan(backend.numpy(layer(x, backend.array(np.asarray([2.0, bad])))))
+    np.testing.assert_array_equal(found, [False, True] if reduction == "none" else True)
 
 
 @pytest.mark.parametrize("reduction", ["sum", "weighted_mean", "none"])

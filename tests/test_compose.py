@@ -274,10 +274,10 @@ def test_keywords_of_a_task_are_options(backend: Any) -> None:
     call: Any
     for call in (task, polyloss.value_and_grad(task, 2)):
         for key, owner in (("reduction", "seg"), ("label_smoothing", "seg"), ("where", "seg")):
-            way = rf"multi_task: unexpected {key}; its keywords .* by options={{'{owner}': {{'{key}': \.\.\.}}}}$"
+            way = rf"multi_task: unexpected {key}; its keywords .* by options={{'{owner}': {{'{key}': \.\.\.}}}}"
             with pytest.raises(TypeError, match=way):
                 call(*arrays, **{key: "sum"})
-        with pytest.raises(TypeError, match=r"unexpected log_variance; did you mean log_variances\?.* parts$"):
+        with pytest.raises(TypeError, match=r"unexpected log_variance; did you mean log_variances\?.* parts"):
             call(*arrays, log_variance=1.0)
         # Of a sum, all terms must have it.
         with pytest.raises(TypeError, match=r"unexpected delta; .* parts$"):

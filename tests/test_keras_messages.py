@@ -49,10 +49,6 @@ def test_what_is_refused_is_told_the_way_out() -> None:
     with pytest.raises(AttributeError, match="sample_weight is no attribute"):
         huber.sample_weight = 1.0
     huber.note = "mine"
-    model = keras.Sequential([keras.layers.Dense(3)])
-    model.compile(loss=polyloss.cross_entropy, run_eagerly=True)
-    with pytest.raises(ValueError, match=r"in Keras' compile\(\) use polyloss_keras.CrossEntropy\(\)"):
-        model.evaluate(LOGITS, IDS, verbose=0)
     with pytest.raises(AttributeError, match=r"no attribute 'Hubr'; did you mean polyloss_keras.Huber\?$"):
         _ = polyloss_keras.Hubr
     way = r"nearest here: polyloss_keras.Mse; polyloss.compat.keras.mean_squared_error has Keras's signature and defi"

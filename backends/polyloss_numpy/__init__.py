@@ -14,6 +14,9 @@ from polyloss.engine.blocks import InMemory
 _NEW = ("take_along_axis",)
 """Functions of the standard of 2024.12 that kernels do without, where they are missing."""
 
+_NO_NUMBERS = ("O", "S", "U", "M", "m")
+"""Kinds of dtypes: objects, text and times."""
+
 
 class _WithScalars:
     """A namespace of a standard before 2024.12, where functions take arrays alone, with functions that take numbers."""
@@ -73,6 +76,9 @@ class NumpyBackend(InMemory):
             return "a masked array: pass array.data, and where=~np.ma.getmaskarray(array)"
         if isinstance(array, np.matrix):
             return "a matrix: pass np.asarray(matrix)"
+        if isinstance(array, np.ndarray) and array.dtype.kind in _NO_NUMBERS:
+            hint = "; in the place of None, NaN is a number" if array.dtype.kind == "O" else ""
+            return f"dtype {array.dtype}, which is not one of numbers{hint}"
         if isinstance(array, np.ndarray) and array.dtype.kind == "V" and not is_half(array.dtype):
             return f"dtype {array.dtype}, in which no loss is computed: convert it, as with astype(np.float32)"
         return None

@@ -265,39 +265,42 @@ def no_array(loss: str, name: str, value: Any, others: Iterable[Any] = (), what:
     return TypeError(f"{loss}: {name} must be {what}, got {describe(value)}{hint}")
 
 
-_NO_NUMBERS = ("O", "S", "U", "M", "m")
-"""Kinds of NumPy dtypes: objects, text and times."""
-
-
 def common_backend(loss: str, arguments: Mapping[str, Any]) -> Backend:
     """The one backend of all arrays among the arguments. Python numbers belong to any."""
-    found: list[tuple[str, Backend]] = []
+    owners: dict[str, Backend] = {}
     for name, value in arguments.items():
         backend = find_backend(type(value))
         if backend is not None:
-            first = next(other for other in arguments.values() if find_backend(type(other)) is backend)
-            refusal = backend.refusal(value) or backend.refusal_beside(value, first)
-            if refusal is not None:
-                raise TypeError(f"{loss}: {name} must be a plain array, got {refusal}")
-            if getattr(getattr(value, "dtype", None), "kind", "") in _NO_NUMBERS:
-                hint = "; in the place of None, NaN is a number" if value.dtype.kind == "O" else ""
-                raise TypeError(f"{loss}: {name} must be an array of numbers, got dtype {value.dtype}{hint}")
-            if all(backend is not other for _, other in found):
-                found.append((name, backend))
+            owners[name] = backend
         elif isinstance(value, bool) or not isinstance(value, (int, float)):
             raise no_array(loss, name, value, arguments.values())
-    if not found:
+    if not owners:
         came = ", ".join(map(describe, arguments.values())) or "none"
         raise TypeError(f"{loss}: expected at least one array, got {came}")
-    if len(found) > 1:
-        others = [backend for _, backend in found if backend.name != "numpy"]
-        if len(others) != 1 or not others[0].welcomes_numpy:
-            names = ", ".join(f"{name} is {backend.name}" for name, backend in found)
-            stray = next(((name, others[0]) for name, backend in found if backend.name == "numpy" and others), None)
-            hint = "" if stray is None else f"; convert what is NumPy's, as in {stray[1].constructor}({stray[0]})"
-            raise TypeError(f"{loss}: all arrays must come from one framework, but {names}{hint}")
-        return others[0]
-    return found[0][1]
+    common = _common(loss, owners)
+    firsts: dict[str, Array] = {}
+    for name, backend in owners.items():
+        value = arguments[name]
+        refusal = backend.refusal(value) or backend.refusal_beside(value, firsts.setdefault(backend.name, value))
+        if refusal is not None:
+            raise TypeError(f"{loss}: {name} must be a plain array, got {refusal}")
+    return common
+
+
+def _common(loss: str, owners: Mapping[str, Backend]) -> Backend:
+    """The one backend of all arrays, by whose they are. Arrays of NumPy may come beside those of some frameworks."""
+    found = list({backend.name: backend for backend in owners.values()}.values())
+    others = [backend for backend in found if backend.name != "numpy"]
+    if len(found) == 1 or (len(others) == 1 and others[0].welcomes_numpy):
+        return others[0] if others else found[0]
+    firsts: dict[str, str] = {}
+    for name, backend in owners.items():
+        firsts.setdefault(backend.name, name)
+    names = ", ".join(f"{firsts[backend.name]} is {backend.name}" for backend in found)
+    hint = ""
+    if "numpy" in firsts:
+        hint = f"; convert what is NumPy's, as in {others[0].constructor}({firsts['numpy']})"
+    raise TypeError(f"{loss}: all arrays must come from one framework, but {names}{hint}")
 
 
 def is_kind(xp: Namespace, array: Array, *kinds: str) -> bool:

@@ -69,6 +69,7 @@ _REDUCTIONS = {
 """Reductions of other libraries, and ours, with what is to be said of it."""
 
 
+@at_trace_time
 def _meant_reduction(value: Any) -> tuple[str, str] | None:
     """The reduction that somebody means by `value`, if that can be told, and what is to be said of it."""
     if not isinstance(value, str | None):

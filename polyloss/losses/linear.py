@@ -7,7 +7,7 @@ from typing import Any, Unpack
 from polyloss import stable as numeric
 from polyloss.core import checks
 from polyloss.core.backend import Alike, Named, backend_of
-from polyloss.core.checks import CLASSES, NONNEGATIVE, POSITIVE, UNIT, Domain, finite, scalar, special
+from polyloss.core.checks import CLASSES, NONNEGATIVE, POSITIVE, UNIT, WEIGHT, Domain, finite, scalar, special
 from polyloss.core.chunked import Chunked, kept_rows, logits_of, namespace_of
 from polyloss.core.dtypes import cast, working
 from polyloss.core.kernel import attached
@@ -188,6 +188,9 @@ class LinearPlan(Plan):
         sample_weight = given.get("sample_weight")
         if sample_weight is not None:
             sample_weight = xp.reshape(xp.broadcast_to(expand(sample_weight, len(lead)), lead), (-1,))
+            if not self.readable:
+                outside = WEIGHT.outside(xp, sample_weight)
+                poison = poisoned(poison, outside if mask is None else outside & mask, dtype)
         rows = tuple(call[key] for key in self.loss.arrays)
         of_classes = self._class_weight(xp, rows, given.get("class_weight"))
         denominator = self._denominator(xp, given.get("denominator"), inputs, mask, dtype)

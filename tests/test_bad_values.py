@@ -271,3 +271,19 @@ def test_a_parameter_that_is_data_is_a_number_or_an_array(bad: Any, backend: Any
         loss(x, x, scale=bad)
     with pytest.raises(TypeError, match=r"^odd: scale must be a real number or an array, got "):
         loss.partial(scale=bad)(x, x)
+
+
+def test_bad_values_are_seen_at_every_call(backend: Any) -> None:
+    """Not only by the first one of its kind; whatever the gradient is by, and however it is found."""
+    x, zeros, good = backend.array(X), backend.array(np.zeros_like(X)), backend.array(np.asarray([1.0, 2.0]))
+    bad = backend.array(np.asarray([1.0, np.inf]))
+    delta = backend.array(np.asarray(0.5))
+    for wanted in ("prediction", "delta", ("target", "delta")):
+        call = polyloss.value_and_grad(polyloss.huber, wanted)
+        for _ in range(2):
+            value, _ = call(x, zeros, delta=delta, sample_weight=good)
+            assert np.isfinite(backend.numpy(value))
+            with pytest.raises(ValueError, match=r"^huber: sample_weight must be finite, got inf"):
+                call(x, zeros, delta=delta, sample_weight=bad)
+            with pytest.raises(ValueError, match=r"^huber: delta must be positive, got -0\.5"):
+                call(x, zeros, delta=-delta, sample_weight=good)

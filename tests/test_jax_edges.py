@@ -194,7 +194,7 @@ def test_what_is_no_plain_array_is_refused_by_name(x: Any) -> None:
             with pytest.raises(TypeError, match=f": {name} must be a plain array, got {re.escape(came)}"):
                 call(value)  # type: ignore[no-untyped-call]
     nothing = np.zeros((6, 4), jax.dtypes.float0)
-    with pytest.raises(TypeError, match=r"mse: target must be real, got dtype .*float0"):
+    with pytest.raises(TypeError, match=r"mse: target must be a plain array, got dtype .*float0"):
         polyloss.mse(x, nothing)
     value, _ = polyloss.value_and_grad(polyloss.triplet_margin)(x, x, x, distance=jax.jit(lambda a, b: (a - b).sum(-1)))
     assert value == 1.0

@@ -126,6 +126,9 @@ class InBlocks(Fused, Protocol):
     def value(self, arrays: Sequence[Array]) -> Array:
         """The value, differentiable by the framework."""
 
+    def check(self, arrays: Sequence[Array]) -> None:
+        """Raise for values outside their domains, where no block looks at them."""
+
 
 class OfRows(Protocol):
     """Something that computes results of rows, as its equals do."""

@@ -198,6 +198,8 @@ class Loss(Definition, Combinable, Generic[P]):
         wanted = [name in chosen for name in names]
         exist = all(name in names for name in chosen)
         if blocks is None or not blocks.enabled or not exist or lacks_closed_form(blocks.closed, wanted):
+            if blocks is not None and blocks.enabled:
+                blocks.check((*inputs, *options))
             return call.plan.closed_form(inputs, dict(zip(call.names, options, strict=True)), argnums)
         value, gradients = blocks.forward((*inputs, *options), wanted)
         return value, tuple(gradients[names.index(name)] for name in chosen)

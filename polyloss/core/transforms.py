@@ -138,11 +138,14 @@ class _ValueAndGrad:
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         """The value and the gradient, or the gradients."""
         function, name = self.function, _name(self.function)
-        arguments, keywords = without_scalars(arguments, keywords)
         if not self._places:
             raise ValueError(f"{name}: argnums must name an argument or more, got ()")
         places = [self._find(place, len(arguments), keywords) for place in self._places]
-        backend = _backend(function, arguments, keywords)
+        plain, by_name = without_scalars(arguments, keywords)
+        backend = _backend(function, plain, by_name)
+        if backend.name != "numpy":
+            # Among arrays of its own, a scalar of NumPy has a gradient as they have.
+            arguments, keywords = plain, by_name
         named = tuple(dict.fromkeys(place for place in places if isinstance(place, str)))
         count = len(arguments)
         positions = [count + named.index(place) if isinstance(place, str) else place for place in places]

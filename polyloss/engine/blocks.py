@@ -289,7 +289,13 @@ class Blocks:
 
     def plain(self, *arrays: Array) -> Array:
         """The loss, as the framework differentiates it any number of times."""
+        self.check(arrays)
         return self.plan(*self._arguments(arrays))
+
+    def check(self, arrays: Sequence[Array]) -> None:
+        """Raise for values outside their domains, where no block looks at them."""
+        if self.plan.readable and self.backend.readable(*arrays):
+            self.plan.check_values(*self._arguments(arrays))
 
     def _arguments(self, arrays: Sequence[Array]) -> tuple[Sequence[Array], dict[str, Array]]:
         count = len(self.shapes)

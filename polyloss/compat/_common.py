@@ -23,9 +23,6 @@ P = ParamSpec("P")
 _OF_ELEMENTS = ("weight", "pos_weight", "where", "linear_bias")
 """Arguments that are arrays where they are given."""
 
-_OF_ORDER = ("swapped", "takes (", "comes last", "polyloss_keras")
-"""Words of advice on the order of the arrays, which a twin may have the other way round."""
-
 _NO_LOSS = "prediction and target"
 """Stands for the name of the twin in what `as_probabilities` says."""
 
@@ -95,7 +92,7 @@ def _by_its_names(twin: str, names: Sequence[str], message: str) -> str | None:
         theirs |= dict(zip(ours, given, strict=False))
     known = twin if IGNORED in (*names, *theirs) else f"polyloss.{name}"
     text = re.sub(rf"(?<![\w.]){name}(?!\w)", known, text)
-    text = "; ".join(part for part in text.split("; ") if not any(advice in part for advice in _OF_ORDER))
+    text = words.without_order(text)
     if "from_logits" in names:
         text = re.sub(r"; \w+ takes logits$", "; from_logits=True takes logits", text)
     # Not the adjective: "must be positive".
@@ -152,7 +149,7 @@ def only(loss: str, name: str, array: Array, domain: Domain) -> Array:
     backend = backend_of(array)
     xp = backend.namespace(array)
     checks.real(loss, name, xp, array)
-    if xp.isdtype(array.dtype, ("integral", "bool")):
+    if checks.is_kind(xp, array, "integral", "bool"):
         # In its own dtype a bound may wrap, and booleans have none.
         array = xp.astype(array, xp.float32)
     if not backend.readable(array):

@@ -409,7 +409,7 @@ def looks_swapped(xp: Namespace, first: Array, second: Array, axis: int | None, 
 def labels_first(xp: Namespace, arrays: Sequence[Array], domain: Domain) -> bool:
     """Whether the first of two arrays has values that a target may have, and the second has not."""
     first, second = arrays
-    if domain.everything or not (is_half(second.dtype) or xp.isdtype(second.dtype, "real floating")):
+    if domain.everything or not is_kind(xp, second, "real floating"):
         return False
     return not bool(xp.any(domain.outside(xp, first))) and bool(xp.any(domain.outside(xp, second)))
 

@@ -4,8 +4,8 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
 from .core.backend import Backend, register_backend, stop_gradient
-from .core.checks import CLASSES, NONNEGATIVE, POSITIVE, SIGN, UNIT, Domain
 from .core.compose import LossSum
+from .core.domains import CLASSES, NONNEGATIVE, POSITIVE, SIGN, UNIT, Domain
 from .core.loss import Loss, elementwise, rowwise
 from .core.transforms import compile, value_and_grad
 from .core.typing import Call, RowCall

@@ -10,6 +10,7 @@ from keras import ops
 from polyloss import Loss
 from polyloss.classes import terms_of
 from polyloss.core import checks, words
+from polyloss.core.domains import SIGN, Classes
 
 from ._arguments import as_signs, check_classes, class_ids, elements, product, spread, trimmed, warn_of_activation
 from ._private import scale_loss_for_distribution
@@ -36,7 +37,7 @@ def _evaluate(loss: "KerasLoss", y_true: Any, y_pred: Any, weight: Any, mask: An
     working = "float32" if checks.is_half(loss.dtype) else loss.dtype
     y_true, y_pred = _tensor(loss.name, "y_true", y_true), _tensor(loss.name, "y_pred", y_pred)
     for _, term in terms_of(loss.loss):
-        if isinstance(term.domains.get("target"), checks.Classes):
+        if isinstance(term.domains.get("target"), Classes):
             axis = (term.fixed | loss.parameters).get("axis", -1)
             check_classes(type(loss).__name__, loss.name, y_true, y_pred, axis)
     y_pred = ops.cast(y_pred, working)
@@ -109,11 +110,11 @@ def _fit(loss: "KerasLoss", term: Loss[Any], y_true: Any, y_pred: Any, mask: Any
         target, prediction = elements(y_true, y_pred, mask)
         last = len(prediction.shape) - 1
         target = ops.cast(target, working)
-        if term.domains.get("target") == checks.SIGN:
+        if term.domains.get("target") == SIGN:
             target = as_signs(loss.name, target, mask)
         return _Part(term, prediction, target, keywords, last or None)
     axis = checks.axis_of(loss.name, keywords.get("axis", -1), len(y_pred.shape))
-    if isinstance(term.domains.get("target"), checks.Classes):
+    if isinstance(term.domains.get("target"), Classes):
         ignored = keywords.get("ignore_index", term.defaults.get("ignore_index"))
         ids = class_ids(loss.name, y_true, y_pred, mask, axis, ignored)
         if ids is not None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from polyloss.core.checks import REAL, Classes, Domain
+from polyloss.core.domains import REAL, Classes, Domain
 from polyloss.core.plan import IGNORED
 
 from . import cases as data

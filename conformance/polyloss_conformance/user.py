@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from polyloss.core.checks import REAL, Classes
+from polyloss.core.domains import REAL, Classes
 
 from . import cases as data
 from . import kinds, laws, reference

@@ -12,7 +12,7 @@ import numpy as np
 import polyloss
 from polyloss.core import checks, words
 from polyloss.core.backend import backend_of, find_backend, unwrapped
-from polyloss.core.checks import Domain, LogProbabilities
+from polyloss.core.domains import Domain, LogProbabilities
 from polyloss.core.loss import Loss
 from polyloss.core.plan import IGNORED
 from polyloss.core.typing import Array, Namespace

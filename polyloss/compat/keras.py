@@ -12,7 +12,7 @@ from typing import Any
 import polyloss
 from polyloss.core import checks
 from polyloss.core.backend import backend_of
-from polyloss.core.checks import NONNEGATIVE, UNIT, Domain
+from polyloss.core.domains import NONNEGATIVE, UNIT, Domain
 from polyloss.core.dtypes import cast
 from polyloss.core.loss import Loss
 from polyloss.core.typing import Array

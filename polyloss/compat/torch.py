@@ -11,7 +11,7 @@ from typing import Any
 import polyloss
 from polyloss.core import checks
 from polyloss.core.backend import find_backend
-from polyloss.core.checks import POSITIVE, SIGN
+from polyloss.core.domains import POSITIVE, SIGN
 from polyloss.core.typing import Array
 
 from . import _common

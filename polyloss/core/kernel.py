@@ -8,7 +8,7 @@ from typing import Any
 
 from . import checks
 from .backend import Backend, backend_of
-from .checks import Domain
+from .domains import Domain
 from .dtypes import cast, is_floating
 from .typing import Array, Namespace, Pair
 

@@ -23,9 +23,9 @@ from .backend import (
     unwrapped,
     without_scalars,
 )
-from .checks import REAL, Classes, Domain
 from .closures import warn_of_state
 from .compose import Combinable
+from .domains import REAL, Classes, Domain
 from .dtypes import working
 from .kernel import Definition
 from .plan import IGNORED, OF_A_CALL, Plan

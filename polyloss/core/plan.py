@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 from . import checks, words
 from .backend import Alike, backend_of
-from .checks import REAL, WEIGHT, Classes, Domain
+from .domains import REAL, WEIGHT, Classes, Domain
 from .dtypes import cast, floating, is_floating, working
 from .entries import one_hot, pick
 from .kernel import BoundKernel, Definition

@@ -4,14 +4,7 @@ from dataclasses import replace
 from typing import Unpack
 
 from polyloss import stable as numeric
-from polyloss.core.checks import (
-    LABELS,
-    NONNEGATIVE,
-    UNIT,
-    Domain,
-    finite,
-    special,
-)
+from polyloss.core.domains import LABELS, NONNEGATIVE, UNIT, Domain, finite, special
 from polyloss.core.loss import elementwise
 from polyloss.core.typing import Array, Call, Namespace, Pair
 

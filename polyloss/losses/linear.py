@@ -7,8 +7,8 @@ from typing import Any, Unpack
 from polyloss import stable as numeric
 from polyloss.core import checks
 from polyloss.core.backend import Alike, Named, backend_of
-from polyloss.core.checks import CLASSES, NONNEGATIVE, POSITIVE, UNIT, WEIGHT, Domain, finite, scalar, special
 from polyloss.core.chunked import Chunked, kept_rows, logits_of, namespace_of
+from polyloss.core.domains import CLASSES, NONNEGATIVE, POSITIVE, UNIT, WEIGHT, Domain, finite, scalar, special
 from polyloss.core.dtypes import cast, working
 from polyloss.core.kernel import attached
 from polyloss.core.loss import Kernel, Loss, P

@@ -2,9 +2,7 @@
 
 from typing import Unpack
 
-from polyloss.core.checks import (
-    SIGN,
-)
+from polyloss.core.domains import SIGN
 from polyloss.core.loss import elementwise
 from polyloss.core.typing import Array, Call, Namespace, Pair
 

@@ -4,16 +4,8 @@ from dataclasses import replace
 from typing import Unpack
 
 from polyloss import stable as numeric
-from polyloss.core.checks import (
-    CLASSES,
-    LOG_PROBABILITIES,
-    NONNEGATIVE,
-    UNIT,
-    finite,
-    is_integer,
-    scalar,
-    special,
-)
+from polyloss.core.checks import is_integer
+from polyloss.core.domains import CLASSES, LOG_PROBABILITIES, NONNEGATIVE, UNIT, finite, scalar, special
 from polyloss.core.entries import one_hot
 from polyloss.core.loss import rowwise
 from polyloss.core.typing import Array, Namespace, Pair, RowCall

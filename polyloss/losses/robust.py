@@ -2,7 +2,7 @@
 
 from typing import Unpack
 
-from polyloss.core.checks import POSITIVE, named
+from polyloss.core.domains import POSITIVE, named
 from polyloss.core.loss import elementwise
 from polyloss.core.typing import Array, Call, Namespace, Pair
 

@@ -9,18 +9,8 @@ from typing import Any, TypeAlias, Unpack
 
 from polyloss import stable as numeric
 from polyloss.core.backend import stop_gradient
-from polyloss.core.checks import (
-    LABELS,
-    NONNEGATIVE,
-    POSITIVE,
-    Domain,
-    describe,
-    finite,
-    per_example,
-    scalar,
-    shape_is,
-    static,
-)
+from polyloss.core.checks import describe, shape_is
+from polyloss.core.domains import LABELS, NONNEGATIVE, POSITIVE, Domain, finite, per_example, scalar, static
 from polyloss.core.loss import elementwise, rowwise
 from polyloss.core.typing import Array, Call, Namespace, Pair, RowCall
 

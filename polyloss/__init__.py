@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 from .core.backend import Backend, register_backend, stop_gradient
 from .core.compose import LossSum
+from .core.declare import elementwise, rowwise
 from .core.domains import CLASSES, NONNEGATIVE, POSITIVE, SIGN, UNIT, Domain
-from .core.loss import Loss, elementwise, rowwise
+from .core.loss import Loss
 from .core.transforms import compile, value_and_grad
 from .core.typing import Call, RowCall
 from .functions import log_sigmoid, log_softmax, log_sum_exp, sigmoid, softmax, softplus

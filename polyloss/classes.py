@@ -11,9 +11,10 @@ import polyloss
 
 from .compat.names import no_attribute
 from .core import checks, words
+from .core.arguments import IGNORED, OF_A_CALL
+from .core.bind import check_constant
 from .core.compose import LossSum, scaled
 from .core.loss import Loss
-from .core.plan import IGNORED, OF_A_CALL
 
 UNSET: Any = object()
 """The default of a parameter that the terms of a sum have different defaults of."""
@@ -127,7 +128,7 @@ def _check_value(loss: Loss[Any], name: str, value: Any) -> None:
     elif name == "axis" and (isinstance(value, bool) or not isinstance(value, int)):
         raise checks.not_static(loss.__name__, name, value)
     elif value is None or isinstance(value, (bool, int, float, str)):
-        loss.check_constant(name, value)
+        check_constant(loss, name, value)
     elif name == IGNORED and not checks.may_be_one_id(value):
         raise checks.one_id(loss.__name__, name, value)
 

@@ -1,7 +1,7 @@
 """JAX: a pair becomes a `jax.custom_jvp`, and a call outside `jit` is jitted once per set of parameters."""
 
 import functools
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import jax
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
-from polyloss.core.backend import Evaluation
+from polyloss.core.backend import Bound
 from polyloss.core.reduction import push
 from polyloss.core.transforms import scalar
 
@@ -134,8 +134,8 @@ class JaxBackend(ByChunks):
     def attach(self, pair: Pair, arrays: Sequence[jax.Array]) -> jax.Array:
         return _attached(pair, *arrays)
 
-    def run(self, plan: Evaluation, arrays: Sequence[jax.Array], options: Mapping[str, jax.Array]) -> jax.Array:
-        return _jitted(Same(plan))(tuple(arrays), dict(options))
+    def whole(self, call: Bound) -> jax.Array:
+        return _jitted(Same(call.plan))(call.arrays)
 
     def value_and_grad(self, function: Callable[..., Any], argnums: Sequence[int]) -> Callable[..., Any]:
         return jax.value_and_grad(scalar(function), tuple(argnums))

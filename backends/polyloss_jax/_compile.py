@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 from polyloss import Loss
+from polyloss.core.bind import check_constant, is_number
 from polyloss.core.compose import Combinable
 
 
@@ -54,10 +55,10 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _travels(losses: Sequence[Loss[Any]], key: Any, value: Any) -> bool:
     """Whether an argument of losses is a parameter that nothing branches on."""
-    if not all(isinstance(key, str) and key not in loss.arrays and loss._is_number(key, value) for loss in losses):
+    if not all(isinstance(key, str) and key not in loss.arrays and is_number(loss, key, value) for loss in losses):
         return False
     for loss in losses:
-        loss.check_constant(key, value)
+        check_constant(loss, key, value)
     return True
 
 

@@ -21,13 +21,13 @@ def to_config(loss: Any) -> list[list[Any]]:
 
 def _written(loss: Any) -> tuple[str, dict[str, Any]]:
     for name, ours in _OURS.items():
-        if ours is loss._origin:
+        if ours is loss.origin:
             return name, to_plain(loss.fixed)
     if keras.saving.get_registered_name(loss) != loss.__name__:
         # A partial that is registered itself.
         return str(keras.saving.get_registered_name(loss)), {}
-    name = str(keras.saving.get_registered_name(loss._origin))
-    if keras.saving.get_registered_object(name) is not loss._origin:
+    name = str(keras.saving.get_registered_name(loss.origin))
+    if keras.saving.get_registered_object(name) is not loss.origin:
         warnings.warn(
             f"KerasLoss: {name} is a loss of your own that is not registered: what is saved with it can be loaded only "
             f"with custom_objects={{{name!r}: ...}}. Register it before it is saved: "

@@ -3,7 +3,7 @@
 Every loss has a module class under its name in capitals: ``polyloss_torch.Huber``, ``polyloss_torch.CrossEntropy``.
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from torch.autograd import forward_ad
 
 from polyloss.classes import classes
-from polyloss.core.backend import Evaluation, lacks_closed_form
+from polyloss.core.backend import Bound, lacks_closed_form
 from polyloss.core.kernel import BoundKernel
 from polyloss.core.reduction import pull, push, sum_to
 from polyloss.core.transforms import scalar
@@ -294,13 +294,11 @@ class TorchBackend(ByChunks, InMemory):
             return f"a tensor on {array.device} beside one on {other.device}: on the meta device there are no values"
         return None
 
-    def run(
-        self, plan: Evaluation, arrays: Sequence[torch.Tensor], options: Mapping[str, torch.Tensor]
-    ) -> torch.Tensor:
-        distributed = not torch.compiler.is_compiling() and any(map(is_distributed, (*arrays, *options.values())))
+    def whole(self, call: Bound) -> torch.Tensor:
+        distributed = not torch.compiler.is_compiling() and any(map(is_distributed, call.arrays))
         value: torch.Tensor
-        with without_autocast(arrays[0]):
-            value = run_distributed(plan, arrays, options) if distributed else plan(arrays, options)
+        with without_autocast(call.arrays[0]):
+            value = run_distributed(call.plan, call.arrays) if distributed else super().whole(call)
         return value
 
     def threads(self) -> int:

@@ -1,15 +1,14 @@
 """Tensors that are spread over processes: what a loss makes of its own exists in each of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from polyloss.core.backend import Evaluation
+from polyloss.core.arguments import EXAMPLES
 from polyloss.core.kernel import BoundKernel
-from polyloss.core.plan import OF_A_CALL
-from polyloss.losses.linear import LinearPlan
+from polyloss.core.plan import Plan
 
 from ._common import is_distributed
 
@@ -32,7 +31,7 @@ class Replicating:
 
 
 def _replicating(function: Callable[..., Any]) -> Callable[..., Any]:
-    def call(*arrays: torch.Tensor) -> Any:
+    def call(*arrays: Any) -> Any:
         from torch.distributed.tensor.experimental import implicit_replication
 
         with implicit_replication():
@@ -41,29 +40,28 @@ def _replicating(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def run_distributed(plan: Evaluation, arrays: Sequence[Any], options: Mapping[str, Any]) -> torch.Tensor:
+def run_distributed(plan: Plan, arrays: Sequence[Any]) -> torch.Tensor:
     """The value of `plan`, where some arrays are distributed. The others are taken to be the same in every process.
 
-    Rows may be anywhere. What belongs to one row, and what all rows share, is gathered first, as torch's own losses do.
+    Examples may be anywhere. What belongs to one, and what all share, is gathered first, as torch's own losses do.
     """
     from torch.distributed.tensor import DTensor, Replicate, Shard
 
-    mesh = next(array.device_mesh for array in (*arrays, *options.values()) if is_distributed(array))
-    linear, ndim = isinstance(plan, LinearPlan), arrays[0].ndim
-    entries = ndim - 1 if linear else plan.axis
+    mesh = next(array.device_mesh for array in arrays if is_distributed(array))
+    count = len(plan.rows(plan.named(arrays)))
 
     def spread(name: str, array: Any) -> torch.Tensor:
         if not is_distributed(array):
             return DTensor.from_local(array, mesh, [Replicate()] * mesh.ndim, run_check=False)
-        shared = name not in (*plan.loss.arrays, *OF_A_CALL) or (linear and name == "weight")
+        argument = plan.loss.arguments[name]
+        axes = plan.axes(argument, array, count)
 
         def placement(given: Any) -> Any:
-            apart = isinstance(given, Shard) and (shared or (array.ndim == ndim and given.dim % ndim == entries))
-            return Replicate() if apart else given
+            shared = argument.part == "last" or (isinstance(given, Shard) and axes[given.dim][0] != EXAMPLES)
+            return Replicate() if isinstance(given, Shard) and shared else given
 
         gathered: torch.Tensor = array.redistribute(placements=[placement(given) for given in array.placements])
         return gathered
 
-    inputs = [spread(name, array) for name, array in zip(plan.loss.arrays, arrays, strict=True)]
-    value: torch.Tensor = _replicating(plan)(inputs, {name: spread(name, array) for name, array in options.items()})
+    value: torch.Tensor = _replicating(plan)([spread(*pair) for pair in zip(plan.names, arrays, strict=True)])
     return value

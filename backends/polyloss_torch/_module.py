@@ -22,8 +22,8 @@ from polyloss.classes import (
     same,
 )
 from polyloss.core import checks, words
+from polyloss.core.arguments import OF_A_CALL
 from polyloss.core.compose import Combinable, LossSum
-from polyloss.core.plan import OF_A_CALL
 from polyloss.multi_task import MultiTask
 
 from ._common import with_code_of_its_own

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from polyloss.core.arguments import IGNORED
 from polyloss.core.domains import REAL, Classes, Domain
-from polyloss.core.plan import IGNORED
 
 from . import cases as data
 from . import reference
@@ -183,7 +183,7 @@ class Kinds:
         found = {}
         for key, default in self.loss.defaults.items():
             domain = self.loss.domains.get(key, REAL)
-            constant = key in self.loss._static or callable(default) or isinstance(default, str)
+            constant = key in self.loss.static or callable(default) or isinstance(default, str)
             if constant or key in (IGNORED, self.loss.autodiff):
                 continue
             number = _inside(domain, default)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
 
+from polyloss.core.chunked import in_chunks
+
 from . import run
 from .run import Check, Result, Selection
 
@@ -69,7 +71,7 @@ def _unknown(loss: Any) -> Iterator[None]:
     from polyloss.engine import blocks as _blocks
 
     code = (_blocks._traced, _blocks._program, _blocks._counting, _blocks._row_program)
-    remembered = (loss._calls.clear, *(found.cache_clear for found in code))
+    remembered = (loss._plans.clear, *(found.cache_clear for found in code))
     for forget in remembered:
         forget()
     try:
@@ -94,7 +96,7 @@ def _with_kernel(loss: Any, kernel: Callable[..., Any]) -> Any:
     kernel.__name__ = loss.__name__
     # A loss pickles, and so copies, as the public one of its name.
     wrong = object.__new__(type(loss))
-    wrong.__dict__.update(loss.__dict__, kernel=kernel, _origin=wrong, _calls={})
+    wrong.__dict__.update(loss.__dict__, kernel=kernel, origin=wrong, _plans={})
     return wrong
 
 
@@ -287,7 +289,18 @@ def _nothing(function: Any) -> Any:
 
 def _linear(change: Callable[..., Any]) -> Patch:
     """A context in which the cost of logits returns what `change` makes of its namespace and its pair."""
-    return _replace("polyloss.losses.linear", "_cost", lambda cost: lambda xp, *a, **k: change(xp, *cost(xp, *a, **k)))
+
+    @contextlib.contextmanager
+    def patch() -> Iterator[None]:
+        from polyloss.losses import linear
+
+        def cost(xp: Any, *arrays: Any, **parameters: Any) -> Any:
+            return change(xp, *linear._cost(xp, *arrays, **parameters))
+
+        with mock.patch.object(linear.linear_cross_entropy, "fuse", in_chunks(cost, linear.OF_COST)):
+            yield
+
+    return patch
 
 
 def _last_product(add_product: Any) -> Any:

@@ -11,10 +11,10 @@ import numpy as np
 
 import polyloss
 from polyloss.core import checks, words
+from polyloss.core.arguments import IGNORED
 from polyloss.core.backend import backend_of, find_backend, unwrapped
 from polyloss.core.domains import Domain, LogProbabilities
 from polyloss.core.loss import Loss
-from polyloss.core.plan import IGNORED
 from polyloss.core.typing import Array, Namespace
 
 P = ParamSpec("P")
@@ -167,7 +167,7 @@ def of_any_logarithms(loss: Loss[P]) -> Loss[P]:
         for name, domain in loss.domains.items()
         if not isinstance(domain, LogProbabilities)
     }
-    return Loss(loss.kernel, rowwise=loss.rowwise, autodiff=loss.autodiff, domains=domains)
+    return Loss(loss.kernel, signature=loss.signature, autodiff=loss.autodiff, domains=domains)
 
 
 nll, kl_divergence = of_any_logarithms(polyloss.nll), of_any_logarithms(polyloss.kl_divergence)

@@ -90,15 +90,41 @@ class Evaluation(Protocol):
     def parameters(self) -> tuple[tuple[str, Any], ...]:
         """Name and value of each parameter that is no array."""
 
+    @property
+    def memory(self) -> dict[str, Any]:
+        """What an adapter keeps of such calls."""
+
     def with_parameters(self, parameters: tuple[tuple[str, Any], ...]) -> Self:
         """The same with others in their place."""
 
-    def __call__(self, inputs: Sequence[Array], options: Mapping[str, Array]) -> Array:
+    def __call__(self, arrays: Sequence[Array]) -> Array:
         """The reduced loss, differentiable by the framework as often as it likes."""
+
+
+class Bound(Protocol):
+    """A call."""
+
+    @property
+    def plan(self) -> Any:
+        """The `Evaluation`."""
+
+    @property
+    def arrays(self) -> tuple[Array, ...]:
+        """The arrays, numbers among the parameters too."""
+
+    def check_values(self) -> None:
+        """Raise for values outside their domains, where these can be looked at now."""
+
+    def value_and_gradients(self, argnums: Sequence[int | str]) -> tuple[Array, tuple[Array, ...]]:
+        """The value and its gradients in closed form, computed on whole arrays."""
 
 
 class Fused(Protocol):
     """A function that finds its gradients together with its value."""
+
+    @property
+    def closed(self) -> Sequence[bool]:
+        """By which of the arrays there is a gradient in closed form."""
 
     def forward(self, arrays: Sequence[Array], wanted: Sequence[bool]) -> tuple[Array, Any]:
         """The value, and what `backward` needs of the gradients that are wanted: of a scalar, the gradients."""
@@ -110,24 +136,6 @@ class Fused(Protocol):
 
     def plain(self, *arrays: Array) -> Array:
         """The same value by the ordinary means of the framework, which can differentiate it any number of times."""
-
-
-class InBlocks(Fused, Protocol):
-    """A `Fused` call on arrays in memory."""
-
-    @property
-    def enabled(self) -> bool:
-        """Whether it is to be made in blocks now."""
-
-    @property
-    def closed(self) -> Sequence[bool]:
-        """By which of the arrays there is a gradient in closed form."""
-
-    def value(self, arrays: Sequence[Array]) -> Array:
-        """The value, differentiable by the framework."""
-
-    def check(self, arrays: Sequence[Array]) -> None:
-        """Raise for values outside their domains, where no block looks at them."""
 
 
 class OfRows(Protocol):
@@ -216,10 +224,6 @@ class Backend(ABC):
         """All that a call depends on, besides values; None where these cannot be looked at now, or one is no array."""
         return None
 
-    def blocks(self, plan: Evaluation, inputs: Sequence[Array], options: Mapping[str, Array]) -> InBlocks | None:
-        """The call in blocks; None where it is better done, or can only be done, as a whole."""
-        return None
-
     def by_rows(
         self, work: OfRows, rows: Mapping[str, Array], fixed: Mapping[str, Array], wanted: tuple[str, ...]
     ) -> dict[str, Array] | None:
@@ -286,9 +290,19 @@ class Backend(ABC):
         """Whether two lengths agree, once they are known; None where a length is always known."""
         return None
 
-    def run(self, plan: Evaluation, arrays: Sequence[Array], options: Mapping[str, Array]) -> Array:
-        """Evaluate `plan`. The place to compile it, where a framework gains from that."""
-        return plan(arrays, options)
+    def evaluate(self, call: Bound) -> Array:
+        """The value of a call, differentiable by the framework."""
+        call.check_values()
+        return self.whole(call)
+
+    def whole(self, call: Bound) -> Array:
+        """The same of whole arrays, once its values are checked. The place to compile it, where a framework gains."""
+        value: Array = call.plan(call.arrays)
+        return value
+
+    def value_and_gradients(self, call: Bound, argnums: Sequence[int | str]) -> tuple[Array, tuple[Array, ...]]:
+        """The value of a call and its gradients in closed form, detached."""
+        return call.value_and_gradients(argnums)
 
     def compile(self, function: Callable[..., Array]) -> Callable[..., Array]:
         """`function` behind the framework's own compiler, if it has one."""

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from . import sums
 from .backend import Backend, Named, backend_of, strips
-from .kernel import BoundKernel
+from .kernel import BoundKernel, Definition, Fuse
 from .reduction import expand
 from .typing import Array, Namespace, Pair
 
@@ -201,6 +201,16 @@ class Chunked:
     def _chosen(self, wanted: Sequence[bool]) -> tuple[str, ...]:
         """The names of the arrays whose gradients are wanted."""
         return tuple(name for name, want in zip(self.names, wanted, strict=True) if want)
+
+
+def in_chunks(cost: Callable[..., Pair], of_cost: tuple[str, ...]) -> Fuse:
+    """How a loss of a linear layer's logits is evaluated, of which `cost` is the loss of each row."""
+
+    def fuse(loss: Definition, parameters: tuple[tuple[str, Any], ...], names: tuple[str, ...]) -> Chunked:
+        constants = tuple((key, value) for key, value in parameters if key in of_cost)
+        return Chunked(loss.__name__, cost, of_cost, constants, names)
+
+    return fuse
 
 
 def namespace_of(call: Named) -> Namespace:

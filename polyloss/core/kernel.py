@@ -4,9 +4,10 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from . import checks
+from .arguments import Argument
 from .backend import Backend, backend_of
 from .domains import Domain
 from .dtypes import cast, is_floating
@@ -30,6 +31,17 @@ class Definition:
         Its parameters.
     domains : dict
         The values that an argument may take, by its name.
+    arguments : dict
+        All that may be arrays, as they are declared.
+    static : frozenset of str
+        The parameters that a kernel may branch on.
+    optional, floats : frozenset of str
+        The parameters that may be None, and those whose default is a float.
+    origin : Definition
+        The same with its first defaults.
+    fuse : callable or None
+        Where the losses of examples share more than parameters: makes what finds the gradients together with the
+        value, of this, the parameters that are no arrays, and the names of the arrays.
     """
 
     __name__: str
@@ -39,6 +51,15 @@ class Definition:
     arrays: tuple[str, ...]
     defaults: dict[str, Any]
     domains: dict[str, Domain]
+    arguments: dict[str, Argument]
+    static: frozenset[str]
+    optional: frozenset[str]
+    floats: frozenset[str]
+    fuse: "Fuse | None"
+    origin: "Definition"
+
+
+Fuse: TypeAlias = Callable[[Definition, tuple[tuple[str, Any], ...], tuple[str, ...]], Any]
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from polyloss.core.backend import Backend, Evaluation, OfRows
+from polyloss.core.backend import Backend, Bound, Named, OfRows, lacks_closed_form
 from polyloss.core.dtypes import cast
 from polyloss.core.plan import Plan
 from polyloss.core.reduction import expand, pull
 from polyloss.core.typing import Array
+from polyloss.core.values import check_parameters, checks_parameters, outside
 
 from .program import Program
 from .symbols import ROWS, Symbol, UntraceableError, foreign
@@ -77,18 +78,16 @@ class _Form:
     """What code depends on: everything but the number of rows."""
 
     plan: Plan
-    names: tuple[str, ...]
     layouts: tuple[tuple[Shape, bool], ...]
     dtypes: tuple[Any, ...]
 
-    def symbols(self) -> tuple[Trace, list[Symbol], dict[str, Symbol]]:
+    def symbols(self) -> tuple[Trace, dict[str, Symbol]]:
         trace = Trace(1 + len(self.layouts[0][0]) if self.plan.axis is None else None)
         found = [
             _input(trace, number, *layout, dtype)
             for number, (layout, dtype) in enumerate(zip(self.layouts, self.dtypes, strict=True))
         ]
-        count = len(self.plan.loss.arrays)
-        return trace, found[:count], dict(zip(self.names, found[count:], strict=True))
+        return trace, self.plan.named(found)
 
 
 def _input(trace: Trace, number: int, tail: Shape, blocked: bool, dtype: Any) -> Symbol:
@@ -116,20 +115,21 @@ class _Traced:
 def _traced(form: _Form) -> _Traced:
     """What a plan computes."""
     plan = form.plan
-    trace, inputs, options = form.symbols()
+    trace, named = form.symbols()
     flags = []
-    for _, _, flag, *_ in plan.outside(trace, inputs, options):
+    for found in outside(plan, trace, named):
         # At once: what class ids name is looked up next.
-        trace.promise(flag)
-        flags.append(flag)
+        trace.promise(found.flags)
+        flags.append(found.flags)
     with foreign():
-        ready = plan.prepare(trace, inputs, options)
-        losses, *functions = replace(ready.kernel, kernel=_unseeing(trace, ready.kernel.kernel))(*ready.arrays)
+        ready = plan.prepare(trace, named)
+        kernel = replace(ready.kernel, kernel=_unseeing(trace, ready.kernel.kernel))
+        losses, *functions = kernel(*ready.arrays.values())
     weights, losses = ready.weights, trace.settle(losses)
     divisor = None if plan.reduction == "sum" else trace.input(len(form.dtypes), (), losses.dtype)
     share = weights.share(trace, losses, divisor)
     gradients: list[Symbol | None] = []
-    for function in functions[: len(inputs)]:
+    for function in functions[: len(plan.loss.arrays)]:
         if function is None:
             gradients.append(None)
             continue
@@ -186,32 +186,29 @@ class _Task(NamedTuple):
 class Blocks:
     """A plan for arrays of known shapes, as a function that finds its gradients together with its value."""
 
-    def __init__(self, plan: Plan, backend: "InMemory", inputs: Sequence[Array], options: Mapping[str, Array]) -> None:
+    def __init__(self, plan: Plan, backend: "InMemory", given: Sequence[Array]) -> None:
         self.plan = plan
         self.backend = backend
-        self.names = tuple(options)
-        self.layouts = _layouts(plan, inputs, options)
-        arrays = [backend.memory(array) for array in (*inputs, *options.values())]
+        named = plan.named(given)
+        self.layouts = _layouts(plan, named)
+        arrays = [backend.memory(array) for array in given]
         self.dtype = arrays[0].dtype
         if self.dtype not in (np.float32, np.float64) or not all(map(_is_numpys, arrays)):
             raise UntraceableError(f"arrays of {', '.join(str(array.dtype) for array in arrays)}")
         self.form = _Form(
-            replace(plan, axis=None if plan.axis is None else 1),
-            self.names,
+            replace(plan, axis=None if plan.axis is None else 1, memory={}),
             tuple((layout.tail, layout.blocked) for layout in self.layouts),
             tuple(array.dtype for array in arrays),
         )
         self.rows = next(layout.rows[0] for layout in self.layouts if layout.blocked)
         self.row = max(math.prod(layout.tail) for layout in self.layouts if layout.blocked)
         self.blocked = [*(layout.blocked for layout in self.layouts), False]
+        inputs = given[: len(plan.loss.arrays)]
         self.shapes = [tuple(array.shape) for array in inputs]
         first = self.shapes[0]
         self.count = math.prod(first) // (1 if plan.axis is None else first[plan.axis])
         self.name = plan.loss.__name__
-        domains = {name: plan.loss.domains[name] for name in self.names if name in plan.loss.domains}
-        self.checks_options = "denominator" in options or any(
-            not domain.everything and name not in plan.numbers for name, domain in domains.items()
-        )
+        self.checks_parameters = checks_parameters(plan)
         floats = [kind for kind in self.form.dtypes[: len(inputs)] if kind.kind not in "biu"]
         self.needs_finish = any(layout.axis is not None for layout in self.layouts) or len(set(floats)) > 1
         self._tasks: dict[tuple[bool, ...], _Task] = {}
@@ -219,20 +216,11 @@ class Blocks:
         closed = tuple(gradient is not None for gradient in traced.gradients)
         self.closed = (*closed, *(False,) * (len(arrays) - len(closed)))
         """For each array whether its gradient is found with the value."""
-        self._given = self.names.index("denominator") + len(inputs) if "denominator" in options else None
+        self._given = plan.names.index("denominator") if "denominator" in plan.names else None
         # What never changes is an array once and for all.
         self._constant = None
         if self._given is None and (traced.counted is None or traced.counted.op == "constant"):
             self._constant = np.asarray(1 if plan.reduction == "sum" else self.count, self.dtype)
-
-    @property
-    def enabled(self) -> bool:
-        """Whether calls are made in blocks now."""
-        return enabled
-
-    def value(self, arrays: Sequence[Array]) -> Array:
-        """The value, differentiable by the framework."""
-        return self.backend.attach_blocks(self, arrays)
 
     def _task(self, wanted: tuple[bool, ...]) -> _Task:
         known = tuple(i for i, (want, closed) in enumerate(zip(wanted, self.closed, strict=True)) if want and closed)
@@ -249,8 +237,8 @@ class Blocks:
     def forward(self, arrays: Sequence[Array], wanted: Sequence[bool]) -> tuple[Array, list[Array | None]]:
         """The loss, and its gradients."""
         backend, dtype = self.backend, self.dtype
-        if self.checks_options:
-            self.plan.check_options(*self._arguments(arrays))
+        if self.checks_parameters:
+            check_parameters(self.plan, self.plan.named(arrays))
         wanted = tuple(wanted)
         task = self._tasks.get(wanted) or self._task(wanted)
         parts = [layout(array) for layout, array in zip(self.layouts, map(backend.memory, arrays), strict=True)]
@@ -265,7 +253,7 @@ class Blocks:
             total, bad = task.program.run(parts, self.blocked, outputs, self.rows, self.row, backend.threads)
             value = dtype.type(np.float64(total) / divisor)
         if bad:
-            self.plan.check_values(*self._arguments(arrays))
+            self.plan.check_values(self.plan.named(arrays))
         if self.needs_finish:
             self._finish(arrays, gradients)
         return backend.wrap(value), gradients
@@ -290,32 +278,30 @@ class Blocks:
     def plain(self, *arrays: Array) -> Array:
         """The loss, as the framework differentiates it any number of times."""
         self.check(arrays)
-        return self.plan(*self._arguments(arrays))
+        return self.plan(arrays)
 
     def check(self, arrays: Sequence[Array]) -> None:
         """Raise for values outside their domains, where no block looks at them."""
         if self.plan.readable and self.backend.readable(*arrays):
-            self.plan.check_values(*self._arguments(arrays))
-
-    def _arguments(self, arrays: Sequence[Array]) -> tuple[Sequence[Array], dict[str, Array]]:
-        count = len(self.shapes)
-        return arrays[:count], dict(zip(self.names, arrays[count:], strict=True))
+            self.plan.check_values(self.plan.named(arrays))
 
     def _divisor(self, parts: Sequence[Any]) -> Any:
         """What the sum of all losses is divided by. Where nothing counts, that is 0, and so is the mean."""
         if self._given is not None:
-            # `Plan.check_options` lets 0 pass nowhere else.
+            # `check_parameters` lets 0 pass nowhere else.
             return np.asarray(parts[self._given] or 1.0, self.dtype)
         total, some = _counting(self.form).run(parts, self.blocked, [], self.rows, self.row, self.backend.threads)
         return np.asarray(total if total or some else 1.0, self.dtype)
 
 
-def _layouts(plan: Plan, inputs: Sequence[Array], options: Mapping[str, Array]) -> list[_Layout]:
+def _layouts(plan: Plan, named: Named) -> list[_Layout]:
     """How each array becomes rows.
 
     Weights and masks belong to the first axes, parameters to the last ones. So there is an axis in between: what is
     before it are rows, what is behind it is within a row.
     """
+    inputs = [named[name] for name in plan.loss.arrays]
+    options = {name: named[name] for name in plan.names[len(inputs) :]}
     first = tuple(inputs[0].shape)
     if plan.axis is None:
         examples, entry = first, first[:0]
@@ -412,15 +398,41 @@ class InMemory(Backend):
         """`attach_fused`, for arrays that have a `signature` and can be seen as `memory`."""
         return self.attach_fused(blocks, arrays)
 
-    def blocks(self, plan: Evaluation, inputs: Sequence[Array], options: Mapping[str, Array]) -> "Blocks | None":
-        """The blocks of a call, or None where it is better done, or can only be done, as a whole."""
-        assert isinstance(plan, Plan)
-        if not plan.in_blocks or plan.by_autodiff() or plan.reduction == "none" or plan.is_empty(inputs):
+    def evaluate(self, call: Bound) -> Array:
+        """The value of a call, in blocks where that can be done."""
+        blocks = self.blocks(call)
+        return super().evaluate(call) if blocks is None else self.attach_blocks(blocks, call.arrays)
+
+    def value_and_gradients(self, call: Bound, argnums: Sequence[int | str]) -> tuple[Array, tuple[Array, ...]]:
+        """The value of a call and its gradients in closed form, in blocks where that can be done."""
+        blocks, names = self.blocks(call), call.plan.names
+        chosen = [names[number] if isinstance(number, int) else number for number in argnums]
+        wanted = [name in chosen for name in names]
+        exist = all(name in names for name in chosen)
+        if blocks is None or not exist or lacks_closed_form(blocks.closed, wanted):
+            return super().value_and_gradients(call, argnums)
+        value, gradients = blocks.forward(call.arrays, wanted)
+        return value, tuple(gradients[names.index(name)] for name in chosen)
+
+    def blocks(self, call: Bound) -> "Blocks | None":
+        """The blocks of calls like this one; None where it is better done, or can only be done, as a whole."""
+        if not enabled:
             return None
-        if not self.blockwise(inputs, tuple(options.values())):
+        memory = call.plan.memory
+        if "blocks" not in memory:
+            memory["blocks"] = self._blocks(call)
+        found: Blocks | None = memory["blocks"]
+        return found
+
+    def _blocks(self, call: Bound) -> "Blocks | None":
+        plan, count = call.plan, len(call.plan.loss.arrays)
+        assert isinstance(plan, Plan)
+        if plan.loss.fuse is not None or plan.by_autodiff() or plan.reduction == "none":
+            return None
+        if plan.is_empty(plan.named(call.arrays)) or not self.blockwise(call.arrays[:count], call.arrays[count:]):
             return None
         try:
-            return Blocks(plan, self, inputs, options)
+            return Blocks(plan, self, call.arrays)
         except UntraceableError:
             # A kernel that branches, or uses what blocks do not know: it works on whole arrays.
             return None
@@ -453,5 +465,5 @@ class InMemory(Backend):
 
 def is_traced(loss: Any, *arrays: Array, **keywords: Any) -> bool:
     """Whether a call of `loss` is made in blocks."""
-    known, *_ = loss._bind(arrays, keywords)
-    return enabled and known.blocks is not None
+    call = loss.bind(arrays, keywords)
+    return isinstance(call.backend, InMemory) and call.backend.blocks(call) is not None

@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import Unpack
 
 from polyloss import stable as numeric
+from polyloss.core.declare import elementwise
 from polyloss.core.domains import LABELS, NONNEGATIVE, UNIT, Domain, finite, special
-from polyloss.core.loss import elementwise
 from polyloss.core.typing import Array, Call, Namespace, Pair
 
 from ._focus import WHOLE, focus_of_two

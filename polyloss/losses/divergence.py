@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import Unpack
 
 from polyloss import stable as numeric
+from polyloss.core.declare import rowwise
 from polyloss.core.domains import LOG_PROBABILITIES, NONNEGATIVE
-from polyloss.core.loss import rowwise
 from polyloss.core.typing import Array, Namespace, Pair, RowCall
 
 

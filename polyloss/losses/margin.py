@@ -2,8 +2,8 @@
 
 from typing import Unpack
 
+from polyloss.core.declare import elementwise
 from polyloss.core.domains import SIGN
-from polyloss.core.loss import elementwise
 from polyloss.core.typing import Array, Call, Namespace, Pair
 
 

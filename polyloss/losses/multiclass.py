@@ -5,9 +5,9 @@ from typing import Unpack
 
 from polyloss import stable as numeric
 from polyloss.core.checks import is_integer
+from polyloss.core.declare import rowwise
 from polyloss.core.domains import CLASSES, LOG_PROBABILITIES, NONNEGATIVE, UNIT, finite, scalar, special
 from polyloss.core.entries import one_hot
-from polyloss.core.loss import rowwise
 from polyloss.core.typing import Array, Namespace, Pair, RowCall
 
 from ._focus import WHOLE, focus_of_many

@@ -4,8 +4,8 @@ import math
 from typing import Unpack
 
 from polyloss import stable as numeric
+from polyloss.core.declare import elementwise
 from polyloss.core.domains import NONNEGATIVE, POSITIVE
-from polyloss.core.loss import elementwise
 from polyloss.core.typing import Array, Call, Namespace, Pair
 
 

@@ -10,8 +10,8 @@ from typing import Any, TypeAlias, Unpack
 from polyloss import stable as numeric
 from polyloss.core.backend import stop_gradient
 from polyloss.core.checks import describe, shape_is
+from polyloss.core.declare import elementwise, rowwise
 from polyloss.core.domains import LABELS, NONNEGATIVE, POSITIVE, Domain, finite, per_example, scalar, static
-from polyloss.core.loss import elementwise, rowwise
 from polyloss.core.typing import Array, Call, Namespace, Pair, RowCall
 
 _ZERO_OR_ONE = static(Domain(low=0, high=1, ends_only=True))

@@ -1,0 +1,225 @@
+"""From the arguments of a call to its plan and its arrays: what is constant, and what is data."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import checks, words
+from .arguments import IGNORED, row_of
+from .backend import Backend, at_trace_time, find_backend, without_scalars
+from .call import BoundCall
+from .domains import REAL, Classes
+from .dtypes import working
+from .kernel import Definition
+from .plan import Plan
+from .typing import Array, Namespace
+
+COMMON: dict[str, Any] = {"reduction": "mean", "sample_weight": None, "where": None, "denominator": None}
+"""The keywords of every loss, and their defaults."""
+
+
+def bind(loss: Definition, arrays: tuple[Any, ...], keywords: dict[str, Any]) -> BoundCall:
+    """A call, checked but for the values of its arrays."""
+    arrays, keywords = without_scalars(arrays, keywords)
+    common = {key: keywords.pop(key, default) for key, default in COMMON.items()}
+    axis = keywords.pop("axis", -1) if loss.rowwise else None
+    arrays, own = _inputs(loss, arrays, keywords)
+    _check_common(loss, common, arrays)
+    data = {key: value for key, value in common.items() if key != "reduction" and value is not None}
+    constants: list[tuple[str, Any]] = []
+    for key, value in (loss.defaults | own).items():
+        if _is_data(loss, key, value):
+            data[key] = value
+        else:
+            constants.append((key, value))
+    backend, inputs, dtypes, data = _converted(loss, arrays, data)
+    result, first = backend.result_dtype(inputs[0]), inputs[0]
+    if loss.rowwise:
+        axis = checks.axis_of(loss.__name__, axis, first.ndim)
+    elif row_of(loss.arguments, loss.arrays[0]) and first.ndim:
+        axis = first.ndim - 1
+    call = (*inputs, *data.values())
+    plan = Plan(
+        loss.origin,
+        tuple(constants),
+        (*loss.arrays, *data),
+        axis,
+        (*(None,) * len(inputs), *map(dtypes.get, data)),
+        backend.readable(*call),
+        str(common["reduction"]),
+        None if result == first.dtype else result,
+    )
+    _check_shapes(plan, plan.named(call))
+    return BoundCall(plan, backend, call)
+
+
+def _inputs(
+    loss: Definition, arrays: tuple[Any, ...], keywords: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arrays, by position or by name, and the other keywords."""
+    name, keywords = loss.__name__, dict(keywords)
+    if len(arrays) > len(loss.arrays):
+        raise words.positional(name, loss.arrays, known_keywords(loss), arrays, functools.partial(_takes, loss))
+    for key in keywords:
+        if key in loss.arrays[: len(arrays)]:
+            raise TypeError(f"{name}: {key} came twice, by its position and by its name")
+        if key not in loss.defaults and key not in loss.arrays[len(arrays) :]:
+            raise TypeError(unknown_keyword(name, key, loss.arrays, known_keywords(loss)))
+    for key in loss.arrays[len(arrays) :]:
+        if key not in keywords:
+            raise TypeError(f"{name}: missing {key}")
+        arrays += (keywords.pop(key),)
+    return arrays, keywords
+
+
+def _check_common(loss: Definition, common: Mapping[str, Any], arrays: Sequence[Any]) -> None:
+    name = loss.__name__
+    words.check_reduction(name, common["reduction"])
+    if common["denominator"] is not None and common["reduction"] in ("none", "sum"):
+        raise ValueError(f"{name}: denominator must come with a mean, got reduction={common['reduction']!r}")
+    if common["where"] is not None and find_backend(type(common["where"])) is None:
+        raise checks.no_array(name, "where", common["where"], arrays, "a boolean array")
+
+
+def _is_data(loss: Definition, key: str, value: Any) -> bool:
+    """Whether a parameter travels as an array."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if number or value is None or isinstance(value, (bool, str)) or callable(value):
+        check_constant(loss, key, value)
+        return is_number(loss, key, value)
+    if key in loss.static:
+        raise checks.not_static(loss.__name__, key, value)
+    if key == IGNORED and find_backend(type(value)) is None:
+        raise checks.one_id(loss.__name__, key, value)
+    return True
+
+
+def _converted(
+    loss: Definition, arrays: tuple[Any, ...], data: dict[str, Any]
+) -> tuple[Backend, tuple[Array, ...], dict[str, Any], dict[str, Array]]:
+    """The one backend, the arrays, and those among the keywords: with the dtype of those that came as numbers."""
+    arrays = _same_kind(loss, arrays)
+    backend = checks.common_backend(loss.__name__, dict(zip(loss.arrays, arrays, strict=True)) | data)
+    like = next(backend.asarray(array, None) for array in arrays if find_backend(type(array)) is not None)
+    xp = backend.namespace(like)
+    inputs = tuple(
+        backend.asarray(_of_number(loss, xp, backend, key, array, like), like)
+        for key, array in zip(loss.arrays, arrays, strict=True)
+    )
+    dtypes = {key: _dtype_of(xp, key, value, inputs[0]) for key, value in data.items() if is_number(loss, key, value)}
+    for key, dtype in dtypes.items():
+        checks.fits_dtype(loss.__name__, key, data[key], dtype)
+    return backend, inputs, dtypes, {key: backend.asarray(data[key], like, dtypes.get(key)) for key in data}
+
+
+def _same_kind(loss: Definition, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arrays; beside any, a NumPy scalar is a number like any other."""
+    if not all(isinstance(array, np.generic) for array in arrays):
+        arrays = tuple(array.item() if isinstance(array, np.generic) else array for array in arrays)
+    for key, value in zip(loss.arrays, arrays, strict=True) if loss.fuse is not None else ():
+        # Where the shapes differ, a number tells of none.
+        if find_backend(type(value)) is None and not isinstance(loss.domains.get(key), Classes):
+            raise checks.no_array(loss.__name__, key, value, arrays)
+    return arrays
+
+
+def _of_number(loss: Definition, xp: Namespace, backend: Backend, key: str, value: Any, like: Array) -> Array:
+    """Of a number an array: full of it, since it has no shape that could mismatch; or a class id."""
+    if not isinstance(value, (int, float)):
+        return value
+    if not isinstance(loss.domains.get(key), Classes):
+        return xp.full_like(like, value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{loss.__name__}: {key} must be an array, or the class id of a single row, got {value!r}")
+    return backend.asarray(value, like, _integer(xp, value))
+
+
+def _dtype_of(xp: Namespace, key: str, value: float, first: Array) -> Any:
+    """The dtype that a number travels in."""
+    if key != IGNORED:
+        floating = checks.is_kind(xp, first, "real floating")
+        return working(xp, first.dtype) if floating else xp.float32
+    return _integer(xp, int(value))
+
+
+def _integer(xp: Namespace, value: int) -> Any:
+    """The dtype of a class id."""
+    return xp.int32 if is_narrow(value) else xp.int64
+
+
+def is_narrow(value: float) -> bool:
+    """Whether a class id fits into 32 bits."""
+    return -(2**31) <= value < 2**31
+
+
+def _check_shapes(plan: Plan, named: Mapping[str, Array]) -> None:
+    loss = plan.loss
+    try:
+        plan.check_shapes(named)
+    except (TypeError, ValueError) as error:
+        arrays = [named[key] for key in loss.arrays]
+        xp = find_backend(type(arrays[0])).namespace(arrays[0])  # type: ignore[union-attr]
+        domain = loss.domains.get(loss.arrays[-1], REAL)
+        if len(arrays) != 2 or not checks.looks_swapped(xp, arrays[0], arrays[1], plan.axis, domain):
+            raise
+        # Of the error itself, PyTorch's compiler has another text. And a target is not to be made a prediction.
+        message = str(error.args[0]).removesuffix(checks.TO_FLOAT)
+        raise type(error)(words.with_order(message, loss.__name__, loss.arrays, loss.__module__)) from None
+
+
+def is_number(loss: Definition, name: str, value: Any) -> bool:
+    """Whether a keyword is a number that travels as an array: one that nothing branches on."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or name in loss.static or name == "axis":
+        return False
+    domain = loss.domains.get(name)
+    return domain is None or value not in domain.special
+
+
+def check_constant(loss: Definition, key: str, value: Any) -> None:
+    """Raise where a parameter that is no array is out of its range."""
+    if value is None:
+        if key in loss.defaults and key not in loss.optional:
+            raise TypeError(f"{loss.__name__}: {key} must be a number or an array, got None")
+        return
+    if key == IGNORED:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise checks.one_id(loss.__name__, key, value)
+        return
+    argument, domain = loss.arguments.get(key), loss.domains.get(key)
+    if argument is not None and argument.part == "all" and argument.dims[0]:
+        raise TypeError(f"{loss.__name__}: {key} must be an array, got {checks.describe(value)}")
+    if domain is None:
+        if key in loss.floats:
+            checks.real_number(loss.__name__, key, value)
+        return
+    if domain.named and isinstance(value, str):
+        checks.one_of(loss.__name__, key, value, tuple(domain.named))
+    else:
+        checks.number_in(loss.__name__, key, value, domain)
+
+
+def known_keywords(loss: Definition) -> tuple[str, ...]:
+    """The keywords of a loss."""
+    return (*loss.defaults, *(("axis",) if loss.rowwise else ()), *COMMON)
+
+
+def _takes(loss: Definition, key: str, value: float) -> bool:
+    """Whether a parameter may be this number."""
+    default = loss.defaults.get(key)
+    if isinstance(value, bool) or isinstance(default, bool) or key not in loss.defaults:
+        return isinstance(value, bool) and isinstance(default, bool)
+    if key not in loss.domains and key != IGNORED and not isinstance(default, (int, float)):
+        return False
+    try:
+        check_constant(loss, key, value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+@at_trace_time
+def unknown_keyword(loss: str, key: str, arrays: tuple[str, ...], keywords: tuple[str, ...]) -> str:
+    """The message for a keyword that a loss does not have."""
+    return str(words.unknown_keyword(loss, key, arrays, keywords))

@@ -1,0 +1,246 @@
+"""Which axis of which argument is what: the shapes of a call, compared with those that were declared."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from . import checks
+from .arguments import EXAMPLES, IGNORED, OF_A_CALL, WORDS, Argument, Dims
+from .backend import Alike, Named, backend_of
+from .domains import REAL, Classes, Domain
+from .dtypes import cast
+from .kernel import Definition
+from .reduction import expand
+from .typing import Array, Namespace
+
+Axis: TypeAlias = tuple[str, int]
+"""A letter and, of the examples, which of their axes."""
+
+
+@dataclass(frozen=True)
+class Binding:
+    """The arguments of a call without their arrays.
+
+    Parameters
+    ----------
+    loss : Definition
+    parameters : tuple
+        Name and value of each parameter that is no array.
+    names : tuple of str
+        What the arrays are: those of the loss, and then those among the keywords.
+    axis : int or None
+        The axis of a row in the first array, counted from the front; None where elements have losses.
+    dtypes : tuple
+        For each name the dtype of the array that a number became; None for what came as an array.
+    readable : bool
+        Whether the values can be looked at. Where they cannot be, a row with a bad one becomes NaN.
+    """
+
+    loss: Definition
+    parameters: tuple[tuple[str, Any], ...]
+    names: tuple[str, ...]
+    axis: int | None
+    dtypes: tuple[Any, ...]
+    readable: bool
+
+    @property
+    def numbers(self) -> list[str]:
+        """The parameters that came as numbers, and were checked as such."""
+        pairs = zip(self.names, self.dtypes, strict=True)
+        return [name for name, dtype in pairs if dtype is not None and name not in OF_A_CALL]
+
+    def named(self, arrays: Sequence[Array]) -> Named:
+        """The arrays by their names."""
+        return dict(zip(self.names, arrays, strict=True))
+
+    def inputs(self) -> list[tuple[str, Domain]]:
+        """The arrays of the loss, and the values that they may have in this call."""
+        parameters = dict(self.parameters)
+        found = []
+        for name in self.loss.arrays:
+            domain = self.loss.arguments[name].domain
+            if domain.unless and parameters.get(domain.unless):
+                domain = domain.instead or REAL
+            found.append((name, domain))
+        return found
+
+    def rows(self, named: Mapping[str, Array]) -> checks.Shape:
+        """The shape of the losses."""
+        whole = tuple(named[self.loss.arrays[0]].shape)
+        return whole if self.axis is None else whole[: self.axis] + whole[self.axis + 1 :]
+
+    def is_empty(self, named: Mapping[str, Array]) -> bool:
+        """Whether there is no example at all."""
+        return 0 in self.rows(named)
+
+    def axes(self, argument: Argument, array: Array, count: int) -> list[Axis]:
+        """What each axis of an array is, where the examples have `count`."""
+        dims = argument.dims[0]
+        if len(argument.dims) > 1 and checks.is_kind(backend_of(array).namespace(array), array, "real floating"):
+            dims = argument.dims[-1]
+        found = self._axes(dims, count)
+        if argument.part == "first":
+            return found[: array.ndim]
+        return found[len(found) - array.ndim :] if argument.part == "last" and array.ndim <= len(found) else found
+
+    def _axes(self, dims: Dims, count: int) -> list[Axis]:
+        """The axes of a shape; that of a row is where it is in the first array."""
+        found: list[Axis] = []
+        for letter in dims:
+            found += [(EXAMPLES, place) for place in range(count)] if letter == EXAMPLES else [(letter, 0)]
+        if self.axis is not None and len(dims) == 2 and dims[0] == EXAMPLES:
+            found.insert(self.axis, found.pop())
+        return found
+
+    def lengths(self, named: Mapping[str, Array]) -> dict[Axis, int | None]:
+        """How long each axis of the inputs is, where that is known."""
+        found: dict[Axis, int | None] = {}
+        count = len(self.rows(named))
+        for name in self.loss.arrays:
+            array = named[name]
+            for axis, length in zip(self.axes(self.loss.arguments[name], array, count), array.shape, strict=False):
+                if found.get(axis) is None:
+                    found[axis] = length
+        return found
+
+    def alike(self, named: Mapping[str, Array]) -> Iterator[Alike]:
+        """Each axis of an argument beside the first one that must be as long."""
+        count = len(self.rows(named))
+        first: dict[Axis, tuple[str, Array, int]] = {}
+        for name, array in named.items():
+            argument = self.loss.arguments[name]
+            for place, axis in enumerate(self.axes(argument, array, count)):
+                if axis in first:
+                    shared = argument.part == "last" and axis[0] == EXAMPLES
+                    yield Alike(name, array, place, *first[axis], shared)
+                else:
+                    first[axis] = (name, array, place)
+
+    def check_shapes(self, named: Mapping[str, Array]) -> None:
+        """Raise for all that dtypes and shapes tell."""
+        name, first = self.loss.__name__, self.loss.arrays[0]
+        xp = backend_of(named[first]).namespace(named[first])
+        checks.real_floating(name, first, xp, named[first])
+        rows = self.rows(named)
+        lengths: dict[Axis, int | None] = {}
+        for key, domain in self.inputs():
+            argument, array = self.loss.arguments[key], named[key]
+            if isinstance(domain, Classes):
+                self._check_classes(xp, key, named, rows, lengths)
+            else:
+                (checks.real if key == "target" else checks.real_floating)(name, key, xp, array)
+                self._check_shape(argument, array, len(rows), lengths)
+            for place, axis in enumerate(self.axes(argument, array, len(rows))):
+                if axis[0] != EXAMPLES and not lengths.get(axis):
+                    checks.has_entries(name, key, tuple(array.shape), place)
+                if lengths.get(axis) is None:
+                    lengths[axis] = array.shape[place]
+        for key in self.names[len(self.loss.arrays) :]:
+            self._check_keyword(xp, self.loss.arguments[key], named[key], rows, lengths)
+
+    def _expected(self, argument: Argument, array: Array, count: int, lengths: Mapping[Axis, Any]) -> checks.Shape:
+        return tuple(lengths.get(axis) for axis in self.axes(argument, array, count))
+
+    def _check_shape(self, argument: Argument, array: Array, count: int, lengths: Mapping[Axis, int | None]) -> None:
+        """An input must have the shape that was declared, beside those before it."""
+        name, first, shape = self.loss.__name__, self.loss.arguments[self.loss.arrays[0]], tuple(array.shape)
+        if argument is first:
+            if len(shape) < len(argument.dims[0]) - 1:
+                words = "".join(f", {WORDS[letter]}" for letter in argument.dims[0][1:])
+                raise ValueError(f"{name}: {argument.name} must have the shape (...{words}), got {shape}")
+            return
+        axes = self.axes(argument, array, count)
+        expected = tuple(lengths.get(axis) for axis in axes)
+        if all(axis in lengths for axis in axes):
+            what = f"the shape of {first.name}," if argument.dims == first.dims else "one value per row, shape"
+            # Without its axis of classes, a row of one would be another kind of row.
+            of = first.name if self.axis is None else None
+            checks.shape_is(name, argument.name, shape, expected, what, of=of)
+            return
+        if not checks.same_shape(shape, expected):
+            words = ", ".join(str(lengths[axis]) if axis in lengths else WORDS.get(axis[0], axis[0]) for axis in axes)
+            hint = f"; say {argument.name}.T" if len(shape) == 2 and checks.same_shape(shape[::-1], expected) else ""
+            raise ValueError(f"{name}: {argument.name} must have the shape ({words}), got {shape}{hint}")
+        if None in shape and not argument.of_examples:
+            raise ValueError(f"{name}: {argument.name} must have a known shape, got {shape}")
+
+    def _check_classes(
+        self,
+        xp: Namespace,
+        key: str,
+        named: Mapping[str, Array],
+        rows: checks.Shape,
+        lengths: Mapping[Axis, int | None],
+    ) -> None:
+        """Class ids, one per row; or probabilities, one per class."""
+        name, first, array = self.loss.__name__, self.loss.arrays[0], named[key]
+        argument, shape = self.loss.arguments[key], tuple(array.shape)
+        alike = argument.dims[-1] == self.loss.arguments[first].dims[0]
+        axes = self._axes(argument.dims[-1], len(rows))
+        whole = tuple(lengths.get(axis) for axis in axes)
+        dtype = f"the dtype of {first}, {named[first].dtype},"
+        if checks.is_integer(xp, array):
+            if not checks.same_shape(shape, rows):
+                others = range(len(whole)) if self.loss.rowwise else ()
+                fits = [a for a in others if checks.same_shape(shape, whole[:a] + whole[a + 1 :])]
+                hint = f"; for classes along another axis of {first} say axis={fits[0]}" if fits else ""
+                if checks.same_shape(shape, whole) and whole != (*rows, 1):
+                    hint = f"; if these are probabilities, such as one-hot rows, convert them to {dtype} first"
+                checks.shape_is(name, key, shape, rows, "class ids, one per row, shape", hint)
+            return
+        if checks.same_shape(shape, rows):
+            raise TypeError(
+                f"{name}: {key} with one value per row holds class ids: integers; got dtype {array.dtype}; convert "
+                "them to integers first"
+            )
+        checks.real_floating(name, key, xp, array, dtype, " or class ids")
+        what = f"probabilities in the shape of {first}," if alike else "a probability for each class, shape"
+        ids = "class ids (integers)" if alike else "class ids (integers), one per row"
+        checks.shape_is(name, key, shape, whole, f"{ids}, or {what}")
+        if IGNORED in named:
+            raise ValueError(f"{name}: {IGNORED} must come with class ids, got probabilities as {key}")
+
+    def _check_keyword(
+        self, xp: Namespace, argument: Argument, value: Array, rows: checks.Shape, lengths: Mapping[Axis, int | None]
+    ) -> None:
+        name, key, shape = self.loss.__name__, argument.name, tuple(value.shape)
+        if key == "where":
+            checks.boolean(name, key, xp, value)
+        elif key == IGNORED:
+            if not checks.is_integer(xp, value) or shape:
+                raise checks.one_id(name, key, value)
+            return
+        else:
+            (checks.real_floating if argument.part == "all" and argument.dims[0] else checks.real)(name, key, xp, value)
+        expected = self._expected(argument, value, len(rows), lengths)
+        if argument.part == "first":
+            checks.shape_starts(name, key, shape, rows)
+        elif argument.part == "last":
+            whole = rows if EXAMPLES in argument.dims[0] else tuple(lengths[letter, 0] for letter in argument.dims[0])
+            checks.shape_ends(name, key, shape, whole, EXAMPLES not in argument.dims[0])
+        else:
+            what = f"one number per {_singular(argument)}, shape" if expected else "the shape of a number,"
+            checks.shape_is(name, key, shape, expected, what)
+
+    def mask(self, xp: Namespace, named: Mapping[str, Array]) -> Array | None:
+        """Which examples count: those of ``where`` whose class is not ignored."""
+        mask, count = named.get("where"), len(self.rows(named))
+        if mask is not None:
+            mask = expand(mask, count)
+        if IGNORED in named:
+            for name, domain in self.inputs():
+                if holds_ids(xp, named[name], domain):
+                    ids, ignored = checks.wide_ids(xp, named[name]), checks.wide_ids(xp, named[IGNORED])
+                    kind = ids.dtype if ids.dtype == ignored.dtype else xp.int64
+                    kept = cast(xp, ids, kind) != cast(xp, ignored, kind)
+                    mask = kept if mask is None else mask & kept
+        return mask
+
+
+def holds_ids(xp: Namespace, array: Array, domain: Domain) -> bool:
+    """Whether an array holds class ids, and not what stands in their place."""
+    return isinstance(domain, Classes) and checks.is_integer(xp, array)
+
+
+def _singular(argument: Argument) -> str:
+    return {"c": "class", "d": "feature"}.get(argument.dims[0][0], "entry")

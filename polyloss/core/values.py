@@ -1,0 +1,198 @@
+"""Values outside of their domains: raised for where they can be looked at, and poison where they cannot."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from . import checks, words
+from .arguments import IGNORED
+from .backend import backend_of
+from .binding import Binding, holds_ids
+from .domains import WEIGHT, Domain
+from .dtypes import cast, floating, is_floating
+from .entries import pick
+from .reduction import expand
+from .typing import Array, Namespace
+
+
+class Outside(NamedTuple):
+    """Where an argument has values outside of its domain, masked examples aside."""
+
+    name: str
+    array: Array
+    flags: Array
+    domain: Domain
+    classes: int | None = None
+    """How many, of class ids."""
+
+
+def check_values(binding: Binding, named: Mapping[str, Array]) -> None:
+    """Raise for values outside their domain, masked examples aside."""
+    loss, first = binding.loss, binding.loss.arrays[0]
+    backend = backend_of(named[first])
+    named = {name: backend.look(array) for name, array in named.items()}
+    check_parameters(binding, named)
+    xp = backend_of(named[first]).namespace(named[first])
+    for name, array, flags, domain, classes in outside(binding, xp, named):
+        if not bool(xp.any(flags)):
+            continue
+        above = domain.low == -math.inf < domain.high < math.inf
+        ignorable = classes is not None and IGNORED in loss.defaults and IGNORED not in named
+        # Its name again: a function of `compat` that calls it may have no such keyword.
+        negative = f"to leave such examples out, {loss.__name__} takes {IGNORED}={{:.0f}}" if ignorable else ""
+        error = checks.is_outside(
+            loss.__name__,
+            name,
+            xp,
+            array,
+            flags,
+            domain.expected(classes),
+            hint=domain.hint,
+            negative=negative,
+            largest=above,
+        )
+        if len(loss.arrays) == 2 and name == loss.arrays[1]:
+            arrays = [named[key] for key in loss.arrays]
+            if checks.labels_first(xp, arrays, domain):
+                error = ValueError(words.with_order(str(error), loss.__name__, loss.arrays, loss.__module__))
+        raise error
+
+
+def check_parameters(binding: Binding, named: Mapping[str, Array]) -> None:
+    """Raise for values of parameters outside their domain."""
+    name, first = binding.loss.__name__, named[binding.loss.arrays[0]]
+    xp = backend_of(first).namespace(first)
+    for key in _looked_at(binding, named):
+        domain = binding.loss.domains[key]
+        refused = domain.refuses(xp, named[key])
+        checks.none_outside(name, key, xp, named[key], refused, str(domain), hint=domain.hint)
+    if "denominator" in named:
+        number = float(named["denominator"])
+        if not number > 0:
+            mask = binding.mask(xp, named)
+            if number != 0 or not (binding.is_empty(named) or (mask is not None and not bool(xp.any(mask)))):
+                raise ValueError(f"{name}: denominator must be positive, or 0 where nothing counts; got {number:g}")
+
+
+def _looked_at(binding: Binding, named: Mapping[str, Any]) -> list[str]:
+    """The parameters whose values tell something: that they are numbers was seen before."""
+    domains, arrays = binding.loss.domains, binding.loss.arrays
+    return [
+        name
+        for name in named
+        if name in domains and name not in arrays and name not in binding.numbers and not domains[name].everything
+    ]
+
+
+def checks_parameters(binding: Binding) -> bool:
+    """Whether `check_parameters` looks at anything."""
+    return "denominator" in binding.names or bool(_looked_at(binding, dict.fromkeys(binding.names)))
+
+
+def outside(binding: Binding, xp: Namespace, named: Mapping[str, Array]) -> Iterator[Outside]:
+    """Each argument that has a domain, beside where it is outside of it."""
+    first = named[binding.loss.arrays[0]]
+    rows, mask = len(binding.rows(named)), binding.mask(xp, named)
+    inputs = binding.inputs()
+    of_class, ids_of_rows = _of_class(xp, inputs, named), None
+    for name, domain in inputs:
+        if domain.everything or name in of_class:
+            continue
+        array, ids = named[name], holds_ids(xp, named[name], domain)
+        classes = class_axis(binding, name, named)[1] if ids else None
+        # In its own dtype a bound may wrap.
+        wide = checks.wide_ids(xp, array) if ids else cast(xp, array, floating(xp, array, first))
+        flags = domain.outside(xp, wide, classes)
+        if mask is not None:
+            axis = array.ndim - 1 if binding.axis is None else binding.axis
+            flags = flags & (mask if array.ndim == rows else xp.expand_dims(mask, axis=axis))
+        yield Outside(name, array if ids else wide, flags, domain, classes)
+        if ids:
+            ids_of_rows = wide if mask is None else xp.where(mask, wide, xp.zeros_like(wide))
+    # Only once the ids are known to be those of classes.
+    for name, domain in inputs:
+        if name in of_class:
+            array = pick(xp, row_last(binding, xp, named[name]), ids_of_rows)[..., 0]
+            flags = domain.outside(xp, array)
+            yield Outside(name, array, flags if mask is None else flags & mask, domain)
+    if "sample_weight" in named and is_floating(xp, named["sample_weight"]):
+        # Those of masked examples do not matter.
+        weight = expand(named["sample_weight"], rows)
+        flags = WEIGHT.outside(xp, weight)
+        yield Outside("sample_weight", weight, flags if mask is None else flags & mask, WEIGHT)
+
+
+def unseen(
+    binding: Binding,
+    xp: Namespace,
+    named: Mapping[str, Array],
+    ready: Mapping[str, Array],
+    rows: int,
+    mask: Array | None,
+) -> tuple[dict[str, Array], list[Array]]:
+    """Arrays that could not be looked at, with 0 for class ids that are none; and in which rows, or whether anywhere,
+    something is outside its domain.
+
+    `ready` are the arrays as a kernel wants them, where examples have so many axes: `rows`.
+    """
+    found, bad = dict(ready), []
+    inputs = binding.inputs()
+    of_class, ids_of_rows = _of_class(xp, inputs, named), None
+    for name, domain in inputs:
+        if domain.everything or name in of_class:
+            continue
+        array, ids, classes = ready[name], holds_ids(xp, named[name], domain), None
+        if ids:
+            holder, _ = class_axis(binding, name, named)
+            letters = binding.loss.arguments[holder].dims[-1]
+            axis = letters.index(binding.loss.arguments[name].dims[-1][-1]) - len(letters)
+            classes = backend_of(array).length(ready[holder], axis, array)
+        flags = domain.outside_in_row(xp, array) if array.ndim > rows else domain.outside(xp, array, classes)
+        if ids:
+            ids_of_rows = found[name] = xp.where(flags, xp.zeros_like(array), array)
+        bad.append(flags if mask is None else flags & mask)
+    for name, domain in inputs:
+        if name in of_class:
+            bad.append(domain.outside(xp, pick(xp, ready[name], ids_of_rows)[..., 0]))
+    weight = ready.get("sample_weight")
+    if weight is not None and is_floating(xp, named["sample_weight"]):
+        flags = WEIGHT.outside(xp, expand(weight, rows))
+        bad.append(flags if mask is None else flags & mask)
+    bad += [xp.any(binding.loss.domains[name].refuses(xp, ready[name])) for name in _looked_at(binding, ready)]
+    return found, bad
+
+
+def denominator(
+    binding: Binding, xp: Namespace, given: Array | None, named: Mapping[str, Array], mask: Array | None
+) -> Array | None:
+    """The denominator that was given: NaN where it is none, and could not be looked at."""
+    if given is None or binding.readable:
+        return given
+    possible = given > 0
+    if mask is not None:
+        possible = possible | ((given == 0) & ~xp.any(mask))
+    elif binding.is_empty(named):
+        possible = possible | (given == 0)
+    return given * backend_of(given).poison(~possible, given.dtype)
+
+
+def row_last(binding: Binding, xp: Namespace, array: Array) -> Array:
+    """An array of rows with these along its last axis."""
+    return array if binding.axis in (None, array.ndim - 1) else xp.moveaxis(array, binding.axis, -1)
+
+
+def class_axis(binding: Binding, ids: str, named: Mapping[str, Array]) -> tuple[str, int]:
+    """An argument that has the classes of some ids, and how many there are."""
+    letter = binding.loss.arguments[ids].dims[-1][-1]
+    count = len(binding.rows(named))
+    for name in binding.loss.arrays:
+        axes = binding.axes(binding.loss.arguments[name], named[name], count)
+        if name != ids and (letter, 0) in axes:
+            return name, named[name].shape[axes.index((letter, 0))]
+    raise TypeError(f"{binding.loss.__name__}: no array has the classes of {ids}")
+
+
+def _of_class(xp: Namespace, inputs: Sequence[tuple[str, Domain]], named: Mapping[str, Array]) -> list[str]:
+    """The arrays of which only the entries that class ids name are looked at."""
+    ids = any(holds_ids(xp, named[name], domain) for name, domain in inputs)
+    return [name for name, domain in inputs if ids and domain.of_class]

@@ -52,11 +52,13 @@ class _TransformedFunction(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, _: None, *tangents: torch.Tensor | None) -> torch.Tensor:
         with around_forward_mode(ctx.saved_tensors) as arrays:
-            if lacks_closed_form(ctx.fused.closed, [change is not None for change in tangents]):
-                pairs = zip(arrays, tangents, strict=True)
-                return tangent_of(ctx.fused.plain(*(a if t is None else with_tangent(a, t) for a, t in pairs)))
-            tangent: torch.Tensor = ctx.fused.tangent(arrays, tangents)
-            return tangent
+            found: torch.Tensor | None = None
+            if not lacks_closed_form(ctx.fused.closed, [change is not None for change in tangents]):
+                found = ctx.fused.tangent(arrays, tangents)
+            if found is not None:
+                return found
+            pairs = zip(arrays, tangents, strict=True)
+            return tangent_of(ctx.fused.plain(*(a if t is None else with_tangent(a, t) for a, t in pairs)))
 
 
 _transformed: Callable[..., torch.Tensor] = _TransformedFunction.apply
@@ -81,10 +83,10 @@ def _by_chunks(
 
 @_by_chunks.register_fake
 def _(place: int, numbers: Any, arrays: Sequence[torch.Tensor], wanted: Sequence[bool]) -> list[torch.Tensor]:
-    hidden = arrays[0]
+    first = arrays[0]
     if not bound[place](numbers).scalar:
-        return [hidden.new_empty(hidden.shape[:1])]
-    return [hidden.new_empty(()), *(torch.empty_like(a) for a, want in zip(arrays, wanted, strict=True) if want)]
+        return [first.new_empty(first.shape[:1])]
+    return [first.new_empty(()), *(torch.empty_like(a) for a, want in zip(arrays, wanted, strict=True) if want)]
 
 
 @torch.library.custom_op("polyloss::by_chunks_backward", mutates_args=())
@@ -134,7 +136,7 @@ def _in_graph(place: int, numbers: Sequence[float], wanted: Sequence[bool], *arr
 
 
 def _compiled(fused: Any, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
-    place, numbers = place_of(type(fused), (fused.name, fused.cost, fused.of_cost), fused.parameters, fused.names)
+    place, numbers = place_of(type(fused), fused.fixed, fused.parameters, fused.names)
     wanted = tuple(torch.is_grad_enabled() and array.requires_grad for array in arrays)
     value: torch.Tensor = _in_graph(place, numbers, wanted, *arrays)
     return value

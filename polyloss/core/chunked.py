@@ -64,6 +64,11 @@ class Chunked:
         return tuple(name not in self.of_cost for name in self.names)
 
     @property
+    def fixed(self) -> tuple[Any, ...]:
+        """What it is made of, besides `parameters` and `names`."""
+        return self.name, self.cost, self.of_cost
+
+    @property
     def scalar(self) -> bool:
         return "share" in self.names
 
@@ -80,7 +85,7 @@ class Chunked:
     ) -> Sequence[Array | None]:
         """The gradients that are wanted."""
         if self.scalar:
-            found = {name: _scaled(kept[name], upstream) for name in self._chosen(wanted)}
+            found = {name: scaled(kept[name], upstream) for name in self._chosen(wanted)}
         else:
             _, found = self._sweep(self._named(arrays) | {"share": upstream}, self._chosen(wanted))
         return [found.get(name) for name in self.names]
@@ -236,7 +241,7 @@ def _size(weight: Array) -> int:
     return size
 
 
-def _scaled(gradient: Array, upstream: Array) -> Array:
+def scaled(gradient: Array, upstream: Array) -> Array:
     """``upstream * gradient``, where nobody needs the gradient itself any more."""
     backend = backend_of(gradient)
     if backend.is_one(upstream):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, NamedTupl
 
 import numpy as np
 
-from . import checks, words
+from . import checks, docstrings, words
 from .backend import (
     Backend,
     InBlocks,
@@ -112,7 +112,7 @@ class Loss(Definition, Combinable, Generic[P]):
         self.__name__: str = kernel.__name__
         self.__qualname__: str = kernel.__qualname__
         self.__module__ = kernel.__module__
-        self.__doc__ = kernel.__doc__
+        self.__doc__ = docstrings.whole(kernel.__doc__, self)
         for name in self.domains:
             if name not in self.defaults and name not in self.arrays:
                 raise TypeError(f"{self.__name__} has no parameter {name}; it has {', '.join(self.defaults) or 'none'}")

@@ -40,20 +40,6 @@ def binary_cross_entropy(
     clip : float or array, optional
         In (0, 0.5]: probabilities are clipped into ``[clip, 1 - clip]``, and have no gradient outside. It has
         to be large enough for the dtype: ``1 - 1e-8`` is 1 in float32.
-    reduction, sample_weight, where, denominator
-        As in every loss: see `polyloss.Loss`.
-
-    Returns
-    -------
-    array
-        A scalar, or the shape of `probabilities` with ``reduction="none"``; dtype of `probabilities`.
-
-    Raises
-    ------
-    TypeError
-        If `probabilities` are not real floating.
-    ValueError
-        If shapes differ, or a probability, a target or `clip` is outside its range.
 
     See Also
     --------
@@ -130,20 +116,6 @@ def binary_cross_entropy_with_logits(
         It is no weight: never in a denominator.
     label_smoothing : float or array, default 0
         :math:`\varepsilon` in [0, 1].
-    reduction, sample_weight, where, denominator
-        As in every loss: see `polyloss.Loss`. With several labels per example the mean is over all labels.
-
-    Returns
-    -------
-    array
-        A scalar, or the shape of `logits` with ``reduction="none"``; dtype of `logits`.
-
-    Raises
-    ------
-    TypeError
-        If `logits` are not real floating.
-    ValueError
-        If shapes do not fit, or a target or a parameter is outside its range.
 
     See Also
     --------
@@ -154,7 +126,7 @@ def binary_cross_entropy_with_logits(
     -----
     The same as PyTorch's and optax's, but right in both tails (PyTorch's is 0 below a logit of -17 for a target
     of 0), at infinite logits (NaN elsewhere), and in the gradient at a logit of 0 (TensorFlow's weighted form
-    has 0 or 1 there).
+    has 0 or 1 there). With several labels per example the mean is over all labels.
 
     References
     ----------
@@ -232,21 +204,6 @@ def sigmoid_focal(
         In [0, 1]: the share of positive examples; 1 - `alpha` is that of negative ones. None leaves both at 1.
     gamma : float or array, default 2
         Zero or positive. 0 is `binary_cross_entropy_with_logits`.
-    reduction, sample_weight, where, denominator
-        As in every loss: see `polyloss.Loss`. Detectors divide by the number of positive examples:
-        ``denominator=``.
-
-    Returns
-    -------
-    array
-        A scalar, or the shape of `logits` with ``reduction="none"``; dtype of `logits`.
-
-    Raises
-    ------
-    TypeError
-        If `logits` are not real floating.
-    ValueError
-        If shapes do not fit, or a target or a parameter is outside its range.
 
     See Also
     --------
@@ -256,7 +213,7 @@ def sigmoid_focal(
     -----
     The gradient is finite for every `gamma`, also where ``p_t`` is 1: torchvision and Keras return NaN for
     `gamma` below 1. torchvision has ``alpha=0.25`` unless given and takes -1 for none; Keras ignores its
-    `alpha` unless told to apply it.
+    `alpha` unless told to apply it. Detectors divide by the number of positive examples: ``denominator=``.
 
     References
     ----------

@@ -43,21 +43,6 @@ def kl_divergence(
         most 0.
     log_target : bool, default False
         Whether `target` holds logarithms. ``-inf`` is a probability of 0.
-    axis, reduction, sample_weight, where, denominator
-        As in every row-wise loss: see `polyloss.Loss`.
-
-    Returns
-    -------
-    array
-        A scalar, or the shape of `log_probabilities` without `axis` with ``reduction="none"``; dtype of
-        `log_probabilities`.
-
-    Raises
-    ------
-    TypeError
-        If `log_probabilities` or `target` are not real floating.
-    ValueError
-        If shapes differ, a probability is negative, or a log-probability is positive, as logits are.
 
     See Also
     --------

@@ -300,21 +300,11 @@ def linear_cross_entropy(
         :math:`\lambda`, zero or positive: it keeps the logits from drifting away. `class_weight` has no part in it.
     logit_softcap : float or array, optional
         :math:`\kappa`, positive: no logit is larger. A class is masked no more then: its logit is :math:`-\kappa`.
-    reduction, sample_weight, where, denominator
-        As in every loss: see `polyloss.Loss`.
 
     Returns
     -------
     array
         A scalar, or the shape of `hidden` without its last axis with ``reduction="none"``; dtype of `hidden`.
-
-    Raises
-    ------
-    TypeError
-        If `hidden`, `weight` or `bias` are not real floating, or `target` holds class ids that are not integers.
-    ValueError
-        If shapes do not fit, a class id or a parameter is outside its range, or `ignore_index` comes with
-        probabilities.
 
     See Also
     --------

@@ -60,21 +60,6 @@ def cross_entropy(
     label_smoothing : float or array, default 0
         :math:`\varepsilon` in [0, 1]. It is spread over all classes, the right one too, but for the masked ones:
         `K` is the number of classes whose logit is not ``-inf``.
-    axis, reduction, sample_weight, where, denominator
-        As in every row-wise loss: see `polyloss.Loss`.
-
-    Returns
-    -------
-    array
-        A scalar, or the shape of `logits` without `axis` with ``reduction="none"``; dtype of `logits`.
-
-    Raises
-    ------
-    TypeError
-        If `logits` are not real floating, or `target` holds class ids that are not integers.
-    ValueError
-        If shapes do not fit, a class id or a parameter is outside its range, or `ignore_index` comes with
-        probabilities.
 
     See Also
     --------
@@ -153,22 +138,6 @@ def nll(
         Rows with this class id count for nothing.
     label_smoothing : float or array, default 0
         :math:`\varepsilon` in [0, 1]; `K` is the number of classes that are not ``-inf``.
-    axis, reduction, sample_weight, where, denominator
-        As in every row-wise loss: see `polyloss.Loss`.
-
-    Returns
-    -------
-    array
-        A scalar, or the shape of `log_probabilities` without `axis` with ``reduction="none"``; dtype of
-        `log_probabilities`.
-
-    Raises
-    ------
-    TypeError
-        If `log_probabilities` are not real floating, or `target` holds class ids that are not integers.
-    ValueError
-        If shapes do not fit, a log-probability is positive (as logits are), a class id or a parameter is outside
-        its range, or `ignore_index` comes with probabilities.
 
     See Also
     --------
@@ -243,20 +212,6 @@ def softmax_focal(
         Zero or positive. 0 is `cross_entropy`.
     ignore_index : int or integer array without axes, optional
         Rows with this class id count for nothing.
-    axis, reduction, sample_weight, where, denominator
-        As in every row-wise loss: see `polyloss.Loss`.
-
-    Returns
-    -------
-    array
-        A scalar, or the shape of `logits` without `axis` with ``reduction="none"``; dtype of `logits`.
-
-    Raises
-    ------
-    TypeError
-        If `logits` are not real floating, or `target` holds class ids that are not integers.
-    ValueError
-        If shapes do not fit, or a class id or a parameter is outside its range.
 
     See Also
     --------

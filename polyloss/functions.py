@@ -9,7 +9,7 @@ from .core.backend import Backend, find_backend, stop_gradient, unwrapped
 from .core.kernel import attached
 from .core.typing import Array, Namespace, Pair
 from .stable import (
-    ahead,
+    has_majority,
     log_share_of,
     log_sigmoid_of,
     log_sum_exp_of,
@@ -221,16 +221,16 @@ def sigmoid(x: Array) -> Array:
 def _log_shares(backend: Backend, xp: Namespace, x: Array) -> Array:
     """The log-softmax along the last axis.
 
-    Differentiated through the distances to the entry that is ahead, its gradient does not cancel.
+    Differentiated through the distances to the entry with the majority, its gradient does not cancel.
     """
     row = softmax_of(xp, stop_gradient(x))
-    top, limit = ahead(row), float(xp.finfo(x.dtype).max)
+    majority, limit = has_majority(row), float(xp.finfo(x.dtype).max)
     capped = xp.clip(x, None, limit)
     largest = xp.clip(stop_gradient(xp.max(x, axis=-1, keepdims=True)), -limit, limit)
-    origin = xp.sum(xp.where(top, capped, 0.0), axis=-1, keepdims=True) + xp.where(row.total < 2, 0.0, largest)
-    away = capped - origin
-    away = xp.where(row.shift == 0, away, away - row.unreachable)
-    distance = xp.where(top, 0.0, away)
+    origin = xp.sum(xp.where(majority, capped, 0.0), axis=-1, keepdims=True) + xp.where(row.total < 2, 0.0, largest)
+    distance = capped - origin
+    distance = xp.where(row.shift == 0, distance, distance - row.infinity)
+    distance = xp.where(majority, 0.0, distance)
     return distance - attached(backend, log_share_of, x)[..., None]
 
 

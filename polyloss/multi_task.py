@@ -11,7 +11,7 @@ from .core.compose import Combinable, described, factor_of, scaled, widened_keyw
 from .core.dtypes import astype, widened, working
 from .core.kernel import BoundKernel
 from .core.typing import Array, Namespace, Pair
-from .stable import logistic_of
+from .stable import softplus_of
 
 Kind: TypeAlias = Literal["regression", "classification"]
 
@@ -333,9 +333,9 @@ def _uncertain(xp: Namespace, losses: Array, s: Array, *, regularizer: Regulariz
     weighted = precision * losses
     if regularizer == "log":
         return weighted + 0.5 * s, lambda: precision, lambda: 0.5 - weighted
-    up, _, tail = logistic_of(xp, s)
-    penalty = xp.where(up, s, 0.0) + xp.log1p(tail)
-    return weighted + penalty, lambda: precision, lambda: xp.where(up, 1.0, tail) / (1.0 + tail) - weighted
+    # log(1 + e^s), and its derivative: the sigmoid.
+    penalty, sigmoid = softplus_of(xp, s)
+    return weighted + penalty, lambda: precision, lambda: sigmoid() - weighted
 
 
 def _takes(loss: Combinable, keyword: str) -> bool:

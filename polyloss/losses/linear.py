@@ -54,8 +54,8 @@ def _cost(
             slope = slope + numeric.times(xp, shares(), 2.0 * z_loss * again[..., None])
         if logit_softcap is not None:
             # 1 - tanh^2, which would cancel.
-            tail = numeric.logistic_of(xp, logits * (2.0 / logit_softcap)).tail
-            slope = slope * (4.0 * tail / ((1.0 + tail) * (1.0 + tail)))
+            odds = numeric.logistic_of(xp, logits * (2.0 / logit_softcap)).odds
+            slope = slope * (4.0 * odds / ((1.0 + odds) * (1.0 + odds)))
         return slope
 
     return value, by_logits, *by_target, by_parameter

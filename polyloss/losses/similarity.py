@@ -355,14 +355,14 @@ def _distances(
         amounts = [xp.sum((x * scale) * (x * scale), axis=-1) for x in differences]
         slopes: list[_Slope] = [functools.partial(_square_slope, x) for x in differences]
         return amounts, slopes, lambda near, far: ((near - far) / scale[..., 0]) / scale[..., 0]
-    found = [_length(xp, x, p) for x in differences]
-    amounts = [length for length, _ in found]
+    norms = [_length(xp, x, p) for x in differences]
+    amounts = [length for length, _ in norms]
     if squared:
-        slopes = [functools.partial(_slope_of_square, length, slope) for length, slope in found]
+        slopes = [functools.partial(_slope_of_square, length, slope) for length, slope in norms]
         # near^2 - far^2 = (near - far) (near + far): the difference of two squares would be that of their roundings,
         # where these are close. It is multiplied out because the sum of two lengths may overflow.
         return amounts, slopes, lambda near, far: (near - far) * near + (near - far) * far
-    return amounts, [slope for _, slope in found], operator.sub
+    return amounts, [slope for _, slope in norms], operator.sub
 
 
 def _square_slope(difference: Array, factor: Array) -> Array:
@@ -389,10 +389,10 @@ def _by_own_distance(
         raise TypeError(f"triplet_margin: distance must be callable, got {describe(distance)}")
 
     def measure(x: Array, y: Array) -> Array:
-        found = distance(x, y)
-        shape = tuple(getattr(found, "shape", ()))
+        measured = distance(x, y)
+        shape = tuple(getattr(measured, "shape", ()))
         shape_is("triplet_margin", "the result of distance", shape, tuple(x.shape[:-1]), "one value per row, shape")
-        return found * found if squared else found
+        return measured * measured if squared else measured
 
     near, far = measure(anchor, positive), measure(anchor, negative)
     if swap:

@@ -38,8 +38,8 @@ def terms_of(loss: Any) -> Iterator[tuple[float, Any]]:
 def parameters_of(loss: Callable[..., Any], *, reduction: bool) -> list[inspect.Parameter]:
     """The keywords of `loss` that an object may hold."""
     refused = OF_A_CALL if reduction else (*OF_A_CALL, "reduction")
-    own = inspect.signature(loss).parameters.values()
-    return [p for p in own if p.kind is p.KEYWORD_ONLY and p.name not in refused]
+    parameters = inspect.signature(loss).parameters.values()
+    return [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in refused]
 
 
 def defaults_of(loss: Any, *, reduction: bool) -> dict[str, Any]:
@@ -114,10 +114,10 @@ def check_parameters(owner: str, loss: Any, parameters: Mapping[str, Any], *, re
     for term in terms:
         if not isinstance(term, Loss):
             raise _no_loss(owner, term)
-    known = defaults_of(loss, reduction=reduction)
+    defaults = defaults_of(loss, reduction=reduction)
     for name, value in parameters.items():
-        if name not in known:
-            raise of_one_term(loss, name) or words.unknown_keyword(loss.__name__, name, (), tuple(known))
+        if name not in defaults:
+            raise of_one_term(loss, name) or words.unknown_keyword(loss.__name__, name, (), tuple(defaults))
         for term in terms:
             _check_value(term, name, value.item() if isinstance(value, np.generic) else value)
 
@@ -147,13 +147,13 @@ def _no_loss(owner: str, value: Any) -> TypeError:
 def of_one_term(loss: Any, name: str) -> TypeError | None:
     """The error for a parameter that only some terms of a sum have, if it is one."""
     terms = list(terms_of(loss))
-    own = [isinstance(term, Loss) and name in defaults_of(term, reduction=True) for _, term in terms]
-    if len(terms) == 1 or not any(own) or all(own):
+    having_it = [isinstance(term, Loss) and name in defaults_of(term, reduction=True) for _, term in terms]
+    if len(terms) == 1 or not any(having_it) or all(having_it):
         return None
-    having = " and ".join(term.__name__ for (_, term), has in zip(terms, own, strict=True) if has)
+    having = " and ".join(term.__name__ for (_, term), has in zip(terms, having_it, strict=True) if has)
     shown = [
         scaled(scale, f"{term.__name__}.partial({name}=...)" if has else term.__name__)
-        for (scale, term), has in zip(terms, own, strict=True)
+        for (scale, term), has in zip(terms, having_it, strict=True)
     ]
     return TypeError(
         f"{loss.__name__}: {name} belongs to {having} alone: fix it there before the sum is made, as in "

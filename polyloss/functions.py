@@ -1,14 +1,15 @@
 """Exponentials and logarithms of arrays of any framework, right far out: in value and in every gradient."""
 
+import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
-from .core import checks
+from .core import checks, docstrings
 from .core.backend import Backend, find_backend, stop_gradient, unwrapped
 from .core.kernel import attached
 from .core.typing import Array, Namespace, Pair
 from .stable import (
-    ahead,
+    has_majority,
     log_share_of,
     log_sigmoid_of,
     log_sum_exp_of,
@@ -17,7 +18,21 @@ from .stable import (
     softplus_of,
 )
 
+Function = TypeVar("Function", bound=Callable[..., Array])
 
+
+def _refusing(function: Function) -> Function:
+    """`function`, whose docstring says what it refuses."""
+    if function.__doc__ is not None:
+        errors = "TypeError\n    If `x` is no array, or not real floating."
+        if "axis" in inspect.signature(function).parameters:
+            errors += "\nValueError\n    If there is no such axis, or it has no entries."
+        sections = docstrings.split(inspect.cleandoc(function.__doc__))
+        function.__doc__ = docstrings.joined({**sections, "Raises": errors})
+    return function
+
+
+@_refusing
 def log_sum_exp(x: Array, *, axis: int = -1) -> Array:
     r"""Logarithm of the sum of exponentials.
 
@@ -36,13 +51,6 @@ def log_sum_exp(x: Array, *, axis: int = -1) -> Array:
         Half precision is computed in float32. A row of nothing but ``-inf`` is ``-inf`` with a gradient of 0,
         where the frameworks' own have NaN; a row with ``+inf`` is ``+inf``.
 
-    Raises
-    ------
-    TypeError
-        If `x` is no array, or not real floating.
-    ValueError
-        If there is no such axis.
-
     See Also
     --------
     log_softmax, softmax
@@ -57,6 +65,7 @@ def log_sum_exp(x: Array, *, axis: int = -1) -> Array:
     return xp.astype(attached(backend, log_sum_exp_of, ready), x.dtype)
 
 
+@_refusing
 def log_softmax(x: Array, *, axis: int = -1) -> Array:
     r"""Logarithm of the softmax.
 
@@ -75,13 +84,6 @@ def log_softmax(x: Array, *, axis: int = -1) -> Array:
         Of the shape of `x`. The largest entry is right in value and gradient however near to 0 it is, where the
         frameworks' own are 0 from a margin of 17 on. Half precision is computed in float32.
 
-    Raises
-    ------
-    TypeError
-        If `x` is no array, or not real floating.
-    ValueError
-        If there is no such axis.
-
     See Also
     --------
     softmax, log_sum_exp
@@ -96,6 +98,7 @@ def log_softmax(x: Array, *, axis: int = -1) -> Array:
     return xp.astype(xp.moveaxis(_log_shares(backend, xp, ready), -1, axis), x.dtype)
 
 
+@_refusing
 def softmax(x: Array, *, axis: int = -1) -> Array:
     r"""Exponentials that are scaled to sum to 1.
 
@@ -113,13 +116,6 @@ def softmax(x: Array, *, axis: int = -1) -> Array:
     array
         Of the shape of `x`; zeros in a row of nothing but ``-inf``. Half precision is computed in float32.
 
-    Raises
-    ------
-    TypeError
-        If `x` is no array, or not real floating.
-    ValueError
-        If there is no such axis.
-
     See Also
     --------
     log_softmax
@@ -134,6 +130,7 @@ def softmax(x: Array, *, axis: int = -1) -> Array:
     return xp.astype(xp.moveaxis(xp.exp(_log_shares(backend, xp, ready)), -1, axis), x.dtype)
 
 
+@_refusing
 def softplus(x: Array) -> Array:
     r"""Smooth maximum of a number and 0.
 
@@ -150,11 +147,6 @@ def softplus(x: Array) -> Array:
         Of the shape of `x`. The gradient at 0 is 1/2 everywhere, and no threshold cuts the tail off. Half
         precision is computed in float32.
 
-    Raises
-    ------
-    TypeError
-        If `x` is no array, or not real floating.
-
     See Also
     --------
     log_sigmoid, sigmoid
@@ -168,10 +160,11 @@ def softplus(x: Array) -> Array:
     return _elementwise("softplus", x, softplus_of)
 
 
+@_refusing
 def log_sigmoid(x: Array) -> Array:
     r"""Logarithm of the sigmoid.
 
-    .. math:: \operatorname{log\sigmoid_of}(x) = -\log(1 + e^{-x})
+    .. math:: \operatorname{log\_sigmoid}(x) = -\log(1 + e^{-x})
 
     Parameters
     ----------
@@ -182,11 +175,6 @@ def log_sigmoid(x: Array) -> Array:
     -------
     array
         Of the shape of `x`. Half precision is computed in float32.
-
-    Raises
-    ------
-    TypeError
-        If `x` is no array, or not real floating.
 
     See Also
     --------
@@ -201,6 +189,7 @@ def log_sigmoid(x: Array) -> Array:
     return _elementwise("log_sigmoid", x, log_sigmoid_of)
 
 
+@_refusing
 def sigmoid(x: Array) -> Array:
     r"""Logistic function.
 
@@ -215,11 +204,6 @@ def sigmoid(x: Array) -> Array:
     -------
     array
         Of the shape of `x`. Half precision is computed in float32.
-
-    Raises
-    ------
-    TypeError
-        If `x` is no array, or not real floating.
 
     See Also
     --------
@@ -237,16 +221,16 @@ def sigmoid(x: Array) -> Array:
 def _log_shares(backend: Backend, xp: Namespace, x: Array) -> Array:
     """The log-softmax along the last axis.
 
-    Differentiated through the distances to the entry that is ahead, its gradient does not cancel.
+    Differentiated through the distances to the entry with the majority, its gradient does not cancel.
     """
     row = softmax_of(xp, stop_gradient(x))
-    top, limit = ahead(row), float(xp.finfo(x.dtype).max)
+    majority, limit = has_majority(row), float(xp.finfo(x.dtype).max)
     capped = xp.clip(x, None, limit)
     largest = xp.clip(stop_gradient(xp.max(x, axis=-1, keepdims=True)), -limit, limit)
-    origin = xp.sum(xp.where(top, capped, 0.0), axis=-1, keepdims=True) + xp.where(row.total < 2, 0.0, largest)
-    away = capped - origin
-    away = xp.where(row.shift == 0, away, away - row.unreachable)
-    distance = xp.where(top, 0.0, away)
+    origin = xp.sum(xp.where(majority, capped, 0.0), axis=-1, keepdims=True) + xp.where(row.total < 2, 0.0, largest)
+    distance = capped - origin
+    distance = xp.where(row.shift == 0, distance, distance - row.infinity)
+    distance = xp.where(majority, 0.0, distance)
     return distance - attached(backend, log_share_of, x)[..., None]
 
 

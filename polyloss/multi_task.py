@@ -11,7 +11,7 @@ from .core.compose import Combinable, described, factor_of, scaled, widened_keyw
 from .core.dtypes import astype, widened, working
 from .core.kernel import BoundKernel
 from .core.typing import Array, Namespace, Pair
-from .stable import logistic_of
+from .stable import softplus_of
 
 Kind: TypeAlias = Literal["regression", "classification"]
 
@@ -130,25 +130,25 @@ class MultiTask:
         gradients: dict[int, tuple[str, Array]] = {}
         start = 0
         for task, loss in self.losses.items():
-            own = [number for number in flat if start <= number < start + len(loss.arrays)]
-            if own:
-                places = [number - start for number in own]
+            of_task = [number for number in flat if start <= number < start + len(loss.arrays)]
+            if of_task:
+                places = [number - start for number in of_task]
                 wide = tuple(map(widened, arrays[task]))
-                values[task], found = loss.closed_form(wide, widened_keywords(options[task]), places)
-                gradients |= {number: (task, g) for number, g in zip(own, found, strict=True)}
+                values[task], task_gradients = loss.closed_form(wide, widened_keywords(options[task]), places)
+                gradients |= {number: (task, g) for number, g in zip(of_task, task_gradients, strict=True)}
             else:
                 values[task] = loss(*map(widened, arrays[task]), **widened_keywords(options[task]))
             start += len(loss.arrays)
         dtypes = self._result_dtypes(arrays, values)
         total, (shares, by_log_variances) = self._total(values, log_variances, dtypes)
-        given = [array for task in self.losses for array in arrays[task]]
+        inputs = [array for task in self.losses for array in arrays[task]]
         results = []
         for number in flat:
             if number == start:
                 results.append(by_log_variances())
                 continue
             task, gradient = gradients[number]
-            results.append(astype(shares()[task] * gradient, given[number].dtype))
+            results.append(astype(shares()[task] * gradient, inputs[number].dtype))
         return total, tuple(results)
 
     def _total(
@@ -170,8 +170,8 @@ class MultiTask:
         shape = tuple(log_variances.shape)
         checks.shape_is("multi_task", "log_variances", shape, (len(losses),), "one value per task, shape")
         factors = {task: self.weights[task] * self._factor_of(task) for task in losses}
-        given = log_variances.dtype
-        dtype = functools.reduce(xp.result_type, [*wide, working(xp, given)])
+        original = log_variances.dtype
+        dtype = functools.reduce(xp.result_type, [*wide, working(xp, original)])
         weighted = xp.stack([factors[task] * astype(loss, dtype) for task, loss in losses.items()])
         s = astype(log_variances, dtype)
         pair = BoundKernel(_uncertain, 2, (("regularizer", self.regularizer),), ())
@@ -181,7 +181,7 @@ class MultiTask:
             precision = pair(weighted, s)[1]()
             return {task: factors[task] * precision[k] for k, task in enumerate(losses)}
 
-        return self._narrow(total, dtypes), (shares, lambda: astype(pair(weighted, s)[2](), given))
+        return self._narrow(total, dtypes), (shares, lambda: astype(pair(weighted, s)[2](), original))
 
     def _result_dtypes(self, arrays: Mapping[str, Any], losses: Mapping[str, Array]) -> dict[str, Any]:
         """The dtype of the loss of each task, by that of its prediction."""
@@ -208,10 +208,10 @@ class MultiTask:
         if arguments and isinstance(arguments[0], Mapping):
             named, *rest = arguments
             self._check_tasks("the arrays", named)
-            for task, given in named.items():
+            for task, values in named.items():
                 expected = self.losses[task].arrays
-                if not isinstance(given, (tuple, list)) or len(given) != len(expected):
-                    what = f"{len(given)} of them" if isinstance(given, (tuple, list)) else checks.describe(given)
+                if not isinstance(values, (tuple, list)) or len(values) != len(expected):
+                    what = f"{len(values)} of them" if isinstance(values, (tuple, list)) else checks.describe(values)
                     raise TypeError(f"multi_task: {task} must be a tuple ({', '.join(expected)}), got {what}")
             arrays = {task: tuple(named[task]) for task in self.losses}
         else:
@@ -237,8 +237,8 @@ class MultiTask:
         self._check_tasks("options", options or {}, every=False)
         return {task: (options or {}).get(task, {}) for task in self.losses}
 
-    def _check_keywords(self, given: Mapping[str, Any]) -> None:
-        for name in given:
+    def _check_keywords(self, keywords: Mapping[str, Any]) -> None:
+        for name in keywords:
             if name in _KEYWORDS:
                 continue
             error = words.unknown_keyword("multi_task", name, (), _KEYWORDS)
@@ -247,16 +247,16 @@ class MultiTask:
                 error = TypeError(f"{error}; of a task it goes by options={{{task!r}: {{{name!r}: ...}}}}")
             raise error
 
-    def _check_tasks(self, what: str, given: Mapping[str, Any], *, every: bool = True) -> None:
-        if not isinstance(given, Mapping):
-            raise TypeError(f"multi_task: {what} must be a mapping by task, got {checks.describe(given)}")
-        known = f"the tasks are {', '.join(self.losses)}"
-        unknown = [str(task) for task in given if task not in self.losses]
+    def _check_tasks(self, what: str, by_task: Mapping[str, Any], *, every: bool = True) -> None:
+        if not isinstance(by_task, Mapping):
+            raise TypeError(f"multi_task: {what} must be a mapping by task, got {checks.describe(by_task)}")
+        tasks = f"the tasks are {', '.join(self.losses)}"
+        unknown = [str(task) for task in by_task if task not in self.losses]
         if unknown:
-            raise ValueError(f"multi_task: {what} must be those of its tasks, got {', '.join(unknown)}; {known}")
-        missing = [task for task in self.losses if task not in given]
+            raise ValueError(f"multi_task: {what} must be those of its tasks, got {', '.join(unknown)}; {tasks}")
+        missing = [task for task in self.losses if task not in by_task]
         if every and missing:
-            raise ValueError(f"multi_task: {what} must be there for every task, missing {', '.join(missing)}; {known}")
+            raise ValueError(f"multi_task: {what} must be there for every task, missing {', '.join(missing)}; {tasks}")
 
 
 def multi_task(
@@ -333,9 +333,9 @@ def _uncertain(xp: Namespace, losses: Array, s: Array, *, regularizer: Regulariz
     weighted = precision * losses
     if regularizer == "log":
         return weighted + 0.5 * s, lambda: precision, lambda: 0.5 - weighted
-    up, _, tail = logistic_of(xp, s)
-    penalty = xp.where(up, s, 0.0) + xp.log1p(tail)
-    return weighted + penalty, lambda: precision, lambda: xp.where(up, 1.0, tail) / (1.0 + tail) - weighted
+    # log(1 + e^s), and its derivative: the sigmoid.
+    penalty, sigmoid = softplus_of(xp, s)
+    return weighted + penalty, lambda: precision, lambda: sigmoid() - weighted
 
 
 def _takes(loss: Combinable, keyword: str) -> bool:
@@ -344,7 +344,7 @@ def _takes(loss: Combinable, keyword: str) -> bool:
 
 def _kind(loss: Combinable) -> Kind | None:
     """What the loss itself is for, if it tells."""
-    found = {_TAGS[tag] for tag in loss.tasks if tag in _TAGS}
-    if len(found) != 1:
+    kinds = {_TAGS[tag] for tag in loss.tasks if tag in _TAGS}
+    if len(kinds) != 1:
         return None
-    return "regression" if found == {"regression"} else "classification"
+    return "regression" if kinds == {"regression"} else "classification"

@@ -39,7 +39,11 @@ def times(xp: Namespace, factor: Array | float, array: Array) -> Array:
 
 
 class Softmax(NamedTuple):
-    """Entries of rows, as their distance to the largest of the row; and what the whole row sums to."""
+    """Entries of rows, as their distance to the largest of the row; and what the whole row sums to.
+
+    The softmax is ``terms / total``, and nothing overflows. P. Blanchard, D. J. Higham and N. J. Higham, "Accurately
+    computing the log-sum-exp and softmax functions", IMA Journal of Numerical Analysis 41, 2021.
+    """
 
     shift: Array
     """x - max x."""
@@ -49,11 +53,11 @@ class Softmax(NamedTuple):
     """The sum of all terms of the row."""
     rest: Array
     """The same without the largest, or without the entry that was picked. Right where that one is alone."""
-    unreachable: Array
+    infinity: Array
     """inf where the largest is, else 0: what the others are away from it."""
 
 
-def _exponentials(xp: Namespace, x: Array) -> tuple[Array, Array, Array]:
+def exponentials(xp: Namespace, x: Array) -> tuple[Array, Array, Array]:
     """The largest entry of each row, the distances to it, and their exponentials."""
     largest = stop_gradient(xp.max(x, axis=-1, keepdims=True))
     limit = float(xp.finfo(x.dtype).max)
@@ -72,7 +76,7 @@ def softmax_of(xp: Namespace, x: Array) -> Softmax:
 
     Infinite entries have their limits: one of +inf takes everything, one of -inf nothing.
     """
-    largest, shift, terms = _exponentials(xp, x)
+    largest, shift, terms = exponentials(xp, x)
     total = xp.sum(terms, axis=-1, keepdims=True)
     rest = xp.sum(xp.where(shift == 0, 0.0, terms), axis=-1, keepdims=True)
     return _softmax(xp, largest, shift, terms, total, rest)
@@ -83,77 +87,83 @@ def softmax_at(xp: Namespace, x: Array, ids: Array) -> tuple[Softmax, Array, Arr
 
     What the others sum to is summed without it, so nothing cancels, and the row is summed once.
     """
-    largest, shift, terms = _exponentials(xp, x)
+    largest, shift, terms = exponentials(xp, x)
     hot = one_hot(xp, ids, x)
-    own = pick(xp, shift, ids, hot)
+    picked = pick(xp, shift, ids, hot)
     others = xp.where(hot, 0.0, terms)
     rest = xp.sum(others, axis=-1, keepdims=True)
-    return _softmax(xp, largest, own, xp.exp(own), rest + xp.exp(own), rest), hot, others
+    return _softmax(xp, largest, picked, xp.exp(picked), rest + xp.exp(picked), rest), hot, others
 
 
-def ahead(row: Softmax) -> Array:
+def has_majority(row: Softmax) -> Array:
     """True at an entry with more than half of the total."""
     return (row.shift == 0) & (row.total < 2)
 
 
 def others(xp: Namespace, row: Softmax) -> Array:
     """The sum of all terms but this one, for each entry. It does not cancel."""
-    return xp.where(ahead(row), row.rest, row.total - row.terms)
+    return xp.where(has_majority(row), row.rest, row.total - row.terms)
 
 
-def minus_log(xp: Namespace, row: Softmax) -> Array:
+def minus_log_softmax(xp: Namespace, row: Softmax) -> Array:
     """The negative logarithm of each entry's share of the total."""
-    top = row.shift == 0
-    odds = others(xp, row) / xp.where(top, row.terms, 1.0)
-    far = (xp.log(row.total) + row.unreachable) - row.shift
-    return xp.where(top, xp.log1p(odds), far)
+    largest = row.shift == 0
+    # -log p = log(1 + (1 - p) / p) does not round to 0 where p rounds to 1.
+    odds_against = others(xp, row) / xp.where(largest, row.terms, 1.0)
+    of_others = (xp.log(row.total) + row.infinity) - row.shift
+    return xp.where(largest, xp.log1p(odds_against), of_others)
 
 
-def pull_log(xp: Namespace, row: Softmax, mass: Array) -> Array:
-    """The derivative of ``sum(mass * minus_log)`` along a row by the entries, with `mass` a constant."""
-    share, top = row.terms / row.total, ahead(row)
-    every = xp.sum(mass, axis=-1, keepdims=True)
-    rest = xp.sum(xp.where(top, 0.0, mass), axis=-1, keepdims=True)
-    return xp.where(top, share * rest - row.rest / row.total * mass, share * every - mass)
+def minus_log_softmax_slope(xp: Namespace, row: Softmax, mass: Array) -> Array:
+    """The derivative of ``sum(mass * minus_log_softmax)`` along a row by the entries, with `mass` a constant."""
+    # p_c sum(mass) - mass_c. Where p_c is almost 1, p_c mass_c - mass_c is taken for -(1 - p_c) mass_c.
+    share, majority = row.terms / row.total, has_majority(row)
+    whole_mass = xp.sum(mass, axis=-1, keepdims=True)
+    mass_of_others = xp.sum(xp.where(majority, 0.0, mass), axis=-1, keepdims=True)
+    return xp.where(majority, share * mass_of_others - row.rest / row.total * mass, share * whole_mass - mass)
 
 
 class Logistic(NamedTuple):
-    """Numbers, as a side of 0 and a distance to it."""
+    """Logits of yes and no, as the odds of the unlikely answer.
 
-    up: Array
-    """Whether x > 0."""
-    fall: Array
+    The likely answer has the probability ``1 / (1 + odds)``, the unlikely one ``odds / (1 + odds)``.
+    """
+
+    yes: Array
+    """Whether yes is the likely answer: x > 0."""
+    log_odds: Array
     """-|x|"""
-    tail: Array
+    odds: Array
     """exp(-|x|)"""
 
 
 def logistic_of(xp: Namespace, x: Array) -> Logistic:
     # Not abs: its derivative at 0, where training starts, is everybody's own.
-    up = x > 0
-    fall = xp.where(up, -x, x)
-    return Logistic(up, fall, xp.exp(fall))
+    yes = x > 0
+    log_odds = xp.where(yes, -x, x)
+    return Logistic(yes, log_odds, xp.exp(log_odds))
 
 
-def _rise(xp: Namespace, x: Array) -> Array:
+def _sigmoid(xp: Namespace, x: Array) -> Array:
     """1 / (1 + exp(-x))"""
-    up, _, tail = logistic_of(xp, x)
-    return xp.where(up, 1.0, tail) / (1.0 + tail)
+    yes, _, odds = logistic_of(xp, x)
+    return xp.where(yes, 1.0, odds) / (1.0 + odds)
 
 
 def softplus_of(xp: Namespace, x: Array) -> Pair:
-    up, _, tail = logistic_of(xp, x)
-    return xp.where(up, x, 0.0) + xp.log1p(tail), lambda: _rise(xp, x)
+    # log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)
+    yes, _, odds = logistic_of(xp, x)
+    return xp.where(yes, x, 0.0) + xp.log1p(odds), lambda: _sigmoid(xp, x)
 
 
 def log_sigmoid_of(xp: Namespace, x: Array) -> Pair:
-    up, _, tail = logistic_of(xp, x)
-    return xp.where(up, 0.0, x) - xp.log1p(tail), lambda: _rise(xp, -x)
+    yes, _, odds = logistic_of(xp, x)
+    return xp.where(yes, 0.0, x) - xp.log1p(odds), lambda: _sigmoid(xp, -x)
 
 
 def sigmoid_of(xp: Namespace, x: Array) -> Pair:
-    tail = logistic_of(xp, x).tail
-    return _rise(xp, x), lambda: tail / ((1.0 + tail) * (1.0 + tail))
+    odds = logistic_of(xp, x).odds
+    return _sigmoid(xp, x), lambda: odds / ((1.0 + odds) * (1.0 + odds))
 
 
 def log_sum_exp_of(xp: Namespace, x: Array) -> Pair:
@@ -162,11 +172,11 @@ def log_sum_exp_of(xp: Namespace, x: Array) -> Pair:
 
 
 def log_share_of(xp: Namespace, x: Array) -> Pair:
-    """The distance of log_sum_exp to the entry that is ahead or, where none is, to a constant: the largest."""
+    """The distance of log_sum_exp to the entry with the majority or, where none has it, to a constant: the largest."""
     row = softmax_of(xp, x)
 
     def gradient() -> Array:
-        return xp.where(ahead(row), -row.rest, row.terms) / row.total
+        return xp.where(has_majority(row), -row.rest, row.terms) / row.total
 
     return _log_total(xp, row)[..., 0], gradient
 

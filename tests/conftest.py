@@ -8,8 +8,10 @@ tests out by it.
 import functools
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -18,6 +20,7 @@ import pytest
 from hypothesis import settings
 
 import polyloss
+from polyloss.__main__ import REQUIRED
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -375,6 +378,21 @@ def pytest_configure(config: pytest.Config) -> None:
     Selection.choose(config.getoption("--backends"))
     for marker, meaning in MARKERS.items():
         config.addinivalue_line("markers", f"{marker}: {meaning}")
+    config.addinivalue_line("markers", "suite: imports the conformance suite, the benchmarks or what these need")
+
+
+@functools.cache
+def imports_suite(path: Path) -> bool:
+    """Whether a test imports at its top what needs the extra `conformance`."""
+    names = "|".join(("polyloss_conformance", "polyloss_benchmarks", *REQUIRED))
+    return re.search(rf"^(import|from) ({names})\b", path.read_text(encoding="utf-8"), re.MULTILINE) is not None
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Without the extra, the tests that need it are left out: an environment of tox.ini is made so."""
+    if collection_path.suffix != ".py" or all(map(installed, REQUIRED)):
+        return None
+    return imports_suite(collection_path) or None
 
 
 def pytest_report_header() -> str:
@@ -390,6 +408,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(_needed(item))
+        if imports_suite(item.path):
+            item.add_marker("suite")
 
 
 def _needed(item: pytest.Item) -> str:

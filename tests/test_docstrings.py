@@ -4,12 +4,16 @@ import doctest
 import importlib
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any, is_typeddict
+from typing import Any, Unpack, is_typeddict
 
 import pytest
 
 import polyloss
+from polyloss.core import docstrings
+from polyloss.core.typing import Call, RowCall
 
 pytestmark = pytest.mark.docs
 
@@ -26,10 +30,31 @@ MODULES = sorted(
 OLDER_THAN_PAPERS = {"mse", "l1"}
 
 
+WRITTEN = {
+    "positive": r"> 0|(?<!or )\bpositive",
+    "zero or positive": r"\\ge 0|[Zz]ero or positive",
+    "in [0, 1]": r"\[0, 1\]|\b0 or 1\b",
+    "in (0, 0.5]": r"\(0, 0\.5\]",
+    "in [1, inf]": r"at least 1\b",
+    "-1 or 1": r"-1 and 1\b",
+    "0 or 1": r"\{1, 0\}",
+    "1 or 2": r"\{2, 1\}",
+    "at most 0 (0.1 for rounding)": r"at most 0[;,] up to\s+0\.1 passes for rounding",
+    "probabilities in [0, 1]": r"class ids in \[0, C\)\. Real floating: probabilities in \[0, 1\]",
+}
+"""Each range of an argument, as messages say it, and how authors of docstrings do."""
+
+
 def sections(value: Any) -> dict[str, str]:
     """The text of each section of a docstring, by title; the summary under ''."""
-    parts = re.split(r"^(\w[\w ]*)\n-{3,}$", inspect.getdoc(value) or "", flags=re.MULTILINE)
-    return dict(zip(["", *parts[1::2]], parts[::2], strict=True))
+    return dict(docstrings.split(inspect.getdoc(value) or ""))
+
+
+def entry(text: str, name: str) -> str:
+    """What a section of parameters says of one."""
+    found = re.search(rf"^(?:\w+, )*{name}(?:, \w+)*(?: : .*)?\n(?:    .*\n)*", text + "\n", flags=re.MULTILINE)
+    assert found is not None, f"nothing is said of {name}"
+    return found[0]
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -41,7 +66,8 @@ def test_examples_run(module: str) -> None:
     tests = {test.name: test for test in finder.find(loaded)}
     for name, value in vars(loaded).items():
         # doctest does not look into instances, and losses and decorators are some.
-        source = vars(value).get("__doc__") if type(value).__module__ == "polyloss.core.loss" else None
+        ours = isinstance(value, polyloss.Loss) or value in (polyloss.elementwise, polyloss.rowwise)
+        source = vars(value).get("__doc__") if ours else None
         if source and value.__module__ == module:
             tests[name] = doctest.DocTestParser().get_doctest(source, vars(loaded), name, module, None)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
@@ -65,7 +91,9 @@ def test_every_public_name_is_documented(name: str) -> None:
 @pytest.mark.parametrize("name", LOSSES)
 def test_every_loss_has_all_sections(name: str) -> None:
     found = sections(PUBLIC[name])
-    assert {"Parameters", "Raises", "Examples"} <= set(found)
+    titles = ["Parameters", "Returns", "Raises", "See Also", "Notes", "References", "Examples"]
+    assert list(found) == ["", *(title for title in titles if title in found)]
+    assert {"Parameters", "Returns", "Raises", "Examples"} <= set(found)
     assert ".. math::" in found[""]
     assert name in OLDER_THAN_PAPERS or re.search(r"\b(19|20)\d\d\b", PUBLIC[name].__doc__), "no paper is named"
     assert f"polyloss.{name}(" in found["Examples"]
@@ -73,9 +101,115 @@ def test_every_loss_has_all_sections(name: str) -> None:
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_every_parameter_is_described(name: str) -> None:
-    headings = re.findall(r"^(\w+(?:, \w+)*)(?: : .+)?$", sections(PUBLIC[name])["Parameters"], flags=re.MULTILINE)
-    described = {parameter for heading in headings for parameter in heading.split(", ")}
-    assert set(inspect.signature(PUBLIC[name]).parameters) == described
+    loss = PUBLIC[name]
+    assert docstrings.described(sections(loss)["Parameters"]) == set(inspect.signature(loss).parameters)
+    # Its own are by the author.
+    assert docstrings.described(sections(loss.kernel)["Parameters"]) == {*loss.arrays, *loss.defaults}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_what_is_common_is_written_once(name: str) -> None:
+    kernel, whole = sections(PUBLIC[name].kernel), sections(PUBLIC[name])
+    assert "Raises" not in kernel
+    assert "`polyloss.Loss`" not in kernel["Parameters"]
+    assert {title: whole[title] for title in kernel if title != "Parameters"} == {
+        title: text for title, text in kernel.items() if title != "Parameters"
+    }
+    assert whole["Parameters"].startswith(kernel["Parameters"])
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_ranges_are_those_that_are_declared(name: str) -> None:
+    loss = PUBLIC[name]
+    for argument, domain in loss.domains.items():
+        text = entry(sections(loss.kernel)["Parameters"], argument)
+        elsewhere = re.search(r"^    As in `(\w+)`", text, flags=re.MULTILINE)
+        if elsewhere is not None:
+            other = PUBLIC[elsewhere[1]]
+            assert str(other.domains[argument]) == str(domain)
+            text = entry(sections(other.kernel)["Parameters"], argument)
+        expected = domain.expected().removesuffix(" and finite")
+        assert re.search(WRITTEN[expected], text), f"{argument} is {expected}, but the docstring says: {text}"
+        assert f"`{argument}` must be " in " ".join(sections(loss)["Raises"].split())
+
+
+@polyloss.rowwise(q=polyloss.Domain(low=0, high=1), target=polyloss.POSITIVE, mode=polyloss.Domain(low=1, static=True))
+def plain(
+    xp: Any,
+    prediction: Any,
+    target: Any,
+    *,
+    q: float = 0.5,
+    mode: float = 1.0,
+    w: Any = None,
+    **call: Unpack[RowCall],
+) -> Any:
+    """A loss that says nothing of its arguments.
+
+    See Also
+    --------
+    polyloss.mse
+    """
+
+
+def test_what_follows_from_the_arguments() -> None:
+    found = " ".join((plain.__doc__ or "").split())
+    for text in (
+        "A loss that says nothing of its arguments. Parameters ---------- prediction : array Real floating. target : ",
+        "target : array Of the shape of `prediction`, positive. q : float or array, default 0.5 In [0, 1]. mode : ",
+        "mode : float, default 1.0 In [1, inf]. w : optional axis, reduction, sample_weight, where, denominator",
+        'Returns ------- array A scalar, or the shape of `prediction` without `axis` with ``reduction="none"``; dtype',
+        "TypeError If `prediction` is not real floating, `mode` is an array, or the arrays come from different frame",
+        "a value is outside its range: `target` must be positive; `q` must be in [0, 1]; `mode` must be in [1, inf].",
+    ):
+        assert text in found
+    assert list(sections(plain)) == ["", "Parameters", "Returns", "Raises", "See Also"]
+    assert docstrings.described(sections(plain)["Parameters"]) == set(inspect.signature(plain).parameters)
+
+
+def test_what_the_author_writes_stays() -> None:
+    def kernel(xp: Any, prediction: Any, target: Any, **call: Unpack[Call]) -> Any:
+        """Summary.
+
+        Parameters
+        ----------
+        prediction, target : array
+            Both are mine.
+        where : array
+            This too.
+
+        Returns
+        -------
+        float
+            One half of it.
+        """
+
+    loss = polyloss.elementwise(kernel)
+    assert "Both are mine.\nwhere : array\n    This too.\nreduction, sample_weight, denominator\n" in (
+        loss.__doc__ or ""
+    )
+    assert sections(loss)["Returns"] == "float\n    One half of it."
+
+
+def test_no_docstring_and_other_styles() -> None:
+    def silent(xp: Any, prediction: Any, target: Any, **call: Unpack[Call]) -> Any: ...
+
+    def other(xp: Any, prediction: Any, target: Any, **call: Unpack[Call]) -> Any:
+        """Summary.
+
+        Args:
+            prediction: Something.
+        """
+
+    assert list(sections(polyloss.elementwise(silent))) == ["", "Parameters", "Returns", "Raises"]
+    assert (polyloss.elementwise(silent).__doc__ or "").startswith("Parameters\n")
+    assert polyloss.elementwise(other).__doc__ == other.__doc__
+
+
+def test_without_docstrings() -> None:
+    code = "import numpy as np, polyloss; x = np.ones(2); print(polyloss.huber.__doc__, polyloss.huber(x, 0 * x))"
+    command = [sys.executable, "-OO", "-c", code]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "None 0.5\n"
 
 
 def test_this_test_can_fail() -> None:

@@ -55,7 +55,7 @@ def test_signature() -> None:
 
 
 def test_what_a_loss_says_of_itself() -> None:
-    assert quartic.__doc__ == "Fourth power of the error, closed form."
+    assert (quartic.__doc__ or "").startswith("Fourth power of the error, closed form.\n\nParameters\n")
     assert (quartic.__name__, quartic.__module__) == ("quartic", __name__)
     assert quartic.tasks == ("regression",)
     assert quartic.arrays == ("prediction", "target")

@@ -49,22 +49,22 @@ def of_arrays(*, loss: str, ids: str | None = None) -> Callable[[Callable[P, Arr
         def called(*args: Any, **kwargs: Any) -> Array:
             for name in kwargs:
                 if name not in parameters:
-                    arrays = [known for known in names if known in needed]
-                    raise words.unknown_keyword(twin, name, arrays, [known for known in names if known not in needed])
-            given = dict(zip(names, map(unwrapped, args), strict=False))
-            given |= {name: unwrapped(value) for name, value in kwargs.items()}
-            if not all(isinstance(given.get(name), np.generic) for name in needed):
+                    arrays = [one for one in names if one in needed]
+                    raise words.unknown_keyword(twin, name, arrays, [one for one in names if one not in needed])
+            values = dict(zip(names, map(unwrapped, args), strict=False))
+            values |= {name: unwrapped(value) for name, value in kwargs.items()}
+            if not all(isinstance(values.get(name), np.generic) for name in needed):
                 # Beside an array, a NumPy scalar is a number like any other.
-                given = {
-                    name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()
+                values = {
+                    name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()
                 }
-            if all(name in given for name in needed):
-                given = _of_one_framework(twin, given, needed, ids)
+            if all(name in values for name in needed):
+                values = _of_one_framework(twin, values, needed, ids)
             rest = args[len(names) :]
-            arguments = (*(given[name] for name in names[: len(args)]), *rest)
-            keywords = {name: given[name] for name in kwargs}
+            positional = (*(values[name] for name in names[: len(args)]), *rest)
+            keywords = {name: values[name] for name in kwargs}
             try:
-                return function(*arguments, **keywords)
+                return function(*positional, **keywords)
             except (TypeError, ValueError) as error:
                 told = _by_its_names(twin, names, str(error))
                 if type(error) not in (TypeError, ValueError) or told is None:
@@ -86,33 +86,33 @@ def _by_its_names(twin: str, names: Sequence[str], message: str) -> str | None:
     if not isinstance(loss, Loss) and name != _NO_LOSS:
         return None
     arrays = loss.arrays if isinstance(loss, Loss) else ("prediction", "target")
-    theirs = {ours: given for given in names for ours in words.OUR_NAMES.get(given, ()) if ours not in names}
+    theirs = {ours: one for one in names for ours in words.OUR_NAMES.get(one, ()) if ours not in names}
     for of_target in (False, True):
-        ours, given = ([n for n in found if (n in words.TARGETS) is of_target] for found in (arrays, names))
-        theirs |= dict(zip(ours, given, strict=False))
-    known = twin if IGNORED in (*names, *theirs) else f"polyloss.{name}"
-    text = re.sub(rf"(?<![\w.]){name}(?!\w)", known, text)
+        ours, of_twin = ([n for n in group if (n in words.TARGETS) is of_target] for group in (arrays, names))
+        theirs |= dict(zip(ours, of_twin, strict=False))
+    called = twin if IGNORED in (*names, *theirs) else f"polyloss.{name}"
+    text = re.sub(rf"(?<![\w.]){name}(?!\w)", called, text)
     text = words.without_order(text)
     if "from_logits" in names:
         text = re.sub(r"; \w+ takes logits$", "; from_logits=True takes logits", text)
     # Not the adjective: "must be positive".
     argument = rf"(?<![\w.])(?<!be )(?<!or )({'|'.join(theirs)})(?!\w)"
-    return f"{twin}: {re.sub(argument, lambda found: theirs[found[1]], text)}"
+    return f"{twin}: {re.sub(argument, lambda match: theirs[match[1]], text)}"
 
 
-def _of_one_framework(loss: str, given: dict[str, Any], needed: Sequence[str], ids: str | None) -> dict[str, Any]:
-    arrays = {name: value for name, value in given.items() if _is_array(name, value, needed)}
+def _of_one_framework(loss: str, arguments: dict[str, Any], needed: Sequence[str], ids: str | None) -> dict[str, Any]:
+    arrays = {name: value for name, value in arguments.items() if _is_array(name, value, needed)}
     backend = checks.common_backend(loss, arrays)
-    found = {name: backend.asarray(value, None) for name, value in arrays.items() if find_backend(type(value))}
-    like = next(iter(found.values()))
+    converted = {name: backend.asarray(value, None) for name, value in arrays.items() if find_backend(type(value))}
+    like = next(iter(converted.values()))
     for name, value in arrays.items():
-        if name in found or name == ids:
+        if name in converted or name == ids:
             continue
         if ids is not None or name == "where":
             raise TypeError(f"{loss}: {name} must be an array, got {checks.describe(value)}")
         if name in needed:
-            found[name] = backend.namespace(like).full_like(like, value)
-    return given | found
+            converted[name] = backend.namespace(like).full_like(like, value)
+    return arguments | converted
 
 
 def _is_array(name: str, value: Any, needed: Sequence[str]) -> bool:
@@ -173,7 +173,7 @@ def of_any_logarithms(loss: Loss[P]) -> Loss[P]:
 nll, kl_divergence = of_any_logarithms(polyloss.nll), of_any_logarithms(polyloss.kl_divergence)
 
 
-def known(loss: str, name: str, value: Any) -> float:
+def static_number(loss: str, name: str, value: Any) -> float:
     """A number that decides what is computed; an array may hold it, if that can be looked at."""
     backend = find_backend(type(value))
     if backend is not None and getattr(value, "shape", None) == () and backend.readable(value):
@@ -185,7 +185,7 @@ def known(loss: str, name: str, value: Any) -> float:
 
 def no_eps(loss: str, eps: Any) -> None:
     """Refuse what would change distances, which are exact."""
-    if known(loss, "eps", eps) not in (0, 1e-6):
+    if static_number(loss, "eps", eps) not in (0, 1e-6):
         raise ValueError(f"{loss}: eps must be 0 or left alone: distances are exact; got {eps!r}")
 
 
@@ -216,8 +216,8 @@ def needs(loss: str, **arguments: Any) -> None:
 def last(loss: str, array: Array, axis: int | Sequence[int] | None) -> Array:
     """`array` with one axis or several (None: all) as its last one, in the order given."""
     xp = namespace(array)
-    given = range(array.ndim) if axis is None else axis if isinstance(axis, tuple | list) else (axis,)
-    axes = tuple(checks.axis_of(loss, one, array.ndim) for one in given)
+    axes = range(array.ndim) if axis is None else axis if isinstance(axis, tuple | list) else (axis,)
+    axes = tuple(checks.axis_of(loss, one, array.ndim) for one in axes)
     if not axes or len(set(axes)) < len(axes):
         raise ValueError(f"{loss}: axis must name one axis or more, each once, got {axis!r}")
     moved = xp.moveaxis(array, axes, tuple(range(-len(axes), 0)))

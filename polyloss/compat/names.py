@@ -68,21 +68,21 @@ def plain(name: str) -> str:
 @cache
 def losses_of_others() -> dict[str, str]:
     """What a built-in is called, in plain letters, and the loss that its twin says it computes."""
-    found = {plain(word): loss for word, loss in WORDS.items()}
+    losses = {plain(word): loss for word, loss in WORDS.items()}
     for twin, loss in _twins().items():
-        found.setdefault(plain(twin.rpartition(".")[2]), loss)
-    return found
+        losses.setdefault(plain(twin.rpartition(".")[2]), loss)
+    return losses
 
 
-def meanings(known: Iterable[str]) -> dict[str, str]:
-    """The losses of `known`, by all that they are called, in plain letters."""
-    known = tuple(known)
-    return {word: loss for word, loss in losses_of_others().items() if loss in known} | {plain(n): n for n in known}
+def meanings(names: Iterable[str]) -> dict[str, str]:
+    """The losses of `names`, by all that they are called, in plain letters."""
+    names = tuple(names)
+    return {word: loss for word, loss in losses_of_others().items() if loss in names} | {plain(n): n for n in names}
 
 
-def near(name: str, known: Iterable[str], count: int = 2) -> list[str]:
-    """Those of `known`, or what they mean, whose names look like this one."""
-    meant = meanings(known)
+def near(name: str, names: Iterable[str], count: int = 2) -> list[str]:
+    """Those of `names`, or what they mean, whose names look like this one."""
+    meant = meanings(names)
     return list(dict.fromkeys(meant[n] for n in difflib.get_close_matches(plain(name), meant, n=count, cutoff=0.8)))
 
 
@@ -97,13 +97,13 @@ def _twins() -> dict[str, str]:
 
 
 def no_attribute(
-    module: str, name: str, known: Mapping[str, str], families: Sequence[str] = tuple(_FAMILIES)
+    module: str, name: str, public: Mapping[str, str], families: Sequence[str] = tuple(_FAMILIES)
 ) -> AttributeError:
     """The error for a name that `module` does not have, with what it is called here.
 
     Parameters
     ----------
-    known : mapping
+    public : mapping
         Names of losses, and other public ones, with where they are.
     families : sequence of str
         Whose names somebody may have in mind.
@@ -111,17 +111,17 @@ def no_attribute(
     message = f"module {module!r} has no attribute {name!r}"
     if name.startswith("_"):
         return AttributeError(message)
-    ours = meanings(known).get(plain(name))
+    ours = meanings(public).get(plain(name))
     tool = _TOOLS.get(name.lower())
     twins = _twins_of(name, ours, families)
     ways: list[str] = []
     if ours is not None:
         # A loss of theirs may be half of ours, or of the same kind only.
         other = bool(twins) or plain(name) in losses_of_others()
-        ways = [f"nearest here: {known[ours]}" if other else f"did you mean {known[ours]}?"]
+        ways = [f"nearest here: {public[ours]}" if other else f"did you mean {public[ours]}?"]
     ways += [_described(family, twin) for family, twin in twins]
-    if not ways and tool is not None and tool in known:
-        ways = [f"did you mean {known[tool]}?"]
+    if not ways and tool is not None and tool in public:
+        ways = [f"did you mean {public[tool]}?"]
     if not ways and plain(name) in map(plain, MISSING):
         ways = [
             "there is no such loss in polyloss yet; polyloss.elementwise and polyloss.rowwise make one of a function"
@@ -133,8 +133,8 @@ def no_attribute(
             *filter(None, [package]),
         ]
     if not ways:
-        found = near(name, known)
-        ways = [f"did you mean {' or '.join(known[n] for n in found)}?"] if found else []
+        similar = near(name, public)
+        ways = [f"did you mean {' or '.join(public[n] for n in similar)}?"] if similar else []
     return AttributeError("; ".join([message, *ways]))
 
 
@@ -151,10 +151,10 @@ def no_twin(family: str) -> Callable[[str], object]:
         word = plain(name)
         known_elsewhere = word in map(plain, MISSING) or word in losses_of_others()
         alike = [] if known_elsewhere else difflib.get_close_matches(word, meant, n=1, cutoff=0.8)
-        found = [] if name.startswith("_") else next((meant[one] for one in (word, *alike) if one in meant), [])
-        if not found:
+        twins = [] if name.startswith("_") else next((meant[one] for one in (word, *alike) if one in meant), [])
+        if not twins:
             raise no_attribute(module, name, public, others)
-        ways = " or ".join(f"{module}.{twin}" for twin in found)
+        ways = " or ".join(f"{module}.{twin}" for twin in twins)
         raise AttributeError(f"module {module!r} has no attribute {name!r}; nearest here: {ways}")
 
     return answer

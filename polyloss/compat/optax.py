@@ -11,7 +11,7 @@ from polyloss.core import checks
 from polyloss.core.typing import Array
 
 from . import _common
-from ._common import as_probabilities, known, last, namespace, no_eps, of_arrays, spread
+from ._common import as_probabilities, last, namespace, no_eps, of_arrays, spread, static_number
 
 __all__ = [
     "hinge_loss",
@@ -154,7 +154,7 @@ def triplet_margin_loss(
     here. A value other than 0 and the built-in's default is refused.
     """
     no_eps("triplet_margin_loss", eps)
-    norm = known("triplet_margin_loss", "norm_degree", norm_degree)
+    norm = static_number("triplet_margin_loss", "norm_degree", norm_degree)
     return polyloss.triplet_margin(anchors, positives, negatives, axis=axis, margin=margin, p=norm, reduction="none")
 
 

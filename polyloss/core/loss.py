@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec
 
 import numpy as np
 
-from . import bind, checks, words
+from . import bind, checks, docstrings, words
 from .arguments import IGNORED, declared, is_static
 from .backend import Backend, find_backend, unwrapped
 from .call import BoundCall
@@ -101,11 +101,11 @@ class Loss(Definition, Combinable, Generic[P]):
         self.__name__: str = kernel.__name__
         self.__qualname__: str = kernel.__qualname__
         self.__module__ = kernel.__module__
-        self.__doc__ = kernel.__doc__
         for name in (*self.domains, *self.shapes):
             if name not in self.defaults and name not in self.arrays:
                 raise TypeError(f"{self.__name__} has no parameter {name}; it has {', '.join(self.defaults) or 'none'}")
         self.arguments = declared(self.arrays, tuple(parameters), self.domains, signature, self.shapes)
+        self.__doc__ = docstrings.whole(kernel.__doc__, self)
         self.origin: Definition = self
         self._plans: dict[Any, tuple[Plan, Backend]] = {}
 

@@ -83,11 +83,11 @@ class _Form:
 
     def symbols(self) -> tuple[Trace, dict[str, Symbol]]:
         trace = Trace(1 + len(self.layouts[0][0]) if self.plan.axis is None else None)
-        found = [
+        symbols = [
             _input(trace, number, *layout, dtype)
             for number, (layout, dtype) in enumerate(zip(self.layouts, self.dtypes, strict=True))
         ]
-        return trace, self.plan.named(found)
+        return trace, self.plan.named(symbols)
 
 
 def _input(trace: Trace, number: int, tail: Shape, blocked: bool, dtype: Any) -> Symbol:
@@ -149,19 +149,19 @@ def _unseeing(trace: Trace, kernel: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(kernel)
     def run(*arrays: Any, **parameters: Any) -> Any:
         with trace.kernel():
-            found = kernel(*arrays, **parameters)
-        if not isinstance(found, tuple):
-            return found
-        return tuple(_unseeing(trace, part) if callable(part) else part for part in found)
+            result = kernel(*arrays, **parameters)
+        if not isinstance(result, tuple):
+            return result
+        return tuple(_unseeing(trace, part) if callable(part) else part for part in result)
 
     return run
 
 
 @functools.lru_cache(maxsize=256)
-def _program(form: _Form, wanted: tuple[int, ...]) -> Program:
+def _program(form: _Form, numbers: tuple[int, ...]) -> Program:
     """The code of the sum of all losses, of its gradients by some inputs, and of checks."""
     traced = _traced(form)
-    gradients = [traced.gradients[number] for number in wanted]
+    gradients = [traced.gradients[number] for number in numbers]
     return Program(traced.total, [gradient for gradient in gradients if gradient is not None], traced.flags)
 
 
@@ -223,10 +223,10 @@ class Blocks:
             self._constant = np.asarray(1 if plan.reduction == "sum" else self.count, self.dtype)
 
     def _task(self, wanted: tuple[bool, ...]) -> _Task:
-        known = tuple(i for i, (want, closed) in enumerate(zip(wanted, self.closed, strict=True)) if want and closed)
-        program = _program(self.form, known)
+        numbers = tuple(i for i, (want, closed) in enumerate(zip(wanted, self.closed, strict=True)) if want and closed)
+        program = _program(self.form, numbers)
         outputs = []
-        for number in known:
+        for number in numbers:
             axis, shape = self.layouts[number].axis, self.shapes[number]
             if axis is not None:
                 shape = shape[:axis] + shape[axis + 1 :] + shape[axis : axis + 1]
@@ -357,13 +357,13 @@ def _row_program(
             trace.vouch(symbol)
     try:
         with foreign():
-            found = work.block(trace, rows, fixed, wanted)
-        found = {name: trace.settle(array) for name, array in found.items()}
-        program = Program(trace.whole(next(iter(found.values()))), list(found.values()), [])
+            results = work.block(trace, rows, fixed, wanted)
+        results = {name: trace.settle(array) for name, array in results.items()}
+        program = Program(trace.whole(next(iter(results.values()))), list(results.values()), [])
     except UntraceableError:
         # As for a call: it works on whole arrays.
         return None
-    return program, [(name, symbol.shape[1:], symbol.dtype) for name, symbol in found.items()]
+    return program, [(name, symbol.shape[1:], symbol.dtype) for name, symbol in results.items()]
 
 
 def _is_numpys(array: Any) -> bool:
@@ -448,19 +448,19 @@ class InMemory(Backend):
             return None
         kinds = [(name, part.shape[1:], True, part.dtype) for name, part in zip(rows, parts, strict=False)]
         kinds += [(name, part.shape, False, part.dtype) for name, part in zip(fixed, parts[len(rows) :], strict=True)]
-        known = _row_program(work, wanted, tuple(kinds))
-        if known is None:
+        row_program = _row_program(work, wanted, tuple(kinds))
+        if row_program is None:
             return None
-        program, outputs = known
-        count, found, memories = parts[0].shape[0], {}, []
+        program, outputs = row_program
+        count, results, memories = parts[0].shape[0], {}, []
         for name, tail, dtype in outputs:
-            found[name], memory = self.empty((count, *tail), dtype)
+            results[name], memory = self.empty((count, *tail), dtype)
             memories.append(memory)
         blocked = [kind[2] for kind in kinds]
         row = max(math.prod(kind[1]) for kind in kinds if kind[2])
         with np.errstate(all="ignore"):
             program.run(parts, blocked, memories, count, row, self.threads)
-        return found
+        return results
 
 
 def is_traced(loss: Any, *arrays: Array, **keywords: Any) -> bool:

@@ -70,7 +70,7 @@ def _dot(one: Any, other: Any) -> float:
     return total + _dot(one[:whole], other[:whole]) if whole else total
 
 
-FUNCTIONS = {name: found for name, found in vars(np).items() if isinstance(found, np.ufunc)} | {
+FUNCTIONS = {name: function for name, function in vars(np).items() if isinstance(function, np.ufunc)} | {
     "copyto": np.copyto,
     "dot": _dot,
     "total": _total,

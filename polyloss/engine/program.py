@@ -45,8 +45,8 @@ def aligned(shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
     size = math.prod(shape) * dtype.itemsize
     memory = np.empty(size + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
-    found: np.ndarray[Any, Any] = memory[start : start + size].view(dtype).reshape(shape)
-    return found
+    array: np.ndarray[Any, Any] = memory[start : start + size].view(dtype).reshape(shape)
+    return array
 
 
 class Program:
@@ -74,7 +74,7 @@ class Program:
 
     def _write(self, total: Symbol, arrays: Sequence[Symbol], flags: Sequence[Symbol]) -> None:
         # Of an argument, the smallest and the largest value tell.
-        limits = [found if found is not None and found[0].op == "input" else None for found in map(limits_of, flags)]
+        limits = [limit if limit is not None and limit[0].op == "input" else None for limit in map(limits_of, flags)]
         flags = [flag for flag, limit in zip(flags, limits, strict=True) if limit is None]
         checked = [limit for limit in limits if limit is not None]
         roots = [*arrays, *flags, total, *(x for x, *_ in checked)]
@@ -130,9 +130,9 @@ class Program:
             self._names[symbol] = f"x{symbol.value}"
             return
         if op in ("constant", "arange"):
-            found = np.asarray(symbol.value) if op == "constant" else np.arange(symbol.lengths[0], dtype=symbol.dtype)
-            found.flags.writeable = False
-            self._names[symbol] = self._constant(found)
+            value = np.asarray(symbol.value) if op == "constant" else np.arange(symbol.lengths[0], dtype=symbol.dtype)
+            value.flags.writeable = False
+            self._names[symbol] = self._constant(value)
             return
         if op == "view":
             self._names[symbol] = self._view(symbol, args[0])
@@ -163,15 +163,15 @@ class Program:
         slot = self._slot_of.get(_owner(base))
         if slot is not None:
             return self._new(symbol.lengths, symbol.dtype, slot)
-        name, found = f"w{len(self._lines)}", self._names[base]
+        name, code = f"w{len(self._lines)}", self._names[base]
         if symbol.dtype != base.dtype:
-            found += f".view({self._constant(symbol.dtype)})"
+            code += f".view({self._constant(symbol.dtype)})"
         if symbol.lengths != base.lengths:
             if tuple(n for n in symbol.lengths if n != 1) != tuple(n for n in base.lengths if n != 1):
                 raise UntraceableError(f"no view of {base.lengths} in {symbol.lengths}")
             lengths = ("-1" if n is ROWS else str(n) for n in symbol.lengths)
-            found += f".reshape({', '.join(lengths) or '()'})"
-        self._lines.append(f"{name} = {found}")
+            code += f".reshape({', '.join(lengths) or '()'})"
+        self._lines.append(f"{name} = {code}")
         return name
 
     def _store(self, symbol: Symbol, outputs: dict[Symbol, tuple[str, Any]], dying: list[Symbol]) -> str:
@@ -190,9 +190,9 @@ class Program:
                 first = symbol.op != "put" or owner is symbol.args[0]
                 if same and first and owner.dtype.itemsize == symbol.dtype.itemsize:
                     self._slot_of[symbol] = slot = self._slot_of.pop(owner)
-                    known = self._names[owner]
+                    memory = self._names[owner]
                     matches = (owner.lengths, owner.dtype) == (symbol.lengths, symbol.dtype)
-                    return known if matches else self._new(symbol.lengths, symbol.dtype, slot)
+                    return memory if matches else self._new(symbol.lengths, symbol.dtype, slot)
         self._slot_of[symbol] = slot = self._free_slot(row)
         return self._new(symbol.lengths, symbol.dtype, slot)
 
@@ -204,10 +204,10 @@ class Program:
         return len(self._slots) - 1
 
     def _new(self, shape: tuple[Any, ...], dtype: Any, slot: int) -> str:
-        known = (shape, dtype, slot)
-        if known not in self._scratch:
-            self._scratch.append(known)
-        return f"v{self._scratch.index(known)}"
+        layout = (shape, dtype, slot)
+        if layout not in self._scratch:
+            self._scratch.append(layout)
+        return f"v{self._scratch.index(layout)}"
 
     def _constant(self, value: Any) -> str:
         name = f"c{len(self._globals)}"
@@ -269,14 +269,14 @@ class Program:
             return self._block(*inputs, *outputs, *self._layout(aligned((size,), np.uint8), rows))
         worker.busy = True
         try:
-            known = worker.layouts.get((self, rows))
-            if known is None:
+            layout = worker.layouts.get((self, rows))
+            if layout is None:
                 if worker.memory.size < size or len(worker.layouts) >= _LAYOUTS:
                     worker.layouts.clear()
                 if worker.memory.size < size:
                     worker.memory = aligned((size,), np.uint8)
-                known = worker.layouts[self, rows] = self._layout(worker.memory, rows)
-            return self._block(*inputs, *outputs, *known)
+                layout = worker.layouts[self, rows] = self._layout(worker.memory, rows)
+            return self._block(*inputs, *outputs, *layout)
         finally:
             worker.busy = False
 
@@ -286,15 +286,15 @@ class Program:
         for size in self._slots:
             starts.append(offset)
             offset += -(-size * rows // ALIGNMENT) * ALIGNMENT
-        found = []
+        arrays = []
         for shape, dtype, slot in self._scratch:
             lengths = tuple(rows if n is ROWS else n for n in shape)
             if slot < 0:
-                found.append(np.arange(rows, dtype=dtype) * -slot)
+                arrays.append(np.arange(rows, dtype=dtype) * -slot)
             else:
                 size = math.prod(lengths) * dtype.itemsize
-                found.append(memory[starts[slot] : starts[slot] + size].view(dtype).reshape(lengths))
-        return found
+                arrays.append(memory[starts[slot] : starts[slot] + size].view(dtype).reshape(lengths))
+        return arrays
 
 
 def _starts(rows: int, row: int) -> range:
@@ -326,14 +326,14 @@ class _Operands(list[str]):
 
 def _reachable(roots: Sequence[Symbol]) -> list[Symbol]:
     """What the roots are made of, in the order in which it was written down."""
-    found: set[Symbol] = set()
+    reached: set[Symbol] = set()
     todo = list(roots)
     while todo:
         symbol = todo.pop()
-        if symbol not in found:
-            found.add(symbol)
+        if symbol not in reached:
+            reached.add(symbol)
             todo += symbol.args
-    return [symbol for symbol in roots[0].trace.symbols if symbol in found]
+    return [symbol for symbol in roots[0].trace.symbols if symbol in reached]
 
 
 _executor: ThreadPoolExecutor | None = None

@@ -177,15 +177,15 @@ for _name, _function in {
 def broadcast(*shapes: Shape) -> Shape:
     """The common shape, as NumPy finds it. Rows stay first."""
     ndim = max(map(len, shapes))
-    found: list[Any] = []
+    common: list[Any] = []
     for axis in range(-ndim, 0):
         lengths = {s[axis] for s in shapes if len(s) >= -axis} - {1}
         if len(lengths) > 1:
             raise UntraceableError(f"broadcasting {shapes}")
-        found.append(lengths.pop() if lengths else 1)
-    if ROWS in found[1:]:
+        common.append(lengths.pop() if lengths else 1)
+    if ROWS in common[1:]:
         raise UntraceableError(f"broadcasting {shapes}")
-    return tuple(found)
+    return tuple(common)
 
 
 _LIMITS = {"less": (True, True), "less_equal": (True, False), "greater": (False, True), "greater_equal": (False, False)}

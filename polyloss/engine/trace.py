@@ -100,9 +100,9 @@ class Trace:
     def promise(self, flag: Symbol) -> None:
         """Take it that `flag` is True nowhere: so it is known of class ids within which limits they are."""
         outside, mask = flag.args if flag.op == "logical_and" else (flag, None)
-        found = limits_of(outside)
-        if found is not None and found[0].dtype.kind == "i":
-            ids, low, high = found
+        limits = limits_of(outside)
+        if limits is not None and limits[0].dtype.kind == "i":
+            ids, low, high = limits
             if mask is not None:
                 # What does not count is 0, as in `Plan.prepare`.
                 ids, low, high = self.where(mask, ids, self.zeros_like(ids)), min(low, 0), max(high, 0)
@@ -128,8 +128,8 @@ class Trace:
         result = dtype if op in _FLOATING or op.startswith("bitwise") else BOOL
         if all(a.op == "constant" for a in args):
             with np.errstate(all="ignore"):
-                found = np.clip(*(a.value for a in args)) if op == "clip" else getattr(np, op)(*(a.value for a in args))
-            return self.constant(found, shape, result)
+                value = np.clip(*(a.value for a in args)) if op == "clip" else getattr(np, op)(*(a.value for a in args))
+            return self.constant(value, shape, result)
         args = tuple(self.view(a, ()) if a.op == "constant" else a for a in args)
         enough = broadcast(*(a.lengths for a in args))
         if enough != shape:
@@ -284,12 +284,12 @@ class Trace:
             raise UntraceableError(f"{op} along axis {axis} of {x.dtype}")
         kept = (*x.lengths[:-1], 1)
         if x.op == "hot" and op == "add" and _is_zero(x.args[2]):
-            found = self._picked(x.args[0], x.args[1])
+            reduced = self._picked(x.args[0], x.args[1])
         elif op == "add" and is_product(x) and x.lengths[-1] <= ROW:
-            found = self.make("dot.reduce", x.args, kept, x.dtype)
+            reduced = self.make("dot.reduce", x.args, kept, x.dtype)
         else:
-            found = self.make(f"{op}.reduce", (self.whole(x),), kept, x.dtype)
-        return found if keepdims else self.view(found, kept[:-1])
+            reduced = self.make(f"{op}.reduce", (self.whole(x),), kept, x.dtype)
+        return reduced if keepdims else self.view(reduced, kept[:-1])
 
     def _picked(self, chosen: Symbol, x: Symbol) -> Symbol:
         """The entry of each row that is chosen by a class id, shape (rows, 1)."""

@@ -1,4 +1,7 @@
-"""Powers of 1 - p, which make easy examples count less.
+"""Powers of 1 - p, which make easy examples count less: the modulating factor of focal losses.
+
+T.-Y. Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017. Here 1 - p is called the miss: the probability
+that is given to wrong answers.
 
 The relative error of ``x^gamma`` is `gamma` times that of ``x``. And where a derivative is a product of powers, a
 factor may overflow or become 0 although the product would not.
@@ -20,79 +23,96 @@ WHOLE = (0.0, 1.0, 2.0)
 
 
 class Focus(NamedTuple):
-    """``(1 - p)^gamma`` as a product, so that it does not vanish before what it is multiplied with."""
+    """``miss^gamma`` as a product, so that it does not vanish before what it is multiplied with."""
 
     outer: Array | float
     inner: Array
-    below: Callable[[], Array]
-    """``gamma (1 - p)^(gamma - 1)`` times the entropy, without `outer`."""
-    turn: Callable[[], Array]
-    """The same times ``tail / (1 + tail)``."""
-    log: Callable[[], Array]
-    """log(1 - p)"""
+    slope: Callable[[], Array]
+    """``gamma miss^(gamma - 1)`` times the cross entropy, without `outer`."""
+    slope_by_logit: Callable[[], Array]
+    """The same times ``odds / (1 + odds)``."""
+    log_miss: Callable[[], Array]
 
 
 def focus_of_two(
-    xp: Namespace, near: Array, far: Array, fall: Array, tail: Array, entropy: Array, gamma: float | Array
+    xp: Namespace,
+    likely_target: Array,
+    unlikely_target: Array,
+    log_odds: Array,
+    odds: Array,
+    cross_entropy: Array,
+    gamma: float | Array,
 ) -> Focus:
-    """The focus of one logit. Its label is `near` on the side where the logit is, and `far` on the other."""
-    one = 1.0 + tail
-    wrong = far + near * tail
+    """The focus of one logit, whose target is a share of the likely and a share of the unlikely answer."""
+    total = 1.0 + odds
+    # The answers have the probabilities 1 / total and odds / total.
+    total_miss = unlikely_target + likely_target * odds
     if numeric.is_number(gamma) and gamma in WHOLE:
-        rest = wrong / one if gamma else xp.ones_like(tail)
-        outer = rest if gamma == 2 else 1.0
-        return Focus(outer, rest, lambda: gamma * entropy, lambda: gamma * tail / one * entropy, lambda: xp.log(rest))
+        miss = total_miss / total if gamma else xp.ones_like(odds)
+        outer = miss if gamma == 2 else 1.0
+        return Focus(
+            outer,
+            miss,
+            lambda: gamma * cross_entropy,
+            lambda: gamma * odds / total * cross_entropy,
+            lambda: xp.log(miss),
+        )
 
-    tiny, largest = float(xp.finfo(tail.dtype).smallest_normal), float(xp.finfo(tail.dtype).max)
-    # An infinite distance may meet a gamma of 0.
-    step, depth = xp.expm1(fall), xp.clip(fall, -(largest**0.875), None)
-    # The logarithm of the rest by what is exact where, so that it is small where a power would multiply its rounding:
+    tiny, largest = float(xp.finfo(odds.dtype).smallest_normal), float(xp.finfo(odds.dtype).max)
+    # An infinite logit may meet a gamma of 0.
+    odds_minus_1, finite_log_odds = xp.expm1(log_odds), xp.clip(log_odds, -(largest**0.875), None)
+    # The logarithm of the miss by what is exact where, so that it is small where a power would multiply its rounding:
     # around a logit of 0 it is the distance to log(1/2).
-    right, mistaken, middle = far == 0, near < far, fall > -1.0
-    log_wrong = xp.log(xp.where(right | mistaken | (wrong == 0), 1.0, wrong))
-    log_wrong = xp.where(mistaken, xp.log1p(xp.where(mistaken, near, 0.0) * step), log_wrong)
-    exponent = xp.where(right, depth, log_wrong) - xp.log1p(tail)
-    nearly = xp.log1p(xp.where(middle, (near - far) * step, 0.0) / one)
+    right, wrong, undecided = unlikely_target == 0, likely_target < unlikely_target, log_odds > -1.0
+    log_total_miss = xp.log(xp.where(right | wrong | (total_miss == 0), 1.0, total_miss))
+    log_total_miss = xp.where(wrong, xp.log1p(xp.where(wrong, likely_target, 0.0) * odds_minus_1), log_total_miss)
+    log_miss = xp.where(right, finite_log_odds, log_total_miss) - xp.log1p(odds)
+    # 2 miss = 1 + (likely - unlikely) (odds - 1) / (1 + odds), for the shares sum to 1.
+    log_twice_miss = xp.log1p(xp.where(undecided, (likely_target - unlikely_target) * odds_minus_1, 0.0) / total)
     # A power of 1/2 that vanishes must not meet one that overflows.
-    middle = middle & (gamma * nearly < _LARGE)
-    exponent = xp.where(middle, nearly, exponent)
-    gone = (tail < tiny) & (wrong < tiny)
-    rest = xp.where(gone, tiny, wrong) / one
+    undecided = undecided & (gamma * log_twice_miss < _LARGE)
+    exponent = xp.where(undecided, log_twice_miss, log_miss)
+    vanished = (odds < tiny) & (total_miss < tiny)
+    miss = xp.where(vanished, tiny, total_miss) / total
 
-    base = xp.where(middle, 0.5, xp.ones_like(exponent))
+    base = xp.where(undecided, 0.5, xp.ones_like(exponent))
 
     def power(degree: float | Array, logarithm: Array) -> Array:
         return base**degree * xp.exp(degree * logarithm)
 
     # That is the value. The derivatives are those of powers: in their factors nothing vanishes or overflows too early.
     exact = power(gamma, exponent)
-    focus = xp.where(gone, stop_gradient(exact), _graft(exact, lambda: rest**gamma))
+    focus = xp.where(vanished, stop_gradient(exact), _graft(exact, lambda: miss**gamma))
 
-    def below() -> Array:
-        nothing = gone | (entropy == 0)
-        some = xp.where(nothing, 1.0, entropy)
-        value = power(gamma - 1.0, xp.where(gone, 0.0, exponent)) * some
+    def slope() -> Array:
+        zero = vanished | (cross_entropy == 0)
+        entropy = xp.where(zero, 1.0, cross_entropy)
+        value = power(gamma - 1.0, xp.where(vanished, 0.0, exponent)) * entropy
 
         def product() -> Array:
-            least = 1.0 - xp.where(gamma < 1.0, 1.0 - gamma, xp.zeros_like(rest))
+            # miss^(gamma - 1) entropy = miss^(gamma - m) (entropy / miss)^(1 - m) entropy^m, with m = min(gamma, 1).
+            m = 1.0 - xp.where(gamma < 1.0, 1.0 - gamma, xp.zeros_like(miss))
             # Its own slope is too large below that.
-            odds = xp.exp(xp.log(xp.clip(some, 128.0 * tiny, None)) - xp.log(xp.clip(rest, 128.0 * tiny, None)))
-            return rest ** (gamma - least) * odds ** (1.0 - least) * some**least
+            ratio = xp.exp(xp.log(xp.clip(entropy, 128.0 * tiny, None)) - xp.log(xp.clip(miss, 128.0 * tiny, None)))
+            return miss ** (gamma - m) * ratio ** (1.0 - m) * entropy**m
 
-        return gamma * xp.where(nothing, 0.0, _graft(value, product))
+        return gamma * xp.where(zero, 0.0, _graft(value, product))
 
-    def turn() -> Array:
-        # entropy * tail / wrong, whose slope by the label stays in range.
-        # log(1 + tail) / tail
-        none = tail < tiny
-        grown = xp.exp(xp.log(xp.log1p(xp.where(none, 1.0, tail))) - xp.where(none, math.log(math.log(2.0)), fall))
-        share = xp.where(right, 1.0, xp.exp(depth - xp.log(xp.where(right | gone, 1.0, wrong))))
-        return gamma * focus * (xp.log1p(tail) + far * share * (step * grown - depth))
+    def slope_by_logit() -> Array:
+        # gamma focus cross_entropy odds / total_miss, whose slope by the target stays in range. The cross entropy is
+        # log(1 + odds) - unlikely log(odds), and odds - total_miss = unlikely (odds - 1).
+        zero = odds < tiny
+        log_total = xp.log(xp.log1p(xp.where(zero, 1.0, odds)))
+        log_total_by_odds = xp.exp(log_total - xp.where(zero, math.log(math.log(2.0)), log_odds))
+        log_divisor = xp.log(xp.where(right | vanished, 1.0, total_miss))
+        odds_by_total_miss = xp.where(right, 1.0, xp.exp(finite_log_odds - log_divisor))
+        change = odds_minus_1 * log_total_by_odds - finite_log_odds
+        return gamma * focus * (xp.log1p(odds) + unlikely_target * odds_by_total_miss * change)
 
     def log() -> Array:
-        return _graft(xp.where(middle, exponent - math.log(2.0), exponent), lambda: xp.log(rest))
+        return _graft(xp.where(undecided, exponent - math.log(2.0), exponent), lambda: xp.log(miss))
 
-    return Focus(1.0, focus, below, turn, log)
+    return Focus(1.0, focus, slope, slope_by_logit, log)
 
 
 def _graft(value: Array, other: Callable[[], Array]) -> Array:
@@ -100,35 +120,37 @@ def _graft(value: Array, other: Callable[[], Array]) -> Array:
     if stop_gradient(value) is value:
         # Nobody differentiates it.
         return value
-    found = other()
-    return found + stop_gradient(value - found)
+    differentiable = other()
+    return differentiable + stop_gradient(value - differentiable)
 
 
 def focus_of_many(xp: Namespace, logits: Array, row: numeric.Softmax, gamma: float | Array) -> Pair:
-    """``(1 - p)^gamma`` of entries of a row and, on demand, ``log(1 - p)``.
+    """``miss^gamma`` of entries of a row and, on demand, ``log(miss)``.
 
-    Of n logits that are about equal, 1 - p is about (n - 1) / n. A power multiplies the rounding of what it is taken
+    Of n logits that are about equal, the miss is about (n - 1) / n. A power multiplies the rounding of what it is taken
     of: so it is taken of n / (n - 1), and the logarithm of what remains is small.
     """
-    _, shift, terms = numeric._exponentials(xp, logits)
-    near, own_near = shift > -1.0, row.shift > -1.0
-    count = xp.sum(xp.astype(near, shift.dtype), axis=-1, keepdims=True)
-    usual = own_near & (count > 1.5)
+    _, shift, terms = numeric.exponentials(xp, logits)
+    near, entry_near = shift > -1.0, row.shift > -1.0
+    n = xp.sum(xp.astype(near, shift.dtype), axis=-1, keepdims=True)
+    undecided = entry_near & (n > 1.5)
+    # The terms are 1 + expm1(shift), and sum to n (1 + mean).
     mean = xp.sum(xp.where(near, xp.expm1(xp.where(near, shift, 0.0)), terms), axis=-1, keepdims=True)
-    mean = mean / xp.maximum(count, 1.0)
-    others = xp.where(count > 1.5, count - 1.0, 1.0)
+    mean = mean / xp.maximum(n, 1.0)
+    others = xp.where(n > 1.5, n - 1.0, 1.0)
     base = 1.0 + 1.0 / others
-    lost = (1.0 - base) + 1.0 / others
-    own = xp.expm1(xp.where(own_near, row.shift, 0.0))
-    change = xp.log1p(xp.where(usual, (mean - own) / (others * (1.0 + mean)), 0.0)) - lost / base
+    rounding = (1.0 - base) + 1.0 / others
+    excess = xp.expm1(xp.where(entry_near, row.shift, 0.0))
+    # miss n / (n - 1) = 1 + (mean - excess) / ((n - 1) (1 + mean))
+    log_remainder = xp.log1p(xp.where(undecided, (mean - excess) / (others * (1.0 + mean)), 0.0)) - rounding / base
     # A power that vanishes must not meet one that overflows.
-    usual = usual & (gamma * change < _LARGE)
+    undecided = undecided & (gamma * log_remainder < _LARGE)
 
-    top = numeric.ahead(row)
-    certain = top & (row.rest == 0)
-    alone = xp.log(xp.where(top & ~certain, row.rest / row.total, 1.0))
-    small = xp.log1p(-xp.where(top, 0.0, row.terms / row.total))
-    exponent = xp.where(usual, change, xp.where(top, alone, small))
+    majority = numeric.has_majority(row)
+    certain = majority & (row.rest == 0)
+    log_rest = xp.log(xp.where(majority & ~certain, row.rest / row.total, 1.0))
+    log_miss = xp.where(majority, log_rest, xp.log1p(-xp.where(majority, 0.0, row.terms / row.total)))
+    exponent = xp.where(undecided, log_remainder, log_miss)
     power = xp.where(certain, 0.0, xp.exp(gamma * exponent))
-    focus = xp.where(usual, base ** (-gamma) * power, power)
-    return focus, lambda: xp.where(usual, exponent - xp.log1p(1.0 / others), exponent)
+    focus = xp.where(undecided, base ** (-gamma) * power, power)
+    return focus, lambda: xp.where(undecided, exponent - xp.log1p(1.0 / others), exponent)

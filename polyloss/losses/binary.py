@@ -33,20 +33,6 @@ def binary_cross_entropy(
     clip : float or array, optional
         In (0, 0.5]: probabilities are clipped into ``[clip, 1 - clip]``, and have no gradient outside. It has
         to be large enough for the dtype: ``1 - 1e-8`` is 1 in float32.
-    reduction, sample_weight, where, denominator
-        As in every loss: see `polyloss.Loss`.
-
-    Returns
-    -------
-    array
-        A scalar, or the shape of `probabilities` with ``reduction="none"``; dtype of `probabilities`.
-
-    Raises
-    ------
-    TypeError
-        If `probabilities` are not real floating.
-    ValueError
-        If shapes differ, or a probability, a target or `clip` is outside its range.
 
     See Also
     --------
@@ -73,22 +59,23 @@ def binary_cross_entropy(
     if clip is not None:
         p = xp.clip(p, clip, 1.0 - clip)
     impossible, certain = p == 0, p == 1
-    # Inside, so that 0 and 1 meet no logarithm and no division.
-    yes, no = xp.where(impossible, 1.0, p), xp.where(certain, 0.0, p)
-    rest = 1.0 - no
+    # So that 0 and 1 meet no logarithm and no division.
+    p_not_0, p_not_1 = xp.where(impossible, 1.0, p), xp.where(certain, 0.0, p)
+    q = 1.0 - p_not_1
     # Not log1p: XLA's is off by a hundred units in float64. What the difference lost in rounding comes back instead.
-    log_yes, log_no = xp.log(yes), xp.log(rest) + ((1.0 - rest) - no) / rest
+    log_p, log_q = xp.log(p_not_0), xp.log(q) + ((1.0 - q) - p_not_1) / q
 
     def by_probability() -> Array:
-        up = xp.where(certain & (t != 1), xp.inf, xp.where(certain, 0.0, (1.0 - t) / rest))
-        down = xp.where(impossible & (t != 0), xp.inf, xp.where(impossible, 0.0, t / yes))
+        # (1 - t) / (1 - p) - t / p
+        of_no = xp.where(certain & (t != 1), xp.inf, xp.where(certain, 0.0, (1.0 - t) / q))
+        of_yes = xp.where(impossible & (t != 0), xp.inf, xp.where(impossible, 0.0, t / p_not_0))
         if clip is None:
-            return up - down
-        return xp.where((probabilities > clip) & (probabilities < 1.0 - clip), up - down, 0.0)
+            return of_no - of_yes
+        return xp.where((probabilities > clip) & (probabilities < 1.0 - clip), of_no - of_yes, 0.0)
 
-    value = numeric.times(xp, t, xp.where(impossible, xp.inf, -log_yes))
-    value = value + numeric.times(xp, 1.0 - t, xp.where(certain, xp.inf, -log_no))
-    return value, by_probability, lambda: xp.where(impossible | certain, 0.0, log_no - log_yes)
+    value = numeric.times(xp, t, xp.where(impossible, xp.inf, -log_p))
+    value = value + numeric.times(xp, 1.0 - t, xp.where(certain, xp.inf, -log_q))
+    return value, by_probability, lambda: xp.where(impossible | certain, 0.0, log_q - log_p)
 
 
 @elementwise(
@@ -123,20 +110,6 @@ def binary_cross_entropy_with_logits(
         It is no weight: never in a denominator.
     label_smoothing : float or array, default 0
         :math:`\varepsilon` in [0, 1].
-    reduction, sample_weight, where, denominator
-        As in every loss: see `polyloss.Loss`. With several labels per example the mean is over all labels.
-
-    Returns
-    -------
-    array
-        A scalar, or the shape of `logits` with ``reduction="none"``; dtype of `logits`.
-
-    Raises
-    ------
-    TypeError
-        If `logits` are not real floating.
-    ValueError
-        If shapes do not fit, or a target or a parameter is outside its range.
 
     See Also
     --------
@@ -147,7 +120,7 @@ def binary_cross_entropy_with_logits(
     -----
     The same as PyTorch's and optax's, but right in both tails (PyTorch's is 0 below a logit of -17 for a target
     of 0), at infinite logits (NaN elsewhere), and in the gradient at a logit of 0 (TensorFlow's weighted form
-    has 0 or 1 there).
+    has 0 or 1 there). With several labels per example the mean is over all labels.
 
     References
     ----------
@@ -161,35 +134,37 @@ def binary_cross_entropy_with_logits(
     array([6.931e-01, 1.000e+03])
     """
     weight = 1.0 if pos_weight is None else pos_weight
-    keep, smoothed = 1.0 - label_smoothing, not numeric.is_zero(label_smoothing)
-    share, negative = target, 1.0 - target
+    scale, smoothed = 1.0 - label_smoothing, not numeric.is_zero(label_smoothing)
+    t, negative = target, 1.0 - target
     if smoothed:
-        # Each by itself: 1 - share would cancel.
-        share, negative = (keep * part + 0.5 * label_smoothing for part in (share, negative))
-    positive = share if pos_weight is None else pos_weight * share
-    up, fall, tail = numeric.logistic_of(xp, logits)
-    near, far = xp.where(up, positive, negative), xp.where(up, negative, positive)
-    log_tail = xp.log1p(tail)
+        # Each by itself: 1 - t would cancel.
+        t, negative = (scale * label + 0.5 * label_smoothing for label in (t, negative))
+    positive = t if pos_weight is None else pos_weight * t
+    yes, log_odds, odds = numeric.logistic_of(xp, logits)
+    likely, unlikely = xp.where(yes, positive, negative), xp.where(yes, negative, positive)
+    # -log sigma(|x|); that of the unlikely answer, -log sigma(-|x|), is larger by |x|.
+    likely_cost = xp.log1p(odds)
 
     def by_logits() -> Array:
-        slope = far - near * tail
+        slope = unlikely - likely * odds
         if smoothed:
-            # Around a logit of 0, both may be about 1/2: what they differ by is found without them.
-            excess = (keep - (weight - 1.0) * (0.5 * label_smoothing)) - (keep * (weight + 1.0)) * target
-            slope = xp.where(fall > -0.5, xp.where(up, excess, -excess) - near * xp.expm1(fall), slope)
-        return xp.where(up, slope, -slope) / (1.0 + tail)
+            # Around a logit of 0, both may be about 1/2: what they differ by is computed without them.
+            excess = (scale - (weight - 1.0) * (0.5 * label_smoothing)) - (scale * (weight + 1.0)) * target
+            slope = xp.where(log_odds > -0.5, xp.where(yes, excess, -excess) - likely * xp.expm1(log_odds), slope)
+        return xp.where(yes, slope, -slope) / (1.0 + odds)
 
-    def by_share() -> Array:
+    def by_smoothed_target() -> Array:
         if pos_weight is None:
             return -logits
-        return (pos_weight - 1.0) * log_tail - xp.where(up, logits, pos_weight * logits)
+        return (pos_weight - 1.0) * likely_cost - xp.where(yes, logits, pos_weight * logits)
 
-    certain = log_tail if pos_weight is None else (positive + negative) * log_tail
+    cost_of_both = likely_cost if pos_weight is None else (positive + negative) * likely_cost
     by_parameter = {
-        "pos_weight": lambda: numeric.times(xp, share, log_tail - xp.where(up, 0.0, logits)),
-        "label_smoothing": lambda: (0.5 - target) * by_share(),
+        "pos_weight": lambda: numeric.times(xp, t, likely_cost - xp.where(yes, 0.0, logits)),
+        "label_smoothing": lambda: (0.5 - target) * by_smoothed_target(),
     }
-    return certain + numeric.times(xp, far, -fall), by_logits, lambda: keep * by_share(), by_parameter
+    value = cost_of_both + numeric.times(xp, unlikely, -log_odds)
+    return value, by_logits, lambda: scale * by_smoothed_target(), by_parameter
 
 
 @elementwise(
@@ -225,21 +200,6 @@ def sigmoid_focal(
         In [0, 1]: the share of positive examples; 1 - `alpha` is that of negative ones. None leaves both at 1.
     gamma : float or array, default 2
         Zero or positive. 0 is `binary_cross_entropy_with_logits`.
-    reduction, sample_weight, where, denominator
-        As in every loss: see `polyloss.Loss`. Detectors divide by the number of positive examples:
-        ``denominator=``.
-
-    Returns
-    -------
-    array
-        A scalar, or the shape of `logits` with ``reduction="none"``; dtype of `logits`.
-
-    Raises
-    ------
-    TypeError
-        If `logits` are not real floating.
-    ValueError
-        If shapes do not fit, or a target or a parameter is outside its range.
 
     See Also
     --------
@@ -249,7 +209,7 @@ def sigmoid_focal(
     -----
     The gradient is finite for every `gamma`, also where ``p_t`` is 1: torchvision and Keras return NaN for
     `gamma` below 1. torchvision has ``alpha=0.25`` unless given and takes -1 for none; Keras ignores its
-    `alpha` unless told to apply it.
+    `alpha` unless told to apply it. Detectors divide by the number of positive examples: ``denominator=``.
 
     References
     ----------
@@ -262,30 +222,33 @@ def sigmoid_focal(
     >>> polyloss.sigmoid_focal(logits, target, alpha=0.25, reduction="none").round(6)
     array([4.3322e-02, 2.7000e-05])
     """
-    up, fall, tail = numeric.logistic_of(xp, logits)
-    one, log_one = 1.0 + tail, xp.log1p(tail)
-    near, far = xp.where(up, target, 1.0 - target), xp.where(up, 1.0 - target, target)
+    yes, log_odds, odds = numeric.logistic_of(xp, logits)
+    total, log_total = 1.0 + odds, xp.log1p(odds)
+    likely, unlikely = xp.where(yes, target, 1.0 - target), xp.where(yes, 1.0 - target, target)
     # What goes into a gradient is finite: it may meet a factor of 0.
-    entropy = log_one - far * xp.where(numeric.is_infinite(xp, fall, -1), 0.0, fall)
-    focus = focus_of_two(xp, near, far, fall, tail, entropy, gamma)
+    entropy = log_total - unlikely * xp.where(numeric.is_infinite(xp, log_odds, -1), 0.0, log_odds)
+    focus = focus_of_two(xp, likely, unlikely, log_odds, odds, entropy, gamma)
     weight = 1.0 if alpha is None else alpha * target + (1.0 - alpha) * (1.0 - target)
-    focused = focus.outer * numeric.times(xp, focus.inner, log_one + numeric.times(xp, far, -fall))
+    focused = focus.outer * numeric.times(xp, focus.inner, log_total + numeric.times(xp, unlikely, -log_odds))
 
     def by_logits() -> Array:
-        slope = focus.inner * (far - near * tail) + (far - near) * focus.turn()
-        return weight * (focus.outer * xp.where(up, slope, -slope)) / one
+        # By |x|, the cross entropy changes by (unlikely - likely odds) / total, and 1 - p_t by (unlikely - likely)
+        # odds / total^2.
+        slope = focus.inner * (unlikely - likely * odds) + (unlikely - likely) * focus.slope_by_logit()
+        return weight * (focus.outer * xp.where(yes, slope, -slope)) / total
 
     def by_target() -> Array:
-        step = xp.expm1(fall) / one
+        # 1 - p_t changes by 1 - 2 p, which is this up to its sign; the cross entropy by -x.
+        tilt = xp.expm1(log_odds) / total
         # Not times: a focus that underflows to 0 has a slope still.
-        reached = xp.where((focus.inner == 0) & numeric.is_infinite(xp, fall, -1), 0.0, logits)
-        change = xp.where(up, step, -step) * focus.below() - focus.inner * reached
+        finite_logits = xp.where((focus.inner == 0) & numeric.is_infinite(xp, log_odds, -1), 0.0, logits)
+        change = xp.where(yes, tilt, -tilt) * focus.slope() - focus.inner * finite_logits
         slope = weight * (focus.outer * change)
         return slope if alpha is None else slope + (2.0 * alpha - 1.0) * focused
 
     value = focused if alpha is None else numeric.times(xp, weight, focused)
     by_parameter = {
         "alpha": lambda: numeric.times(xp, 2.0 * target - 1.0, focused),
-        "gamma": lambda: numeric.times(xp, value, focus.log()),
+        "gamma": lambda: numeric.times(xp, value, focus.log_miss()),
     }
     return value, by_logits, by_target, by_parameter

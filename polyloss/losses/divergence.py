@@ -43,21 +43,6 @@ def kl_divergence(
         most 0.
     log_target : bool, default False
         Whether `target` holds logarithms. ``-inf`` is a probability of 0.
-    axis, reduction, sample_weight, where, denominator
-        As in every row-wise loss: see `polyloss.Loss`.
-
-    Returns
-    -------
-    array
-        A scalar, or the shape of `log_probabilities` without `axis` with ``reduction="none"``; dtype of
-        `log_probabilities`.
-
-    Raises
-    ------
-    TypeError
-        If `log_probabilities` or `target` are not real floating.
-    ValueError
-        If shapes differ, a probability is negative, or a log-probability is positive, as logits are.
 
     See Also
     --------
@@ -85,14 +70,16 @@ def kl_divergence(
     0.1308
     """
     if log_target:
-        absent, mass = numeric.is_infinite(xp, target, -1), xp.exp(target)
+        absent, t = numeric.is_infinite(xp, target, -1), xp.exp(target)
     else:
-        absent, mass = target == 0, target
-    log_mass = xp.where(absent, 0.0, target) if log_target else xp.log(xp.where(absent, 1.0, target))
-    ratio = xp.where(absent, 0.0, log_mass - log_probabilities)
+        absent, t = target == 0, target
+    # t log t tends to 0 with t: such a class is left out before its logarithm is taken.
+    log_t = xp.where(absent, 0.0, target) if log_target else xp.log(xp.where(absent, 1.0, target))
+    log_ratio = xp.where(absent, 0.0, log_t - log_probabilities)
 
     def by_target() -> Array:
-        slope = xp.where(absent, 0.0, ratio + 1.0)
-        return mass * slope if log_target else slope
+        # By t it is log(t / p) + 1, and by log t that times t.
+        slope = xp.where(absent, 0.0, log_ratio + 1.0)
+        return t * slope if log_target else slope
 
-    return xp.sum(mass * ratio, axis=-1), lambda: -mass, by_target
+    return xp.sum(t * log_ratio, axis=-1), lambda: -t, by_target

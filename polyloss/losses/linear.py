@@ -48,8 +48,8 @@ def _cost(
             slope = slope + numeric.times(xp, shares(), 2.0 * z_loss * again[..., None])
         if logit_softcap is not None:
             # 1 - tanh^2, which would cancel.
-            tail = numeric.logistic_of(xp, logits * (2.0 / logit_softcap)).tail
-            slope = slope * (4.0 * tail / ((1.0 + tail) * (1.0 + tail)))
+            odds = numeric.logistic_of(xp, logits * (2.0 / logit_softcap)).odds
+            slope = slope * (4.0 * odds / ((1.0 + odds) * (1.0 + odds)))
         return slope
 
     return value, by_logits, *by_target, by_parameter
@@ -108,21 +108,6 @@ def linear_cross_entropy(
         :math:`\lambda`, zero or positive: it keeps the logits from drifting away. `class_weight` has no part in it.
     logit_softcap : float or array, optional
         :math:`\kappa`, positive: no logit is larger. A class is masked no more then: its logit is :math:`-\kappa`.
-    reduction, sample_weight, where, denominator
-        As in every loss: see `polyloss.Loss`.
-
-    Returns
-    -------
-    array
-        A scalar, or the shape of `hidden` without its last axis with ``reduction="none"``; dtype of `hidden`.
-
-    Raises
-    ------
-    TypeError
-        If `hidden`, `weight` or `bias` are not real floating, or `target` holds class ids that are not integers.
-    ValueError
-        If shapes do not fit, a class id or a parameter is outside its range, or `ignore_index` comes with
-        probabilities.
 
     See Also
     --------

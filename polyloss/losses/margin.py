@@ -19,20 +19,6 @@ def hinge(xp: Namespace, scores: Array, target: Array, **call: Unpack[Call]) -> 
         Real floating.
     target : array of the same shape
         Labels -1 and 1. Labels 0 and 1 are refused.
-    reduction, sample_weight, where, denominator
-        As in every loss: see `polyloss.Loss`.
-
-    Returns
-    -------
-    array
-        A scalar, or the shape of `scores` with ``reduction="none"``; dtype of `scores`.
-
-    Raises
-    ------
-    TypeError
-        If `scores` are not real floating.
-    ValueError
-        If shapes differ, or a label is neither -1 nor 1.
 
     See Also
     --------
@@ -70,20 +56,6 @@ def squared_hinge(xp: Namespace, scores: Array, target: Array, **call: Unpack[Ca
         Real floating.
     target : array of the same shape
         Labels -1 and 1. Labels 0 and 1 are refused.
-    reduction, sample_weight, where, denominator
-        As in every loss: see `polyloss.Loss`.
-
-    Returns
-    -------
-    array
-        A scalar, or the shape of `scores` with ``reduction="none"``; dtype of `scores`.
-
-    Raises
-    ------
-    TypeError
-        If `scores` are not real floating.
-    ValueError
-        If shapes differ, or a label is neither -1 nor 1.
 
     See Also
     --------

@@ -52,21 +52,6 @@ def cross_entropy(
     label_smoothing : float or array, default 0
         :math:`\varepsilon` in [0, 1]. It is spread over all classes, the right one too, but for the masked ones:
         `K` is the number of classes whose logit is not ``-inf``.
-    axis, reduction, sample_weight, where, denominator
-        As in every row-wise loss: see `polyloss.Loss`.
-
-    Returns
-    -------
-    array
-        A scalar, or the shape of `logits` without `axis` with ``reduction="none"``; dtype of `logits`.
-
-    Raises
-    ------
-    TypeError
-        If `logits` are not real floating, or `target` holds class ids that are not integers.
-    ValueError
-        If shapes do not fit, a class id or a parameter is outside its range, or `ignore_index` comes with
-        probabilities.
 
     See Also
     --------
@@ -95,18 +80,18 @@ def cross_entropy(
     0.2395
     """
     if is_integer(xp, target) and numeric.is_zero(label_smoothing):
-        own, hot, others = numeric.softmax_at(xp, logits, target)
-        weight, cost = _at(xp, hot, class_weight), numeric.minus_log(xp, own)
+        picked, hot, others = numeric.softmax_at(xp, logits, target)
+        weight, cost = _at(xp, hot, class_weight), numeric.minus_log_softmax(xp, picked)
         return (
             _weighted(xp, weight, cost[..., 0]),
-            lambda: _pull_entry(xp, own, hot, others, weight),
+            lambda: _picked_slope(xp, picked, hot, others, weight),
             {"class_weight": lambda: xp.where(hot, cost, 0.0)},
         )
 
     row = numeric.softmax_of(xp, logits)
-    costs = numeric.minus_log(xp, row)
-    value, mass, *others = _expected(xp, costs, logits, target, class_weight, label_smoothing)
-    return value, lambda: numeric.pull_log(xp, row, mass), *others
+    costs = numeric.minus_log_softmax(xp, row)
+    value, mass, *gradients = _expected(xp, costs, logits, target, class_weight, label_smoothing)
+    return value, lambda: numeric.minus_log_softmax_slope(xp, row, mass), *gradients
 
 
 @rowwise(
@@ -145,22 +130,6 @@ def nll(
         Rows with this class id count for nothing.
     label_smoothing : float or array, default 0
         :math:`\varepsilon` in [0, 1]; `K` is the number of classes that are not ``-inf``.
-    axis, reduction, sample_weight, where, denominator
-        As in every row-wise loss: see `polyloss.Loss`.
-
-    Returns
-    -------
-    array
-        A scalar, or the shape of `log_probabilities` without `axis` with ``reduction="none"``; dtype of
-        `log_probabilities`.
-
-    Raises
-    ------
-    TypeError
-        If `log_probabilities` are not real floating, or `target` holds class ids that are not integers.
-    ValueError
-        If shapes do not fit, a log-probability is positive (as logits are), a class id or a parameter is outside
-        its range, or `ignore_index` comes with probabilities.
 
     See Also
     --------
@@ -196,8 +165,8 @@ def nll(
             {"class_weight": lambda: xp.where(hot, costs, 0.0)},
         )
 
-    value, mass, *others = _expected(xp, costs, log_probabilities, target, class_weight, label_smoothing)
-    return value, lambda: -mass, *others
+    value, mass, *gradients = _expected(xp, costs, log_probabilities, target, class_weight, label_smoothing)
+    return value, lambda: -mass, *gradients
 
 
 @rowwise(
@@ -235,20 +204,6 @@ def softmax_focal(
         Zero or positive. 0 is `cross_entropy`.
     ignore_index : int or integer array without axes, optional
         Rows with this class id count for nothing.
-    axis, reduction, sample_weight, where, denominator
-        As in every row-wise loss: see `polyloss.Loss`.
-
-    Returns
-    -------
-    array
-        A scalar, or the shape of `logits` without `axis` with ``reduction="none"``; dtype of `logits`.
-
-    Raises
-    ------
-    TypeError
-        If `logits` are not real floating, or `target` holds class ids that are not integers.
-    ValueError
-        If shapes do not fit, or a class id or a parameter is outside its range.
 
     See Also
     --------
@@ -271,29 +226,29 @@ def softmax_focal(
     array([0.0109, 2.821 ])
     """
     if is_integer(xp, target):
-        own, hot, others = numeric.softmax_at(xp, logits, target)
+        picked, hot, others = numeric.softmax_at(xp, logits, target)
         weight = _at(xp, hot, alpha)
-        cost, slope, log_rest = _focused(xp, logits, own, gamma)
+        cost, slope, log_miss = _focused(xp, logits, picked, gamma)
         value = _weighted(xp, weight, cost[..., 0])
 
         def gradient() -> Array:
-            pull = slope()[..., 0]
-            return _pull_entry(xp, own, hot, others, pull if weight is None else weight * pull)
+            factor = slope()[..., 0]
+            return _picked_slope(xp, picked, hot, others, factor if weight is None else weight * factor)
 
         by_parameter = {
             "alpha": lambda: xp.where(hot, cost, 0.0),
-            "gamma": lambda: numeric.times(xp, value, log_rest()[..., 0]),
+            "gamma": lambda: numeric.times(xp, value, log_miss()[..., 0]),
         }
         return value, gradient, by_parameter
 
     row = numeric.softmax_of(xp, logits)
-    costs, slopes, log_rests = _focused(xp, logits, row, gamma)
+    costs, slopes, log_misses = _focused(xp, logits, row, gamma)
     value, mass, by_target, by_parameter = _expected(xp, costs, logits, target, alpha)
     by_parameter = {
         "alpha": by_parameter["class_weight"],
-        "gamma": lambda: xp.sum(numeric.times(xp, mass, numeric.times(xp, costs, log_rests())), axis=-1),
+        "gamma": lambda: xp.sum(numeric.times(xp, mass, numeric.times(xp, costs, log_misses())), axis=-1),
     }
-    return value, lambda: numeric.pull_log(xp, row, mass * slopes()), by_target, by_parameter
+    return value, lambda: numeric.minus_log_softmax_slope(xp, row, mass * slopes()), by_target, by_parameter
 
 
 def _at(xp: Namespace, hot: Array, weight: float | Array | None) -> float | Array | None:
@@ -307,9 +262,10 @@ def _weighted(xp: Namespace, weight: float | Array | None, costs: Array) -> Arra
     return costs if weight is None else numeric.times(xp, weight, costs)
 
 
-def _pull_entry(xp: Namespace, own: numeric.Softmax, hot: Array, others: Array, factor: Array | None) -> Array:
-    """The derivative of ``factor * minus_log(own)`` by the logits, with `factor` a constant."""
-    gradient = xp.where(hot, -own.rest, others) / own.total
+def _picked_slope(xp: Namespace, picked: numeric.Softmax, hot: Array, others: Array, factor: Array | None) -> Array:
+    """The derivative of ``factor * minus_log_softmax(picked)`` by the logits, with `factor` a constant."""
+    # By the logit of the class itself p - 1, by another one its p.
+    gradient = xp.where(hot, -picked.rest, others) / picked.total
     if factor is None:
         return gradient
     return (factor if numeric.is_number(factor) else factor[..., None]) * gradient
@@ -329,24 +285,24 @@ def _expected(
     parameters.
     """
     ids = is_integer(xp, target)
-    share = given = xp.astype(one_hot(xp, target, logits), logits.dtype) if ids else target
+    q = smoothed = xp.astype(one_hot(xp, target, logits), logits.dtype) if ids else target
     possible = ~numeric.is_infinite(xp, logits, -1)
     count = xp.maximum(xp.sum(xp.astype(possible, logits.dtype), axis=-1, keepdims=True), 1.0)
     if not numeric.is_zero(label_smoothing):
-        share = (1.0 - label_smoothing) * given + xp.where(possible, label_smoothing / count, 0.0)
-    mass = share if weight is None else weight * share
+        smoothed = (1.0 - label_smoothing) * q + xp.where(possible, label_smoothing / count, 0.0)
+    mass = smoothed if weight is None else weight * smoothed
 
     def by_target() -> Array:
         # What a masked class would cost is left out.
-        kept = (1.0 - label_smoothing) * xp.where(possible, costs, 0.0)
-        return kept if weight is None else numeric.times(xp, weight, kept)
+        slope = (1.0 - label_smoothing) * xp.where(possible, costs, 0.0)
+        return slope if weight is None else numeric.times(xp, weight, slope)
 
     def by_label_smoothing() -> Array:
-        change = xp.where(possible, 1.0 / count, 0.0) - given
+        change = xp.where(possible, 1.0 / count, 0.0) - q
         return xp.sum(numeric.times(xp, change if weight is None else weight * change, costs), axis=-1)
 
     by_parameter = {
-        "class_weight": lambda: numeric.times(xp, share, costs),
+        "class_weight": lambda: numeric.times(xp, smoothed, costs),
         "label_smoothing": by_label_smoothing,
     }
     value = xp.sum(numeric.times(xp, mass, costs), axis=-1)
@@ -355,22 +311,23 @@ def _expected(
 
 def _focused(xp: Namespace, logits: Array, row: numeric.Softmax, gamma: float | Array) -> Pair:
     """``(1 - p)^gamma * (-log p)`` and, on demand, its derivative by ``-log p``, and ``log(1 - p)``."""
-    cost = numeric.minus_log(xp, row)
-    share, rest = row.terms / row.total, numeric.others(xp, row) / row.total
+    cost = numeric.minus_log_softmax(xp, row)
+    p, miss = row.terms / row.total, numeric.others(xp, row) / row.total
     if numeric.is_number(gamma) and gamma in WHOLE:
-        focus, log_rest = rest if gamma == 1 else rest * rest, lambda: xp.log(rest)
+        focus, log_miss = miss if gamma == 1 else miss * miss, lambda: xp.log(miss)
         if not gamma:
-            return cost, lambda: xp.ones_like(cost), log_rest
+            return cost, lambda: xp.ones_like(cost), log_miss
     else:
-        focus, log_rest = focus_of_many(xp, logits, row, gamma)
+        focus, log_miss = focus_of_many(xp, logits, row, gamma)
 
     def slope() -> Array:
-        top = numeric.ahead(row)
-        odds = xp.where(top, rest / xp.where(top, share, 1.0), 1.0)
-        # -p log(p) / (1 - p), whose limit at p = 1 is 1.
-        near = odds < xp.finfo(odds.dtype).eps ** 0.5
-        far = numeric.times(xp, share, cost) / xp.where(top, 1.0, rest)
-        ratio = xp.where(top, xp.where(near, 1.0 - 0.5 * odds, xp.log1p(odds) / xp.where(near, 1.0, odds)), far)
-        return focus * (1.0 + gamma * ratio)
+        # (1 - p)^gamma (1 + gamma r) with r = -p log(p) / (1 - p). With the odds o = (1 - p) / p against an entry that
+        # is log(1 + o) / o, which is about 1 - o / 2 where o is small.
+        majority = numeric.has_majority(row)
+        odds = xp.where(majority, miss / xp.where(majority, p, 1.0), 1.0)
+        small = odds < xp.finfo(odds.dtype).eps ** 0.5
+        likely = xp.where(small, 1.0 - 0.5 * odds, xp.log1p(odds) / xp.where(small, 1.0, odds))
+        unlikely = numeric.times(xp, p, cost) / xp.where(majority, 1.0, miss)
+        return focus * (1.0 + gamma * xp.where(majority, likely, unlikely))
 
-    return focus * cost, slope, log_rest
+    return focus * cost, slope, log_miss

@@ -21,20 +21,6 @@ def mse(xp: Namespace, prediction: Array, target: Array, **call: Unpack[Call]) -
         :math:`x`, real floating, of any shape.
     target : array
         :math:`t`, of the shape of `prediction`.
-    reduction, sample_weight, where, denominator
-        As in every loss: see `polyloss.Loss`.
-
-    Returns
-    -------
-    array
-        A scalar, or the shape of `prediction` with ``reduction="none"``; dtype of `prediction`.
-
-    Raises
-    ------
-    TypeError
-        If `prediction` is not real floating, or the arrays come from different frameworks.
-    ValueError
-        If the shapes differ: nothing is broadcast.
 
     See Also
     --------
@@ -69,20 +55,6 @@ def l1(xp: Namespace, prediction: Array, target: Array, **call: Unpack[Call]) ->
         :math:`x`, real floating, of any shape.
     target : array
         :math:`t`, of the shape of `prediction`.
-    reduction, sample_weight, where, denominator
-        As in every loss: see `polyloss.Loss`.
-
-    Returns
-    -------
-    array
-        A scalar, or the shape of `prediction` with ``reduction="none"``; dtype of `prediction`.
-
-    Raises
-    ------
-    TypeError
-        If `prediction` is not real floating, or the arrays come from different frameworks.
-    ValueError
-        If the shapes differ: nothing is broadcast.
 
     See Also
     --------
@@ -125,20 +97,6 @@ def huber(xp: Namespace, prediction: Array, target: Array, *, delta: float | Arr
         :math:`t`, of the shape of `prediction`.
     delta : float or array, default 1.0
         :math:`\delta > 0`, in the unit of the target. An array matches the trailing axes.
-    reduction, sample_weight, where, denominator
-        As in every loss: see `polyloss.Loss`.
-
-    Returns
-    -------
-    array
-        A scalar, or the shape of `prediction` with ``reduction="none"``; dtype of `prediction`.
-
-    Raises
-    ------
-    TypeError
-        If `prediction` is not real floating, or the arrays come from different frameworks.
-    ValueError
-        If the shapes differ (nothing is broadcast), or `delta` is not positive.
 
     See Also
     --------
@@ -188,20 +146,6 @@ def smooth_l1(
         :math:`t`, of the shape of `prediction`.
     beta : float or array, default 1.0
         :math:`\beta \ge 0`; 0 is `l1`, with the derivative 0 at 0. An array matches the trailing axes.
-    reduction, sample_weight, where, denominator
-        As in every loss: see `polyloss.Loss`.
-
-    Returns
-    -------
-    array
-        A scalar, or the shape of `prediction` with ``reduction="none"``; dtype of `prediction`.
-
-    Raises
-    ------
-    TypeError
-        If `prediction` is not real floating, or the arrays come from different frameworks.
-    ValueError
-        If the shapes differ (nothing is broadcast), or `beta` is negative.
 
     See Also
     --------
@@ -244,20 +188,6 @@ def log_cosh(xp: Namespace, prediction: Array, target: Array, **call: Unpack[Cal
         :math:`x`, real floating, of any shape.
     target : array
         :math:`t`, of the shape of `prediction`.
-    reduction, sample_weight, where, denominator
-        As in every loss: see `polyloss.Loss`.
-
-    Returns
-    -------
-    array
-        A scalar, or the shape of `prediction` with ``reduction="none"``; dtype of `prediction`.
-
-    Raises
-    ------
-    TypeError
-        If `prediction` is not real floating, or the arrays come from different frameworks.
-    ValueError
-        If the shapes differ: nothing is broadcast.
 
     See Also
     --------

@@ -70,21 +70,6 @@ def tukey_biweight(
         :math:`\operatorname{median} |r - \operatorname{median} r|` of all unmasked residuals :math:`r` in the call: a
         constant for the gradient. Where it is 0 (a single example, or more than half of the residuals are equal)
         the loss is the limit: 0 at a residual of 0 and :math:`c^2 / 6`, without a gradient, at any other.
-    reduction, sample_weight, where, denominator
-        As in every loss: see `polyloss.Loss`.
-
-    Returns
-    -------
-    array
-        A scalar, or the shape of `prediction` with ``reduction="none"``; dtype of `prediction`. Per example in
-        :math:`[0, c^2 / 6]`.
-
-    Raises
-    ------
-    TypeError
-        If `prediction` is not real floating, or the arrays come from different frameworks.
-    ValueError
-        If the shapes differ (nothing is broadcast), or `c` or `scale` is not positive.
 
     See Also
     --------
@@ -93,7 +78,7 @@ def tukey_biweight(
     Notes
     -----
     No framework has it. ``statsmodels.robust.norms.TukeyBiweight`` has this value. Other code leaves the factor
-    :math:`c^2 / 6` out.
+    :math:`c^2 / 6` out. No example has a loss above that.
 
     Examples
     --------

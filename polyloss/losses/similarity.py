@@ -110,7 +110,7 @@ def contrastive(
     distance : array
         :math:`d \ge 0`, real floating, of any shape.
     target : array
-        Whether the pair is similar, of the shape of `distance`: 0 or 1 (see `similar_label`), or between.
+        Whether the pair is similar, of the shape of `distance`: 0 or 1 (see `similar_label`), or between. Not -1.
     margin : float or array, default 1.0
         :math:`m > 0`, in the unit of the distance (it is the distance that is compared, not its square).
     similar_label : {1, 0}, default 1
@@ -119,21 +119,6 @@ def contrastive(
         :math:`f > 0`.
     power : {2, 1}, default 2
         :math:`k`.
-    reduction, sample_weight, where, denominator
-        As in every loss: see `polyloss.Loss`.
-
-    Returns
-    -------
-    array
-        A scalar, or the shape of `distance` with ``reduction="none"``; dtype of `distance`.
-
-    Raises
-    ------
-    TypeError
-        If `distance` is not real floating, or the arrays come from different frameworks.
-    ValueError
-        If the shapes differ (nothing is broadcast), a distance is negative, a target is outside
-        [0, 1] (labels of -1 are refused), or a parameter is outside its range.
 
     See Also
     --------
@@ -223,32 +208,9 @@ def contrastive_embedding(
     x1, x2 : array
         Embeddings, real floating, both of the same shape, the features along `axis`.
     target : array
-        Whether the pair is similar, of the shape of `x1` without `axis`: 0 or 1 (see `similar_label`), or between.
-    axis : int, default -1
-        The axis of the features.
-    margin : float or array, default 1.0
-        :math:`m > 0`.
-    similar_label : {1, 0}, default 1
-        Which label means similar: with 1, :math:`s` is `target`; with 0, as in the paper, it is one minus `target`.
-    factor : float or array, default 0.5
-        :math:`f > 0`.
-    power : {2, 1}, default 2
-        :math:`k`.
-    reduction, sample_weight, where, denominator
-        As in every loss: see `polyloss.Loss`.
-
-    Returns
-    -------
-    array
-        A scalar, or the shape of `target` with ``reduction="none"``; dtype of `x1`.
-
-    Raises
-    ------
-    TypeError
-        If an embedding is not real floating, or the arrays come from different frameworks.
-    ValueError
-        If the shapes do not fit (nothing is broadcast), a target is outside [0, 1] (labels of -1
-        are refused), or a parameter is outside its range.
+        Whether the pair is similar, of the shape of `x1` without `axis`: 0 or 1, or between, as in `contrastive`.
+    margin, similar_label, factor, power
+        As in `contrastive`: :math:`m`, which label means similar, :math:`f` and :math:`k`.
 
     See Also
     --------
@@ -308,8 +270,6 @@ def triplet_margin(
     ----------
     anchor, positive, negative : array
         Embeddings, real floating, of the same shape, the features along `axis`.
-    axis : int, default -1
-        The axis of the features.
     margin : float or array, default 1.0
         :math:`m \ge 0`.
     p : float, default 2.0
@@ -321,23 +281,8 @@ def triplet_margin(
         Compare squared distances.
     distance : callable, optional
         A distance of your own, in place of the norm: takes two arrays with the features last, returns one value per
-        row. The framework differentiates it, so NumPy has the value alone. The rules at kinks above are then yours,
-        except those of the hinge and of a tie.
-    reduction, sample_weight, where, denominator
-        As in every loss: see `polyloss.Loss`.
-
-    Returns
-    -------
-    array
-        A scalar, or the shape of `anchor` without `axis` with ``reduction="none"``; dtype of `anchor`.
-
-    Raises
-    ------
-    TypeError
-        If an array is not real floating, the arrays come from different frameworks, or `distance` is not callable.
-    ValueError
-        If the shapes differ (nothing is broadcast), `margin` is negative, `p` is below 1, or
-        `distance` does not return one value per row.
+        row; anything else is an error. The framework differentiates it, so NumPy has the value alone. The rules at
+        kinks above are then yours, except those of the hinge and of a tie.
 
     See Also
     --------
@@ -400,14 +345,14 @@ def _distances(
         amounts = [xp.sum((x * scale) * (x * scale), axis=-1) for x in differences]
         slopes: list[_Slope] = [functools.partial(_square_slope, x) for x in differences]
         return amounts, slopes, lambda near, far: ((near - far) / scale[..., 0]) / scale[..., 0]
-    found = [_length(xp, x, p) for x in differences]
-    amounts = [length for length, _ in found]
+    norms = [_length(xp, x, p) for x in differences]
+    amounts = [length for length, _ in norms]
     if squared:
-        slopes = [functools.partial(_slope_of_square, length, slope) for length, slope in found]
+        slopes = [functools.partial(_slope_of_square, length, slope) for length, slope in norms]
         # near^2 - far^2 = (near - far) (near + far): the difference of two squares would be that of their roundings,
         # where these are close. It is multiplied out because the sum of two lengths may overflow.
         return amounts, slopes, lambda near, far: (near - far) * near + (near - far) * far
-    return amounts, [slope for _, slope in found], operator.sub
+    return amounts, [slope for _, slope in norms], operator.sub
 
 
 def _square_slope(difference: Array, factor: Array) -> Array:
@@ -434,10 +379,10 @@ def _by_own_distance(
         raise TypeError(f"triplet_margin: distance must be callable, got {describe(distance)}")
 
     def measure(x: Array, y: Array) -> Array:
-        found = distance(x, y)
-        shape = tuple(getattr(found, "shape", ()))
+        measured = distance(x, y)
+        shape = tuple(getattr(measured, "shape", ()))
         shape_is("triplet_margin", "the result of distance", shape, tuple(x.shape[:-1]), "one value per row, shape")
-        return found * found if squared else found
+        return measured * measured if squared else measured
 
     near, far = measure(anchor, positive), measure(anchor, negative)
     if swap:

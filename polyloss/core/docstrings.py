@@ -1,0 +1,161 @@
+"""The docstring of a loss: what its author wrote, and what follows from its arguments.
+
+The author writes the summary, the formula, the parameters, notes, the paper and an example. What every loss takes,
+what it returns and what it refuses is added where the loss is made, unless the author wrote that too.
+"""
+
+import functools
+import inspect
+import re
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from .arguments import IGNORED, row_of
+from .domains import REAL, Classes, Domain
+from .kernel import Definition
+from .typing import Call
+
+_SECTIONS = (
+    *("", "Parameters", "Returns", "Yields", "Receives", "Other Parameters", "Raises", "Warns", "Warnings"),
+    *("See Also", "Notes", "References", "Examples"),
+)
+"""The order of numpydoc. What comes before the first heading has no title."""
+_HEADING = re.compile(r"^(\w[\w ]*)\n-{3,}$", re.MULTILINE)
+_ENTRY = re.compile(r"^(\*{0,2}\w+(?:, *\*{0,2}\w+)*)(?: *:.*)?$", re.MULTILINE)
+_OTHER_STYLE = re.compile(r"^\s*(Args:|Arguments:|:param\b)", re.MULTILINE)
+_INTERVAL = re.compile(r"([\[(][^\s,]+,) (\S+[\])])")
+"""What is not broken between two lines."""
+_WIDTH = 112
+
+
+def whole(written: str | None, loss: Definition) -> str | None:
+    """The docstring of `loss`, whose kernel has the docstring `written`.
+
+    One in another style than that of NumPy is left alone. ``python -OO`` leaves none, and none is made.
+    """
+    if sys.flags.optimize > 1 or (written is not None and _OTHER_STYLE.search(written)):
+        return written
+    sections = dict(split(inspect.cleandoc(written or "")))
+    sections["Parameters"] = "\n".join(filter(None, [sections.get("Parameters"), *_undescribed(sections, loss)]))
+    sections.setdefault("Returns", _entry("array", _result(loss)))
+    sections.setdefault("Raises", "\n".join(_refusals(loss)))
+    return joined(sections)
+
+
+def joined(sections: Mapping[str, str]) -> str:
+    """The docstring of these sections, in the order of numpydoc."""
+    order = sorted(sections, key=lambda title: _SECTIONS.index(title) if title in _SECTIONS else len(_SECTIONS))
+    parts = (f"{title}\n{'-' * len(title)}\n{sections[title]}" if title else sections[title] for title in order)
+    return "\n\n".join(filter(None, parts))
+
+
+# This and `_entry` take the time, and `Loss.partial` comes with the same texts again and again.
+@functools.cache
+def split(docstring: str) -> Mapping[str, str]:
+    """The sections of a docstring, by title."""
+    parts = _HEADING.split(docstring)
+    return {title: section.strip("\n") for title, section in zip(["", *parts[1::2]], parts[::2], strict=True)}
+
+
+def described(parameters: str) -> set[str]:
+    """The names that a section of parameters describes."""
+    return {name.strip(" *") for names in _ENTRY.findall(parameters) for name in names.split(",")}
+
+
+def _undescribed(sections: Mapping[str, str], loss: Definition) -> Iterator[str]:
+    """An entry for each argument that the author says nothing of."""
+    names = described(sections.get("Parameters", "")) | described(sections.get("Other Parameters", ""))
+    for name in loss.arrays:
+        if name not in names:
+            yield _entry(f"{name} : array", _of_array(loss, name))
+    for name, default in loss.defaults.items():
+        if name not in names:
+            domain = loss.domains.get(name, REAL)
+            yield _entry(f"{name} : {_kind(default, domain)}", _sentence(_range(domain)))
+    common = [name for name in (*(["axis"] if loss.rowwise else []), *Call.__annotations__) if name not in names]
+    if common:
+        every = "row-wise loss" if loss.rowwise else "loss"
+        yield _entry(", ".join(common), f"As in every {every}: see `polyloss.Loss`.")
+
+
+def _of_array(loss: Definition, name: str) -> str:
+    domain, first = loss.domains.get(name, REAL), loss.arrays[0]
+    entries = name != first and loss.arguments[name].dims == loss.arguments[first].dims
+    texts = [
+        "real floating" if _is_floating(loss, name) else "",
+        f"of the shape of `{first}`" if entries else "",
+        _range(domain),
+    ]
+    return _sentence(", ".join(filter(None, texts)))
+
+
+def _kind(default: Any, domain: Domain) -> str:
+    """What a parameter may be, as far as its default tells."""
+    if default is None:
+        return "optional"
+    kind = type(default).__name__
+    if kind == "float" and not domain.static:
+        kind = "float or array"
+    return f"{kind}, default {default!r}"
+
+
+def _is_floating(loss: Definition, name: str) -> bool:
+    """Whether an array must be real floating."""
+    return name != "target" and not isinstance(loss.domains.get(name), Classes)
+
+
+def _result(loss: Definition) -> str:
+    first = f"`{loss.arrays[0]}`"
+    row = f" without {'`axis`' if loss.rowwise else 'its last axis'}" if row_of(loss.arguments, loss.arrays[0]) else ""
+    return f'A scalar, or the shape of {first}{row} with ``reduction="none"``; dtype of {first}.'
+
+
+def _refusals(loss: Definition) -> Iterator[str]:
+    """What is an error, and which."""
+    domains = {name: loss.domains.get(name, REAL) for name in (*loss.arrays, *loss.defaults)}
+    floating = [name for name in loss.arrays if _is_floating(loss, name)]
+    classes = [name for name in loss.arrays if isinstance(domains[name], Classes)]
+    static = [name for name in loss.defaults if name in loss.static]
+    kinds = {"is not real floating": floating, "holds class ids that are not integers": classes, "is an array": static}
+    types = [f"{_or([f'`{name}`' for name in names])} {wrong}" for wrong, names in kinds.items() if names]
+    yield _entry("TypeError", f"If {_or([*types, 'the arrays come from different frameworks'], ', or ')}.")
+    values = ["the shapes do not fit (nothing is broadcast)"]
+    if IGNORED in loss.defaults:
+        values.append(f"`{IGNORED}` comes with probabilities")
+    ranges = [(name, text) for name, domain in domains.items() if (text := _range(domain))]
+    if ranges:
+        must = "; ".join(f"`{name}` must be {text}" for name, text in ranges)
+        values.append(f"a value is outside its range: {must}")
+    yield _entry("ValueError", f"If {_or(values, ', or ')}.")
+
+
+def _range(domain: Domain) -> str:
+    """The values that an argument may have, in words; nothing where they are all numbers."""
+    if domain.everything:
+        return ""
+    text = domain.expected()
+    if isinstance(domain, Classes):
+        text = f"class ids in [0, C) or {text}"
+    for name in domain.named or ():
+        text += f' or "{name}"'
+    if domain.unless is not None and domain.instead is not None:
+        text += f", with `{domain.unless}` {domain.instead.expected()}"
+    return text
+
+
+@functools.cache
+def _entry(heading: str, text: str) -> str:
+    if not text:
+        return heading
+    lines = textwrap.wrap(_INTERVAL.sub(r"\1\0\2", text), _WIDTH, break_on_hyphens=False)
+    return "\n    ".join([heading, *lines]).replace("\0", " ")
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
+def _or(items: Sequence[str], last: str = " or ") -> str:
+    return last.join(filter(None, [", ".join(items[:-1]), items[-1]]))

@@ -17,7 +17,7 @@ from polyloss.core.typing import Call, RowCall
 
 pytestmark = pytest.mark.docs
 
-PUBLIC = {name: getattr(polyloss, name) for name in polyloss.__all__}
+PUBLIC = {name: getattr(polyloss, name) for name in vars(polyloss)["__all__"]}
 LOSSES = [name for name, value in PUBLIC.items() if isinstance(value, polyloss.Loss)]
 DOCUMENTED = [n for n, v in PUBLIC.items() if callable(v) and not n.isupper() and not is_typeddict(v)]
 MODULES = sorted(

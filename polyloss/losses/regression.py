@@ -8,6 +8,8 @@ from polyloss.core.declare import elementwise
 from polyloss.core.domains import NONNEGATIVE, POSITIVE
 from polyloss.core.typing import Array, Call, Namespace, Pair
 
+__all__ = ["huber", "l1", "log_cosh", "mse", "smooth_l1"]
+
 
 @elementwise(tasks=["regression"])
 def mse(xp: Namespace, prediction: Array, target: Array, **call: Unpack[Call]) -> Pair:

@@ -16,7 +16,7 @@ from polyloss.core.reduction import pull, push, sum_to
 from polyloss.core.transforms import scalar
 from polyloss.engine.blocks import Blocks, InMemory
 
-from . import _namespace as xp
+from . import _namespace
 from ._chunks import ByChunks
 from ._common import (
     backward_without_autocast,
@@ -45,6 +45,9 @@ from ._private import (
 )
 
 Pair = Callable[..., tuple[Any, ...]]
+
+xp: Any = _namespace
+"""Of array-api-compat, type checkers know nothing."""
 
 
 def _backward(

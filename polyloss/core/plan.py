@@ -262,7 +262,9 @@ class Plan:
                 wide = checks.wide_ids(xp, array) if ids else cast(xp, array, floating(xp, array, inputs[0]))
                 outside = domain.outside(xp, wide, classes)
                 if mask is not None:
-                    outside = outside & (mask if array.ndim == rows else xp.expand_dims(mask, axis=self.axis))
+                    outside = outside & (
+                        mask if self.axis is None or array.ndim == rows else xp.expand_dims(mask, axis=self.axis)
+                    )
                 yield key, array if ids else wide, outside, domain, classes
                 if ids:
                     ids_of_rows = wide if mask is None else xp.where(mask, wide, xp.zeros_like(wide))

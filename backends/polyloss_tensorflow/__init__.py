@@ -13,6 +13,7 @@ from polyloss.classes import classes, no_class
 from polyloss.core.backend import Alike, lacks_closed_form
 from polyloss.core.reduction import pull, sum_to
 from polyloss.core.transforms import scalar
+from polyloss.core.typing import Namespace
 from polyloss.engine.blocks import Blocks, InMemory
 from polyloss.engine.program import aligned
 
@@ -31,7 +32,7 @@ class TensorflowBackend(ByChunks, InMemory):
     constructor = "tf.constant"
     welcomes_numpy = True
 
-    def namespace(self, array: Any) -> Any:
+    def namespace(self, array: Any) -> Namespace:
         old = _of_version_1()
         if old:
             raise TypeError(f"polyloss cannot compute with {old}")

@@ -174,7 +174,7 @@ class Namespace(Protocol):
         """-1, 0 or 1, and NaN of NaN."""
 
     def sinh(self, x: Array, /) -> Array:
-        """The hyperbolic sine."""
+        """The hyperbolic sine, exact near 0. Far out, that of JAX is up to 13 units in the last place off."""
 
     def sqrt(self, x: Array, /) -> Array:
         """The square root."""

@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
+from polyloss.adapters import Namespace, lacks_closed_form, pull, scalar, sum_to
 from polyloss.classes import classes, no_class
-from polyloss.core.backend import Alike, lacks_closed_form
-from polyloss.core.reduction import pull, sum_to
-from polyloss.core.transforms import scalar
-from polyloss.core.typing import Namespace
+from polyloss.core.backend import Alike
 from polyloss.engine.blocks import Blocks, InMemory
 from polyloss.engine.program import aligned
 

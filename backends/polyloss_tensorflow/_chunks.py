@@ -5,8 +5,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from polyloss import Backend
-from polyloss.core.backend import TERMS, Named, Step, lacks_closed_form, strips
+from polyloss.adapters import Backend, lacks_closed_form
+from polyloss.core.backend import TERMS, Named, Step, strips
 
 from ._private import is_forward_mode, is_recorded, stop_recording
 

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from polyloss.adapters import lacks_closed_form, pull, push, scalar, sum_to
 from polyloss.classes import classes
-from polyloss.core.backend import Evaluation, lacks_closed_form
+from polyloss.core.backend import Evaluation
 from polyloss.core.kernel import BoundKernel
-from polyloss.core.reduction import pull, push, sum_to
-from polyloss.core.transforms import scalar
 from polyloss.engine.blocks import Blocks, InMemory
 
 from . import _namespace

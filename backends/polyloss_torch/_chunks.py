@@ -6,8 +6,7 @@ from typing import Any
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from polyloss import Backend
-from polyloss.core.backend import lacks_closed_form
+from polyloss.adapters import Backend, lacks_closed_form
 
 from ._common import backward_without_autocast, bound, gradients_of, place_of
 from ._fused import FusedFunction

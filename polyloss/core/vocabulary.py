@@ -21,6 +21,7 @@ DType: TypeAlias = Any
 Scalar: TypeAlias = bool | int | float
 Flag: TypeAlias = bool
 Axis: TypeAlias = int | tuple[int, ...]
+Arrays: TypeAlias = list[Any] | tuple[Any, ...]
 Shape: TypeAlias = tuple[Any, ...]
 """Lengths. While tracing, some are arrays without axes."""
 
@@ -229,7 +230,7 @@ class Namespace(Protocol):
     def broadcast_to(self, x: Array, /, shape: Shape) -> Array:
         """`x` in a larger shape."""
 
-    def concat(self, arrays: Sequence[Array], /, *, axis: int | None = 0) -> Array:
+    def concat(self, arrays: Arrays, /, *, axis: int | None = 0) -> Array:
         """Arrays one behind the other."""
 
     def expand_dims(self, x: Array, /, *, axis: int) -> Array:
@@ -247,5 +248,5 @@ class Namespace(Protocol):
     def squeeze(self, x: Array, /, axis: Axis) -> Array:
         """`x` without axes of length 1."""
 
-    def stack(self, arrays: Sequence[Array], /, *, axis: int = 0) -> Array:
+    def stack(self, arrays: Arrays, /, *, axis: int = 0) -> Array:
         """Arrays side by side along a new axis."""

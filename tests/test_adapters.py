@@ -17,6 +17,8 @@ from polyloss import adapters
 
 from .test_blocks import LOSSES, arguments
 
+pytestmark = pytest.mark.numpy
+
 PUBLIC = {"polyloss": {*polyloss.__all__}, "polyloss.adapters": {*adapters.__all__}}
 STANDARD_LIBRARY = {"collections.abc", "typing"}
 

@@ -332,6 +332,7 @@ def compare(actual: Any, expected: Any, eps: float, signs: bool) -> None:
         np.testing.assert_array_equal(np.signbit(actual[zeros]), np.signbit(expected[zeros]))
 
 
+@pytest.mark.numpy
 def test_every_name_has_rows_that_use_it(standard: Any) -> None:
     assert {row.name for row in TABLE} == NAMES
     for row in TABLE:
@@ -405,6 +406,7 @@ def traced(row: Row, dtype: str) -> Any:
     return None if found is None else found["found"]
 
 
+@pytest.mark.numpy
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_the_engine_does_what_the_standard_says(standard: Any, name: str) -> None:
     count = 0

@@ -9,7 +9,7 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 
 from polyloss_tensorflow import _namespace as xp  # noqa: E402
-from polyloss_tensorflow import _standard  # noqa: E402
+from polyloss_tensorflow import _standard, _vocabulary  # noqa: E402
 
 from .test_vocabulary import NAMES, TABLE, Row, arrays_of, compare, element, expected_of, pairs, reduction  # noqa: E402
 from .test_vocabulary import standard as standard  # noqa: E402
@@ -98,6 +98,7 @@ REST: list[Row] = [
 
 def test_every_function_has_rows() -> None:
     assert {row.name for row in REST} == {*_standard.__all__}
+    assert {*_vocabulary.__all__} == NAMES
     assert not NAMES & {*_standard.__all__}
 
 

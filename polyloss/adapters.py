@@ -1,8 +1,9 @@
 """What an adapter of a framework is made of: the contract, what it hands over, and the functions that most need.
 
 `Backend` has five methods that every adapter writes: `namespace`, `asarray`, `readable`, `attach` and `value_and_grad`.
-All others have a default that is right, though seldom the fastest. A package with an instance called ``backend`` is an
-adapter once `register_backend` knows it; ``docs/adapters.md`` explains how, ``examples/polyloss_strict`` is one.
+All others have a default that is right, though seldom the fastest, for a library without automatic differentiation. A
+package with an instance called ``backend`` is an adapter once `register_backend` knows it. ``docs/adapters.md``
+explains how, ``examples/polyloss_strict`` is one.
 
 What else the adapters of this distribution import of polyloss may change with any version.
 """

@@ -17,7 +17,7 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
         # Not for type checkers, which would take it that there is every name.
-        if name == "compat":
+        if name in ("adapters", "compat"):
             return _import_module(f"{__name__}.{name}")
         names = _import_module(f"{__name__}.compat.names")
         raise names.no_attribute(__name__, name, {known: f"{__name__}.{known}" for known in __all__})

@@ -8,6 +8,7 @@ import array_api_compat
 import array_api_compat.numpy
 import numpy as np
 
+from polyloss.adapters import closed_form
 from polyloss.core.checks import is_half
 from polyloss.engine.blocks import InMemory
 
@@ -116,11 +117,7 @@ class NumpyBackend(InMemory):
         return not any(array_api_compat.is_lazy_array(a) for a in arrays)
 
     def value_and_grad(self, function: Callable[..., Any], argnums: Sequence[int]) -> Callable[..., Any]:
-        closed_form = getattr(function, "closed_form", None)
-        if closed_form is None:
-            name = getattr(function, "__name__", repr(function))
-            raise TypeError(f"{name} must be a loss or a sum of losses: these arrays have no automatic differentiation")
-        return lambda *arguments, **keywords: closed_form(arguments, keywords, argnums)
+        return closed_form(function, argnums)
 
 
 backend = NumpyBackend()

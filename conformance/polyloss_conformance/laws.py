@@ -64,6 +64,7 @@ def check(name: str, loss: Any, framework: Framework) -> Iterator[Result]:
         symmetric=entry.laws.symmetric,
         perfect=entry.perfect,
         shared=entry.shared,
+        batch=entry.batch,
     )
 
 
@@ -80,11 +81,13 @@ def laws(
     perfect: Sequence[Perfect] = (),
     shared: Sequence[Place] = (),
     wanted: Sequence[int] | None = None,
+    batch: bool = False,
 ) -> Iterator[Result]:
     """The laws of any loss, at `arrays`: ordinary ones, with per-example losses of shape `SHAPE`.
 
     Those at `shared` are the same for all examples. There is a gradient by those at `wanted`: by all floating ones, if
-    nothing is said.
+    nothing is said. In a `batch`, where examples see each other, the losses have the first axis of `SHAPE` alone, and
+    what is masked is not seen.
     """
     f = LossOf(loss, framework, rowwise)
 
@@ -95,14 +98,17 @@ def laws(
             message = f"{type(error).__name__}: {str(error).strip()[:300]}"
         return Result(name, framework.name, "eager", "float64", law, "law", not message, message=message)
 
-    weight = uniform("law weight", SHAPE, 0.25, 2.0)
+    shape = SHAPE[:1] if batch else SHAPE
+    weight = uniform("law weight", shape, 0.25, 2.0)
+    by_row = weight.reshape(shape[0], -1)[:, 0]
     keep = mask([True, False, True], [True, True, False], [False, False, False], [True, True, True])
+    keep = keep[:, 0] if batch else keep
     floating = tuple(i for i, a in enumerate(arrays) if a.dtype == np.float64 and (wanted is None or i in wanted))
 
     def parts() -> str:
         each = f.value(arrays, reduction="none")
-        if each.shape != SHAPE:
-            return f"shape {each.shape}, expected {SHAPE}"
+        if each.shape != shape:
+            return f"shape {each.shape}, expected {shape}"
         return _same(f.value(arrays, reduction="sum"), each.sum(), "sum") or _same(
             f.value(arrays, reduction="mean"), each.mean(), "mean"
         )
@@ -113,8 +119,8 @@ def laws(
             _same(f.value(arrays, reduction="none", sample_weight=weight), weight * each, "weighted none")
             or _same(f.value(arrays, reduction="mean", sample_weight=weight), (weight * each).mean(), "weights in mean")
             or _same(
-                f.value(arrays, reduction="sum", sample_weight=weight[:, 0]),
-                (weight[:, :1] * each).sum(),
+                f.value(arrays, reduction="sum", sample_weight=by_row),
+                (by_row.reshape(-1, *[1] * (each.ndim - 1)) * each).sum(),
                 "weight per row",
             )
         )
@@ -126,6 +132,9 @@ def laws(
 
     def masks() -> str:
         each = f.value(arrays, reduction="none")
+        if batch:
+            left = [a if place in shared else a[keep] for place, a in enumerate(arrays)]
+            each[keep] = f.value(left, reduction="none")
         broken = []
         for place, array in enumerate(arrays):
             array = array.copy()
@@ -144,7 +153,7 @@ def laws(
         return message
 
     def nothing_left() -> str:
-        none = np.zeros(SHAPE, dtype=np.bool_)
+        none = np.zeros(shape, dtype=np.bool_)
         message = _same(f.value(arrays, reduction="mean", where=none), np.longdouble(0), "mean of nothing")
         gradients = f.gradient(arrays, floating, reduction="mean", where=none)
         return message or ("" if all((g == 0).all() for g in gradients or ()) else "the gradient of nothing is not 0")

@@ -1,7 +1,7 @@
 """What the losses are, in 60 digits and explicit loops: values, gradients and how sensitive they are to rounding.
 
 Nothing here knows polyloss or a framework. An exact rule is written as the textbook value, on numbers that carry their
-derivatives along (`jets`); those that are sums over classes have their derivatives in `softmax`. `rules` makes the
+derivatives along (`jets`); `softmax` has such numbers for the probabilities of classes. `rules` makes the
 exact result of an example of them, `arrange` that of a case, `reduce` that of a call.
 
 The condition scale of a value f is ``|f| + sum |x df/dx|`` over its rounded inputs x; that of an element g of the

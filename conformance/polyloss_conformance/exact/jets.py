@@ -5,12 +5,30 @@ is 0, and numbers that tie for a maximum share its slope.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from .numbers import HUGE, ONE, ZERO, Number, exp, mp
 
 Place = Any
-"""Names a variable."""
+"""Names an input: the position of its array, and where it is there."""
+
+
+class Rounding(NamedTuple):
+    """Names something that is rounded.
+
+    Parameters
+    ----------
+    name : hashable
+    of : frozenset or None
+        What it is counted in: ``"value"``, and the positions of the arrays whose gradients have it. None is all.
+    """
+
+    name: Any
+    of: frozenset[Any] | None = None
+
+    def counts(self, what: Any) -> bool:
+        """Whether it is counted in something."""
+        return self.of is None or what in self.of
 
 
 class Jet:
@@ -36,9 +54,9 @@ class Jet:
         self,
         value: Number,
         slopes: dict[Place, Number] | None = None,
-        noise: dict[Place, Number] | None = None,
-        bends: dict[tuple[Place, Place], Number] | None = None,
-        kinks: dict[Place, Number] | None = None,
+        noise: dict[Rounding, Number] | None = None,
+        bends: dict[tuple[Place, Rounding], Number] | None = None,
+        kinks: dict[Any, Number] | None = None,
     ) -> None:
         self.value, self.slopes, self.noise = value, slopes or {}, noise or {}
         self.bends, self.kinks = bends or {}, kinks or {}
@@ -48,9 +66,11 @@ class Jet:
         """Whether it has no derivative here."""
         return any(left != 0 for left in self.kinks.values())
 
-    def rounded(self, size: Number, name: Place) -> "Jet":
+    def rounded(self, size: Number, name: Any, of: frozenset[Any] | None = None) -> "Jet":
         """The same number after a rounding of `size`, in units of eps."""
-        return Jet(self.value, self.slopes, {**self.noise, name: size}, self.bends, self.kinks) if size else self
+        if not size:
+            return self
+        return Jet(self.value, self.slopes, {**self.noise, Rounding(name, of): size}, self.bends, self.kinks)
 
     def lift(self, value: Number, slope: Number, bend: Number, kink: bool = False) -> "Jet":
         """A function of this number, from its value and its two derivatives."""
@@ -225,6 +245,15 @@ def soft_plus(x: Any) -> Any:
     v = plain(x)
     s = logistic(v)
     return _function(x, max(v, ZERO) + mp.log1p(exp(-abs(v))), s, s * logistic(-v))
+
+
+def hyperbolic_tangent(x: Any) -> Any:
+    """tanh(x)"""
+    v = plain(x)
+    e = exp(-2 * abs(v))
+    tanh = mp.sign(v) * (-mp.expm1(-2 * abs(v)) if e else ONE) / (1 + e)
+    slope = 4 * e / (1 + e) ** 2
+    return _function(x, tanh, slope, -2 * tanh * slope)
 
 
 def logarithm_of_cosh(x: Any) -> Any:

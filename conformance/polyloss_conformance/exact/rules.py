@@ -71,8 +71,9 @@ def _parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
 def local(result: Jet, inputs: Sequence[Any]) -> Local:
     """What a jet says of an example: its slopes in the order of the inputs, and the scales."""
     extra: dict[Any, Number] = {}
-    for (place, _), bend in result.bends.items():
-        extra[place] = extra.get(place, ZERO) + abs(bend)
+    for (place, rounding), bend in result.bends.items():
+        if rounding.counts(place[0]):
+            extra[place] = extra.get(place, ZERO) + abs(bend)
 
     def collected(nested: Any, place: tuple[int, ...], scale: bool) -> Any:
         if isinstance(nested, (list, tuple)):
@@ -84,7 +85,7 @@ def local(result: Jet, inputs: Sequence[Any]) -> Local:
 
     return Local(
         result.value,
-        abs(result.value) + sum(map(abs, result.noise.values()), ZERO),
+        abs(result.value) + sum((abs(e) for k, e in result.noise.items() if k.counts("value")), ZERO),
         [collected(given, (place,), False) for place, given in enumerate(inputs)],
         [collected(given, (place,), True) for place, given in enumerate(inputs)],
         result.kink,

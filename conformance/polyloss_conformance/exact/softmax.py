@@ -1,16 +1,13 @@
-"""Losses of logits: sums over classes of a function of their probabilities.
-
-The derivatives are written here, once for all of them: a value is rounded by the differences to the logit of its class,
-a gradient by those to the largest logit, so the scale of a gradient is not that of one value's derivative.
-"""
+"""Losses of logits: sums over classes of a function of their probabilities."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from .jets import Jet, is_possible
 from .numbers import ONE, ZERO, Number, exp, mp
-from .rules import Local
+from .rules import Local, inputs_of, local
 
 
 @dataclass
@@ -46,33 +43,78 @@ class Softmax:
         """The derivative of log p_c by x_j."""
         return self.rest[c] if c == j else -self.p[j]
 
-    def term(self, c: int, function: "Term") -> tuple[Number, Number, Number]:
-        """A function of p_c, with its two derivatives by log p_c."""
-        log = Jet(-self.minus_log[c], {0: ONE}, {0: ONE})
-        p, rest = self.p[c], self.rest[c]
-        found = function(log.lift(p, p, p), log.lift(rest, -p, -p), -log)
-        return found.value, found.slopes[0], found.bends.get((0, 0), ZERO)
+
+_SLOPES, _VALUES = frozenset({0}), frozenset({"value", 1})
+"""What roundings are counted in, in a loss of logits and a target: its slope by a share is a value, too."""
+
+
+class Classes:
+    """The probabilities of a row of logits.
+
+    A value is rounded by the differences to the logit of its class, a slope by those to the largest logit.
+    """
+
+    def __init__(self, logits: Sequence[Jet]) -> None:
+        self.numbers = Softmax.of([x.value for x in logits])
+        self.logits = logits
+        self.rounded = [x.rounded(abs(self.numbers.below[k]), ("below", k), _SLOPES) for k, x in enumerate(logits)]
+
+    @cached_property
+    def bends(self) -> dict[Any, Number]:
+        """Of the logarithm of the sum of exponentials: its second derivatives are those of -log p, of every class."""
+        s, bends = self.numbers, dict[Any, Number]()
+        for j, x in enumerate(self.rounded):
+            for k, y in enumerate(self.rounded):
+                through = s.p[j] * s.slope(j, k)
+                for place, slope in x.slopes.items():
+                    for rounding, size in y.noise.items():
+                        bends[place, rounding] = bends.get((place, rounding), ZERO) + through * slope * size
+        return bends
+
+    @property
+    def norm(self) -> Jet:
+        """The logarithm of the sum of exponentials: differences to the largest are rounded in its slopes alone."""
+        parts = [x.lift(ZERO, p, ZERO) for x, p in zip(self.logits, self.numbers.p, strict=True)]
+        return sum(parts, Jet(self.numbers.norm, bends=self.bends))
+
+    def minus_log(self, c: int) -> Jet:
+        """-log p_c"""
+        s = self.numbers
+        parts = [x.lift(ZERO, -s.slope(c, j), ZERO) for j, x in enumerate(self.rounded)]
+        return sum(parts, Jet(s.minus_log[c], bends=self.bends)).rounded(s.spread(c), ("spread", c), _VALUES)
+
+    def term(self, c: int, function: "Term") -> Jet:
+        """A function of p_c."""
+        minus_log, p, rest = self.minus_log(c), self.numbers.p[c], self.numbers.rest[c]
+        return function(minus_log.lift(p, -p, p), minus_log.lift(rest, p, -p), minus_log)
 
 
 Term = Callable[[Jet, Jet, Jet], Jet]
 """What a class adds to a loss, from p, 1 - p and -log p."""
 
 
-def target_weights(
-    target: Any, count: int, weight: Any, smoothing: float, possible: Sequence[bool]
-) -> tuple[list[Number], list[Number], list[Number]]:
-    """For each class its share q, its weight, and how much its share is rounded."""
-    weights = (
-        [ONE] * count if weight is None else list(weight) if isinstance(weight, list) else [mp.mpf(weight)] * count
-    )
-    hard = not isinstance(target, list)
-    q = [ONE if c == target else ZERO for c in range(count)] if hard else list(target)
-    exact = [v in (0, 1) for v in q]
-    if smoothing:
-        s = mp.mpf(smoothing)
-        q = [(1 - s) * v + (s / sum(possible) if ok else 0) for v, ok in zip(q, possible, strict=True)]
-        exact = [False] * count
-    return q, weights, [ZERO if e else abs(v * w) for e, v, w in zip(exact, q, weights, strict=True)]
+def shares(
+    target: Any, weight: Any, smoothing: float, possible: Sequence[bool], of: frozenset[Any] | None = None
+) -> dict[int, Jet]:
+    """For each class that has one its share in the target, times its weight.
+
+    Shares of 0 and 1 are exact, others are rounded, which is counted in `of`.
+    """
+    count, hard = len(possible), not isinstance(target, list)
+    weights = weight if isinstance(weight, list) else [ONE if weight is None else mp.mpf(weight)] * count
+    found, s = {}, mp.mpf(smoothing)
+    for c in range(count):
+        share = Jet(ONE if c == target else ZERO) if hard else target[c]
+        if s:
+            share = share * (1 - s) + (s / sum(possible) if possible[c] else ZERO)
+        if s or share.value not in (0, 1):
+            share = share.rounded(abs(share.value), ("share", c), of)
+        if share.value != 0 or share.slopes:
+            found[c] = share * weights[c]
+        if not hard and not possible[c]:
+            # The slope in the share of a class is infinite, and asked of nobody, where the class is impossible.
+            found[c] = found[c] + target[c].lift(ZERO, mp.nan, ZERO)
+    return found
 
 
 def of_probabilities(
@@ -87,41 +129,17 @@ def of_probabilities(
 
     `sizes`: how much each logit is rounded itself, in units of eps. It is not, where it is an input.
     """
-    s = Softmax.of(logits)
-    n = range(len(logits))
-    sizes = [ZERO for _ in n] if sizes is None else sizes
-    q, w, rounded = target_weights(target, len(n), weight, smoothing, [is_possible(v) for v in logits])
-    h = [s.term(c, function) for c in n]
-    share = [a * b for a, b in zip(q, w, strict=True)]
-    used = [c for c in n if share[c] != 0]
-    spread = [s.spread(c) * abs(h[c][1]) for c in n]
+    x, t = inputs_of((logits, target))
+    classes = Classes(_sized(x, sizes))
+    parts = shares(t, weight, smoothing, [is_possible(v) for v in logits])
+    total = sum((share * classes.term(c, function) for c, share in parts.items()), Jet(ZERO))
+    return local(total, (logits, target))
 
-    value = sum((share[c] * h[c][0] for c in used), ZERO)
-    scale = abs(value) + sum((share[c] * spread[c] + rounded[c] * h[c][0] for c in used), ZERO)
-    gradient, scales = [], []
-    for j in n:
-        g = sum((share[c] * h[c][1] * s.slope(c, j) for c in used), ZERO)
-        extra = sum((rounded[c] * abs(h[c][1] * s.slope(c, j)) for c in used), ZERO)
-        for k in n:
-            if s.below[k] != 0 or sizes[k]:
-                through = s.p[j] * s.slope(j, k)
-                bend = sum(
-                    (share[c] * (h[c][2] * s.slope(c, j) * s.slope(c, k) - h[c][1] * through) for c in used), ZERO
-                )
-                extra += (abs(s.below[k]) + sizes[k]) * abs(bend)
-        gradient.append(g)
-        scales.append(abs(g) + extra)
-    scale += sum((size * abs(g) for size, g in zip(sizes, gradient, strict=True)), ZERO)
-    if not isinstance(target, list):
-        return Local(value, scale, [gradient, None], [scales, None])
-    # The slope in the share of a class: infinite, and asked of nobody, where the class is impossible.
-    keep = 1 - mp.mpf(smoothing)
-    by_target = [keep * w[c] * h[c][0] if is_possible(logits[c]) else mp.nan for c in n]
-    moved = [sum((sizes[k] * abs(h[c][1] * s.slope(c, k)) for k in n), ZERO) for c in n]
-    target_scales = [
-        abs(g) + keep * w[c] * (spread[c] + moved[c]) if g == g else mp.nan for c, g in enumerate(by_target)
-    ]
-    return Local(value, scale, [gradient, by_target], [scales, target_scales])
+
+def _sized(logits: list[Jet], sizes: Sequence[Number] | None) -> list[Jet]:
+    if sizes is None:
+        return logits
+    return [x.rounded(size, ("logit", k)) for k, (x, size) in enumerate(zip(logits, sizes, strict=True))]
 
 
 def cross_entropy(
@@ -137,17 +155,5 @@ def cross_entropy(
 
 def squared_norm(logits: list[Number], factor: Any, sizes: Sequence[Number]) -> Local:
     """factor * (log sum_c exp x_c)²"""
-    s, strength = Softmax.of(logits), mp.mpf(factor)
-    n, norm = range(len(logits)), s.norm
-    gradient = [2 * strength * norm * p for p in s.p]
-    value = strength * norm**2
-    scale = value + sum((size * abs(g) for size, g in zip(sizes, gradient, strict=True)), ZERO)
-    scales = []
-    for j in n:
-        extra = ZERO
-        for k in n:
-            through = s.p[j] * s.slope(j, k) * norm
-            # The differences to the largest are rounded in the softmax alone.
-            extra += 2 * strength * (abs(s.below[k] * through) + sizes[k] * abs(through + s.p[j] * s.p[k]))
-        scales.append(abs(gradient[j]) + extra)
-    return Local(value, scale, [gradient], [scales])
+    norm = Classes(_sized(inputs_of(logits, (0,)), sizes)).norm
+    return local(norm * norm * mp.mpf(factor), (logits,))

@@ -238,6 +238,7 @@ SIGMOID_FOCAL = Spec(
 
 
 def _binary_cross_entropy(p: Number, target: Number, clip: float | None = None) -> Local:
+    # By hand where a jet cannot tell: a clip's upper bound is rounded itself, and slopes at the ends are infinite.
     t = target
     if clip is not None:
         low, high = mp.mpf(clip), 1 - mp.mpf(clip)

@@ -23,7 +23,8 @@ from polyloss_conformance.arrays import (
 )
 from polyloss_conformance.benchmark import Benchmark, normal32
 from polyloss_conformance.case import Cases
-from polyloss_conformance.exact.numbers import HUGE, INFINITE, ONE, ZERO, Number, exp, mp
+from polyloss_conformance.exact.jets import Jet, Rounding, hyperbolic_tangent
+from polyloss_conformance.exact.numbers import HUGE, INFINITE, ONE, ZERO, Number, mp
 from polyloss_conformance.exact.rules import Local
 from polyloss_conformance.exact.softmax import cross_entropy, squared_norm
 from polyloss_conformance.spec import Advice, Laws, Perfect, Spec
@@ -56,11 +57,10 @@ class _Logit:
             raw = size = HUGE * mp.sign(raw)
         if cap is None:
             return _Logit(raw, abs(size), raw_size=abs(size))
-        c = mp.mpf(cap)
-        e = exp(-2 * abs(raw) / c)
-        tanh = mp.sign(raw) * (-mp.expm1(-2 * abs(raw) / c) if e else ONE) / (1 + e)
-        first = 4 * e / (1 + e) ** 2
-        return _Logit(c * tanh, abs(c * tanh) + abs(size) * first, first, -2 * tanh * first / c, abs(size))
+        c, rounding = mp.mpf(cap), Rounding("logit")
+        capped = hyperbolic_tangent(Jet(raw, {0: ONE}, {rounding: ONE}) / c) * c
+        first, second = capped.slopes[0], capped.bends.get((0, rounding), ZERO)
+        return _Logit(capped.value, abs(capped.value) + abs(size) * first, first, second, abs(size))
 
 
 def _linear_cross_entropy(
@@ -80,6 +80,7 @@ def _linear_cross_entropy(
     if z_loss:
         terms.append(squared_norm(values, z_loss, sizes))
 
+    # By logits, and from there by hand: each product in an element of the gradient is rounded, not their sum.
     slopes, scales = [], []
     for c, x in enumerate(logits):
         slope = sum((term.gradients[0][c] for term in terms), ZERO)

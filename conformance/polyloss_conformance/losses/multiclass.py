@@ -26,9 +26,9 @@ from polyloss_conformance.arrays import (
 from polyloss_conformance.benchmark import Benchmark, normal32
 from polyloss_conformance.case import Cases
 from polyloss_conformance.exact import softmax
-from polyloss_conformance.exact.jets import is_possible, power
+from polyloss_conformance.exact.jets import Jet, is_possible, power
 from polyloss_conformance.exact.numbers import ZERO, Number, mp
-from polyloss_conformance.exact.rules import Local
+from polyloss_conformance.exact.rules import Local, inputs_of, local
 from polyloss_conformance.spec import Advice, Laws, Perfect, Spec
 from polyloss_conformance.translations import REDUCTIONS, Call, Said, Twin, optax, tf, torch
 
@@ -289,20 +289,11 @@ CROSS_ENTROPY = Spec(
 
 
 def _nll(log_probabilities: list[Number], target: Any, class_weight: Any = None, label_smoothing: float = 0.0) -> Local:
-    n = range(len(log_probabilities))
-    possible = [is_possible(v) for v in log_probabilities]
-    q, w, rounded = softmax.target_weights(target, len(n), class_weight, label_smoothing, possible)
-    terms = [-q[c] * w[c] * log_probabilities[c] if q[c] else ZERO for c in n]
-    value = sum(terms, ZERO)
-    # The value has no allowance for the rounding of a share, only its slopes have: a jet would give both.
-    scale = abs(value) + sum((abs(t) for t in terms), ZERO)
-    gradient = [-a * b for a, b in zip(q, w, strict=True)]
-    scales = [abs(g) + r for g, r in zip(gradient, rounded, strict=True)]
-    if not isinstance(target, list):
-        return Local(value, scale, [gradient, None], [scales, None])
-    keep = 1 - mp.mpf(label_smoothing)
-    by_target = [-keep * w[c] * log_probabilities[c] if possible[c] else mp.nan for c in n]
-    return Local(value, scale, [gradient, by_target], [scales, [2 * abs(g) for g in by_target]])
+    logs, t = inputs_of((log_probabilities, target))
+    logs = [log.rounded(abs(log.value), ("log", c)) for c, log in enumerate(logs)]
+    # The value has no allowance for the rounding of a share, its slopes have.
+    parts = softmax.shares(t, class_weight, label_smoothing, list(map(is_possible, logs)), frozenset({0}))
+    return local(sum((-share * logs[c] for c, share in parts.items()), Jet(ZERO)), (log_probabilities, target))
 
 
 def _nll_ordinary(name: str, shape: Shape) -> tuple[Any, ...]:

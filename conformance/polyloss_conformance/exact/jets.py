@@ -182,8 +182,13 @@ def _extreme(numbers: Sequence[Any], choose: Callable[[Iterable[Number]], Number
     ties = [x for x in numbers if plain(x) == best]
     if len(ties) == 1:
         return ties[0]
-    mean = sum(ties[1:], ties[0]) / len(ties)
-    return mean.lift(best, ONE, ZERO, kink=True) if isinstance(mean, Jet) else best
+    total = sum(ties[1:], ties[0])
+    if not isinstance(total, Jet):
+        return best
+    shared = total.lift(best, ONE / len(ties), ZERO, kink=True)
+    # Any of them may become the one: the value moves as far as one of them does.
+    noise = max((x.noise for x in ties if isinstance(x, Jet)), key=lambda noise: sum(map(abs, noise.values()), ZERO))
+    return Jet(best, shared.slopes, noise, shared.bends, shared.kinks)
 
 
 def power(x: Any, exponent: Any) -> Any:

@@ -18,8 +18,9 @@ from polyloss_conformance import laws, reference, run
 from polyloss_conformance.arrays import floats, normal
 from polyloss_conformance.benchmark import Benchmark
 from polyloss_conformance.case import Case, Cases
-from polyloss_conformance.exact.jets import log_sum_exp, logarithm
+from polyloss_conformance.exact.jets import dot, logarithm
 from polyloss_conformance.exact.rules import Batch, of_differences, of_residual
+from polyloss_conformance.exact.softmax import Classes
 from polyloss_conformance.losses import LOSSES
 from polyloss_conformance.losses.regression import residual
 from polyloss_conformance.run import Check, Selection
@@ -162,8 +163,9 @@ def test_records_are_where_their_losses_are() -> None:
 
 def _matching(one: list[list[Any]], two: list[list[Any]], temperature: Any = 1.0) -> list[Any]:
     """-log softmax of the products with all rows, at the own one."""
-    products = [[sum(a * b for a, b in zip(x, y, strict=True)) / temperature for y in two] for x in one]
-    return [log_sum_exp(row) - row[i] for i, row in enumerate(products)]
+    products = [[dot(x, y, ("dot", i, j)) / temperature for j, y in enumerate(two)] for i, x in enumerate(one)]
+    slopes, values = frozenset({0, 1, 2}), frozenset({"value"})
+    return [Classes(row, i, slopes, values).minus_log(i) for i, row in enumerate(products)]
 
 
 MATCHING = Spec(

@@ -283,6 +283,12 @@ def norm(numbers: Sequence[Any], p: Any = 2, *, squared: bool = False) -> Any:
     return power(total, exponent)
 
 
+def dot(one: Sequence[Jet], two: Sequence[Jet], name: Any) -> Jet:
+    """The sum of the products of two rows; each product is rounded."""
+    products = [a * b for a, b in zip(one, two, strict=True)]
+    return sum(products, Jet(ZERO)).rounded(sum((abs(p.value) for p in products), ZERO), name)
+
+
 def is_possible(log_probability: Any) -> bool:
     """Whether a logit or log-probability is not -inf."""
     return bool(plain(log_probability) > -HUGE)

@@ -44,20 +44,32 @@ class Softmax:
         return self.rest[c] if c == j else -self.p[j]
 
 
-_SLOPES, _VALUES = frozenset({0}), frozenset({"value", 1})
-"""What roundings are counted in, in a loss of logits and a target: its slope by a share is a value, too."""
-
-
 class Classes:
     """The probabilities of a row of logits.
 
     A value is rounded by the differences to the logit of its class, a slope by those to the largest logit.
+
+    Parameters
+    ----------
+    logits : sequence of Jet
+    name : hashable
+        Of the row, where there are several.
+    slopes, values : frozenset
+        What the two kinds of roundings are counted in (see `Rounding`). In a loss of logits and a target, its slope by
+        a share of the target is a value, too.
     """
 
-    def __init__(self, logits: Sequence[Jet]) -> None:
+    def __init__(
+        self,
+        logits: Sequence[Jet],
+        name: Any = None,
+        slopes: frozenset[Any] = frozenset({0}),
+        values: frozenset[Any] = frozenset({"value", 1}),
+    ) -> None:
         self.numbers = Softmax.of([x.value for x in logits])
-        self.logits = logits
-        self.rounded = [x.rounded(abs(self.numbers.below[k]), ("below", k), _SLOPES) for k, x in enumerate(logits)]
+        self.logits, self.name, self.values = logits, name, values
+        below = self.numbers.below
+        self.rounded = [x.rounded(abs(below[k]), ("below", name, k), slopes) for k, x in enumerate(logits)]
 
     @cached_property
     def bends(self) -> dict[Any, Number]:
@@ -81,7 +93,8 @@ class Classes:
         """-log p_c"""
         s = self.numbers
         parts = [x.lift(ZERO, -s.slope(c, j), ZERO) for j, x in enumerate(self.rounded)]
-        return sum(parts, Jet(s.minus_log[c], bends=self.bends)).rounded(s.spread(c), ("spread", c), _VALUES)
+        jet = sum(parts, Jet(s.minus_log[c], bends=self.bends))
+        return jet.rounded(s.spread(c), ("spread", self.name, c), self.values)
 
     def term(self, c: int, function: "Term") -> Jet:
         """A function of p_c."""

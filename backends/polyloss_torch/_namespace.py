@@ -31,9 +31,9 @@ _BLOCK = 512
 
 
 def sum(x: torch.Tensor, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> torch.Tensor:
-    """The sum along one axis, several or all. Compiled code adds one by one, which long sums are not accurate with."""
-    if torch.compiler.is_compiling() and x.dtype.is_floating_point and dtype is None:
-        if x.is_cpu and x.dtype == torch.float32:
+    """The sum along one axis, several or all. Compiled code for the CPU adds one by one: long sums would drift."""
+    if torch.compiler.is_compiling() and x.is_cpu and x.dtype.is_floating_point and dtype is None:
+        if x.dtype == torch.float32:
             return compat.sum(x, axis=axis, dtype=torch.float64, keepdims=keepdims).to(x.dtype)
         if not keepdims:
             # Nothing wider, or slow: sums of sums. But the compiler does not see through the views.

@@ -206,7 +206,7 @@ class Backend(ABC):
     def poison(self, bad: Array, dtype: Any) -> Array:
         """A factor for what could not be looked at: NaN where it is `bad`, else 1."""
         xp = self.namespace(bad)
-        return xp.where(bad, xp.asarray(float("nan"), dtype=dtype), xp.asarray(1.0, dtype=dtype))
+        return xp.where(bad, float("nan"), xp.ones_like(bad, dtype=dtype))
 
     def attach_fused(self, fused: Fused, arrays: Sequence[Array]) -> Array:
         """The value of `fused` at `arrays`, with its gradients as its derivative."""

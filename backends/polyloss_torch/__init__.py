@@ -308,7 +308,7 @@ class TorchBackend(ByChunks, InMemory):
         distributed = not torch.compiler.is_compiling() and any(map(is_distributed, (*arrays, *options.values())))
         value: torch.Tensor
         with without_autocast(arrays[0]):
-            value = run_distributed(plan, arrays, options) if distributed else plan(arrays, options)
+            value = run_distributed(plan, arrays, options) if distributed else plan.__call__(arrays, options)
         return value
 
     def threads(self) -> int:

@@ -14,6 +14,23 @@ def clip(x: torch.Tensor, /, min: Any = None, max: Any = None) -> torch.Tensor:
     return torch.clamp(x, min, max)
 
 
+def _filled(value: Any, like: Any) -> Any:
+    """A number as a tensor that is made on the device of another one: to copy it there would wait for the device."""
+    if isinstance(value, torch.Tensor):
+        return value
+    return torch.full((), value, dtype=compat.result_type(value, like), device=like.device)
+
+
+def maximum(x1: Any, x2: Any, /) -> torch.Tensor:
+    """The larger one of two tensors, or of a tensor and a number."""
+    return compat.maximum(_filled(x1, x2), _filled(x2, x1))
+
+
+def minimum(x1: Any, x2: Any, /) -> torch.Tensor:
+    """The smaller one."""
+    return compat.minimum(_filled(x1, x2), _filled(x2, x1))
+
+
 def moveaxis(x: torch.Tensor, source: Any, destination: Any, /) -> torch.Tensor:
     """The array with axes in other places. `torch.moveaxis` itself has no rule for `torch.vmap`."""
     return torch.movedim(x, source, destination)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from polyloss.core.backend import backend_of
+from polyloss.core.entries import one_hot
 
 from .cases import DTYPES, SINGLE, Arguments, Case
 
@@ -433,9 +434,7 @@ def _keras_softmax_focal(call: Call) -> Said | None:
         return None
     logits, target = call.to(-1, *call.arrays)
     if call.ids:
-        xp = call.xp
-        classes = xp.arange(logits.shape[-1], dtype=target.dtype)
-        target = xp.astype(target[..., None] == classes, logits.dtype)
+        target = call.xp.astype(one_hot(call.xp, target, logits), logits.dtype)
     keywords = {"alpha": 1.0, **call.parameters, "from_logits": True}
     return Said((target, logits), keywords)
 

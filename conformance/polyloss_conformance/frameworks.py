@@ -117,7 +117,7 @@ class Framework(ABC):
     @property
     def shows_values(self) -> bool:
         """Whether the values of its arrays can be looked at: those on an accelerator would be waited for."""
-        return self.device == "cpu"
+        return self.device.partition(":")[0] == "cpu"
 
     @abstractmethod
     def array(self, value: NDArray[Any]) -> Array:
@@ -240,6 +240,8 @@ class TorchFramework(Framework):
         except (RuntimeError, AssertionError) as error:
             raise ValueError(f"torch has no device {device} here: {str(error).partition(chr(10))[0]}") from None
         self.device = device
+        # Code that is compiled for CUDA takes subnormal numbers for zero.
+        self.flushes = not self.shows_values
 
     def array(self, value: NDArray[Any]) -> Array:
         import torch

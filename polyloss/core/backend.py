@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 _ADAPTERS = {
     "numpy": "polyloss_numpy",
+    "cupy": "polyloss_numpy",
     "torch": "polyloss_torch",
     "jax": "polyloss_jax",
     "jaxlib": "polyloss_jax",

@@ -146,10 +146,6 @@ class Loss(Definition, Combinable, Generic[P]):
                 return call.blocks.value((*inputs, *options) if options else inputs)
             return call.backend.run(call.plan, inputs, dict(zip(call.names, options, strict=True)))
 
-    def __get__(self, instance: object, owner: type | None = None) -> "Loss[P]":
-        # As an attribute of a class a loss stays what it is, and pydoc shows its signature.
-        return self
-
     def __repr__(self) -> str:
         fixed = "".join(f", {name}={checks.brief(value)}" for name, value in self.fixed.items())
         return f"<polyloss loss {self.__name__}{fixed}>"

@@ -23,7 +23,7 @@ def broadcasting(function: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(function, updated=())
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
-        precision = jax.config.jax_default_matmul_precision or "highest"
+        precision = getattr(jax.config, "jax_default_matmul_precision") or "highest"  # noqa: B009
         with jax.numpy_rank_promotion("allow"), jax.default_matmul_precision(precision):
             return function(*args, **kwargs)
 

@@ -23,12 +23,14 @@ def _filled(value: Any, like: Any) -> Any:
 
 def maximum(x1: Any, x2: Any, /) -> torch.Tensor:
     """The larger one of two tensors, or of a tensor and a number."""
-    return compat.maximum(_filled(x1, x2), _filled(x2, x1))
+    found: torch.Tensor = compat.maximum(_filled(x1, x2), _filled(x2, x1))
+    return found
 
 
 def minimum(x1: Any, x2: Any, /) -> torch.Tensor:
     """The smaller one."""
-    return compat.minimum(_filled(x1, x2), _filled(x2, x1))
+    found: torch.Tensor = compat.minimum(_filled(x1, x2), _filled(x2, x1))
+    return found
 
 
 def moveaxis(x: torch.Tensor, source: Any, destination: Any, /) -> torch.Tensor:

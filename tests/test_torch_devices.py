@@ -52,7 +52,7 @@ class NoNumbersToCopy(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-class OneDevice(TorchDispatchMode):
+class OneDevice(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         devices = {a.device for a in tree_leaves((args, kwargs)) if isinstance(a, torch.Tensor)}
         assert len(devices) < 2, f"{function} of tensors on {devices}"
@@ -67,12 +67,12 @@ def test_torch_neither_copies_nor_waits(name: str) -> None:
     for given, static, keywords in samples(name, ("float32", "bfloat16")):
         arrays = [framework.array(a).to("meta") for a in given]
         options = {key: framework.array(a).to("meta") for key, a in keywords.items()}
-        for place, array in {**dict(enumerate(arrays)), **options}.items():
+        for place, array in frameworks.placed(arrays, options).items():
             if place in cases.LOSSES[name].differentiable and array.is_floating_point():
                 array.requires_grad_()
         # The second call is one that is remembered.
         for _ in range(2):
-            with NoNumbersToCopy(), OneDevice():
+            with NoNumbersToCopy(), OneDevice():  # type: ignore[no-untyped-call]
                 value = getattr(polyloss, name)(*arrays, **static, **options)
                 value.backward(torch.ones_like(value))
             assert value.is_meta
@@ -95,7 +95,7 @@ def test_torch_takes_numbers_from_the_cpu_and_no_other_tensor() -> None:
                 f": {argument} must be a plain array, got a tensor on cpu beside one on cuda:0; move it there, as with"
             )
             with pytest.raises(TypeError, match=re.escape(way)):
-                call()
+                call()  # type: ignore[no-untyped-call]
         with pytest.raises(TypeError, match="a tensor on cpu beside one on cuda:0"):
             polyloss.cross_entropy(far, ids)
 
@@ -108,7 +108,7 @@ def test_suite_says_which_device_is_missing(device: str) -> None:
     assert f"torch has no device {device} here" in result.output
 
 
-class WithLosses(torch.nn.Module):
+class WithLosses(torch.nn.Module):  # type: ignore[name-defined,misc]
     """What a user's own module may hold."""
 
     def __init__(self) -> None:

@@ -308,6 +308,7 @@ class TorchBackend(ByChunks, InMemory):
         distributed = not torch.compiler.is_compiling() and any(map(is_distributed, (*arrays, *options.values())))
         value: torch.Tensor
         with without_autocast(arrays[0]):
+            # By its name: before torch 2.13 the compiler hashes an object that it calls, which has no content yet.
             value = run_distributed(plan, arrays, options) if distributed else plan.__call__(arrays, options)
         return value
 

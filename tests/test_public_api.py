@@ -113,10 +113,9 @@ def test_signature_is_what_a_call_takes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_help_shows_signature_and_docstring(name: str) -> None:
+def test_help_shows_docstring(name: str) -> None:
     for text in (pydoc.plain(pydoc.render_doc(loss(name))), pydoc.plain(pydoc.render_doc(f"polyloss.{name}"))):
-        assert "reduction: " in text
-        assert ", denominator: " in text
+        assert "reduction, sample_weight, where, denominator" in text
         assert inspect.getdoc(loss(name)).splitlines()[0] in text  # type: ignore[union-attr]
 
 

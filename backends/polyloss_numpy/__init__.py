@@ -84,6 +84,16 @@ class NumpyBackend(InMemory):
             return f"dtype {array.dtype}, in which no loss is computed: convert it, as with astype(np.float32)"
         return None
 
+    def refusal_beside(self, array: Any, other: Any) -> str | None:
+        kinds = [type(one).__module__.partition(".")[0] for one in (array, other)]
+        if "dask" in kinds:
+            # It takes those of others for its own.
+            return None
+        if kinds[0] != kinds[1]:
+            return f"one of {kinds[0]} beside one of {kinds[1]}; make it one of these"
+        places = [array_api_compat.device(one) for one in (array, other)]
+        return None if places[0] == places[1] else f"one on {places[0]} beside one on {places[1]}; move it there"
+
     def readable(self, *arrays: Any) -> bool:
         return not any(
             array_api_compat.is_lazy_array(a) or "cpu" not in str(array_api_compat.device(a)).lower() for a in arrays

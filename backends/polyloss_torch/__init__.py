@@ -185,7 +185,9 @@ class TorchBackend(ByChunks, InMemory):
 
     def asarray(self, value: Any, like: torch.Tensor, dtype: Any = None) -> torch.Tensor:
         if isinstance(value, torch.Tensor):
-            return value
+            # A number on the CPU counts on any device, as in torch itself.
+            moves = like is not None and value.is_cpu and not like.is_cpu
+            return value.to(like.device, non_blocking=True) if moves else value
         dtype = dtype or like.dtype
         if torch.compiler.is_compiling() and isinstance(value, float):
             # Other ways to make a tensor of a number take its value for a constant: each one is compiled for.
@@ -222,21 +224,21 @@ class TorchBackend(ByChunks, InMemory):
             return None
         found = []
         for array in arrays:
-            if type(array) not in _PLAIN or not array.is_cpu or array.layout is not torch.strided or array.is_nested:
+            if type(array) not in _PLAIN or array.layout is not torch.strided or array.is_nested:
                 return None
             if array.is_neg() or is_zero(array):
                 # Not what is in its memory, or without any.
                 return None
-            found += [array.dtype, array.shape, array.requires_grad]
+            found += [array.dtype, array.shape, array.requires_grad, array.device]
             if array.dtype in _HALVES:
-                found.append(torch.is_autocast_enabled("cpu"))
+                found.append(is_autocast(array))
         return tuple(found)
 
     def blockwise(self, inputs: Sequence[torch.Tensor], options: Sequence[torch.Tensor]) -> bool:
         if self.signature((*inputs, *options)) is None or any(array.requires_grad for array in options):
             return False
-        # NumPy has no such numbers.
-        return not any(array.dtype is torch.bfloat16 for array in (*inputs, *options))
+        # NumPy has no such numbers, and sees no others.
+        return all(array.is_cpu and array.dtype is not torch.bfloat16 for array in (*inputs, *options))
 
     def attach_blocks(self, blocks: Blocks, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
         value: torch.Tensor
@@ -264,7 +266,8 @@ class TorchBackend(ByChunks, InMemory):
         return torch.from_numpy(np.asarray(number))
 
     def is_one(self, array: torch.Tensor) -> bool:
-        return type(array) is torch.Tensor and not is_transformed(array) and array.item() == 1.0
+        # Of a device it would have to be waited for.
+        return type(array) is torch.Tensor and array.is_cpu and not is_transformed(array) and array.item() == 1.0
 
     def refusal(self, array: Any) -> str | None:
         if not isinstance(array, torch.Tensor):
@@ -282,9 +285,14 @@ class TorchBackend(ByChunks, InMemory):
         return None
 
     def refusal_beside(self, array: Any, other: Any) -> str | None:
-        if isinstance(array, torch.Tensor) and isinstance(other, torch.Tensor) and array.is_meta is not other.is_meta:
-            return f"a tensor on {array.device} beside one on {other.device}: on the meta device there are no values"
-        return None
+        if not (isinstance(array, torch.Tensor) and isinstance(other, torch.Tensor)) or array.device == other.device:
+            return None
+        way = "; move it there, as with .to(...)"
+        if array.is_meta or other.is_meta:
+            way = ": on the meta device there are no values"
+        elif array.is_cpu and not array.ndim:
+            return None
+        return f"a tensor on {array.device} beside one on {other.device}{way}"
 
     def whole(self, call: Bound) -> torch.Tensor:
         distributed = not torch.compiler.is_compiling() and any(map(is_distributed, call.arrays))

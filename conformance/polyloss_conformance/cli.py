@@ -118,6 +118,7 @@ def conformance(
     everything: Annotated[
         bool, typer.Option("--all", help="Every case in every dtype under every compiler. Slow.")
     ] = False,
+    device: Annotated[str, typer.Option(help="Where arrays are made: cpu, or cuda (PyTorch, JAX).")] = "cpu",
 ) -> None:
     """Prove that losses are right on every backend: values, gradients, second derivatives, bad input.
 
@@ -143,6 +144,7 @@ def conformance(
             everything,
             quick,
             losses,
+            device,
         )
         order = order.checked()
         with _progress(console, 11) as progress:

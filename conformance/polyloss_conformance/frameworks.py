@@ -85,6 +85,8 @@ class Framework(ABC):
         Whether it takes subnormal numbers for zero somewhere.
     slow_eager : bool
         Whether even an eager call is compiled, so that many small cases are better run as one.
+    device : str
+        Where its arrays are made. See `use`.
     """
 
     name: str
@@ -93,6 +95,9 @@ class Framework(ABC):
     dtypes: tuple[str, ...] = DTYPES if has_bfloat16 else tuple(d for d in DTYPES if d != "bfloat16")
     flushes = False
     slow_eager = False
+    device = "cpu"
+    has_devices = False
+    """Whether it can be told another device."""
     dynamic = False
     """Whether a compiled function takes batches of any size without being compiled again."""
     differentiates = True
@@ -103,6 +108,16 @@ class Framework(ABC):
     @property
     def version(self) -> str:
         return importlib.metadata.version(self.package)
+
+    def use(self, device: str) -> None:
+        """Make all arrays on `device` from now on. ValueError where there is no such device here."""
+        if device != "cpu":
+            raise ValueError(f"{self.name} has no device but cpu here, got {device}")
+
+    @property
+    def shows_values(self) -> bool:
+        """Whether the values of its arrays can be looked at: those on an accelerator would be waited for."""
+        return self.device.partition(":")[0] == "cpu"
 
     @abstractmethod
     def array(self, value: NDArray[Any]) -> Array:
@@ -214,13 +229,26 @@ class TorchFramework(Framework):
     modes = (*EAGER, "aot_eager", "compile")
     dynamic = True
     welcomes_numpy = False
+    has_devices = True
+
+    def use(self, device: str) -> None:
+        import torch
+
+        try:
+            # On the meta device there are no values to bring back.
+            torch.zeros((), device=device).cpu()
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(f"torch has no device {device} here: {str(error).partition(chr(10))[0]}") from None
+        self.device = device
+        # Code that is compiled for CUDA takes subnormal numbers for zero.
+        self.flushes = not self.shows_values
 
     def array(self, value: NDArray[Any]) -> Array:
         import torch
 
         if has_bfloat16 and value.dtype == numpy_dtype("bfloat16"):
-            return torch.tensor(value.astype(np.float32)).to(torch.bfloat16)
-        return torch.tensor(value)
+            return torch.tensor(value.astype(np.float32), device=self.device).to(torch.bfloat16)
+        return torch.tensor(value, device=self.device)
 
     def numpy(self, array: Array) -> NDArray[Any]:
         import torch
@@ -240,7 +268,7 @@ class TorchFramework(Framework):
     def autocast(self, dtype: str) -> AbstractContextManager[Any] | None:
         import torch
 
-        return torch.autocast("cpu", dtype=getattr(torch, dtype))
+        return torch.autocast(torch.device(self.device).type, dtype=getattr(torch, dtype))
 
     def step(
         self, loss: Any, static: Mapping[str, Any], wanted: Sequence[Place], mode: str, batched: Collection[Place] = ()
@@ -312,11 +340,22 @@ class JaxFramework(Framework):
     modes = ("eager", "jit")
     flushes = True
     slow_eager = True
+    has_devices = True
 
     def __init__(self) -> None:
         import jax
 
         jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
+
+    def use(self, device: str) -> None:
+        import jax
+
+        try:
+            first = jax.devices(device)[0]
+        except RuntimeError as error:
+            raise ValueError(f"jax has no device {device} here: {str(error).partition(chr(10))[0]}") from None
+        jax.config.update("jax_default_device", first)  # type: ignore[no-untyped-call]
+        self.device = device
 
     def forget(self) -> None:
         import jax

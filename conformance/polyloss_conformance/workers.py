@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from .frameworks import framework
 from .run import Job, Result, Selection, jobs, run_jobs, select
 
 
@@ -22,6 +23,7 @@ class Order:
     everything: bool = False
     quick: bool = False
     module: str | None = None
+    device: str = "cpu"
 
     def checked(self) -> "Order":
         """The same for the backends that have one of the dtypes. ValueError for a name that is not known."""
@@ -40,6 +42,7 @@ class Order:
             everything=self.everything,
             quick=self.quick,
             module=self.module,
+            device=self.device,
         )
 
 
@@ -53,11 +56,20 @@ def run_order(order: Order, watch: Watch) -> list[Result]:
     Raises
     ------
     ValueError
-        If nothing is selected.
+        If nothing is selected, or there is no such device.
     """
     if len(order.backends) == 1:
+        _place(order)
         return _here(order, watch)
     return _processes([replace(order, backends=(b,)) for b in order.backends], watch)
+
+
+def _place(order: Order) -> None:
+    """Tell the framework where its arrays are."""
+    # As much memory as is needed, and not three quarters of the device: another framework may be on it too.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    for name in order.backends:
+        framework(name).use(order.device)
 
 
 def _here(order: Order, watch: Watch) -> list[Result]:
@@ -71,6 +83,11 @@ def _here(order: Order, watch: Watch) -> list[Result]:
 
 def _child(order: Order, pipe: Connection) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        _place(order)
+    except ValueError as error:
+        pipe.send(str(error))
+        return
     try:
         found = _here(order, lambda backend, what, total: pipe.send((backend, what, total)))
         pipe.send(found)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from polyloss.core.entries import one_hot
 from polyloss_conformance.arrays import (
     DOUBLE,
     WIDE,
@@ -396,7 +397,7 @@ def _keras_softmax_focal(call: Call) -> Said | None:
     logits, target = call.to(-1, *call.arrays)
     if call.ids:
         xp = call.xp
-        target = xp.astype(target[..., None] == xp.arange(logits.shape[-1], dtype=target.dtype), logits.dtype)
+        target = xp.astype(one_hot(xp, target, logits), logits.dtype)
     return Said((target, logits), {"alpha": 1.0, **call.parameters, "from_logits": True})
 
 

@@ -266,3 +266,47 @@ LOG_COSH = residual(
         ),
     ),
 )
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Absolute values, one side more than the other
+
+
+@of_residual
+def _quantile(r: Any, q: Any = 0.5) -> Any:
+    # The weights are q and 1 - q, which is rounded where it is no power of two.
+    return q * abs(r) if plain(r) < 0 else (1 - q) * abs(r)
+
+
+# fmt: off
+def _quantile_cases(case: Cases) -> None:
+    for q in (0.1, 0.25, 0.9, 0.99):
+        case.sample(f"q_{q:g}", *case.ordinary((4, 3)), q=q, reduction="mean")
+    case.sample("known_values", floats(0, 1), floats(1, 0), q=0.9,
+                note="trap: the sign of the error; 0.9 for a prediction that is too low, 0.1 for one that is too high")
+    case.sample("several_quantiles", *case.ordinary((4, 3)), q=floats(0.125, 0.5, 0.875),
+                note="an array matches the last axes")
+    case.edge("close_to_one", floats(-1, 1, 0), floats(0, 0, 0), q=1 - 2.0**-10)
+    case.edge("at_the_kink_of_a_tail", floats(0, 1, -2.5), floats(0, 1, -2.5), q=0.99,
+              note="no slope of either side, but 0")
+    for bad in (0.0, 1.0, -0.5, nan):
+        case.refuse(f"q_{bad:g}", ValueError, r"\bq\b", *case.ordinary((6,)), q=bad)
+    case.refuse("q_of_other_length", ValueError, r"\bq\b", *case.ordinary((4, 3)), q=floats(0.25, 0.75))
+# fmt: on
+
+
+QUANTILE = residual(
+    loss="quantile",
+    exact=_quantile,
+    questions=(_near_and_far, _quantile_cases),
+    laws=Laws(smooth=False),
+    advice=(
+        Advice(
+            "regression",
+            "a quantile, or an interval from two",
+            "quantile(prediction, target, q=0.9)",
+            "its least mean is at the quantile",
+        ),
+    ),
+    benchmark=of_residuals(),
+)

@@ -125,7 +125,8 @@ def conformance(
     ten seconds (PyTorch) to a minute (JAX).
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from . import names, report, run
+    from . import names, report
+    from .selection import public_losses
     from .workers import Order, run_order
 
     console = Console()
@@ -134,7 +135,7 @@ def conformance(
     try:
         chosen = tuple(loss or ())
         if losses is None:
-            known = tuple(run.public_losses())
+            known = tuple(public_losses())
             chosen = tuple(names.resolve(name, known) for name in chosen)
         order = Order(
             tuple(backend or ()),
@@ -249,7 +250,7 @@ def bench(
 def list_losses() -> None:
     """Every loss: what it is for, and which built-ins compute it."""
     from . import builtins, guide
-    from .run import public_losses
+    from .selection import public_losses
 
     console = Console()
     for name, loss in public_losses().items():
@@ -268,7 +269,7 @@ def show(
     import inspect
 
     from . import builtins, deviations, guide, names
-    from .run import public_losses
+    from .selection import public_losses
 
     console = Console()
     known = public_losses()

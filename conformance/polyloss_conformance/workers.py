@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from .run import Job, Result, Selection, jobs, run_jobs, select
+from .result import Result
+from .run import Job, jobs, run_jobs
+from .selection import Selection, select
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import cases as data
-from . import reference
-from .compare import LD
-from .frameworks import Framework
-from .run import Result
+from polyloss_conformance import cases as data
+from polyloss_conformance import reference
+from polyloss_conformance.compare import LD
+from polyloss_conformance.frameworks import Framework
+from polyloss_conformance.result import Result
 
 Floats = NDArray[np.float64]
 RELATIVE = 1e-13

@@ -10,13 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from . import builtins, deviations, reference
-from . import cases as data
-from .builtins import FAMILIES, Twin
-from .cases import Arguments, Case, Place
-from .compare import LD, judge
-from .frameworks import Framework
-from .run import OPTIONS, RECORDED, Gradient, Result, call_text, cotangent_of, pack, pack_key, single, split, wanted_of
+from polyloss_conformance import builtins, deviations, reference
+from polyloss_conformance import cases as data
+from polyloss_conformance.builtins import FAMILIES, Twin
+from polyloss_conformance.calls import (
+    OPTIONS,
+    Gradient,
+    call_text,
+    cotangent_of,
+    pack,
+    pack_key,
+    single,
+    split,
+    wanted_of,
+)
+from polyloss_conformance.cases import Arguments, Case, Place
+from polyloss_conformance.compare import LD, judge
+from polyloss_conformance.frameworks import Framework
+from polyloss_conformance.result import RECORDED, Result
 
 Parts = dict[str, tuple[bool, float, str]]
 """For value and gradient: whether it agrees, the worst error, and what is wrong."""

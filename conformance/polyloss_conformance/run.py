@@ -1,10 +1,12 @@
 """Run what was selected: the jobs of a selection, in the order of backends and losses."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from . import cases as data
 from . import deviations, frameworks, modules
+from .calls import TOGETHER
 from .checks import builtins, errors, kinds, laws, own, second_order, traced, values
 from .frameworks import EAGER
 from .result import Result
@@ -26,9 +28,9 @@ def jobs(selection: Selection) -> list[Job]:
     work: list[Job] = []
     checks = selection.checks
     if "value and gradient" in checks and selection.module is None:
-        for unit in units(selection):
-            loss = selection.losses[unit.loss]
-            work.append(Job(unit.loss, unit.backend, f"{unit.mode} {unit.dtype}", _call(values.run, unit, loss)))
+        for some in _programs(units(selection)):
+            name, backend, mode, dtype = some[0][:4]
+            work.append(Job(name, backend, f"{mode} {dtype}", _call(values.run, some, selection.losses[name])))
     for backend in selection.backends:
         framework = frameworks.framework(backend)
         modes = (
@@ -71,6 +73,14 @@ def jobs(selection: Selection) -> list[Job]:
                 work.append(Job("", backend, "recorded inputs", _all(builtins.confirm, framework)))
             work.append(Job("", backend, "table of deviations", _call(builtins.close, framework, ledger, complete)))
     return work
+
+
+def _programs(work: Sequence[Unit]) -> Iterator[list[Unit]]:
+    """The units, those together that are one program."""
+    for (_, backend, mode, _), some in groupby(work, lambda unit: unit[:4]):
+        size = TOGETHER if mode in frameworks.framework(backend).merges else 1
+        alike = list(some)
+        yield from (alike[start : start + size] for start in range(0, len(alike), size))
 
 
 def _call(function: Callable[..., list[Result]], *arguments: Any) -> Callable[[], list[Result]]:

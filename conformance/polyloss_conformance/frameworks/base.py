@@ -1,5 +1,6 @@
 """What the suite asks of a framework, whichever it is."""
 
+import contextlib
 import importlib.metadata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -51,6 +52,21 @@ Step = Callable[[Sequence[Array], Mapping[str, Array], Array], Outcome]
 """Takes the arrays, the keywords that are arrays, and the cotangent."""
 
 
+class Function(NamedTuple):
+    """A loss with its constants, and the arrays that a gradient is wanted by: see `Framework.step`."""
+
+    loss: Any
+    static: Mapping[str, Any]
+    wanted: Sequence[Place]
+    batched: Collection[Place] = ()
+
+
+Inputs = tuple[Sequence[Array], Mapping[str, Array], Array]
+"""What a `Step` takes."""
+Program = Callable[[Sequence[Inputs]], list[Outcome | Exception]]
+"""Takes inputs for each of its functions, and returns what comes of them, or what each raises."""
+
+
 def placed(arrays: Sequence[Array], options: Mapping[str, Array]) -> dict[Place, Array]:
     """The arrays of a call by their places."""
     return dict(enumerate(arrays)) | dict(options)
@@ -60,6 +76,18 @@ def called(loss: Any, static: Mapping[str, Any], given: Mapping[Place, Array]) -
     """The loss of arrays at their places."""
     arrays = [array for place, array in given.items() if isinstance(place, int)]
     return loss(*arrays, **static, **{place: array for place, array in given.items() if isinstance(place, str)})
+
+
+class Second(NamedTuple):
+    """What `Framework.hessian_product` takes."""
+
+    loss: Any
+    static: Mapping[str, Any]
+    arrays: Sequence[Array]
+    wanted: Sequence[Place]
+    cotangent: Array
+    directions: Sequence[Array]
+    options: Mapping[str, Array]
 
 
 class Framework(ABC):
@@ -89,6 +117,8 @@ class Framework(ABC):
     slow_eager = False
     dynamic = False
     """Whether a compiled function takes batches of any size without being compiled again."""
+    merges: tuple[str, ...] = ()
+    """The compilers behind which several calls may be one program."""
     differentiates = True
     """Whether it has automatic differentiation."""
     welcomes_numpy = True
@@ -137,6 +167,47 @@ class Framework(ABC):
         batched : collection of int or str
             The arrays whose first axis, where they have one, is a batch that may change between calls.
         """
+
+    def program(self, functions: Sequence[Function], mode: str) -> Program:
+        """Several functions, each with results of its own.
+
+        Behind some compilers they are one program: what a program costs, whatever is in it, is paid once. Where that
+        raises, each is called by itself.
+        """
+        together = self.merged(functions, mode) if mode in self.merges and len(functions) > 1 else None
+        steps: list[Step | None] = [None] * len(functions)
+
+        def alone(number: int, inputs: Inputs) -> Outcome | Exception:
+            try:
+                step = steps[number] = steps[number] or self.step(
+                    *functions[number][:3], mode, functions[number].batched
+                )
+                return step(*inputs)
+            except Exception as error:
+                return error
+
+        def run(inputs: Sequence[Inputs]) -> list[Outcome | Exception]:
+            if together is not None:
+                # Whose exception it is shows when each is alone.
+                with contextlib.suppress(Exception):
+                    return list(together(inputs))
+            return [alone(number, one) for number, one in enumerate(inputs)]
+
+        return run
+
+    def merged(self, functions: Sequence[Function], mode: str) -> Callable[[Sequence[Inputs]], Sequence[Outcome]]:
+        """One program of several functions, for one of the modes in `merges`."""
+        raise NotImplementedError
+
+    def hessian_products(self, calls: Sequence[Second]) -> list[tuple[Array, ...] | Exception]:
+        """What comes of several calls of `hessian_product`, or what each raises."""
+        found: list[tuple[Array, ...] | Exception] = []
+        for call in calls:
+            try:
+                found.append(self.hessian_product(*call))
+            except Exception as error:
+                found.append(error)
+        return found
 
     def traced(
         self, loss: Any, static: Mapping[str, Any], arrays: Sequence[Array], options: Mapping[str, Array]

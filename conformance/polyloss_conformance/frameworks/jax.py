@@ -1,6 +1,7 @@
 """JAX, whose eager calls are compiled as well."""
 
-from collections.abc import Collection, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from polyloss_conformance.cases import Place
 
-from .base import Array, Framework, Outcome, Step, called, placed
+from .base import Array, Framework, Function, Inputs, Outcome, Second, Step, called, placed
 
 
 class JaxFramework(Framework):
@@ -17,6 +18,7 @@ class JaxFramework(Framework):
     modes = ("eager", "jit")
     flushes = True
     slow_eager = True
+    merges = ("jit",)
 
     def __init__(self) -> None:
         import jax
@@ -56,6 +58,15 @@ class JaxFramework(Framework):
             return Outcome(value, pull(cotangent))
 
         return jax.jit(run) if mode == "jit" else run
+
+    def merged(self, functions: Sequence[Function], mode: str) -> Callable[[Sequence[Inputs]], Sequence[Outcome]]:
+        import jax
+
+        steps = [self.step(*function[:3], "eager") for function in functions]
+        jitted: Callable[[Sequence[Inputs]], Sequence[Outcome]] = jax.jit(
+            lambda inputs: [step(*one) for step, one in zip(steps, inputs, strict=True)]
+        )
+        return jitted
 
     def traced(
         self, loss: Any, static: Mapping[str, Any], arrays: Sequence[Array], options: Mapping[str, Array]
@@ -98,3 +109,19 @@ class JaxFramework(Framework):
             tuple(given[place] for place in wanted), tuple(directions)
         )
         return found
+
+    def hessian_products(self, calls: Sequence[Second]) -> list[tuple[Array, ...] | Exception]:
+        import jax
+
+        def run(inputs: Any) -> list[Any]:
+            return [
+                self.hessian_product(call.loss, call.static, arrays, call.wanted, cotangent, directions, options)
+                for call, (arrays, cotangent, directions, options) in zip(calls, inputs, strict=True)
+            ]
+
+        # One program. Whose exception it is shows when each is alone.
+        with contextlib.suppress(Exception):
+            return list(
+                jax.jit(run)([(list(c.arrays), c.cotangent, list(c.directions), dict(c.options)) for c in calls])
+            )
+        return super().hessian_products(calls)

@@ -13,7 +13,7 @@ from . import cases as data
 from . import frameworks
 from .calls import Key, pack_key
 from .cases import Case
-from .frameworks import EAGER, Framework
+from .frameworks import EAGER
 from .selection import Selection
 from .tolerances import HALVES
 
@@ -104,6 +104,7 @@ _THOROUGH = ("mse", "cross_entropy")
 _ALL = Share(every=True)
 _REDUCTIONS = (Alone(lone=True), Alone(("default_reduction", "everything_masked", "masked_weighted_mean", _LONG)))
 _DEAR = (Alone(("masked_weighted_mean", _LONG)),)
+_FEW = Share(parameters=(False,), ends=True, largest=True, alone=_DEAR)
 
 SCHEDULE: dict[tuple[str, str], dict[str, Share]] = {
     ("", "eager"): {"half": _ALL, "float32": _ALL, "float64": _ALL},
@@ -112,11 +113,15 @@ SCHEDULE: dict[tuple[str, str], dict[str, Share]] = {
     ("", "whole arrays"): {"float32": _ALL, "float64": _ALL},
     # Here every call of another shape is a compilation.
     ("jax", "eager"): {
-        "half": Share(ends=True, largest=True, alone=_DEAR),
+        "half": _FEW,
         "float32": Share(alone=(*_REDUCTIONS, Alone(losses=_THOROUGH, reduced=True))),
-        "float64": Share(alone=_DEAR),
+        "float64": _FEW,
     },
-    ("jax", "jit"): {"float32": Share(ends=True, largest=True, alone=_DEAR)},
+    ("jax", "jit"): {
+        "half": Share(ends=True, largest=True),
+        "float32": Share(ends=True, largest=True, alone=_DEAR),
+        "float64": Share(),
+    },
     # torch has a full compiler, for the default parameters, and one that only traces, for all the others.
     ("torch", "aot_eager"): {
         "float32": Share(parameters=(True,), ends=True, single=False, alone=(Alone(but=_LONG, lone=True),)),
@@ -132,18 +137,33 @@ SCHEDULE: dict[tuple[str, str], dict[str, Share]] = {
     ("tensorflow", "function"): {"float32": Share(ends=True, alone=_REDUCTIONS)},
     ("tensorflow", "xla"): {"float32": Share(ends=True, largest=True, alone=_DEAR)},
 }
-"""By framework (any, where there is none) and mode, then dtype. Compilers see one dtype: float32, if it is selected."""
+"""By framework (any, where there is none) and mode, then dtype. Where there is one line, it is for float32 if that is
+selected, and for another dtype otherwise."""
+
+_SOME = Share(ends=True, largest=True)
+_DEFAULT = Share(parameters=(False,), ends=True, largest=True, single=False)
+
+FIRST: dict[tuple[str, str], dict[str, Share]] = {
+    ("", "eager"): SCHEDULE["", "eager"],
+    ("jax", "eager"): {"float32": _DEFAULT},
+    ("jax", "jit"): {"half": _DEFAULT, "float32": _SOME, "float64": _DEFAULT},
+    ("torch", "aot_eager"): {"float32": _DEFAULT},
+    ("tensorflow", "function"): {"float32": _SOME},
+}
+"""The same for a first sight: eagerly, and under one compiler."""
 
 
-def share_of(selection: Selection, framework: Framework, mode: str, dtype: str) -> Share | None:
+def share_of(selection: Selection, backend: str, mode: str, dtype: str) -> Share | None:
     """The line of the table for a mode and a dtype; None where nothing is run."""
-    table = SCHEDULE.get((framework.name, mode)) or SCHEDULE["", mode]
-    if selection.everything:
-        return None if mode in EAGER[1:] and dtype in HALVES else _ALL
-    if mode in EAGER:
-        return table.get("half" if dtype in HALVES else dtype)
+    kind = "half" if dtype in HALVES else dtype
+    if selection.extent == "all":
+        return None if mode in EAGER[1:] and kind == "half" else _ALL
+    table = SCHEDULE if selection.extent == "full" else FIRST
+    lines = table.get((backend, mode), table.get(("", mode), {}))
+    if len(lines) > 1:
+        return lines.get(kind)
     only = "float32" if "float32" in selection.dtypes else selection.dtypes[0]
-    return table["float32"] if dtype == only else None
+    return lines.get("float32") if dtype == only else None
 
 
 def units(selection: Selection) -> list[Unit]:
@@ -158,7 +178,7 @@ def units(selection: Selection) -> list[Unit]:
                 if loss not in data.LOSSES:
                     continue
                 for dtype in framework.dtypes:
-                    share = share_of(selection, framework, mode, dtype) if dtype in selection.dtypes else None
+                    share = share_of(selection, backend, mode, dtype) if dtype in selection.dtypes else None
                     if share is not None:
                         found += _units(share, backend, mode, loss, dtype)
     return found

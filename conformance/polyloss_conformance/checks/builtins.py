@@ -85,10 +85,10 @@ def confirm(framework: Framework) -> Iterator[Result]:
             )
 
 
-def close(framework: Framework, ledger: deviations.Ledger, complete: bool) -> list[Result]:
+def close(backend: str, ledger: deviations.Ledger, complete: bool) -> list[Result]:
     """What is wrong with the table of deviations, once everything ran."""
     return [
-        Result("", framework.name, "eager", "", "deviations", "built-in", False, message=problem)
+        Result("", backend, "eager", "", "deviations", "built-in", False, message=problem)
         for problem in ledger.problems(complete)
     ]
 

@@ -99,15 +99,12 @@ def test_upstream_gradients_are_not_uniform() -> None:
     assert min(cotangent) < 0 < max(cotangent)
 
 
-@pytest.mark.parametrize("backend", frameworks.installed())
-def test_at_first_sight_every_loss_is_called_eagerly_and_under_a_compiler(backend: str) -> None:
-    framework = frameworks.framework(backend)
+@pytest.mark.parametrize("name", frameworks.installed())
+def test_at_first_sight_every_loss_is_called_eagerly_and_under_a_compiler(name: str) -> None:
+    framework = frameworks.framework(name)
     modes = {"eager"} | {mode for mode in framework.modes if mode in ("aot_eager", "jit", "function")}
-    first = run.units(run.select([backend], extent="first"))
+    first = run.units(run.select([name], extent="first"))
     assert {(unit.loss, unit.mode) for unit in first} == {(loss, mode) for loss in cases.LOSSES for mode in modes}
-    full = {(unit.loss, unit.mode) for unit in run.units(run.select([backend]))}
-    assert full > {(unit.loss, unit.mode) for unit in first} or backend == "jax"
-    assert {(unit.loss, mode) for unit in first for mode in framework.modes} == full
 
 
 def test_units_cover_every_case_somewhere() -> None:

@@ -15,9 +15,8 @@ from polyloss_conformance.mutants import MUTANTS
 from polyloss_conformance.schedule import Unit
 
 MERGING = [
-    pytest.param(framework, mode, id=f"{framework}-{mode}")
-    for framework, mode in (("jax", "jit"), ("tensorflow", "xla"))
-    if framework in frameworks.installed()
+    pytest.param("jax", "jit", marks=pytest.mark.jax),
+    pytest.param("tensorflow", "xla", marks=pytest.mark.tensorflow),
 ]
 
 

@@ -12,7 +12,8 @@ from typing import Any
 from unittest import mock
 
 from . import run
-from .run import Check, Result, Selection
+from .result import Check, Result
+from .selection import Selection, public_losses
 
 Patch = Callable[[], contextlib.AbstractContextManager[Any]]
 
@@ -52,7 +53,7 @@ class Mutant:
 
 def caught(mutant: Mutant, backend: str, loss: str) -> Result | None:
     """The first check that notices the mutant, or None."""
-    right = run.public_losses()[loss]
+    right = public_losses()[loss]
     wrong = right if mutant.alter is None else mutant.alter(right)
     with mutant.patch() if mutant.patch is not None else contextlib.nullcontext(), _unknown(right):
         return _first_failure(mutant.selection(backend, loss, wrong))
@@ -60,7 +61,7 @@ def caught(mutant: Mutant, backend: str, loss: str) -> Result | None:
 
 def false_alarm(mutant: Mutant, backend: str, loss: str) -> Result | None:
     """The first check that fails without the mutant, or None: then it is the mutant that was caught."""
-    return _first_failure(mutant.selection(backend, loss, run.public_losses()[loss]))
+    return _first_failure(mutant.selection(backend, loss, public_losses()[loss]))
 
 
 @contextlib.contextmanager

@@ -115,7 +115,7 @@ def shares(
     """
     count, hard = len(possible), not isinstance(target, list)
     weights = weight if isinstance(weight, list) else [ONE if weight is None else mp.mpf(weight)] * count
-    found, s = {}, mp.mpf(smoothing)
+    parts, s = {}, mp.mpf(smoothing)
     for c in range(count):
         share = Jet(ONE if c == target else ZERO) if hard else target[c]
         if s:
@@ -123,11 +123,11 @@ def shares(
         if s or share.value not in (0, 1):
             share = share.rounded(abs(share.value), ("share", c), of)
         if share.value != 0 or share.slopes:
-            found[c] = share * weights[c]
+            parts[c] = share * weights[c]
         if not hard and not possible[c]:
             # The slope in the share of a class is infinite, and asked of nobody, where the class is impossible.
-            found[c] = found[c] + target[c].lift(ZERO, mp.nan, ZERO)
-    return found
+            parts[c] = parts[c] + target[c].lift(ZERO, mp.nan, ZERO)
+    return parts
 
 
 def of_probabilities(

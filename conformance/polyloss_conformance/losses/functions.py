@@ -127,8 +127,8 @@ def _softmax(s: Softmax, moved: list[Number], cotangent: list[Number]) -> Pulled
 def _of_number(function: Callable[[Any], Any]) -> Callable[[list[Number], list[Number]], Pulled]:
     def exact(x: list[Number], cotangent: list[Number]) -> Pulled:
         (jet,) = inputs_of(x)
-        found, (c,) = local(function(jet.rounded(abs(plain(jet)), "x")), x), cotangent
-        return [found.value], [found.scale], [c * found.gradients[0]], [abs(c) * found.gradient_scales[0]]
+        result, (c,) = local(function(jet.rounded(abs(plain(jet)), "x")), x), cotangent
+        return [result.value], [result.scale], [c * result.gradients[0]], [abs(c) * result.gradient_scales[0]]
 
     return exact
 

@@ -359,12 +359,28 @@ def test_what_is_measured_may_be_named_as_a_built_in_is(monkeypatch: pytest.Monk
     assert orders[0].rows == ("huber", "l1")
 
 
-def test_quick(files: tuple[Path, Path, Path]) -> None:
-    assert "exclude" in conformance(files, "--quick", "--all", status=2)
-    conformance(files, "--quick", "--loss", "mse")
+FIRST = {"value and gradient", "error", "law"}
+
+
+@pytest.mark.parametrize(
+    ("option", "checks", "modes"),
+    [
+        ("--quick", FIRST, {"eager"}),
+        ("", FIRST, {"eager"}),
+        ("--full", {*FIRST, "kind of call", "built-in"}, {"eager", "small blocks", "whole arrays"}),
+        ("--all", {*FIRST, "kind of call", "built-in"}, {"eager", "small blocks", "whole arrays"}),
+    ],
+)
+def test_how_much_is_run(option: str, checks: set[str], modes: set[str], files: tuple[Path, Path, Path]) -> None:
+    conformance(files, *filter(None, [option]), "--loss", "mse", "--dtype", "float64")
     results = json.loads(files[1].read_text())["results"]
-    assert {result["mode"] for result in results} == {"eager"}
-    assert {result["check"] for result in results} == {"value and gradient", "error", "law", "kind of call"}
+    assert {result["mode"] for result in results} == modes
+    assert {result["check"] for result in results} == checks
+
+
+def test_how_much_is_said_once(files: tuple[Path, Path, Path]) -> None:
+    assert "exclude" in conformance(files, "--quick", "--all", status=2)
+    assert "exclude" in conformance(files, "--full", "--quick", status=2)
 
 
 @pytest.fixture

@@ -14,16 +14,18 @@ import pytest
 import polyloss
 import polyloss.losses
 import polyloss_conformance
-from polyloss_conformance import laws, reference, run
+from polyloss_conformance import reference, run
 from polyloss_conformance.arrays import floats, normal
 from polyloss_conformance.benchmark import Benchmark
 from polyloss_conformance.case import Case, Cases
+from polyloss_conformance.checks import laws
 from polyloss_conformance.exact.jets import dot, logarithm
 from polyloss_conformance.exact.rules import Batch, of_differences, of_residual
 from polyloss_conformance.exact.softmax import Classes
 from polyloss_conformance.losses import LOSSES
 from polyloss_conformance.losses.regression import residual
-from polyloss_conformance.run import Check, Selection
+from polyloss_conformance.result import Check
+from polyloss_conformance.selection import Selection
 from polyloss_conformance.spec import Advice, Perfect, Spec
 from polyloss_conformance.translations import Twin, optax
 

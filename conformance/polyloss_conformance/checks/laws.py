@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from . import reference
-from .arrays import mask, uniform
-from .case import Place
-from .compare import LD
-from .frameworks import Framework
-from .losses import LOSSES
-from .run import Result
-from .spec import Perfect
+from polyloss_conformance import reference
+from polyloss_conformance.arrays import mask, uniform
+from polyloss_conformance.case import Place
+from polyloss_conformance.compare import LD
+from polyloss_conformance.frameworks import Framework
+from polyloss_conformance.losses import LOSSES
+from polyloss_conformance.result import Result
+from polyloss_conformance.spec import Perfect
 
 RELATIVE = 1e-13
 """Two ways to the same float64 number, relative to the largest of them."""

@@ -99,6 +99,14 @@ def test_upstream_gradients_are_not_uniform() -> None:
     assert min(cotangent) < 0 < max(cotangent)
 
 
+@pytest.mark.parametrize("name", frameworks.installed())
+def test_at_first_sight_every_loss_is_called_eagerly_and_under_a_compiler(name: str) -> None:
+    framework = frameworks.framework(name)
+    modes = {"eager"} | {mode for mode in framework.modes if mode in ("aot_eager", "jit", "function")}
+    first = run.units(run.select([name], extent="first"))
+    assert {(unit.loss, unit.mode) for unit in first} == {(loss, mode) for loss in cases.LOSSES for mode in modes}
+
+
 def test_units_cover_every_case_somewhere() -> None:
     selection = run.select(["numpy"])
     ran = {(unit.loss, case.name) for unit in run.units(selection) for case in unit.cases}

@@ -23,8 +23,11 @@ CHECKS: tuple[Check, ...] = (
     "kind of call",
     "built-in",
 )
-QUICK_CHECKS: tuple[Check, ...] = ("value and gradient", "second order", "error", "law", "kind of call")
-QUICK_MODES = ("eager",)
+FIRST_CHECKS: tuple[Check, ...] = ("value and gradient", "second order", "error", "law")
+"""What a newcomer is shown."""
+
+Extent = Literal["quick", "first", "full", "all"]
+"""How much is run: what a newcomer is shown, eagerly alone or under a compiler too; what tests run; every case."""
 
 RECORDED = "recorded input"
 """The case that is the input in the table of deviations."""

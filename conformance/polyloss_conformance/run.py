@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from . import cases as data
 from . import deviations, frameworks, modules
 from .checks import builtins, errors, kinds, laws, own, second_order, traced, values
+from .deviations import Ledger
 from .frameworks import EAGER
 from .result import Result
 from .schedule import Unit, units
@@ -21,8 +22,15 @@ class Job(NamedTuple):
     run: Callable[[], list[Result]]
 
 
-def jobs(selection: Selection) -> list[Job]:
-    """All the work of a selection, in the order of backends and losses."""
+def jobs(selection: Selection, ledgers: dict[str, Ledger] | None = None) -> list[Job]:
+    """All the work of a selection, in the order of backends and losses.
+
+    Parameters
+    ----------
+    ledgers : dict or None
+        Where the ledger of each backend goes, if this is a part of the work: `builtins.close` is then for the caller.
+    """
+    whole = ledgers is None
     work: list[Job] = []
     checks = selection.checks
     if "value and gradient" in checks and selection.module is None:
@@ -34,8 +42,12 @@ def jobs(selection: Selection) -> list[Job]:
         modes = (
             framework.modes if selection.modes is None else tuple(m for m in selection.modes if m in framework.modes)
         )
-        compilers = tuple(m for m in modes if m not in (*EAGER, "compile") or (selection.everything and m not in EAGER))
+        compilers = tuple(
+            m for m in modes if m not in (*EAGER, "compile") or (selection.extent == "all" and m not in EAGER)
+        )
         ledger = deviations.Ledger(deviations.load())
+        if ledgers is not None:
+            ledgers[backend] = ledger
         for name, loss in selection.losses.items():
             if selection.module is not None:
                 module = modules.load(selection.module)
@@ -52,7 +64,7 @@ def jobs(selection: Selection) -> list[Job]:
                 kinds_of = _all(kinds.check, name, loss, framework, selection.dtypes, modes)
                 work.append(Job(name, backend, "kinds of calls", kinds_of))
             if "built-in" in checks and "eager" in modes and loss is not None:
-                arguments = (name, framework, selection.dtypes, ledger, selection.everything)
+                arguments = (name, framework, selection.dtypes, ledger, selection.extent == "all")
                 work.append(Job(name, backend, "built-ins", _all(builtins.run, *arguments)))
             if "error" in checks and "eager" in modes:
                 work.append(Job(name, backend, "errors", _all(errors.run, name, loss, framework)))
@@ -65,12 +77,22 @@ def jobs(selection: Selection) -> list[Job]:
                 and "float64" in selection.dtypes
             ):
                 work.append(Job(name, backend, "second order", _all(second_order.run, name, loss, framework)))
-        if "built-in" in checks and "eager" in modes and selection.module is None:
-            complete = set(selection.losses) >= set(data.LOSSES) and set(selection.dtypes) >= set(framework.dtypes)
+        if whole and "built-in" in checks and "eager" in modes and selection.module is None:
+            complete = is_complete(selection, backend)
             if complete:
-                work.append(Job("", backend, "recorded inputs", _all(builtins.confirm, framework)))
-            work.append(Job("", backend, "table of deviations", _call(builtins.close, framework, ledger, complete)))
+                work.append(recorded(backend))
+            work.append(Job("", backend, "table of deviations", _call(builtins.close, backend, ledger, complete)))
     return work
+
+
+def is_complete(selection: Selection, backend: str) -> bool:
+    """Whether all that the table of deviations speaks of is run."""
+    return set(selection.losses) >= set(data.LOSSES) and set(selection.dtypes) >= set(frameworks.dtypes(backend))
+
+
+def recorded(backend: str) -> Job:
+    """The inputs that the table of deviations shows."""
+    return Job("", backend, "recorded inputs", lambda: list(builtins.confirm(frameworks.framework(backend))))
 
 
 def _call(function: Callable[..., list[Result]], *arguments: Any) -> Callable[[], list[Result]]:

@@ -13,7 +13,7 @@ from . import cases as data
 from . import frameworks
 from .calls import Key, pack_key
 from .cases import Case
-from .frameworks import EAGER, Framework
+from .frameworks import EAGER
 from .selection import Selection
 from .tolerances import HALVES
 
@@ -134,16 +134,29 @@ SCHEDULE: dict[tuple[str, str], dict[str, Share]] = {
 }
 """By framework (any, where there is none) and mode, then dtype. Compilers see one dtype: float32, if it is selected."""
 
+_DEFAULT = Share(parameters=(False,), ends=True, largest=True, single=False)
 
-def share_of(selection: Selection, framework: Framework, mode: str, dtype: str) -> Share | None:
+FIRST: dict[tuple[str, str], dict[str, Share]] = {
+    ("", "eager"): SCHEDULE["", "eager"],
+    ("jax", "eager"): {"half": _DEFAULT, "float32": _DEFAULT, "float64": _DEFAULT},
+    ("jax", "jit"): {"float32": _DEFAULT},
+    ("torch", "aot_eager"): {"float32": _DEFAULT},
+    ("tensorflow", "function"): {"float32": _DEFAULT},
+}
+"""The same for a first sight: eagerly, and under one compiler."""
+
+
+def share_of(selection: Selection, backend: str, mode: str, dtype: str) -> Share | None:
     """The line of the table for a mode and a dtype; None where nothing is run."""
-    table = SCHEDULE.get((framework.name, mode)) or SCHEDULE["", mode]
-    if selection.everything:
-        return None if mode in EAGER[1:] and dtype in HALVES else _ALL
+    kind = "half" if dtype in HALVES else dtype
+    if selection.extent == "all":
+        return None if mode in EAGER[1:] and kind == "half" else _ALL
+    table = SCHEDULE if selection.extent == "full" else FIRST
+    lines = table.get((backend, mode), table.get(("", mode), {}))
     if mode in EAGER:
-        return table.get("half" if dtype in HALVES else dtype)
+        return lines.get(kind)
     only = "float32" if "float32" in selection.dtypes else selection.dtypes[0]
-    return table["float32"] if dtype == only else None
+    return lines.get("float32") if dtype == only else None
 
 
 def units(selection: Selection) -> list[Unit]:
@@ -158,7 +171,7 @@ def units(selection: Selection) -> list[Unit]:
                 if loss not in data.LOSSES:
                     continue
                 for dtype in framework.dtypes:
-                    share = share_of(selection, framework, mode, dtype) if dtype in selection.dtypes else None
+                    share = share_of(selection, backend, mode, dtype) if dtype in selection.dtypes else None
                     if share is not None:
                         found += _units(share, backend, mode, loss, dtype)
     return found

@@ -9,7 +9,7 @@ import polyloss
 
 from . import cases as data
 from . import frameworks, modules
-from .result import CHECKS, QUICK_CHECKS, QUICK_MODES, Check
+from .result import CHECKS, FIRST_CHECKS, Check, Extent
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Selection:
     backends: tuple[str, ...]
     losses: Mapping[str, Any]
     dtypes: tuple[str, ...] = data.DTYPES
-    everything: bool = False
+    extent: Extent = "full"
     modes: tuple[str, ...] | None = None
     module: str | None = None
     checks: tuple[Check, ...] = CHECKS
@@ -36,24 +36,16 @@ def select(
     losses: Sequence[str] = (),
     dtypes: Sequence[str] = (),
     *,
-    everything: bool = False,
-    quick: bool = False,
+    extent: Extent = "full",
     module: str | None = None,
 ) -> Selection:
     """A selection by names. Nothing named is everything that is there.
 
-    Parameters
-    ----------
-    quick : bool
-        Without compilers and built-ins: as a user calls a loss first.
-
     Raises
     ------
     ValueError
-        For a name that is not known, or not installed; the message lists those that are. If all and little is wanted.
+        For a name that is not known, or not installed; the message lists those that are.
     """
-    if everything and quick:
-        raise ValueError("--all and --quick exclude each other")
     if module is None:
         known = {**dict.fromkeys(data.LOSSES), **public_losses()}
     else:
@@ -73,10 +65,10 @@ def select(
         tuple(able),
         {name: known[name] for name in _known("loss", losses, tuple(known))},
         chosen,
-        everything,
-        QUICK_MODES if quick else None,
+        extent,
+        ("eager",) if extent == "quick" else None,
         module,
-        QUICK_CHECKS if quick else CHECKS,
+        FIRST_CHECKS if extent in ("quick", "first") else CHECKS,
     )
 
 

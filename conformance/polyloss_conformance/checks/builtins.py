@@ -80,10 +80,10 @@ def confirm(framework: Framework) -> Iterator[Result]:
             )
 
 
-def close(framework: Framework, ledger: deviations.Ledger, complete: bool) -> list[Result]:
+def close(backend: str, ledger: deviations.Ledger, complete: bool) -> list[Result]:
     """What is wrong with the table of deviations, once everything ran."""
     return [
-        Result("", framework.name, "eager", "", "deviations", "built-in", False, message=problem)
+        Result("", backend, "eager", "", "deviations", "built-in", False, message=problem)
         for problem in ledger.problems(complete)
     ]
 
@@ -155,6 +155,8 @@ def _together(twin: Twin, functions: _Functions, cases: Sequence[Case], framewor
                     wanted,
                     call.cotangent,
                     framework.modes[-1],
+                    # The twin of another framework's function is a loss in other words, whose code is seen by `values`.
+                    plain=twin.backend != framework.name,
                 )
                 for case, part in call.parts:
                     parts = _judged(framework, dtype, value, call.value, call.value_scale, 1, part)
@@ -176,13 +178,14 @@ def _evaluated(
     wanted: tuple[Place, ...],
     cotangent: Any,
     mode: str = "eager",
+    plain: bool = False,
 ) -> tuple[Any, Sequence[Any]]:
     inputs = [framework.array(a) for a in arrays]
     keywords = {k: framework.array(v) for k, v in options.items()}
     with np.errstate(all="ignore"):
         if not framework.differentiates:
             return call(*inputs, **static, **keywords), ()
-        outcome = framework.step(call, static, wanted, mode)(inputs, keywords, framework.array(cotangent))
+        outcome = framework.step(call, static, wanted, mode, plain=plain)(inputs, keywords, framework.array(cotangent))
     return outcome.value, outcome.gradients or ()
 
 

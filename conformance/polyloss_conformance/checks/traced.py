@@ -51,7 +51,7 @@ def _poisoned(case: Case, loss: Any, entry: Entry, framework: Framework, mode: s
     if entry.rowwise:
         shape = tuple(n for i, n in enumerate(shape) if i != axis % first.ndim)
     cotangent = framework.array(cotangent_of(case, shape, dtype))
-    step = framework.step(loss, static, wanted, mode)
+    step = framework.step(loss, static, wanted, mode, plain=True)
     outcome = step(arrays, {k: framework.array(o) for k, o in options.items()}, cotangent)
     value = np.isnan(np.asarray(framework.numpy(outcome.value), dtype=np.float64))
     if not value.any():

@@ -126,7 +126,13 @@ class Framework(ABC):
 
     @abstractmethod
     def step(
-        self, loss: Any, static: Mapping[str, Any], wanted: Sequence[Place], mode: str, batched: Collection[Place] = ()
+        self,
+        loss: Any,
+        static: Mapping[str, Any],
+        wanted: Sequence[Place],
+        mode: str,
+        batched: Collection[Place] = (),
+        plain: bool = False,
     ) -> Step:
         """A function that evaluates `loss` and its gradients with respect to the arrays at the positions `wanted`.
 
@@ -136,6 +142,9 @@ class Framework(ABC):
             One of `modes`. What is eager is made the same way: it differs in the `engine` that it is called with.
         batched : collection of int or str
             The arrays whose first axis, where they have one, is a batch that may change between calls.
+        plain : bool
+            What is computed is in question, and not the code that a compiler makes of it: that may be slow, if it is
+            made quickly.
         """
 
     def traced(

@@ -49,7 +49,13 @@ class TensorflowFramework(Framework):
         return str(array.dtype.name)
 
     def step(
-        self, loss: Any, static: Mapping[str, Any], wanted: Sequence[Place], mode: str, batched: Collection[Place] = ()
+        self,
+        loss: Any,
+        static: Mapping[str, Any],
+        wanted: Sequence[Place],
+        mode: str,
+        batched: Collection[Place] = (),
+        plain: bool = False,
     ) -> Step:
         import tensorflow as tf
 

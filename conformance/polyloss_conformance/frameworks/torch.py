@@ -47,7 +47,13 @@ class TorchFramework(Framework):
         return torch.autocast("cpu", dtype=getattr(torch, dtype))
 
     def step(
-        self, loss: Any, static: Mapping[str, Any], wanted: Sequence[Place], mode: str, batched: Collection[Place] = ()
+        self,
+        loss: Any,
+        static: Mapping[str, Any],
+        wanted: Sequence[Place],
+        mode: str,
+        batched: Collection[Place] = (),
+        plain: bool = False,
     ) -> Step:
         import torch
 

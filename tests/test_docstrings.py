@@ -129,7 +129,9 @@ def test_ranges_are_those_that_are_declared(name: str) -> None:
             assert str(other.domains[argument]) == str(domain)
             text = entry(sections(other.kernel)["Parameters"], argument)
         expected = domain.expected().removesuffix(" and finite")
-        assert re.search(WRITTEN.get(expected, re.escape(expected)), text), f"{argument} is {expected}, but the docstring says: {text}"
+        assert re.search(WRITTEN.get(expected, re.escape(expected)), text), (
+            f"{argument} is {expected}, but the docstring says: {text}"
+        )
         assert f"`{argument}` must be " in " ".join(sections(loss)["Raises"].split())
 
 

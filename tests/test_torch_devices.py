@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 import polyloss
-from polyloss_conformance import cases, frameworks, run
+from polyloss_conformance import calls, cases, frameworks
 from polyloss_conformance.cli import app
 
 torch = pytest.importorskip("torch")
@@ -34,7 +34,7 @@ def samples(name: str, dtypes: tuple[str, ...]) -> Iterator[Sample]:
             continue
         for dtype in sorted(set(case.dtypes) & set(dtypes)):
             given = case.at(dtype)
-            static, options = run.split({**given.parameters, **given.options})
+            static, options = calls.split({**given.parameters, **given.options})
             named = tuple((key, array.dtype.kind, array.ndim) for key, array in options.items())
             kind = (dtype, *((a.dtype.kind, a.ndim) for a in given.arrays), named, repr(sorted(static.items())))
             if kind not in seen:

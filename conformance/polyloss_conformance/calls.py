@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from . import compare, reference
 from .cases import Case, Entry, Place, numpy_dtype
 from .compare import LD
-from .frameworks import EAGER, Framework, Inputs, placed
+from .frameworks import EAGER, Framework, placed
 
 OPTIONS = ("reduction", "sample_weight", "where", "denominator")
 LARGE = 4096
@@ -26,9 +26,6 @@ LARGE = 4096
 
 FEW = 3
 """So many examples are fewer than a processor computes at a time."""
-
-TOGETHER = 12
-"""So many functions are one program at most: the time to compile one grows faster than what is in it."""
 
 LANES = 64 * FEW
 """Of a multiple of so many examples, nothing is left over: 4 vectors of 16, side by side."""
@@ -99,12 +96,6 @@ class Gradient(NamedTuple):
     kinks: NDArray[np.bool_]
     part: slice
     terms: int = 1
-
-
-def inputs_of(call: Call, framework: Framework) -> Inputs:
-    """What a step takes."""
-    array = framework.array
-    return [array(a) for a in call.arrays], {k: array(o) for k, o in call.options.items()}, array(call.cotangent)
 
 
 def cotangent_of(

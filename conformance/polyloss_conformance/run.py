@@ -1,12 +1,10 @@
 """Run what was selected: the jobs of a selection, in the order of backends and losses."""
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
 from typing import Any, NamedTuple
 
 from . import cases as data
 from . import deviations, frameworks, modules
-from .calls import TOGETHER
 from .checks import builtins, errors, kinds, laws, own, second_order, traced, values
 from .deviations import Ledger
 from .frameworks import EAGER
@@ -36,9 +34,9 @@ def jobs(selection: Selection, ledgers: dict[str, Ledger] | None = None) -> list
     work: list[Job] = []
     checks = selection.checks
     if "value and gradient" in checks and selection.module is None:
-        for some in _programs(units(selection)):
-            name, backend, mode, dtype = some[0][:4]
-            work.append(Job(name, backend, f"{mode} {dtype}", _call(values.run, some, selection.losses[name])))
+        for unit in units(selection):
+            loss = selection.losses[unit.loss]
+            work.append(Job(unit.loss, unit.backend, f"{unit.mode} {unit.dtype}", _call(values.run, unit, loss)))
     for backend in selection.backends:
         framework = frameworks.framework(backend)
         modes = (
@@ -47,6 +45,7 @@ def jobs(selection: Selection, ledgers: dict[str, Ledger] | None = None) -> list
         compilers = tuple(
             m for m in modes if m not in (*EAGER, "compile") or (selection.extent == "all" and m not in EAGER)
         )
+        unseen = compilers if framework.shows_values else (*modes[:1], *compilers)
         ledger = deviations.Ledger(deviations.load())
         if ledgers is not None:
             ledgers[backend] = ledger
@@ -70,8 +69,8 @@ def jobs(selection: Selection, ledgers: dict[str, Ledger] | None = None) -> list
                 work.append(Job(name, backend, "built-ins", _all(builtins.run, *arguments)))
             if "error" in checks and "eager" in modes:
                 work.append(Job(name, backend, "errors", _all(errors.run, name, loss, framework)))
-            if "bad values while traced" in checks and compilers:
-                work.append(Job(name, backend, "bad values", _all(traced.run, name, loss, framework, compilers)))
+            if "bad values while traced" in checks and unseen:
+                work.append(Job(name, backend, "bad values", _all(traced.run, name, loss, framework, unseen)))
             if (
                 "second order" in checks
                 and framework.differentiates
@@ -79,7 +78,8 @@ def jobs(selection: Selection, ledgers: dict[str, Ledger] | None = None) -> list
                 and "float64" in selection.dtypes
             ):
                 work.append(Job(name, backend, "second order", _all(second_order.run, name, loss, framework)))
-        if whole and "built-in" in checks and "eager" in modes and selection.module is None:
+        judged = "built-in" in checks and "eager" in modes and selection.module is None
+        if whole and judged and framework.shows_values:
             complete = is_complete(selection, backend)
             if complete:
                 work.append(recorded(backend))
@@ -95,14 +95,6 @@ def is_complete(selection: Selection, backend: str) -> bool:
 def recorded(backend: str) -> Job:
     """The inputs that the table of deviations shows."""
     return Job("", backend, "recorded inputs", lambda: list(builtins.confirm(frameworks.framework(backend))))
-
-
-def _programs(work: Sequence[Unit]) -> Iterator[list[Unit]]:
-    """The units, those together that are one program."""
-    for (_, backend, mode, _), some in groupby(work, lambda unit: unit[:4]):
-        size = TOGETHER if mode in frameworks.framework(backend).merges else 1
-        alike = list(some)
-        yield from (alike[start : start + size] for start in range(0, len(alike), size))
 
 
 def _call(function: Callable[..., list[Result]], *arguments: Any) -> Callable[[], list[Result]]:

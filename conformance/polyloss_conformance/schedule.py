@@ -104,7 +104,6 @@ _THOROUGH = ("mse", "cross_entropy")
 _ALL = Share(every=True)
 _REDUCTIONS = (Alone(lone=True), Alone(("default_reduction", "everything_masked", "masked_weighted_mean", _LONG)))
 _DEAR = (Alone(("masked_weighted_mean", _LONG)),)
-_FEW = Share(parameters=(False,), ends=True, largest=True, alone=_DEAR)
 
 SCHEDULE: dict[tuple[str, str], dict[str, Share]] = {
     ("", "eager"): {"half": _ALL, "float32": _ALL, "float64": _ALL},
@@ -113,15 +112,11 @@ SCHEDULE: dict[tuple[str, str], dict[str, Share]] = {
     ("", "whole arrays"): {"float32": _ALL, "float64": _ALL},
     # Here every call of another shape is a compilation.
     ("jax", "eager"): {
-        "half": _FEW,
+        "half": Share(ends=True, largest=True, alone=_DEAR),
         "float32": Share(alone=(*_REDUCTIONS, Alone(losses=_THOROUGH, reduced=True))),
-        "float64": _FEW,
+        "float64": Share(alone=_DEAR),
     },
-    ("jax", "jit"): {
-        "half": Share(ends=True, largest=True),
-        "float32": Share(ends=True, largest=True, alone=_DEAR),
-        "float64": Share(),
-    },
+    ("jax", "jit"): {"float32": Share(ends=True, largest=True, alone=_DEAR)},
     # torch has a full compiler, for the default parameters, and one that only traces, for all the others.
     ("torch", "aot_eager"): {
         "float32": Share(parameters=(True,), ends=True, single=False, alone=(Alone(but=_LONG, lone=True),)),
@@ -137,18 +132,16 @@ SCHEDULE: dict[tuple[str, str], dict[str, Share]] = {
     ("tensorflow", "function"): {"float32": Share(ends=True, alone=_REDUCTIONS)},
     ("tensorflow", "xla"): {"float32": Share(ends=True, largest=True, alone=_DEAR)},
 }
-"""By framework (any, where there is none) and mode, then dtype. Where there is one line, it is for float32 if that is
-selected, and for another dtype otherwise."""
+"""By framework (any, where there is none) and mode, then dtype. Compilers see one dtype: float32, if it is selected."""
 
-_SOME = Share(ends=True, largest=True)
 _DEFAULT = Share(parameters=(False,), ends=True, largest=True, single=False)
 
 FIRST: dict[tuple[str, str], dict[str, Share]] = {
     ("", "eager"): SCHEDULE["", "eager"],
-    ("jax", "eager"): {"float32": _DEFAULT},
-    ("jax", "jit"): {"half": _DEFAULT, "float32": _SOME, "float64": _DEFAULT},
+    ("jax", "eager"): {"half": _DEFAULT, "float32": _DEFAULT, "float64": _DEFAULT},
+    ("jax", "jit"): {"float32": _DEFAULT},
     ("torch", "aot_eager"): {"float32": _DEFAULT},
-    ("tensorflow", "function"): {"float32": _SOME},
+    ("tensorflow", "function"): {"float32": _DEFAULT},
 }
 """The same for a first sight: eagerly, and under one compiler."""
 
@@ -160,7 +153,7 @@ def share_of(selection: Selection, backend: str, mode: str, dtype: str) -> Share
         return None if mode in EAGER[1:] and kind == "half" else _ALL
     table = SCHEDULE if selection.extent == "full" else FIRST
     lines = table.get((backend, mode), table.get(("", mode), {}))
-    if len(lines) > 1:
+    if mode in EAGER:
         return lines.get(kind)
     only = "float32" if "float32" in selection.dtypes else selection.dtypes[0]
     return lines.get("float32") if dtype == only else None

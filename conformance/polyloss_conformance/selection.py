@@ -38,8 +38,14 @@ def select(
     *,
     extent: Extent = "full",
     module: str | None = None,
+    device: str = "cpu",
 ) -> Selection:
     """A selection by names. Nothing named is everything that is there.
+
+    Parameters
+    ----------
+    device : str
+        Without backends named: those that can be told where their arrays are, if that is not the CPU.
 
     Raises
     ------
@@ -54,11 +60,12 @@ def select(
         if not known:
             raise ValueError(f"{module} has no loss: no attribute that is a polyloss.Loss")
     chosen = _known("dtype", dtypes, data.DTYPES)
-    able = [
-        name
-        for name in _known("backend", backends, frameworks.installed())
-        if set(frameworks.dtypes(name)) & set(chosen)
-    ]
+    there = frameworks.installed()
+    if device != "cpu" and not backends:
+        there = tuple(name for name in there if frameworks.KNOWN[name].has_devices)
+        if not there:
+            raise ValueError(f"no backend here has a device {device}")
+    able = [name for name in _known("backend", backends, there) if set(frameworks.dtypes(name)) & set(chosen)]
     if not able:
         raise ValueError(f"there is nothing to run: {', '.join(backends)} has no {', '.join(chosen)}")
     return Selection(

@@ -4,6 +4,7 @@ A *part* of the work is one loss on one backend. A process is for one backend an
 is no other for its backend, it makes room for one of the backend with most work left.
 """
 
+import contextlib
 import multiprocessing
 import os
 import traceback
@@ -17,6 +18,7 @@ from . import cases as data
 from . import deviations
 from .checks import builtins
 from .deviations import Ledger
+from .frameworks import framework
 from .result import Extent, Result
 from .run import Job, is_complete, jobs, recorded, run_jobs
 from .selection import Selection, select
@@ -37,13 +39,16 @@ class Order:
     dtypes: tuple[str, ...] = ()
     extent: Extent = "full"
     module: str | None = None
+    device: str = "cpu"
 
     def checked(self) -> "Order":
         """The same for the backends that have one of the dtypes. ValueError for a name that is not known."""
         return replace(self, backends=self.selection().backends)
 
     def selection(self) -> Selection:
-        return select(self.backends, self.losses, self.dtypes, extent=self.extent, module=self.module)
+        return select(
+            self.backends, self.losses, self.dtypes, extent=self.extent, module=self.module, device=self.device
+        )
 
 
 Watch = Callable[[str, str, int, int], None]
@@ -56,12 +61,21 @@ def run_order(order: Order, watch: Watch) -> list[Result]:
     Raises
     ------
     ValueError
-        If nothing is selected.
+        If nothing is selected, or there is no such device.
     """
     selection = order.selection()
     if len(selection.backends) == 1:
+        _place(order)
         return _here(selection, watch)
     return _Pool(order, selection, watch).run()
+
+
+def _place(order: Order) -> None:
+    """Tell the framework where its arrays are."""
+    # As much memory as is needed, and not three quarters of the device: another framework may be on it too.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    for name in order.backends:
+        framework(name).use(order.device)
 
 
 def _here(selection: Selection, watch: Watch) -> list[Result]:
@@ -91,6 +105,7 @@ class _Done:
 def _child(order: Order, pipe: Connection) -> None:
     """Do part after part, as they come through the pipe, until None does."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    _place(order)
     while (loss := pipe.recv()) is not None:
         try:
             pipe.send(_part(order, loss, lambda job: pipe.send(f"{job.loss} {job.what}")))
@@ -111,7 +126,7 @@ def _part(order: Order, loss: str, progress: Callable[[Job], None]) -> _Done:
 class _Pool:
     def __init__(self, order: Order, selection: Selection, watch: Watch) -> None:
         self.order, self.selection, self.watch = order, selection, watch
-        self.judged = "built-in" in selection.checks and selection.module is None
+        self.judged = "built-in" in selection.checks and selection.module is None and order.device == "cpu"
         # The largest first: nobody waits for it in the end.
         losses = sorted(selection.losses, key=lambda loss: -len(data.CASES.get(loss, ())))
         self.waiting = {
@@ -154,7 +169,8 @@ class _Pool:
 
     def _give(self, pipe: Connection, backend: str, process: Any) -> None:
         loss = self.waiting[backend].popleft() if self.waiting[backend] else None
-        pipe.send(loss)
+        with contextlib.suppress(OSError):  # a process that has ended is heard of below
+            pipe.send(loss)
         if loss is None:
             pipe.close()
             process.join()
@@ -167,7 +183,7 @@ class _Pool:
         assert loss is not None
         try:
             message: Any = pipe.recv()
-        except EOFError:
+        except (EOFError, OSError):
             process.join()
             self.results[backend, loss] = [_lost(backend, loss, f"the process ended with {process.exitcode}")]
             del self.running[pipe]

@@ -4,7 +4,7 @@ A twin is held to the tolerances on every backend. A built-in is measured, on it
 table of deviations must say so, and where the table says so it must be.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,12 +15,9 @@ from polyloss_conformance import cases as data
 from polyloss_conformance.builtins import FAMILIES, Twin
 from polyloss_conformance.calls import (
     OPTIONS,
-    TOGETHER,
-    Call,
     Gradient,
     call_text,
     cotangent_of,
-    inputs_of,
     pack,
     pack_key,
     single,
@@ -29,7 +26,7 @@ from polyloss_conformance.calls import (
 )
 from polyloss_conformance.cases import Arguments, Case, Place
 from polyloss_conformance.compare import LD, judge
-from polyloss_conformance.frameworks import Framework, Function
+from polyloss_conformance.frameworks import Framework
 from polyloss_conformance.result import RECORDED, Result
 
 Parts = dict[str, tuple[bool, float, str]]
@@ -49,16 +46,14 @@ def run(
         # The table of deviations is about the CPU. On a device, some end the process where they would raise.
         functions = [("built-in", twin.builtin())] if own and twin.available() and framework.shows_values else []
         functions.append(("twin", twin.twin()))
-        at = {
-            d: [case for case in usable if d in case.dtypes]
-            for d in framework.dtypes
-            if d in dtypes and d in twin.dtypes
-        }
-        together = framework.slow_eager and not everything and "none" in twin.reductions
-        for who, case, dtype, reduction, parts in (_together if together else _one_by_one)(
-            twin, functions, at, framework
-        ):
-            yield _result(twin, who, case, framework, dtype, reduction, parts, ledger)
+        for dtype in (d for d in framework.dtypes if d in dtypes and d in twin.dtypes):
+            at_dtype = [case for case in usable if dtype in case.dtypes]
+            if framework.slow_eager and not everything and "none" in twin.reductions:
+                found = _together(twin, functions, at_dtype, framework, dtype)
+            else:
+                found = _one_by_one(twin, functions, at_dtype, framework, dtype)
+            for who, case, reduction, parts in found:
+                yield _result(twin, who, case, framework, dtype, reduction, parts, ledger)
 
 
 def confirm(framework: Framework) -> Iterator[Result]:
@@ -103,13 +98,12 @@ def _function(twin: Twin, function: Any, reduction: str) -> Any:
     return call
 
 
-_Found = Iterator[tuple[str, Case, str, str, Parts]]
+_Found = Iterator[tuple[str, Case, str, Parts]]
 _Functions = Sequence[tuple[str, Callable[..., Any]]]
-_AtDtype = Mapping[str, Sequence[Case]]
 
 
-def _one_by_one(twin: Twin, functions: _Functions, at: _AtDtype, framework: Framework) -> _Found:
-    for dtype, case in ((dtype, case) for dtype, cases in at.items() for case in cases):
+def _one_by_one(twin: Twin, functions: _Functions, cases: Sequence[Case], framework: Framework, dtype: str) -> _Found:
+    for case in cases:
         own = str(case.options.get("reduction", "mean"))
         for reduction in dict.fromkeys(("none", own, *twin.reductions[:1])):
             if not twin.expressible(case, reduction):
@@ -133,38 +127,11 @@ def _one_by_one(twin: Twin, functions: _Functions, at: _AtDtype, framework: Fram
                         _judge_gradient(parts, framework, dtype, gradient, known)
                 except Exception as error:
                     parts = _failed(error)
-                yield who, case, dtype, reduction, parts
+                yield who, case, reduction, parts
 
 
-def _together(twin: Twin, functions: _Functions, at: _AtDtype, framework: Framework) -> _Found:
-    """Cases that differ in their examples alone are one call, and all calls are few programs: few compilations."""
-    asked = [
-        (who, function, dtype, call, tuple(i for i in call.wanted if i not in twin.constants))
-        for dtype, cases in at.items()
-        for call in _packed(twin, cases, dtype, framework)
-        for who, function in functions
-    ]
-    for start in range(0, len(asked), TOGETHER):
-        some = asked[start : start + TOGETHER]
-        program = framework.program(
-            [Function(_function(twin, f, "none"), call.static, wanted) for _, f, _, call, wanted in some],
-            framework.modes[-1],
-        )
-        with np.errstate(all="ignore"):
-            outcomes = program([inputs_of(call, framework) for _, _, _, call, _ in some])
-        for (who, _, dtype, call, wanted), outcome in zip(some, outcomes, strict=True):
-            for case, part in call.parts:
-                if isinstance(outcome, Exception):
-                    yield who, case, dtype, "none", _failed(outcome)
-                    continue
-                parts = _judged(framework, dtype, outcome.value, call.value, call.value_scale, 1, part)
-                for place, gradient in zip(wanted, outcome.gradients or (), strict=False):
-                    known = call.gradient(call.wanted.index(place), part)
-                    _judge_gradient(parts, framework, dtype, gradient, known)
-                yield who, case, dtype, "none", parts
-
-
-def _packed(twin: Twin, cases: Sequence[Case], dtype: str, framework: Framework) -> Iterator[Call]:
+def _together(twin: Twin, functions: _Functions, cases: Sequence[Case], framework: Framework, dtype: str) -> _Found:
+    """Cases that differ in their examples alone are one call, behind the compiler: few compilations."""
     entry = data.LOSSES[twin.loss]
     groups: dict[Any, list[Case]] = {}
     for case in cases:
@@ -173,9 +140,34 @@ def _packed(twin: Twin, cases: Sequence[Case], dtype: str, framework: Framework)
     for key, members in groups.items():
         if isinstance(key, str):
             alone = replace(members[0], options={**members[0].options, "reduction": "none"})
-            yield replace(single(alone, dtype, entry, framework), parts=[(members[0], slice(None))])
+            call = single(alone, dtype, entry, framework)
+            call.parts = [(members[0], slice(None))]
         else:
-            yield pack(members, dtype, entry, weighted=False, masked=any("where" in c.options for c in members))
+            call = pack(members, dtype, entry, weighted=False, masked=any("where" in c.options for c in members))
+        wanted = tuple(i for i in call.wanted if i not in twin.constants)
+        for who, function in functions:
+            try:
+                value, gradients = _evaluated(
+                    framework,
+                    _function(twin, function, "none"),
+                    call.arrays,
+                    call.static,
+                    call.options,
+                    wanted,
+                    call.cotangent,
+                    framework.modes[-1],
+                    # The twin of another framework's function is a loss in other words, whose code is seen by `values`.
+                    plain=twin.backend != framework.name,
+                )
+                for case, part in call.parts:
+                    parts = _judged(framework, dtype, value, call.value, call.value_scale, 1, part)
+                    for place, gradient in zip(wanted, gradients, strict=False):
+                        known = call.gradient(call.wanted.index(place), part)
+                        _judge_gradient(parts, framework, dtype, gradient, known)
+                    yield who, case, "none", parts
+            except Exception as error:
+                for case, _ in call.parts:
+                    yield who, case, "none", _failed(error)
 
 
 def _evaluated(
@@ -186,13 +178,15 @@ def _evaluated(
     options: Any,
     wanted: tuple[Place, ...],
     cotangent: Any,
+    mode: str = "eager",
+    plain: bool = False,
 ) -> tuple[Any, Sequence[Any]]:
     inputs = [framework.array(a) for a in arrays]
     keywords = {k: framework.array(v) for k, v in options.items()}
     with np.errstate(all="ignore"):
         if not framework.differentiates:
             return call(*inputs, **static, **keywords), ()
-        outcome = framework.step(call, static, wanted, "eager")(inputs, keywords, framework.array(cotangent))
+        outcome = framework.step(call, static, wanted, mode, plain=plain)(inputs, keywords, framework.array(cotangent))
     return outcome.value, outcome.gradients or ()
 
 

@@ -1,7 +1,7 @@
 """Second derivatives: Hessian-vector products in float64, against difference quotients of the exact gradient."""
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -10,83 +10,68 @@ import numpy as np
 
 from polyloss_conformance import cases as data
 from polyloss_conformance import reference, tolerances
-from polyloss_conformance.calls import COTANGENTS, TOGETHER, call_text, cotangent_of, pack_key, split, wanted_of
+from polyloss_conformance.calls import COTANGENTS, call_text, cotangent_of, pack_key, split, wanted_of
 from polyloss_conformance.cases import Case
-from polyloss_conformance.frameworks import Framework, Second, placed
+from polyloss_conformance.frameworks import Framework, placed
 from polyloss_conformance.result import Result
 
 STEP = 2.0**-13
 
 
 def run(name: str, loss: Any, framework: Framework) -> Iterator[Result]:
-    cases = [case for case in _chosen(name, framework) if loss is not None]
-    for start in range(0, len(cases), TOGETHER):
-        some = cases[start : start + TOGETHER]
-        products = framework.hessian_products([_call(case, loss, framework) for case in some])
-        for case, found in zip(some, products, strict=True):
-            if isinstance(found, Exception):
-                message = f"{type(found).__name__}: {str(found).strip()[:400]}"
-            else:
-                message = _unlike(found, case, framework)
-            yield Result(
-                name,
-                framework.name,
-                "eager",
-                "float64",
-                case.name,
-                "second order",
-                not message,
-                message=message,
-                call=call_text(case, "float64") if message else "",
-                note=case.note,
-            )
-
-
-def _chosen(name: str, framework: Framework) -> Iterator[Case]:
-    """Where each call is compiled, one of the cases that differ in nothing but their examples."""
+    """Hessian-vector products in float64, against difference quotients of the reference's gradient."""
+    entry = data.LOSSES[name]
     seen: set[tuple[Any, ...]] = set()
     for case in data.CASES[name]:
-        if case.kind != "sample" or "float64" not in case.dtypes or not _plain(case):
+        if loss is None or case.kind != "sample" or "float64" not in case.dtypes or not _plain(case):
             continue
-        key = pack_key(case, "float64", data.LOSSES[name])
+        key = pack_key(case, "float64", entry)
         if framework.slow_eager and key is not None:
             if key.group in seen:
                 continue
             seen.add(key.group)
-        yield case
-
-
-def _call(case: Case, loss: Any, framework: Framework) -> Second:
-    wanted, directions, cotangent, *_ = _quotient(case)
-    given = case.at("float64")
-    static, options = split({**given.parameters, **given.options})
-    array = framework.array
-    return Second(
-        loss,
-        static,
-        [array(a) for a in given.arrays],
-        wanted,
-        array(cotangent),
-        [array(d) for d in directions],
-        {k: array(o) for k, o in options.items()},
-    )
-
-
-def _unlike(found: Sequence[Any], case: Case, framework: Framework) -> str:
-    """What is wrong, if a second derivative is not the difference quotient."""
-    wanted, _, _, exact, scale, judged = _quotient(case)
-    message = ""
-    for place, got, truth, size, usable in zip(wanted, found, exact, scale, judged, strict=True):
-        numbers = reference.to_longdouble(framework.numpy(got))
-        error = np.where(usable, np.abs(numbers - truth), 0)
-        error = np.where(np.isnan(error), np.inf, error)
-        if not (error <= tolerances.SECOND_ORDER * size).all():
-            spot = np.unravel_index(int(np.argmax(error / size)), error.shape)
-            message = (
-                f"second derivative of {data.LOSSES[case.loss].name(place)} at {list(map(int, spot))} "
-                f"is {float(numbers[spot])!r}, the difference quotient {float(truth[spot])!r}"
+        quotient = _quotient(case)
+        if quotient is None:
+            continue
+        wanted, directions, cotangent, exact, scale, judged = quotient
+        given = case.at("float64")
+        static, options = split({**given.parameters, **given.options})
+        message, worst = "", 0.0
+        try:
+            found = framework.hessian_product(
+                loss,
+                static,
+                [framework.array(a) for a in given.arrays],
+                wanted,
+                framework.array(cotangent),
+                [framework.array(d) for d in directions],
+                {k: framework.array(o) for k, o in options.items()},
             )
-    return message
+            for place, got, truth, size, usable in zip(wanted, found, exact, scale, judged, strict=True):
+                numbers = reference.to_longdouble(framework.numpy(got))
+                error = np.where(usable, np.abs(numbers - truth), 0)
+                error = np.where(np.isnan(error), np.inf, error)
+                worst = max(worst, float((error / size).max()))
+                if not (error <= tolerances.SECOND_ORDER * size).all():
+                    spot = np.unravel_index(int(np.argmax(error / size)), error.shape)
+                    message = (
+                        f"second derivative of {entry.name(place)} at {list(map(int, spot))} "
+                        f"is {float(numbers[spot])!r}, the difference quotient {float(truth[spot])!r}"
+                    )
+        except Exception as error:
+            message = f"{type(error).__name__}: {str(error).strip()[:400]}"
+        yield Result(
+            name,
+            framework.name,
+            "eager",
+            "float64",
+            case.name,
+            "second order",
+            not message,
+            message=message,
+            call=call_text(case, "float64") if message else "",
+            note=case.note,
+        )
 
 
 def _plain(case: Case) -> bool:

@@ -6,67 +6,63 @@ from typing import Any
 import numpy as np
 
 from polyloss_conformance import cases as data
-from polyloss_conformance.calls import TOGETHER, call_text, cotangent_of, split
+from polyloss_conformance.calls import call_text, cotangent_of, split
 from polyloss_conformance.cases import Case, Entry, numpy_dtype
-from polyloss_conformance.frameworks import Framework, Function, Inputs, Outcome, placed
+from polyloss_conformance.frameworks import Framework, placed
 from polyloss_conformance.result import Result
 
 
 def run(name: str, loss: Any, framework: Framework, modes: Sequence[str]) -> Iterator[Result]:
+    """Bad values that cannot be seen: the example becomes NaN, in value and gradient."""
     entry = data.LOSSES[name]
-    cases = [case for case in data.CASES[name] if case.kind == "error" and case.value_check and loss is not None]
-    for mode in modes:
-        for start in range(0, len(cases), TOGETHER):
-            some = cases[start : start + TOGETHER]
-            calls = [_call(case, loss, entry, framework) for case in some]
-            outcomes = framework.program([function for function, _ in calls], mode)([inputs for _, inputs in calls])
-            for case, (function, _), outcome in zip(some, calls, outcomes, strict=True):
-                if isinstance(outcome, Exception):
-                    message = f"{type(outcome).__name__}: {str(outcome).strip()[:400]}"
-                else:
-                    message = _unlike(outcome, function, entry, framework)
-                yield Result(
-                    name,
-                    framework.name,
-                    mode,
-                    case.dtypes[0],
-                    case.name,
-                    "bad values while traced",
-                    not message,
-                    message=message,
-                    call=call_text(case, case.dtypes[0]) if message else "",
-                    note=case.note,
-                )
+    for case in data.CASES[name]:
+        if case.kind != "error" or not case.value_check or loss is None:
+            continue
+        for mode in modes:
+            dtype = case.dtypes[0]
+            message = ""
+            try:
+                message = _poisoned(case, loss, entry, framework, mode, dtype)
+            except Exception as error:
+                message = f"{type(error).__name__}: {str(error).strip()[:400]}"
+            yield Result(
+                name,
+                framework.name,
+                mode,
+                dtype,
+                case.name,
+                "bad values while traced",
+                not message,
+                message=message,
+                call=call_text(case, dtype) if message else "",
+                note=case.note,
+            )
 
 
-def _call(case: Case, loss: Any, entry: Entry, framework: Framework) -> tuple[Function, Inputs]:
-    dtype = case.dtypes[0]
+def _poisoned(case: Case, loss: Any, entry: Entry, framework: Framework, mode: str, dtype: str) -> str:
     given = case.at(dtype)
     static, options = split({**given.parameters, **given.options, "reduction": "none"})
     there = placed(given.arrays, options)
     wanted = tuple(i for i in entry.differentiable if i in there and there[i].dtype == numpy_dtype(dtype))
+    arrays = [framework.array(a) for a in given.arrays]
     first = given.arrays[0]
+    axis = static.get("axis", -1)
     shape = first.shape
     if entry.rowwise:
-        shape = tuple(n for i, n in enumerate(shape) if i != static.get("axis", -1) % first.ndim)
-    arrays = [framework.array(a) for a in given.arrays]
+        shape = tuple(n for i, n in enumerate(shape) if i != axis % first.ndim)
     cotangent = framework.array(cotangent_of(case, shape, dtype))
-    inputs = (arrays, {k: framework.array(o) for k, o in options.items()}, cotangent)
-    return Function(loss, static, wanted), inputs
-
-
-def _unlike(outcome: Outcome, function: Function, entry: Entry, framework: Framework) -> str:
-    """What is wrong, if value and gradient are not NaN for the same examples."""
+    step = framework.step(loss, static, wanted, mode, plain=True)
+    outcome = step(arrays, {k: framework.array(o) for k, o in options.items()}, cotangent)
     value = np.isnan(np.asarray(framework.numpy(outcome.value), dtype=np.float64))
     if not value.any():
         return f"no example is NaN: {framework.numpy(outcome.value)!r}"
-    for place, gradient in zip(function.wanted, outcome.gradients or (), strict=True):
+    for place, gradient in zip(wanted, outcome.gradients or (), strict=True):
         numbers = np.isnan(np.asarray(framework.numpy(gradient), dtype=np.float64))
         expected = value
         if place in entry.shared:
             expected = np.full(numbers.shape, value.any())
         elif entry.rowwise and numbers.ndim > value.ndim:
-            numbers = numbers.any(axis=function.static.get("axis", -1))
+            numbers = numbers.any(axis=axis)
         if not (numbers == expected).all():
             return f"NaN in the value at {value.tolist()}, in the gradient of {entry.name(place)} at {numbers.tolist()}"
     return ""

@@ -8,87 +8,41 @@ import numpy as np
 
 from polyloss_conformance import cases as data
 from polyloss_conformance import compare, frameworks, reference
-from polyloss_conformance.calls import Call, batches, call_text, inputs_of, single
+from polyloss_conformance.calls import Call, batches, call_text, single
 from polyloss_conformance.cases import Case
 from polyloss_conformance.compare import LD, judge
-from polyloss_conformance.frameworks import EAGER, Framework, Function, Outcome, engine
+from polyloss_conformance.frameworks import EAGER, Framework, engine
 from polyloss_conformance.result import Result
 from polyloss_conformance.schedule import Unit
 
 
-def run(units: Sequence[Unit], loss: Any) -> list[Result]:
-    """Make the calls of some units of one loss, backend and mode, and judge them: a result for each of their cases."""
-    framework, mode = frameworks.framework(units[0].backend), units[0].mode
-    if loss is None:
-        name = units[0].loss
-        return [_result(u, case, False, message=f"polyloss has no {name}") for u in units for case in u.cases]
-    if mode in framework.merges:
-        return _together(units, loss, framework)
-    return [result for unit in units for result in _alone(unit, loss, framework)]
-
-
-def _calls(unit: Unit, members: Sequence[Case], framework: Framework) -> list[Call]:
+def run(unit: Unit, loss: Any) -> list[Result]:
+    """Make one call and judge it: a result for each of its cases."""
+    framework = frameworks.framework(unit.backend)
     entry = data.LOSSES[unit.loss]
-    if not unit.packed:
-        return [single(members[0], unit.dtype, entry, framework)]
-    weighted, masked = (any(name in case.options for case in unit.cases) for name in ("sample_weight", "where"))
-    return list(batches(members, unit.dtype, entry, framework, unit.mode, weighted=weighted, masked=masked))
-
-
-def _function(unit: Unit, call: Call, loss: Any) -> Function:
-    batched = (*data.LOSSES[unit.loss].own, *(key for key in ("sample_weight", "where") if key in call.options))
-    together = unit.packed and unit.mode not in EAGER
-    return Function(loss, call.static, call.wanted, batched if together else ())
-
-
-def _alone(unit: Unit, loss: Any, framework: Framework) -> list[Result]:
+    if loss is None:
+        return [_result(unit, case, False, message=f"polyloss has no {unit.loss}") for case in unit.cases]
     found: list[Result] = []
     step = None
+    weighted, masked = (any(name in case.options for case in unit.cases) for name in ("sample_weight", "where"))
     for members in unit.calls:
         try:
-            calls = _calls(unit, members, framework)
+            if unit.packed:
+                calls = list(
+                    batches(members, unit.dtype, entry, framework, unit.mode, weighted=weighted, masked=masked)
+                )
+            else:
+                calls = [single(members[0], unit.dtype, entry, framework)]
             if step is None:
-                loss, static, wanted, batched = _function(unit, calls[0], loss)
-                step = framework.step(loss, static, wanted, unit.mode, batched)
-            judged: list[Result] = []
-            with engine(unit.mode), np.errstate(all="ignore"):
-                for call in calls:
-                    judged += _judged(unit, call, framework, step(*inputs_of(call, framework)))
-            found += _worst_of(judged)
+                batched = (*entry.own, *(key for key in ("sample_weight", "where") if key in calls[0].options))
+                together = unit.packed and unit.mode not in EAGER
+                step = framework.step(loss, calls[0].static, calls[0].wanted, unit.mode, batched if together else ())
+            with engine(unit.mode):
+                found += _worst_of([result for call in calls for result in _judged(unit, call, framework, step)])
         except Exception as error:
-            found += _raised(unit, members, error)
+            message = f"{type(error).__name__}: {str(error).strip()[:600]}"
+            found += [_result(unit, case, False, message=message, call=call_text(case, unit.dtype)) for case in members]
     return found
-
-
-def _together(units: Sequence[Unit], loss: Any, framework: Framework) -> list[Result]:
-    """The functions are one program. It is called once with their whole batches, and again with pieces of them.
-
-    Each has its turn with all of its pieces, and the pieces have one shape: two compilations, whatever their number.
-    """
-    batches = [(unit, members) for unit in units for members in unit.calls]
-    calls = [_calls(unit, members, framework) for unit, members in batches]
-    judged: list[list[Result]] = [[] for _ in batches]
-    mode = units[0].mode
-    for first in (True, False):
-        turns = [one[:1] if first else one[1:] for one in calls]
-        busy = [number for number, turn in enumerate(turns) if turn]
-        program = framework.program([_function(batches[n][0], turns[n][0], loss) for n in busy], mode)
-        for turn in range(max((len(turns[n]) for n in busy), default=0)):
-            now = [turns[n][turn % len(turns[n])] for n in busy]
-            with engine(mode), np.errstate(all="ignore"):
-                outcomes = program([inputs_of(call, framework) for call in now])
-            for number, call, outcome in zip(busy, now, outcomes, strict=True):
-                unit, members = batches[number]
-                if isinstance(outcome, Exception):
-                    judged[number] += _raised(unit, members, outcome)
-                elif turn < len(turns[number]):
-                    judged[number] += _judged(unit, call, framework, outcome)
-    return [result for results in judged for result in _worst_of(results)]
-
-
-def _raised(unit: Unit, members: Sequence[Case], error: Exception) -> list[Result]:
-    message = f"{type(error).__name__}: {str(error).strip()[:600]}"
-    return [_result(unit, case, False, message=message, call=call_text(case, unit.dtype)) for case in members]
 
 
 def _worst_of(results: Sequence[Result]) -> list[Result]:
@@ -105,7 +59,11 @@ def _worst_of(results: Sequence[Result]) -> list[Result]:
     return list(found.values())
 
 
-def _judged(unit: Unit, call: Call, framework: Framework, outcome: Outcome) -> list[Result]:
+def _judged(unit: Unit, call: Call, framework: Framework, step: frameworks.Step) -> list[Result]:
+    arrays = [framework.array(a) for a in call.arrays]
+    options = {k: framework.array(o) for k, o in call.options.items()}
+    with np.errstate(all="ignore"):
+        outcome = step(arrays, options, framework.array(call.cotangent))
     entry = data.LOSSES[unit.loss]
     problems: list[str] = []
     value = _numbers(framework, "value", outcome.value, call.value.shape, unit.dtype, problems)

@@ -7,7 +7,7 @@ import functools
 import importlib.util
 import warnings
 
-from .base import EAGER, Framework, Function, Inputs, Outcome, Second, Step, called, engine, placed
+from .base import EAGER, Framework, Outcome, Step, called, engine, placed
 from .jax import JaxFramework
 from .numpy import NumpyFramework
 from .tensorflow import TensorflowFramework
@@ -43,10 +43,7 @@ __all__ = [
     "EAGER",
     "KNOWN",
     "Framework",
-    "Function",
-    "Inputs",
     "Outcome",
-    "Second",
     "Step",
     "called",
     "dtypes",

@@ -1,6 +1,5 @@
 """What the suite asks of a framework, whichever it is."""
 
-import contextlib
 import importlib.metadata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -52,21 +51,6 @@ Step = Callable[[Sequence[Array], Mapping[str, Array], Array], Outcome]
 """Takes the arrays, the keywords that are arrays, and the cotangent."""
 
 
-class Function(NamedTuple):
-    """A loss with its constants, and the arrays that a gradient is wanted by: see `Framework.step`."""
-
-    loss: Any
-    static: Mapping[str, Any]
-    wanted: Sequence[Place]
-    batched: Collection[Place] = ()
-
-
-Inputs = tuple[Sequence[Array], Mapping[str, Array], Array]
-"""What a `Step` takes."""
-Program = Callable[[Sequence[Inputs]], list[Outcome | Exception]]
-"""Takes inputs for each of its functions, and returns what comes of them, or what each raises."""
-
-
 def placed(arrays: Sequence[Array], options: Mapping[str, Array]) -> dict[Place, Array]:
     """The arrays of a call by their places."""
     return dict(enumerate(arrays)) | dict(options)
@@ -76,18 +60,6 @@ def called(loss: Any, static: Mapping[str, Any], given: Mapping[Place, Array]) -
     """The loss of arrays at their places."""
     arrays = [array for place, array in given.items() if isinstance(place, int)]
     return loss(*arrays, **static, **{place: array for place, array in given.items() if isinstance(place, str)})
-
-
-class Second(NamedTuple):
-    """What `Framework.hessian_product` takes."""
-
-    loss: Any
-    static: Mapping[str, Any]
-    arrays: Sequence[Array]
-    wanted: Sequence[Place]
-    cotangent: Array
-    directions: Sequence[Array]
-    options: Mapping[str, Array]
 
 
 class Framework(ABC):
@@ -107,6 +79,8 @@ class Framework(ABC):
         Whether it takes subnormal numbers for zero somewhere.
     slow_eager : bool
         Whether even an eager call is compiled, so that many small cases are better run as one.
+    device : str
+        Where its arrays are made. See `use`.
     """
 
     name: str
@@ -115,10 +89,11 @@ class Framework(ABC):
     dtypes: tuple[str, ...] = DTYPES if has_bfloat16 else tuple(d for d in DTYPES if d != "bfloat16")
     flushes = False
     slow_eager = False
+    device = "cpu"
+    has_devices = False
+    """Whether it can be told another device."""
     dynamic = False
     """Whether a compiled function takes batches of any size without being compiled again."""
-    merges: tuple[str, ...] = ()
-    """The compilers behind which several calls may be one program."""
     differentiates = True
     """Whether it has automatic differentiation."""
     welcomes_numpy = True
@@ -127,6 +102,16 @@ class Framework(ABC):
     @property
     def version(self) -> str:
         return importlib.metadata.version(self.package)
+
+    def use(self, device: str) -> None:
+        """Make all arrays on `device` from now on. ValueError where there is no such device here."""
+        if device != "cpu":
+            raise ValueError(f"{self.name} has no device but cpu here, got {device}")
+
+    @property
+    def shows_values(self) -> bool:
+        """Whether the values of its arrays can be looked at: those on an accelerator would be waited for."""
+        return self.device.partition(":")[0] == "cpu"
 
     @abstractmethod
     def array(self, value: NDArray[Any]) -> Array:
@@ -156,7 +141,13 @@ class Framework(ABC):
 
     @abstractmethod
     def step(
-        self, loss: Any, static: Mapping[str, Any], wanted: Sequence[Place], mode: str, batched: Collection[Place] = ()
+        self,
+        loss: Any,
+        static: Mapping[str, Any],
+        wanted: Sequence[Place],
+        mode: str,
+        batched: Collection[Place] = (),
+        plain: bool = False,
     ) -> Step:
         """A function that evaluates `loss` and its gradients with respect to the arrays at the positions `wanted`.
 
@@ -166,48 +157,10 @@ class Framework(ABC):
             One of `modes`. What is eager is made the same way: it differs in the `engine` that it is called with.
         batched : collection of int or str
             The arrays whose first axis, where they have one, is a batch that may change between calls.
+        plain : bool
+            What is computed is in question, and not the code that a compiler makes of it: that may be slow, if it is
+            made quickly.
         """
-
-    def program(self, functions: Sequence[Function], mode: str) -> Program:
-        """Several functions, each with results of its own.
-
-        Behind some compilers they are one program: what a program costs, whatever is in it, is paid once. Where that
-        raises, each is called by itself.
-        """
-        together = self.merged(functions, mode) if mode in self.merges and len(functions) > 1 else None
-        steps: list[Step | None] = [None] * len(functions)
-
-        def alone(number: int, inputs: Inputs) -> Outcome | Exception:
-            try:
-                step = steps[number] = steps[number] or self.step(
-                    *functions[number][:3], mode, functions[number].batched
-                )
-                return step(*inputs)
-            except Exception as error:
-                return error
-
-        def run(inputs: Sequence[Inputs]) -> list[Outcome | Exception]:
-            if together is not None:
-                # Whose exception it is shows when each is alone.
-                with contextlib.suppress(Exception):
-                    return list(together(inputs))
-            return [alone(number, one) for number, one in enumerate(inputs)]
-
-        return run
-
-    def merged(self, functions: Sequence[Function], mode: str) -> Callable[[Sequence[Inputs]], Sequence[Outcome]]:
-        """One program of several functions, for one of the modes in `merges`."""
-        raise NotImplementedError
-
-    def hessian_products(self, calls: Sequence[Second]) -> list[tuple[Array, ...] | Exception]:
-        """What comes of several calls of `hessian_product`, or what each raises."""
-        found: list[tuple[Array, ...] | Exception] = []
-        for call in calls:
-            try:
-                found.append(self.hessian_product(*call))
-            except Exception as error:
-                found.append(error)
-        return found
 
     def traced(
         self, loss: Any, static: Mapping[str, Any], arrays: Sequence[Array], options: Mapping[str, Array]

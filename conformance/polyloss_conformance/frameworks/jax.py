@@ -1,7 +1,6 @@
 """JAX, whose eager calls are compiled as well."""
 
-import contextlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,10 @@ from numpy.typing import NDArray
 
 from polyloss_conformance.cases import Place
 
-from .base import Array, Framework, Function, Inputs, Outcome, Second, Step, called, placed
+from .base import Array, Framework, Outcome, Step, called, placed
+
+PLAIN: Any = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+"""Compiled in a quarter of the time."""
 
 
 class JaxFramework(Framework):
@@ -18,12 +20,22 @@ class JaxFramework(Framework):
     modes = ("eager", "jit")
     flushes = True
     slow_eager = True
-    merges = ("jit",)
+    has_devices = True
 
     def __init__(self) -> None:
         import jax
 
         jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
+
+    def use(self, device: str) -> None:
+        import jax
+
+        try:
+            first = jax.devices(device)[0]
+        except RuntimeError as error:
+            raise ValueError(f"jax has no device {device} here: {str(error).partition(chr(10))[0]}") from None
+        jax.config.update("jax_default_device", first)  # type: ignore[no-untyped-call]
+        self.device = device
 
     def forget(self) -> None:
         import jax
@@ -44,7 +56,13 @@ class JaxFramework(Framework):
         return isinstance(value, jax.Array)
 
     def step(
-        self, loss: Any, static: Mapping[str, Any], wanted: Sequence[Place], mode: str, batched: Collection[Place] = ()
+        self,
+        loss: Any,
+        static: Mapping[str, Any],
+        wanted: Sequence[Place],
+        mode: str,
+        batched: Collection[Place] = (),
+        plain: bool = False,
     ) -> Step:
         import jax
 
@@ -57,16 +75,7 @@ class JaxFramework(Framework):
             value, pull = jax.vjp(function, *(given[place] for place in wanted))
             return Outcome(value, pull(cotangent))
 
-        return jax.jit(run) if mode == "jit" else run
-
-    def merged(self, functions: Sequence[Function], mode: str) -> Callable[[Sequence[Inputs]], Sequence[Outcome]]:
-        import jax
-
-        steps = [self.step(*function[:3], "eager") for function in functions]
-        jitted: Callable[[Sequence[Inputs]], Sequence[Outcome]] = jax.jit(
-            lambda inputs: [step(*one) for step, one in zip(steps, inputs, strict=True)]
-        )
-        return jitted
+        return jax.jit(run, compiler_options=PLAIN if plain else None) if mode == "jit" else run
 
     def traced(
         self, loss: Any, static: Mapping[str, Any], arrays: Sequence[Array], options: Mapping[str, Array]
@@ -105,23 +114,7 @@ class JaxFramework(Framework):
 
             return jax.vjp(function, *chosen)[1](cotangent)
 
-        found: tuple[Array, ...] = jax.jit(lambda p, d: jax.jvp(gradients, p, d)[1])(
+        found: tuple[Array, ...] = jax.jit(lambda p, d: jax.jvp(gradients, p, d)[1], compiler_options=PLAIN)(
             tuple(given[place] for place in wanted), tuple(directions)
         )
         return found
-
-    def hessian_products(self, calls: Sequence[Second]) -> list[tuple[Array, ...] | Exception]:
-        import jax
-
-        def run(inputs: Any) -> list[Any]:
-            return [
-                self.hessian_product(call.loss, call.static, arrays, call.wanted, cotangent, directions, options)
-                for call, (arrays, cotangent, directions, options) in zip(calls, inputs, strict=True)
-            ]
-
-        # One program. Whose exception it is shows when each is alone.
-        with contextlib.suppress(Exception):
-            return list(
-                jax.jit(run)([(list(c.arrays), c.cotangent, list(c.directions), dict(c.options)) for c in calls])
-            )
-        return super().hessian_products(calls)

@@ -1,6 +1,6 @@
 """TensorFlow: eager, as graphs, and through XLA."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from polyloss_conformance.cases import Place, has_bfloat16, numpy_dtype
 
-from .base import EAGER, Array, Framework, Function, Inputs, Outcome, Step, called, placed
+from .base import EAGER, Array, Framework, Outcome, Step, called, placed
 
 
 class TensorflowFramework(Framework):
@@ -17,7 +17,6 @@ class TensorflowFramework(Framework):
     modes = (*EAGER, "function", "xla")
     flushes = True
     dynamic = True
-    merges = ("xla",)
 
     def __init__(self) -> None:
         import tensorflow as tf
@@ -50,7 +49,13 @@ class TensorflowFramework(Framework):
         return str(array.dtype.name)
 
     def step(
-        self, loss: Any, static: Mapping[str, Any], wanted: Sequence[Place], mode: str, batched: Collection[Place] = ()
+        self,
+        loss: Any,
+        static: Mapping[str, Any],
+        wanted: Sequence[Place],
+        mode: str,
+        batched: Collection[Place] = (),
+        plain: bool = False,
     ) -> Step:
         import tensorflow as tf
 
@@ -67,28 +72,21 @@ class TensorflowFramework(Framework):
 
         compiled: list[Any] = []
 
-        def call(*inputs: Any) -> Outcome:
+        def call(arrays: Sequence[Array], options: Mapping[str, Array], cotangent: Array) -> Outcome:
             if not compiled:
-                signature = _signature(inputs, batched)
+
+                def spec(array: Array, place: int | None = None) -> Any:
+                    # Arrays that all examples share keep their shapes. Keywords may be longer in the next call.
+                    known = not batched or (place is not None and place not in batched)
+                    return tf.TensorSpec(array.shape if known else [None] * array.shape.rank, array.dtype)
+
+                signature = [
+                    [spec(array, place) for place, array in enumerate(arrays)],
+                    {key: spec(option) for key, option in options.items()},
+                    spec(cotangent),
+                ]
                 compiled.append(tf.function(run, input_signature=signature, jit_compile=mode == "xla"))
-            return Outcome(*_tuple(compiled[0](*_plain(inputs))))
-
-        return call
-
-    def merged(self, functions: Sequence[Function], mode: str) -> Callable[[Sequence[Inputs]], Sequence[Outcome]]:
-        import tensorflow as tf
-
-        steps = [self.step(*function[:3], "eager") for function in functions]
-        compiled: list[Any] = []
-
-        def run(inputs: Any) -> Any:
-            return [tuple(step(*one)) for step, one in zip(steps, inputs, strict=True)]
-
-        def call(inputs: Sequence[Inputs]) -> Sequence[Outcome]:
-            if not compiled:
-                signature = [_signature(one, function.batched) for function, one in zip(functions, inputs, strict=True)]
-                compiled.append(tf.function(run, input_signature=[signature], jit_compile=mode == "xla"))
-            return [Outcome(*_tuple(outcome)) for outcome in compiled[0](list(map(_plain, inputs)))]
+            return Outcome(*_tuple(compiled[0](list(arrays), dict(options), cotangent)))
 
         return call
 
@@ -129,30 +127,6 @@ class TensorflowFramework(Framework):
                 value = called(loss, static, given)
             gradients = inner.gradient(value, chosen, output_gradients=cotangent)
         return tuple(outer.gradient(gradients, chosen, output_gradients=list(directions), unconnected_gradients="zero"))
-
-
-def _signature(inputs: Inputs, batched: Collection[Place]) -> list[Any]:
-    """What a function is traced for. Where arrays are batched, those that all examples share alone keep their shapes.
-
-    Keywords may be longer in the next call.
-    """
-    import tensorflow as tf
-
-    def spec(array: Array, place: int | None = None) -> Any:
-        known = not batched or (place is not None and place not in batched)
-        return tf.TensorSpec(array.shape if known else [None] * array.shape.rank, array.dtype)
-
-    arrays, options, cotangent = inputs
-    return [
-        [spec(array, place) for place, array in enumerate(arrays)],
-        {key: spec(option) for key, option in options.items()},
-        spec(cotangent),
-    ]
-
-
-def _plain(inputs: Inputs) -> list[Any]:
-    arrays, options, cotangent = inputs
-    return [list(arrays), dict(options), cotangent]
 
 
 def _tuple(outcome: tuple[Array, Sequence[Array]]) -> tuple[Array, tuple[Array, ...]]:

@@ -18,13 +18,26 @@ class TorchFramework(Framework):
     modes = (*EAGER, "aot_eager", "compile")
     dynamic = True
     welcomes_numpy = False
+    has_devices = True
+
+    def use(self, device: str) -> None:
+        import torch
+
+        try:
+            # On the meta device there are no values to bring back.
+            torch.zeros((), device=device).cpu()
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(f"torch has no device {device} here: {str(error).partition(chr(10))[0]}") from None
+        self.device = device
+        # Code that is compiled for CUDA takes subnormal numbers for zero.
+        self.flushes = not self.shows_values
 
     def array(self, value: NDArray[Any]) -> Array:
         import torch
 
         if has_bfloat16 and value.dtype == numpy_dtype("bfloat16"):
-            return torch.tensor(value.astype(np.float32)).to(torch.bfloat16)
-        return torch.tensor(value)
+            return torch.tensor(value.astype(np.float32), device=self.device).to(torch.bfloat16)
+        return torch.tensor(value, device=self.device)
 
     def numpy(self, array: Array) -> NDArray[Any]:
         import torch
@@ -44,10 +57,16 @@ class TorchFramework(Framework):
     def autocast(self, dtype: str) -> AbstractContextManager[Any] | None:
         import torch
 
-        return torch.autocast("cpu", dtype=getattr(torch, dtype))
+        return torch.autocast(torch.device(self.device).type, dtype=getattr(torch, dtype))
 
     def step(
-        self, loss: Any, static: Mapping[str, Any], wanted: Sequence[Place], mode: str, batched: Collection[Place] = ()
+        self,
+        loss: Any,
+        static: Mapping[str, Any],
+        wanted: Sequence[Place],
+        mode: str,
+        batched: Collection[Place] = (),
+        plain: bool = False,
     ) -> Step:
         import torch
 

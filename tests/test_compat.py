@@ -96,7 +96,7 @@ def test_every_function_is_a_twin() -> None:
     ],
 )
 def test_legacy_arguments_are_refused_and_the_message_says_what_to_use(name: str, legacy: Any, reduction: str) -> None:
-    count = 3 if "triplet" in name else 2
+    count = 3 if "triplet" in name or "cosine" in name else 2
     with pytest.raises(TypeError, match=f"{name}: .*use reduction='{reduction}'"):
         getattr(compat.torch, name)(*[LOGITS] * count, **legacy)
 
@@ -108,6 +108,7 @@ def test_only_the_reductions_of_torch(name: str, reduction: Any) -> None:
         "cross_entropy": (LOGITS, IDS),
         "linear_cross_entropy": (TARGET, LOGITS[:5], IDS),
         "nll_loss": (LOGITS, IDS),
+        "cosine_embedding_loss": (LOGITS, TARGET, np.sign(LOGITS[:, 0])),
         "soft_margin_loss": (LOGITS, np.sign(LOGITS)),
         "hinge_embedding_loss": (UNIFORM, np.sign(LOGITS)),
     }

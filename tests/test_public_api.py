@@ -103,7 +103,7 @@ def test_signature_is_what_a_call_takes(name: str) -> None:
     if name in ("hinge", "squared_hinge"):
         values["target"] = np.sign(rows)
     elif entry.domains.get("target") is not None and entry.domains["target"].per_example:
-        values["target"] = np.asarray([0.0, 1.0, 1.0])
+        values["target"] = np.asarray([entry.domains["target"].low, 1.0, 1.0])
     elif name == "linear_cross_entropy":
         values["target"] = np.asarray([0, 1, 2])
     defaults = {p.name: p.default for p in inspect.signature(entry).parameters.values() if p.kind is p.KEYWORD_ONLY}

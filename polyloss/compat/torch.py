@@ -20,6 +20,7 @@ from ._common import namespace, no_eps, of_arrays, only, spread
 __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "cosine_embedding_loss",
     "cross_entropy",
     "hinge_embedding_loss",
     "huber_loss",
@@ -221,6 +222,25 @@ def kl_div(
     if checks.is_integer(xp, target):
         target = xp.astype(target, input.dtype)
     return _common.kl_divergence(input, target, log_target=log_target, reduction=_literal(reduction))
+
+
+@of_arrays(loss="cosine_embedding")
+def cosine_embedding_loss(
+    input1: Array,
+    input2: Array,
+    target: Array,
+    margin: Array | float = 0.0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Array:
+    """`polyloss.cosine_embedding` along the last axis, without an epsilon.
+
+    Targets other than 1 and -1 are refused: the built-in counts such a pair for nothing.
+    """
+    _refuse_legacy("cosine_embedding_loss", size_average, reduce)
+    checks.one_of("cosine_embedding_loss", "reduction", reduction, _REDUCTIONS)
+    return polyloss.cosine_embedding(input1, input2, target, margin=margin, reduction=_literal(reduction))
 
 
 @of_arrays(loss="triplet_margin")

@@ -11,10 +11,10 @@ from polyloss import stable as numeric
 from polyloss.core.backend import stop_gradient
 from polyloss.core.checks import describe, shape_is
 from polyloss.core.declare import elementwise, rowwise
-from polyloss.core.domains import LABELS, NONNEGATIVE, POSITIVE, Domain, finite, per_example, scalar, static
+from polyloss.core.domains import LABELS, NONNEGATIVE, POSITIVE, SIGN, Domain, finite, per_example, scalar, static
 from polyloss.core.typing import Array, Call, Namespace, Pair, RowCall
 
-__all__ = ["contrastive", "contrastive_embedding", "triplet_margin"]
+__all__ = ["contrastive", "contrastive_embedding", "cosine_embedding", "triplet_margin"]
 
 _ZERO_OR_ONE = static(Domain(low=0, high=1, ends_only=True))
 _ONE_OR_TWO = replace(_ZERO_OR_ONE, low=1, high=2)
@@ -241,6 +241,86 @@ def contrastive_embedding(
         return (2.0 * factor) * (similar[..., None] * apart - along(push))
 
     return value, slope, lambda: -slope(), by_target, by_parameter
+
+
+@rowwise(
+    tasks=["similarity"],
+    target=per_example(SIGN),
+    margin=scalar(Domain(low=-1, high=1)),
+)
+def cosine_embedding(
+    xp: Namespace,
+    x1: Array,
+    x2: Array,
+    target: Array,
+    *,
+    margin: float | Array = 0.0,
+    **call: Unpack[RowCall],
+) -> Pair:
+    r"""Cosine embedding loss: similar pairs should point the same way, others away from each other, up to a margin.
+
+    .. math::
+        \ell = \begin{cases} 1 - \cos(x_1, x_2) & t = 1 \\ \max(0, \cos(x_1, x_2) - m) & t = -1 \end{cases}
+        \qquad \cos(x_1, x_2) = \frac{x_1 \cdot x_2}{\lVert x_1 \rVert_2\, \lVert x_2 \rVert_2}
+
+    There is no epsilon: the cosine with a zero vector is 0, and so is its gradient. The gradient exactly at the margin
+    is 0.
+
+    Parameters
+    ----------
+    x1, x2 : array
+        Embeddings, real floating, both of the same shape, the features along `axis`.
+    target : array
+        Signs, -1 and 1: 1 where a pair is similar, -1 where it is not; of the shape of `x1` without `axis`.
+    margin : float or array, default 0.0
+        :math:`m`, in [-1, 1].
+
+    See Also
+    --------
+    contrastive_embedding : of the Euclidean distance.
+
+    Notes
+    -----
+    ``torch.nn.functional.cosine_embedding_loss`` adds 1e-12 to each squared length: its gradient at a zero vector is of
+    the order of 1e6, and short vectors count less. Vectors that nearly point the same way do not cancel here: the loss
+    is computed from their difference, :math:`1 - \cos = \lVert u_1 - u_2 \rVert^2 / 2` of unit vectors.
+
+    References
+    ----------
+    J. Bromley et al., "Signature Verification using a Siamese Time Delay Neural Network", NIPS 1993.
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss
+    >>> x1, x2 = np.asarray([[1.0, 0.0], [1.0, 0.0]]), np.asarray([[0.0, 2.0], [3.0, 0.0]])
+    >>> polyloss.cosine_embedding(x1, x2, np.asarray([1, -1]), margin=0.25, reduction="none").tolist()
+    [1.0, 0.75]
+    """
+    (length1, along1), (length2, along2) = _length(xp, x1), _length(xp, x2)
+    unit1, unit2 = along1(xp.ones_like(length1)), along2(xp.ones_like(length2))
+    apart = unit1 - unit2
+    zero = (length1 == 0) | (length2 == 0)
+    versine = xp.where(zero, 1.0, 0.5 * xp.sum(apart * apart, axis=-1))
+    gap = xp.sum(unit1 * unit2, axis=-1) - margin
+    similar = target > 0
+
+    def sign() -> Array:
+        return xp.where(similar, 1.0, xp.where(gap > 0, -1.0, xp.zeros_like(gap)))
+
+    def turn(apart: Array, unit: Array, length: Array) -> Array:
+        # The derivative of 1 - cos: what of the difference is across the unit vector, by its length.
+        along = xp.sum(apart * unit, axis=-1, keepdims=True)
+        share = xp.where(zero, 0.0, sign() / xp.where(zero, 1.0, length))
+        return share[..., None] * (apart - along * unit)
+
+    return (
+        xp.where(similar, versine, _positive_part(xp, gap)),
+        lambda: turn(apart, unit1, length1),
+        lambda: turn(-apart, unit2, length2),
+        # A label chooses: no loss changes with it a little.
+        lambda: xp.zeros_like(gap),
+        {"margin": lambda: xp.where(similar, 0.0, sign())},
+    )
 
 
 @rowwise(tasks=["similarity"], autodiff="distance", margin=scalar(finite(NONNEGATIVE)), p=_NORM)

@@ -121,7 +121,7 @@ def _traced(form: _Form) -> _Traced:
         # At once: what class ids name is looked up next.
         trace.promise(found.flags)
         flags.append(found.flags)
-    with foreign():
+    with foreign:
         ready = plan.prepare(trace, named)
         kernel = replace(ready.kernel, kernel=_unseeing(trace, ready.kernel.kernel))
         losses, *functions = kernel(*ready.arrays.values())
@@ -133,7 +133,7 @@ def _traced(form: _Form) -> _Traced:
         if function is None:
             gradients.append(None)
             continue
-        with foreign():
+        with foreign:
             gradient = pull(share, function())
         if weights.mask is not None:
             gradient = trace.where(expand(weights.mask, gradient.ndim), gradient, 0.0)
@@ -148,8 +148,11 @@ def _unseeing(trace: Trace, kernel: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(kernel)
     def run(*arrays: Any, **parameters: Any) -> Any:
-        with trace.kernel():
+        trace.in_kernel = True
+        try:
             result = kernel(*arrays, **parameters)
+        finally:
+            trace.in_kernel = False
         if not isinstance(result, tuple):
             return result
         return tuple(_unseeing(trace, part) if callable(part) else part for part in result)
@@ -354,9 +357,9 @@ def _row_program(
     for symbol in rows.values():
         if symbol.dtype.kind == "i":
             # Whoever works on rows has looked at their class ids.
-            trace.vouch(symbol)
+            trace.know(symbol)
     try:
-        with foreign():
+        with foreign:
             results = work.block(trace, rows, fixed, wanted)
         results = {name: trace.settle(array) for name, array in results.items()}
         program = Program(trace.whole(next(iter(results.values()))), list(results.values()), [])

@@ -65,8 +65,8 @@ class NumpyBackend(InMemory):
     def asarray(self, value: Any, like: Any, dtype: Any = None) -> Any:
         if type(like) is np.ndarray and isinstance(value, (int, float)):
             return np.asarray(value, dtype or like.dtype)
-        if isinstance(value, np.ndarray) and not value.dtype.isnative:
-            return value.astype(value.dtype.newbyteorder("="))
+        if isinstance(value, np.ndarray):
+            return value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
         if array_api_compat.is_array_api_obj(value):
             return value
         return self.namespace(like).asarray(value, dtype=dtype or like.dtype, device=array_api_compat.device(like))
@@ -84,9 +84,13 @@ class NumpyBackend(InMemory):
         return None
 
     def readable(self, *arrays: Any) -> bool:
-        return not any(
-            array_api_compat.is_lazy_array(a) or "cpu" not in str(array_api_compat.device(a)).lower() for a in arrays
-        )
+        for array in arrays:
+            if type(array) is np.ndarray:
+                continue
+            on_cpu = "cpu" in str(array_api_compat.device(array)).lower()
+            if not on_cpu or array_api_compat.is_lazy_array(array):
+                return False
+        return True
 
     def signature(self, arrays: Sequence[Any]) -> Hashable | None:
         found = []
@@ -97,7 +101,7 @@ class NumpyBackend(InMemory):
         return tuple(found)
 
     def blockwise(self, inputs: Sequence[Any], options: Sequence[Any]) -> bool:
-        return all(type(array) is np.ndarray for array in (*inputs, *options))
+        return {np.ndarray}.issuperset(map(type, (*inputs, *options)))
 
     def memory(self, array: Any) -> Any:
         return array

@@ -16,10 +16,10 @@ from polyloss.core.plan import Plan
 from polyloss.core.typing import Array
 from polyloss.core.values import check_parameters, checks_parameters
 
-from .compiled import Form, compiled, input_of
+from .compiled import Form, compiled
 from .layout import Shape, layouts_of
 from .program import Program
-from .symbols import Symbol, UntraceableError, foreign
+from .symbols import ROWS, Symbol, UntraceableError, foreign
 from .trace import Trace
 
 _SWITCHES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
@@ -62,10 +62,10 @@ class Blocks:
                 raise UntraceableError(f"an array of {array.dtype} beside {self.dtype}")
         self.layouts = layouts_of(plan, plan.named(given))
         self.blocked: list[bool] = []
-        self.row, self.needs_finish, forms = 1, False, []
+        self.row, self.needs_finish, lengths = 1, False, []
         for layout in self.layouts:
             self.blocked.append(layout.blocked)
-            forms.append((layout.tail, layout.blocked))
+            lengths.append(layout.lengths)
             if layout.blocked:
                 (self.rows,) = layout.rows
                 self.row = max(self.row, math.prod(layout.tail))
@@ -80,23 +80,26 @@ class Blocks:
         self.name = plan.loss.__name__
         self.checks_parameters = checks_parameters(plan)
         anywhere = replace(plan, axis=None if plan.axis is None else 1, memory={})
-        self._compiled = compiled(Form(anywhere, tuple(forms), tuple(dtypes)))
-        closed = [gradient is not None for gradient in self._compiled.gradients]
-        self.closed = (*closed, *(False,) * (len(arrays) - len(closed)))
-        """For each array whether its gradient is found with the value."""
+        self.compiled = compiled(Form(anywhere, tuple(lengths), tuple(dtypes)))
         self._tasks: dict[tuple[bool, ...], _Task] = {}
         self._given = plan.names.index("denominator") if "denominator" in plan.names else None
         # What never changes is an array once and for all.
-        self._constant, counted = None, self._compiled.counted
+        self._constant, counted = None, self.compiled.counted
         if self._given is None and (counted is None or counted.op == "constant"):
             self._constant = np.asarray(1 if plan.reduction == "sum" else self.count, self.dtype)
 
+    @functools.cached_property
+    def closed(self) -> tuple[bool, ...]:
+        """For each array whether its gradient is found with the value."""
+        closed = [gradient is not None for gradient in self.compiled.gradients or ()]
+        return (*closed, *(False,) * (len(self.layouts) - len(closed)))
+
     def _task(self, wanted: tuple[bool, ...]) -> _Task:
         numbers = []
-        for number, (want, closed) in enumerate(zip(wanted, self.closed, strict=True)):
-            if want and closed:
+        for number, want in enumerate(wanted):
+            if want and self.closed[number]:
                 numbers.append(number)
-        program = self._compiled.program(tuple(numbers))
+        program = self.compiled.program(tuple(numbers))
         outputs = []
         for number in numbers:
             axis, shape = self.layouts[number].axis, self.shapes[number]
@@ -162,7 +165,7 @@ class Blocks:
         if self._given is not None:
             # `check_parameters` lets 0 pass nowhere else.
             return np.asarray(parts[self._given] or 1.0, self.dtype)
-        total, some = self._compiled.counting.run(parts, self.blocked, [], self.rows, self.row, self.backend.threads)
+        total, some = self.compiled.counting().run(parts, self.blocked, [], self.rows, self.row, self.backend.threads)
         return np.asarray(total if total or some else 1.0, self.dtype)
 
 
@@ -176,7 +179,7 @@ def _row_program(
     rows: dict[str, Symbol] = {}
     fixed: dict[str, Symbol] = {}
     for number, (name, tail, blocked, dtype) in enumerate(kinds):
-        (rows if blocked else fixed)[name] = input_of(trace, number, tail, blocked, dtype)
+        (rows if blocked else fixed)[name] = trace.input(number, (ROWS, *tail) if blocked else tail, dtype)
     for symbol in rows.values():
         if symbol.dtype.kind == "i":
             # Whoever works on rows has looked at their class ids.
@@ -290,6 +293,7 @@ class InMemory(Backend):
 
 
 def is_traced(loss: Any, *arrays: Array, **keywords: Any) -> bool:
-    """Whether a call of `loss` is made in blocks."""
+    """Whether a call of `loss` is made in blocks, and its gradients with it."""
     call = loss.bind(arrays, keywords)
-    return isinstance(call.backend, InMemory) and call.backend.blocks(call) is not None
+    blocks = call.backend.blocks(call) if isinstance(call.backend, InMemory) else None
+    return blocks is not None and blocks.compiled.gradients is not None

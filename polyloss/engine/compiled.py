@@ -1,8 +1,10 @@
 """What a plan computes: traced once for calls that differ in their number of rows alone, with a program for each set of
 gradients."""
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +13,7 @@ from polyloss.core.reduction import expand, pull
 from polyloss.core.values import outside
 
 from .program import Program
-from .symbols import ROWS, Shape, Symbol, foreign
+from .symbols import Shape, Symbol, UntraceableError, foreign
 from .trace import Trace
 
 
@@ -20,8 +22,8 @@ class Form:
     """What code depends on: everything but the number of rows."""
 
     plan: Plan
-    layouts: tuple[tuple[Shape, bool], ...]
-    """For each array the shape of a row, and whether there are rows, and not one array for all."""
+    shapes: tuple[Shape, ...]
+    """Those of the arrays, as symbols have them."""
     dtypes: tuple[Any, ...]
 
 
@@ -32,8 +34,6 @@ class Compiled:
     ----------
     total : Symbol
         What is summed up.
-    gradients : tuple
-        By each input; None where there is no closed form.
     flags : list of Symbol
         True where a value is outside of its domain.
     counted : Symbol or None
@@ -42,10 +42,10 @@ class Compiled:
 
     def __init__(self, form: Form) -> None:
         plan = form.plan
-        self._trace = trace = Trace(1 + len(form.layouts[0][0]) if plan.axis is None else None)
+        self._trace = trace = Trace(len(form.shapes[0]) if plan.axis is None else None)
         named = {}
-        for number, (name, layout, dtype) in enumerate(zip(plan.names, form.layouts, form.dtypes, strict=True)):
-            named[name] = input_of(trace, number, *layout, dtype)
+        for number, (name, shape, dtype) in enumerate(zip(plan.names, form.shapes, form.dtypes, strict=True)):
+            named[name] = trace.input(number, shape, dtype)
         self.flags: list[Symbol] = []
         for found in outside(plan, trace, named):
             # At once: what class ids name is looked up next.
@@ -55,49 +55,68 @@ class Compiled:
             ready = plan.prepare(trace, named)
             kernel = ready.kernel.kernel
             unseeing = functools.update_wrapper(_unseeing(trace, kernel), kernel, updated=())
-            losses, *functions = replace(ready.kernel, kernel=unseeing)(*ready.arrays.values())
+            bound = replace(ready.kernel, kernel=unseeing)
+            losses, *functions = bound.within(trace, tuple(ready.arrays.values()))
         weights, losses = ready.weights, trace.settle(losses)
-        divisor = None if plan.reduction == "sum" else trace.input(len(form.dtypes), (), losses.dtype)
-        share = weights.share(trace, losses, divisor)
-        gradients: list[Symbol | None] = []
-        for function in functions[: len(plan.loss.arrays)]:
-            if function is None:
-                gradients.append(None)
-                continue
-            with foreign:
-                gradient = pull(share, function())
-            if weights.mask is not None:
-                gradient = trace.where(expand(weights.mask, gradient.ndim), gradient, 0.0)
-            gradients.append(trace.settle(gradient))
-        self.gradients = tuple(gradients)
+        self.total = trace.whole(weights.weigh(trace, losses))
         self.counted = None if plan.reduction == "sum" else weights.counted(trace, losses, plan.reduction)
         # Weights may cancel in it.
         self._signed = plan.reduction == "weighted_mean" and weights.weight is not None
-        self.total = trace.whole(weights.weigh(trace, losses))
+        self._form, self._weights, self._losses = form, weights, losses
+        self._functions = functions[: len(plan.loss.arrays)]
+        self._is_traced = False
+        self._found: tuple[Symbol | None, ...] | None = None
         self._programs: dict[tuple[int, ...], Program] = {}
+        self._counting: Program | None = None
+        self._lock = threading.RLock()
+
+    @property
+    def gradients(self) -> tuple[Symbol | None, ...] | None:
+        """By each input, traced once somebody wants one. None where there is no closed form; and in the place of all,
+        where they cannot be traced."""
+        with self._lock:
+            if not self._is_traced:
+                self._is_traced = True
+                with contextlib.suppress(UntraceableError):
+                    self._found = tuple(self._gradients())
+            return self._found
+
+    def _gradients(self) -> Iterator[Symbol | None]:
+        trace, mask, losses = self._trace, self._weights.mask, self._losses
+        is_sum = self._form.plan.reduction == "sum"
+        divisor = None if is_sum else trace.input(len(self._form.dtypes), (), losses.dtype)
+        share = self._weights.share(trace, losses, divisor)
+        for function in self._functions:
+            if function is None:
+                yield None
+                continue
+            with foreign:
+                gradient = pull(share, function())
+            if mask is not None:
+                gradient = trace.where(expand(mask, gradient.ndim), gradient, 0.0)
+            yield trace.settle(gradient)
 
     def program(self, numbers: tuple[int, ...]) -> Program:
         """The code of the sum of all losses, of its gradients by some inputs, and of checks."""
-        if numbers not in self._programs:
-            gradients = [gradient for number in numbers if (gradient := self.gradients[number]) is not None]
-            self._programs[numbers] = Program(self.total, gradients, self.flags)
-        return self._programs[numbers]
+        with self._lock:
+            if numbers not in self._programs:
+                found = (self.gradients or ()) if numbers else ()
+                gradients = [one for number, one in enumerate(found) if number in numbers and one is not None]
+                self._programs[numbers] = Program(self.total, gradients, self.flags)
+            return self._programs[numbers]
 
-    @functools.cached_property
     def counting(self) -> Program:
         """The code of the denominator of a mean, and of whether anything counts, where its sum may not tell."""
         assert self.counted is not None
-        flags = [self._trace.apply("not_equal", self.counted, 0.0)] if self._signed else []
-        return Program(self._trace.whole(self.counted), [], flags)
+        with self._lock:
+            if self._counting is None:
+                flags = [self._trace.apply("not_equal", self.counted, 0.0)] if self._signed else []
+                self._counting = Program(self._trace.whole(self.counted), [], flags)
+            return self._counting
 
 
 compiled = functools.lru_cache(maxsize=256)(Compiled)
 """`Compiled`, once for each form."""
-
-
-def input_of(trace: Trace, number: int, tail: Sequence[Any], blocked: bool, dtype: Any) -> Symbol:
-    """An array of rows or, where it is not `blocked`, one that all rows share."""
-    return trace.input(number, (ROWS, *tail) if blocked else tuple(tail), dtype)
 
 
 def _unseeing(trace: Trace, kernel: Callable[..., Any]) -> Callable[..., Any]:

@@ -40,7 +40,8 @@ class Graph(Namespace):
 
     def view(self, x: Symbol, shape: Shape, dtype: Any = None) -> Symbol:
         """The same memory in another shape or as another dtype."""
-        x = self.settle(x)
+        if x.op == "hot":
+            x = self.settle(x)
         dtype = x.dtype if dtype is None else dtype
         if x.op == "constant":
             bits = np.asarray(x.value).view(dtype) if dtype != x.dtype else x.value
@@ -68,7 +69,7 @@ class Graph(Namespace):
 
     def whole(self, x: Symbol) -> Symbol:
         """`x` with memory for each of its elements."""
-        x = self.settle(x)
+        x = self.settle(x) if x.op == "hot" else x
         return self.make("full", (x,), x.lengths, x.dtype) if x.op in ("constant", "splat") else x
 
     def chosen(self, ids: Symbol, classes: Symbol) -> Symbol | None:

@@ -11,7 +11,7 @@ import numpy as np
 from polyloss.core.backend import Named
 from polyloss.core.plan import Plan
 
-from .symbols import UntraceableError
+from .symbols import ROWS, UntraceableError
 
 _ROW = 1 << 15
 """Elements of a row that stay together for the sake of a weight or a parameter."""
@@ -35,13 +35,16 @@ class Layout:
         The number of rows, and the shape of each.
     target : tuple of int
         The shape as rows.
+    lengths : tuple
+        The same, as symbols have it.
     """
 
-    __slots__ = ("axis", "blocked", "rows", "shape", "tail", "target")
+    __slots__ = ("axis", "blocked", "lengths", "rows", "shape", "tail", "target")
 
     def __init__(self, axis: int | None, shape: Shape, rows: Shape, tail: Shape) -> None:
         self.axis, self.shape, self.rows, self.tail = axis, shape, rows, tail
         self.blocked, self.target = bool(rows), rows + tail
+        self.lengths = (ROWS, *tail) if rows else tail
 
     def __call__(self, array: Any) -> Any:
         """The rows of `array`: a view where there is one."""

@@ -18,7 +18,11 @@ from .symbols import BOOL, ROWS, Shape, Symbol, Unseen, UntraceableError, broadc
 Scalar = bool | int | float
 Flag = bool
 
-_BITS: dict[int, Any] = {4: np.dtype(np.int32), 8: np.dtype(np.int64)}
+_BITS: dict[Any, tuple[Any, int]] = {
+    np.dtype(kind): (np.dtype(f"i{np.dtype(kind).itemsize}"), -(2 ** (8 * np.dtype(kind).itemsize - 1)))
+    for kind in ("i4", "u4", "f4", "i8", "u8", "f8")
+}
+"""For each dtype that there is a choice of: the one of its bits, and the bit of its sign."""
 _FLOATING = {"add", "subtract", "multiply", "divide", "negative", "absolute", "power", "maximum", "minimum", "clip"}
 _FLOATING |= {"exp", "log", "log1p", "expm1", "sqrt", "sinh", "cosh", "tanh"}
 _ORDERING = {"maximum", "minimum", "clip"}
@@ -62,16 +66,22 @@ class Trace(Graph):
 
     def apply(self, op: str, *operands: Any) -> Symbol:
         """A function of NumPy, element by element."""
-        dtype = self._common(op, operands)
+        # Most operands are as they should be. A function for each of these steps would take longer than they do.
+        dtypes = set()
+        for operand in operands:
+            if isinstance(operand, Symbol):
+                dtypes.add(operand.dtype)
+        dtype = dtypes.pop() if len(dtypes) == 1 else _common(dtypes)
+        if dtype.kind not in _KINDS.get(op, dtype.kind):
+            raise UntraceableError(f"{op} of {dtype}")
         args: list[Symbol] = []
         shape: Shape = ()
         for operand in operands:
-            # Most are as they should be. A call of a function for each would take longer than all the rest.
             fits = isinstance(operand, Symbol) and operand.dtype == dtype and operand.op != "hot"
             arg = operand if fits else self._symbol(operand, dtype)
             args.append(arg)
-            if arg.lengths != shape:
-                shape = broadcast(shape, arg.lengths)
+            if arg.lengths and arg.lengths != shape:
+                shape = broadcast(shape, arg.lengths) if shape else arg.lengths
         if self.base == 2:
             self._check_axes(args, shape)
         result = dtype if op in IN_PLACE else BOOL
@@ -83,26 +93,12 @@ class Trace(Graph):
                 args[place], fewer = self.view(arg, ()), True
         if constant:
             return self.constant(_of_constants(op, args), shape, result)
-        if fewer and functools.reduce(broadcast, [arg.lengths for arg in args]) != shape:
+        if fewer and _shape_of(args) != shape:
             return self.spread(self.apply(op, *args), shape)
         if op == "multiply":
             return self._product(args[0], args[1], shape)
         found = self.chosen(args[0], args[1]) if op == "equal" else None
         return self.make(op, tuple(args), shape, result) if found is None else found
-
-    def _common(self, op: str, operands: tuple[Any, ...]) -> Any:
-        """The dtype that an operation is done in."""
-        dtypes: list[Any] = []
-        for operand in operands:
-            if isinstance(operand, Symbol) and operand.dtype not in dtypes:
-                dtypes.append(operand.dtype)
-        if len(dtypes) > 1 and BOOL in dtypes:
-            dtypes.remove(BOOL)
-        if len(dtypes) == 2 and self.int32 in dtypes and self.int64 in dtypes:
-            dtypes = [self.int64]
-        if len(dtypes) != 1 or dtypes[0].kind not in _KINDS.get(op, dtypes[0].kind):
-            raise UntraceableError(f"{op} of {', '.join(map(str, dtypes))}")
-        return dtypes[0]
 
     def _check_axes(self, args: list[Symbol], shape: Shape) -> None:
         """In an element-wise kernel, what belongs to the last axes of examples, which are laid out as one, must not
@@ -149,16 +145,15 @@ class Trace(Graph):
     def where(self, condition: Symbol, x1: Any, x2: Any, /) -> Symbol:
         """A choice, made of operations on bits: they take the same time whatever is chosen."""
         _symbols(condition)
-        kinds = [o.dtype for o in (x1, x2) if isinstance(o, Symbol)]
-        if not kinds or any(kind != kinds[0] for kind in kinds) or condition.dtype != BOOL:
-            raise UntraceableError(f"where of {kinds}")
-        dtype = kinds[0]
-        if dtype != BOOL and dtype.itemsize not in _BITS:
-            raise UntraceableError(f"where of {dtype}")
+        dtype = x1.dtype if isinstance(x1, Symbol) else x2.dtype if isinstance(x2, Symbol) else None
+        other = x2.dtype if isinstance(x2, Symbol) else dtype
+        if condition.dtype != BOOL or dtype != other or (dtype != BOOL and dtype not in _BITS):
+            raise UntraceableError(f"where of {dtype} and {other}")
         yes, no = self._symbol(x1, dtype), self._symbol(x2, dtype)
-        shape = functools.reduce(broadcast, (condition.lengths, yes.lengths, no.lengths))
+        choice = [condition, yes, no]
+        shape = _shape_of(choice)
         if self.base == 2:
-            self._check_axes([condition, yes, no], shape)
+            self._check_axes(choice, shape)
         if condition.op == "constant":
             return self.spread(yes if condition.value else no, shape)
         if condition.op == "chosen":
@@ -166,15 +161,14 @@ class Trace(Graph):
         if dtype == BOOL:
             one = self.apply("logical_and", condition, yes)
             return self.apply("logical_or", one, self.apply("logical_and", self.apply("logical_not", condition), no))
-        bits = _BITS[dtype.itemsize]
-        raw_yes, raw_no = (self.view(o, o.lengths, bits) for o in (yes, no))
+        bits, sign = _BITS[dtype]
+        raw_yes, raw_no = self.view(yes, yes.lengths, bits), self.view(no, no.lengths, bits)
         if is_zero(yes):
             chosen = self.apply("bitwise_and", raw_no, self._mask("unmask", condition, bits))
         elif is_zero(no):
             chosen = self.apply("bitwise_and", raw_yes, self._mask("mask", condition, bits))
         else:
             # Of a number and its negative, only the sign is chosen.
-            sign = np.iinfo(bits).min
             opposite = _negates(yes, no) or _negates(no, yes)
             different = sign if opposite else self.apply("bitwise_xor", raw_yes, raw_no)
             changed = self.apply("bitwise_and", different, self._mask("mask", condition, bits))
@@ -191,7 +185,7 @@ class Trace(Graph):
     def astype(self, x: Symbol, dtype: Any, /) -> Symbol:
         _symbols(x)
         dtype = np.dtype(dtype)
-        x = self.settle(x)
+        x = self.settle(x) if x.op == "hot" else x
         if x.dtype == dtype:
             return x
         if x.op == "constant":
@@ -281,6 +275,25 @@ class Trace(Graph):
         if not _is_exact(operand, dtype):
             raise UntraceableError(f"{operand!r} beside {dtype}")
         return self.constant(operand, (), dtype)
+
+
+def _common(dtypes: set[Any]) -> Any:
+    """The dtype that operands of several are computed in."""
+    found = dtypes - {BOOL}
+    if found == {Trace.int32, Trace.int64}:
+        return Trace.int64
+    if len(found) != 1:
+        raise UntraceableError(f"operands of {dtypes}")
+    return found.pop()
+
+
+def _shape_of(args: list[Symbol]) -> Shape:
+    """The shape that some broadcast to."""
+    shape: Shape = ()
+    for arg in args:
+        if arg.lengths != shape:
+            shape = broadcast(shape, arg.lengths)
+    return shape
 
 
 def _of_constants(op: str, args: list[Symbol]) -> Any:

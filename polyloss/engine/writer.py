@@ -1,7 +1,7 @@
 """The code of a program: in which order operations are done, in which memory, and how each is written down."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,7 @@ class Writer:
         owners = _owners(order)
         # A product that is only summed is a dot product.
         factors: tuple[Symbol, ...] = ()
-        if is_product(total) and _is_only_summed(total, order, [owners[array] for array in arrays]):
+        if is_product(total) and _is_only_summed(total, order, {*map(owners.__getitem__, arrays)}):
             factors = total.args
             order = [symbol for symbol in order if symbol is not total]
         self._name_outputs(arrays, owners)
@@ -73,7 +73,9 @@ class Writer:
             output = self._outputs.get(owners[array])
             if output is None or output[0] != f"y{number}":
                 self._write_lines("full", [self._codes[array]], f"y{number}")
-        tests = [f"any_of({self._codes[flag]})" for flag in tested]
+        tests = []
+        for flag in tested:
+            tests.append(f"any_of({self._codes[flag]})")
         for x, low, high in checked:
             tests.append(f"outside({self._codes[x]}, {self._constant(low)}, {self._constant(high)})")
         names = map(self._codes.__getitem__, factors)
@@ -118,8 +120,7 @@ class Writer:
         compare, flag = None, ""
         if symbol is not None and op in ("mask", "unmask") and symbol.value:
             op, compare = f"{op}.compared", symbol.value
-            slot = self._free_slot(_row_bytes(symbol.lengths, BOOL))
-            flag = self._array(symbol.lengths, BOOL, slot)
+            slot, flag = self._memory(symbol.lengths, BOOL)
             self._release(slot)
         for line in TEMPLATES.get(op, OTHER):
             self._lines.append(
@@ -149,25 +150,27 @@ class Writer:
                 return name
             self._lines.append(f"w{len(self._lines)} = {name}.view({self._constant(symbol.dtype)})")
             return f"w{len(self._lines) - 1}"
-        row = _row_bytes(symbol.lengths, symbol.dtype)
         if symbol.op == "put" or symbol.op in IN_PLACE:
             for owner in dying:
-                same = owner in self._slot_of and self.slots[self._slot_of[owner]] == row
-                same = same and (ROWS in owner.lengths) == (ROWS in symbol.lengths)
+                alike = owner.lengths == symbol.lengths or _size(owner.lengths) == _size(symbol.lengths)
                 first = symbol.op != "put" or owner is symbol.args[0]
-                if same and first and owner.dtype.itemsize == symbol.dtype.itemsize:
+                if alike and first and owner in self._slot_of and owner.dtype.itemsize == symbol.dtype.itemsize:
                     self._slot_of[symbol] = slot = self._slot_of.pop(owner)
                     matches = (owner.lengths, owner.dtype) == (symbol.lengths, symbol.dtype)
                     return self._codes[owner] if matches else self._array(symbol.lengths, symbol.dtype, slot)
-        self._slot_of[symbol] = slot = self._free_slot(row)
-        return self._array(symbol.lengths, symbol.dtype, slot)
+        self._slot_of[symbol], name = self._memory(symbol.lengths, symbol.dtype)
+        return name
 
-    def _free_slot(self, row: int) -> int:
-        """Memory of so many bytes per row that nothing else needs now."""
-        if self._free.get(row):
-            return self._free[row].pop()
-        self.slots.append(row)
-        return len(self.slots) - 1
+    def _memory(self, shape: Shape, dtype: Any) -> tuple[int, str]:
+        """A slot that nothing else needs now, and the name of an array there."""
+        row = math.prod(shape[ROWS in shape :]) * dtype.itemsize
+        free = self._free.get(row)
+        if free:
+            slot = free.pop()
+        else:
+            slot = len(self.slots)
+            self.slots.append(row)
+        return slot, self._array(shape, dtype, slot)
 
     def _release(self, slot: int) -> None:
         self._free.setdefault(self.slots[slot], []).append(slot)
@@ -213,14 +216,14 @@ def _last_uses(order: Sequence[Symbol], owners: dict[Symbol, Symbol], kept: Sequ
     return last
 
 
-def _is_only_summed(total: Symbol, order: Sequence[Symbol], results: Sequence[Symbol]) -> bool:
+def _is_only_summed(total: Symbol, order: Sequence[Symbol], results: Container[Symbol]) -> bool:
     for symbol in order:
         for arg in symbol.args:
             if arg is total:
                 return False
-    return total not in {*results}
+    return total not in results
 
 
-def _row_bytes(shape: Shape, dtype: Any) -> int:
-    lengths = shape[1:] if ROWS in shape else shape
-    return math.prod(lengths) * int(dtype.itemsize)
+def _size(shape: Shape) -> tuple[bool, int]:
+    """Whether there are rows, and how many elements in one of these, or in all."""
+    return ROWS in shape, math.prod(shape[ROWS in shape :])

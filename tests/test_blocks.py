@@ -13,6 +13,7 @@ import pytest
 
 import polyloss
 from polyloss.engine import blocks as _blocks
+from polyloss.engine import compiled as _compiled
 from polyloss.engine import program as _program
 
 ROWS, CLASSES = 37, 5

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import polyloss
+from polyloss.core import reduction
 from polyloss.engine import blocks as _blocks
 from polyloss.engine import compiled as _compiled
 from polyloss.engine import program as _program
@@ -209,6 +210,32 @@ def test_another_error_is_not_about_tracing(error: type[BaseException], rng: Any
         with pytest.raises(error, match="once"):
             exact(x, x)
     assert is_traced(exact, x, x)
+
+
+def test_a_derivative_is_traced_when_it_is_wanted(rng: Any, monkeypatch: Any) -> None:
+    traced: list[Any] = []
+    pull = reduction.pull
+
+    def fails_once(share: Any, local: Any) -> Any:
+        traced.append(local)
+        if len(traced) == 1:
+            raise KeyError("once")
+        return pull(share, local)
+
+    @polyloss.elementwise
+    def exact(xp: Any, /, prediction: Any, target: Any, **call: Any) -> Any:
+        error = xp.exp(prediction - target)
+        return error, lambda: error
+
+    monkeypatch.setattr(_compiled, "pull", fails_once)
+    x = rng.normal(size=5)
+    exact(x, x)
+    assert traced == []
+    with pytest.raises(KeyError, match="once"):
+        polyloss.value_and_grad(exact)(x, x)
+    assert is_traced(exact, x, x)
+    assert len(traced) == 2
+    both_ways(exact, [x, 0.0 * x], {}, monkeypatch)
 
 
 def test_gradient_that_blocks_cannot_do(backend: Any) -> None:

@@ -4,12 +4,12 @@ gradients."""
 import contextlib
 import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from polyloss.core.plan import Plan
-from polyloss.core.reduction import expand, pull
+from polyloss.core.reduction import Weights, expand, pull
 from polyloss.core.values import outside
 
 from .program import Program
@@ -62,10 +62,10 @@ class Compiled:
         self.counted = None if plan.reduction == "sum" else weights.counted(trace, losses, plan.reduction)
         # Weights may cancel in it.
         self._signed = plan.reduction == "weighted_mean" and weights.weight is not None
-        self._form, self._weights, self._losses = form, weights, losses
-        self._functions = functions[: len(plan.loss.arrays)]
-        self._is_traced = False
         self._found: tuple[Symbol | None, ...] | None = None
+        self._untraced: Callable[[], Iterator[Symbol | None]] | None = functools.partial(
+            _gradients, trace, form, weights, losses, functions[: len(plan.loss.arrays)]
+        )
         self._programs: dict[tuple[int, ...], Program] = {}
         self._counting: Program | None = None
         self._lock = threading.RLock()
@@ -75,26 +75,11 @@ class Compiled:
         """By each input, traced once somebody wants one. None where there is no closed form; and in the place of all,
         where they cannot be traced."""
         with self._lock:
-            if not self._is_traced:
-                self._is_traced = True
+            if self._untraced is not None:
                 with contextlib.suppress(UntraceableError):
-                    self._found = tuple(self._gradients())
+                    self._found = tuple(self._untraced())
+                self._untraced = None
             return self._found
-
-    def _gradients(self) -> Iterator[Symbol | None]:
-        trace, mask, losses = self._trace, self._weights.mask, self._losses
-        is_sum = self._form.plan.reduction == "sum"
-        divisor = None if is_sum else trace.input(len(self._form.dtypes), (), losses.dtype)
-        share = self._weights.share(trace, losses, divisor)
-        for function in self._functions:
-            if function is None:
-                yield None
-                continue
-            with foreign:
-                gradient = pull(share, function())
-            if mask is not None:
-                gradient = trace.where(expand(mask, gradient.ndim), gradient, 0.0)
-            yield trace.settle(gradient)
 
     def program(self, numbers: tuple[int, ...]) -> Program:
         """The code of the sum of all losses, of its gradients by some inputs, and of checks."""
@@ -117,6 +102,23 @@ class Compiled:
 
 compiled = functools.lru_cache(maxsize=256)(Compiled)
 """`Compiled`, once for each form."""
+
+
+def _gradients(
+    trace: Trace, form: Form, weights: Weights, losses: Symbol, functions: Sequence[Callable[[], Symbol] | None]
+) -> Iterator[Symbol | None]:
+    """The gradients by the inputs, of functions for the local derivatives."""
+    divisor = None if form.plan.reduction == "sum" else trace.input(len(form.dtypes), (), losses.dtype)
+    share = weights.share(trace, losses, divisor)
+    for function in functions:
+        if function is None:
+            yield None
+            continue
+        with foreign:
+            gradient = pull(share, function())
+        if weights.mask is not None:
+            gradient = trace.where(expand(weights.mask, gradient.ndim), gradient, 0.0)
+        yield trace.settle(gradient)
 
 
 def _unseeing(trace: Trace, kernel: Callable[..., Any]) -> Callable[..., Any]:

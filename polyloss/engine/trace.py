@@ -1,7 +1,7 @@
 """What a kernel computes, written down by running it once on symbols.
 
 A kernel is a function of arrays without branches on their values. So the operations that it does on symbols are those
-that it does on any arrays, and they can be done on a few rows at a time: see `_blocks`.
+that it does on any arrays, and they can be done on a few rows at a time.
 """
 
 import functools
@@ -66,7 +66,7 @@ class Trace(Graph):
 
     def apply(self, op: str, *operands: Any) -> Symbol:
         """A function of NumPy, element by element."""
-        # Most operands are as they should be. A function for each of these steps would take longer than they do.
+        # Loops, for kernels have many operations: a function for each of these steps would take longer than they do.
         dtypes = set()
         for operand in operands:
             if isinstance(operand, Symbol):

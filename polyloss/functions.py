@@ -18,6 +18,8 @@ from .stable import (
     softplus_of,
 )
 
+__all__ = ["log_sigmoid", "log_softmax", "log_sum_exp", "sigmoid", "softmax", "softplus"]
+
 Function = TypeVar("Function", bound=Callable[..., Array])
 
 

@@ -13,6 +13,8 @@ from .core.kernel import BoundKernel
 from .core.typing import Array, Namespace, Pair
 from .stable import softplus_of
 
+__all__ = ["MultiTask", "multi_task"]
+
 Kind: TypeAlias = Literal["regression", "classification"]
 
 Regularizer: TypeAlias = Literal["log", "log1p"]

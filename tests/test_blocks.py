@@ -42,7 +42,7 @@ def arguments(loss: Any, rng: Any) -> list[Any]:
 
 LOSSES = [
     loss
-    for loss in (getattr(polyloss, name) for name in polyloss.__all__)
+    for loss in (getattr(polyloss, name) for name in vars(polyloss)["__all__"])
     if type(loss) is polyloss.Loss and "weight" not in loss.arrays
 ]
 PER_ROW = np.arange(1.0, ROWS + 1)

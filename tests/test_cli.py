@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 import polyloss
 from polyloss_benchmarks import run as bench_run
-from polyloss_conformance import builtins, guide, mutants, names, report, run
+from polyloss_conformance import builtins, guide, mutants, names, report, run, workers
 from polyloss_conformance.cli import app
 
 
@@ -359,12 +359,28 @@ def test_what_is_measured_may_be_named_as_a_built_in_is(monkeypatch: pytest.Monk
     assert orders[0].rows == ("huber", "l1")
 
 
-def test_quick(files: tuple[Path, Path, Path]) -> None:
-    assert "exclude" in conformance(files, "--quick", "--all", status=2)
-    conformance(files, "--quick", "--loss", "mse")
+FIRST = {"value and gradient", "error", "law"}
+
+
+@pytest.mark.parametrize(
+    ("option", "checks", "modes"),
+    [
+        ("--quick", FIRST, {"eager"}),
+        ("", FIRST, {"eager"}),
+        ("--full", {*FIRST, "kind of call", "built-in"}, {"eager", "small blocks", "whole arrays"}),
+        ("--all", {*FIRST, "kind of call", "built-in"}, {"eager", "small blocks", "whole arrays"}),
+    ],
+)
+def test_how_much_is_run(option: str, checks: set[str], modes: set[str], files: tuple[Path, Path, Path]) -> None:
+    conformance(files, *filter(None, [option]), "--loss", "mse", "--dtype", "float64")
     results = json.loads(files[1].read_text())["results"]
-    assert {result["mode"] for result in results} == {"eager"}
-    assert {result["check"] for result in results} == {"value and gradient", "error", "law", "kind of call"}
+    assert {result["mode"] for result in results} == modes
+    assert {result["check"] for result in results} == checks
+
+
+def test_how_much_is_said_once(files: tuple[Path, Path, Path]) -> None:
+    assert "exclude" in conformance(files, "--quick", "--all", status=2)
+    assert "exclude" in conformance(files, "--full", "--quick", status=2)
 
 
 @pytest.fixture
@@ -458,3 +474,35 @@ def test_as_a_module() -> None:
     result = subprocess.run([sys.executable, "-m", "polyloss", "--help"], capture_output=True, text=True, check=True)
     for command in ("conformance", "losses", "show", "guide"):
         assert command in result.stdout
+
+
+def test_a_process_that_ends_is_a_failure_of_its_part_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two losses on NumPy, shared out: the module of one ends the process that asks for it, the other is done."""
+    (tmp_path / "ending.py").write_text(
+        textwrap.dedent(
+            """
+            import multiprocessing, os, polyloss
+
+            @polyloss.elementwise
+            def steady(xp, prediction, target, **call):
+                error = prediction - target
+                return error**2, lambda: 2 * error, lambda: -2 * error
+
+            @polyloss.elementwise
+            def ending(xp, prediction, target, **call):
+                if multiprocessing.parent_process() is not None:
+                    os._exit(3)
+                return prediction - target, lambda: 1.0 + 0.0 * prediction, lambda: -1.0 + 0.0 * prediction
+            """
+        )
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    order = workers.Order(("numpy",), extent="quick", module="ending")
+    heard: list[str] = []
+    pool = workers._Pool(order, order.selection(), lambda backend, what, total, more: heard.append(what))
+    found = pool.run()
+    lost = [(r.loss, r.message) for r in found if not r.passed]
+    assert lost == [("ending", "the process ended with 3")]
+    assert any(r.loss == "steady" and r.check == "value and gradient" for r in found)
+    assert "steady" in heard

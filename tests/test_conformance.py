@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import polyloss
-from polyloss_conformance import cases, frameworks, guide, laws, run
-from polyloss_conformance.run import Check, Result, Selection
+from polyloss_conformance import calls, cases, frameworks, guide, run
+from polyloss_conformance.result import Check, Result
+from polyloss_conformance.selection import Selection
 
 CHECKS: tuple[Check, ...] = ("value and gradient", "law", "kind of call", "error")
 
@@ -63,7 +64,7 @@ def test_packed_cases_are_judged_like_single_ones() -> None:
     members = [
         case for case in cases.CASES["cross_entropy"] if case.name in ("ordinary_1d", "ordinary_2d", "masked_mean")
     ]
-    call = run.pack(members, "float64", entry, weighted=False, masked=True)
+    call = calls.pack(members, "float64", entry, weighted=False, masked=True)
     assert call.arrays[0].shape == (7 + 12 + 12, 5)
     function: Any = polyloss.cross_entropy
     assert [part.stop - part.start for _, part in call.parts] == [7, 12, 12]
@@ -79,22 +80,29 @@ def test_packed_cases_are_judged_like_single_ones() -> None:
 
 def test_a_failing_call_can_be_typed_in() -> None:
     case = next(case for case in cases.CASES["huber"] if case.name == "known_values")
-    text = run.call_text(case, "float32")
+    text = calls.call_text(case, "float32")
     value = eval(text, {"np": np, "polyloss": polyloss})
     assert value.tolist() == [4.0, 4.0, 0.125]
 
 
 @pytest.mark.parametrize("loss", cases.LOSSES)
 def test_every_loss_has_a_perfect_prediction(loss: str) -> None:
-    entry = cases.LOSSES[loss]
-    assert laws._perfect(loss, entry.arrays)
+    assert cases.LOSSES[loss].perfect
 
 
 def test_upstream_gradients_are_not_uniform() -> None:
     case = cases.CASES["mse"][0]
-    cotangent = run.cotangent_of(case, (7,), "bfloat16" if cases.has_bfloat16 else "float16").astype(np.float64)
+    cotangent = calls.cotangent_of(case, (7,), "bfloat16" if cases.has_bfloat16 else "float16").astype(np.float64)
     assert len(set(cotangent.tolist())) > 2
     assert min(cotangent) < 0 < max(cotangent)
+
+
+@pytest.mark.parametrize("name", frameworks.installed())
+def test_at_first_sight_every_loss_is_called_eagerly_and_under_a_compiler(name: str) -> None:
+    framework = frameworks.framework(name)
+    modes = {"eager"} | {mode for mode in framework.modes if mode in ("aot_eager", "jit", "function")}
+    first = run.units(run.select([name], extent="first"))
+    assert {(unit.loss, unit.mode) for unit in first} == {(loss, mode) for loss in cases.LOSSES for mode in modes}
 
 
 def test_units_cover_every_case_somewhere() -> None:

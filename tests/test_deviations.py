@@ -170,3 +170,31 @@ def test_the_document_is_up_to_date() -> None:
     assert path.read_text() == compatibility.markdown(), (
         "run python -m polyloss_conformance.compatibility > docs/compatibility.md"
     )
+
+
+def test_ledgers_of_parts_are_one() -> None:
+    """The table of deviations is judged as if one process had done all."""
+
+    class BuiltIn:
+        id, loss = "torch.cross_entropy", "cross_entropy"
+
+        def version(self) -> str:
+            return "2.6"
+
+    table = deviations.load()
+    entry = next(e for e in table if "torch.cross_entropy" in e.builtin and e.cases)
+    told = [
+        (pattern.replace("*", "x"), dtype, part)
+        for pattern in entry.cases
+        for dtype in entry.dtypes
+        for part in entry.parts
+    ]
+    whole, *parts = Ledger(table), Ledger(table), Ledger(table)
+    for number, (case, dtype, part) in enumerate(told):
+        for ledger in (whole, parts[number % 2]):
+            ledger.judge(BuiltIn(), case, dtype, "none", part, False)
+    joined = Ledger(table)
+    for ledger in parts:
+        joined.add(ledger)
+    assert joined.problems() == whole.problems()
+    assert whole.problems() != Ledger(table).problems()

@@ -17,7 +17,7 @@ from polyloss.core.typing import Call, RowCall
 
 pytestmark = pytest.mark.docs
 
-PUBLIC = {name: getattr(polyloss, name) for name in polyloss.__all__}
+PUBLIC = {name: getattr(polyloss, name) for name in vars(polyloss)["__all__"]}
 LOSSES = [name for name, value in PUBLIC.items() if isinstance(value, polyloss.Loss)]
 DOCUMENTED = [n for n, v in PUBLIC.items() if callable(v) and not n.isupper() and not is_typeddict(v)]
 MODULES = sorted(
@@ -129,7 +129,9 @@ def test_ranges_are_those_that_are_declared(name: str) -> None:
             assert str(other.domains[argument]) == str(domain)
             text = entry(sections(other.kernel)["Parameters"], argument)
         expected = domain.expected().removesuffix(" and finite")
-        assert re.search(WRITTEN[expected], text), f"{argument} is {expected}, but the docstring says: {text}"
+        assert re.search(WRITTEN.get(expected, re.escape(expected)), text), (
+            f"{argument} is {expected}, but the docstring says: {text}"
+        )
         assert f"`{argument}` must be " in " ".join(sections(loss)["Raises"].split())
 
 

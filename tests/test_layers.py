@@ -13,7 +13,7 @@ ROOT = Path(polyloss.__file__).parent
 LAYERS = (
     ("polyloss.core",),
     ("polyloss.engine", "polyloss.stable"),
-    ("polyloss.functions", "polyloss.losses", "polyloss.multi_task"),
+    ("polyloss.adapters", "polyloss.functions", "polyloss.losses", "polyloss.multi_task"),
     ("polyloss",),
     ("polyloss.compat",),
     ("polyloss.classes", "polyloss.__main__"),

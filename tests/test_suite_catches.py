@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import polyloss
-from polyloss_conformance import cases, compare, frameworks, mutants, run
+from polyloss_conformance import calls, cases, compare, frameworks, mutants, run
 from polyloss_conformance.mutants import MUTANTS, Mutant
 
 SEEDED = [
@@ -72,12 +72,12 @@ def test_nothing_is_left_to_where_a_case_falls(count: int) -> None:
     framework, entry = frameworks.framework("numpy"), cases.LOSSES["sigmoid_focal"]
     picked: list[cases.Case] = []
     for case in cases.CASES["sigmoid_focal"]:
-        key = run.pack_key(case, "float32", entry) if case.kind != "error" and "float32" in case.dtypes else None
+        key = calls.pack_key(case, "float32", entry) if case.kind != "error" and "float32" in case.dtypes else None
         if key is not None and not key.static and len(picked) < count:
             picked.append(case)
-    whole, *few = run.batches(picked, "float32", entry, framework, "a compiler", weighted=True, masked=True)
+    whole, *few = calls.batches(picked, "float32", entry, framework, "a compiler", weighted=True, masked=True)
     assert len(whole.value) % (4 * 16) == 0
-    assert {len(call.value) for call in few} == {run.FEW}
+    assert {len(call.value) for call in few} == {calls.FEW}
     for case in picked:
         length = case.arrays[0].size
         assert sum(part.stop - part.start for one, part in whole.parts if one is case) >= length

@@ -9,9 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
+from polyloss.adapters import Namespace, push, scalar
 from polyloss.core.backend import Bound
-from polyloss.core.reduction import push
-from polyloss.core.transforms import scalar
 
 from . import _namespace
 from ._chunks import ByChunks
@@ -88,7 +87,7 @@ class JaxBackend(ByChunks):
     welcomes_numpy = True
     static_hint = "; tell jax.jit static_argnames={name!r}, or fix it before with functools.partial"
 
-    def namespace(self, array: Any) -> Any:
+    def namespace(self, array: Any) -> Namespace:
         return _namespace
 
     def asarray(self, value: Any, like: Any, dtype: Any = None) -> Any:

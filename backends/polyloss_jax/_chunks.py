@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-from polyloss import Backend
-from polyloss.core.backend import Named, Step, lacks_closed_form
+from polyloss.adapters import Backend, lacks_closed_form
+from polyloss.core.backend import Named, Step
 
 from ._common import broadcasting
 

@@ -1,4 +1,4 @@
-"""All that is used of Keras beside its public names."""
+"""What Keras has no public name for. Tried on 3.15."""
 
 from keras.src.backend import get_keras_mask
 from keras.src.losses.loss import scale_loss_for_distribution

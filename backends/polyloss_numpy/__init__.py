@@ -8,6 +8,7 @@ import array_api_compat
 import array_api_compat.numpy
 import numpy as np
 
+from polyloss.adapters import closed_form
 from polyloss.core.checks import is_half
 from polyloss.engine.blocks import InMemory
 
@@ -83,6 +84,18 @@ class NumpyBackend(InMemory):
             return f"dtype {array.dtype}, in which no loss is computed: convert it, as with astype(np.float32)"
         return None
 
+    def refusal_beside(self, array: Any, other: Any) -> str | None:
+        if type(array) is type(other) is np.ndarray:
+            return None
+        kinds = [type(one).__module__.partition(".")[0] for one in (array, other)]
+        if "dask" in kinds:
+            # It takes those of others for its own.
+            return None
+        if kinds[0] != kinds[1]:
+            return f"one of {kinds[0]} beside one of {kinds[1]}; make it one of these"
+        places = [array_api_compat.device(one) for one in (array, other)]
+        return None if places[0] == places[1] else f"one on {places[0]} beside one on {places[1]}; move it there"
+
     def readable(self, *arrays: Any) -> bool:
         for array in arrays:
             if type(array) is np.ndarray:
@@ -120,11 +133,7 @@ class NumpyBackend(InMemory):
         return not any(array_api_compat.is_lazy_array(a) for a in arrays)
 
     def value_and_grad(self, function: Callable[..., Any], argnums: Sequence[int]) -> Callable[..., Any]:
-        closed_form = getattr(function, "closed_form", None)
-        if closed_form is None:
-            name = getattr(function, "__name__", repr(function))
-            raise TypeError(f"{name} must be a loss or a sum of losses: these arrays have no automatic differentiation")
-        return lambda *arguments, **keywords: closed_form(arguments, keywords, argnums)
+        return closed_form(function, argnums)
 
 
 backend = NumpyBackend()

@@ -8,19 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.eager.record import record_operation, should_record_backprop
-from tensorflow.python.framework.ops import EagerTensor
-from tensorflow.python.ops.gradients_util import PossibleTapeGradientTypes
 
+from polyloss.adapters import Namespace, lacks_closed_form, pull, scalar, sum_to
 from polyloss.classes import classes, no_class
-from polyloss.core.backend import Alike, lacks_closed_form
-from polyloss.core.reduction import pull, sum_to
-from polyloss.core.transforms import scalar
+from polyloss.core.backend import Alike
 from polyloss.engine.blocks import Blocks, InMemory
 from polyloss.engine.program import aligned
 
 from . import _namespace
 from ._chunks import ByChunks, by_framework, upstream_of
+from ._private import EagerTensor, compares_values, is_recorded, order_of, record
 
 if TYPE_CHECKING:
     from polyloss_keras import KerasLoss
@@ -33,7 +30,7 @@ class TensorflowBackend(ByChunks, InMemory):
     constructor = "tf.constant"
     welcomes_numpy = True
 
-    def namespace(self, array: Any) -> Any:
+    def namespace(self, array: Any) -> Namespace:
         old = _of_version_1()
         if old:
             raise TypeError(f"polyloss cannot compute with {old}")
@@ -87,20 +84,14 @@ class TensorflowBackend(ByChunks, InMemory):
         return found
 
     def attach_blocks(self, blocks: Blocks, arrays: Sequence[Any]) -> Any:
-        order = PossibleTapeGradientTypes(arrays)
-        wanted = [order > 0 and should_record_backprop((array,)) for array in arrays]
+        order = order_of(arrays)
+        wanted = [order > 0 and is_recorded(array) for array in arrays]
         if order and (order > 1 or not any(wanted) or lacks_closed_form(blocks.closed, wanted)):
             # Of higher order, in forward mode, or of a weight.
             return blocks.plain(*arrays)
         value, kept = blocks.forward(arrays, wanted)
         if order:
-            # What tf.custom_gradient ends with, without its search for variables.
-            record_operation(
-                blocks.name,
-                [value],
-                list(arrays),
-                lambda upstream: blocks.backward(arrays, kept, upstream, wanted),
-            )
+            record(blocks.name, value, arrays, lambda upstream: blocks.backward(arrays, kept, upstream, wanted))
         return value
 
     def length(self, array: Any, axis: int, like: Any) -> Any:
@@ -125,8 +116,7 @@ class TensorflowBackend(ByChunks, InMemory):
     def attach(self, pair: Any, arrays: Sequence[Any]) -> Any:
         # In a graph nobody knows yet whether a gradient will be wanted.
         wanted = [
-            array.dtype.is_floating
-            and (not tf.executing_eagerly() or place < pair.inputs or should_record_backprop((array,)))
+            array.dtype.is_floating and (not tf.executing_eagerly() or place < pair.inputs or is_recorded(array))
             for place, array in enumerate(arrays)
         ]
 
@@ -184,7 +174,7 @@ _REFUSED = {
 
 def _of_version_1() -> str | None:
     """What is wrong with all tensors here, where ``==`` does not compare their values."""
-    if not (tf.Tensor._USE_EQUALITY and isinstance(tf.TensorShape([1])[0], int)):
+    if not (compares_values() and isinstance(tf.TensorShape([1])[0], int)):
         return "tensors that behave as in TensorFlow 1; remove tf.compat.v1.disable_v2_behavior() and its parts"
     if not tf.executing_eagerly() and not tf.compat.v1.executing_eagerly_outside_functions():
         return (

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.python.eager import record
-from tensorflow.python.eager.forwardprop_util import pack_tangents
 
-from polyloss import Backend
-from polyloss.core.backend import TERMS, Named, Step, lacks_closed_form, strips
+from polyloss.adapters import Backend, lacks_closed_form
+from polyloss.core.backend import TERMS, Named, Step, strips
+
+from ._private import is_forward_mode, is_recorded, stop_recording
 
 _STRIP = 1 << 22
 """So many elements of a sum are added to at a time."""
@@ -19,13 +19,8 @@ class ByChunks(Backend):
 
     def attach_fused(self, fused: Any, arrays: Sequence[Any]) -> Any:
         # In a graph nobody knows yet whether a gradient will be wanted.
-        wanted = [
-            array.dtype.is_floating and (not tf.executing_eagerly() or record.should_record_backprop([array]))
-            for array in arrays
-        ]
-
-        forward = bool(pack_tangents(list(arrays)).tangents)
-        if forward or (tf.executing_eagerly() and lacks_closed_form(fused.closed, wanted)):
+        wanted = [array.dtype.is_floating and (not tf.executing_eagerly() or is_recorded(array)) for array in arrays]
+        if is_forward_mode(arrays) or (tf.executing_eagerly() and lacks_closed_form(fused.closed, wanted)):
             return fused.plain(*arrays)
         learned = [i for i, closed in enumerate(fused.closed) if wanted[i] and not closed]
         wanted = [want and closed for want, closed in zip(wanted, fused.closed, strict=True)]
@@ -33,7 +28,7 @@ class ByChunks(Backend):
         @tf.custom_gradient  # type: ignore[untyped-decorator]
         def attached(*inputs: Any) -> Any:
             # A tape would keep every chunk.
-            with record.stop_recording():
+            with stop_recording():
                 value, kept = fused.forward(inputs, wanted)
             left = [kept]
 
@@ -138,7 +133,7 @@ def pulled(fused: Any, wanted: Sequence[bool], left: list[Any], upstream: Any, i
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def first(upstream: Any, *inputs: Any) -> Any:
-        with record.stop_recording():
+        with stop_recording():
             kept = left.pop() if left else fused.forward(inputs, wanted)[1]
             found = fused.backward(inputs, kept, upstream, wanted)
 

@@ -8,39 +8,45 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.autograd import forward_ad
 
+from polyloss.adapters import lacks_closed_form, pull, push, scalar, sum_to
 from polyloss.classes import classes
-from polyloss.core.backend import Bound, lacks_closed_form
+from polyloss.core.backend import Bound
 from polyloss.core.kernel import BoundKernel
-from polyloss.core.reduction import pull, push, sum_to
-from polyloss.core.transforms import scalar
 from polyloss.engine.blocks import Blocks, InMemory
 
-from . import _namespace as xp
+from . import _namespace
 from ._chunks import ByChunks
 from ._common import (
-    around_forward_mode,
     backward_without_autocast,
     bound,
-    concrete,
     gradients_of,
-    is_abstract,
     is_autocast,
     is_distributed,
-    is_transformed,
-    is_transforming,
     place_of,
-    tangent_of,
     with_code_of_its_own,
-    with_tangent,
     without_autocast,
 )
 from ._distributed import Replicating, run_distributed
 from ._fused import FusedFunction
 from ._module import LossModule, module, module_class
+from ._private import (
+    apply_of,
+    around_forward_mode,
+    concrete,
+    is_abstract,
+    is_forward_mode,
+    is_transformed,
+    is_watched,
+    is_zero,
+    tangent_of,
+    with_tangent,
+)
 
 Pair = Callable[..., tuple[Any, ...]]
+
+xp: Any = _namespace
+"""Of array-api-compat, type checkers know nothing."""
 
 
 def _backward(
@@ -148,22 +154,8 @@ def _compiled(pair: BoundKernel, arrays: Sequence[torch.Tensor]) -> torch.Tensor
     return value
 
 
-_apply_now = super(torch.autograd.Function, FusedFunction).apply
-"""Without what `apply` itself does for transforms, of which there are none here."""
-
+_apply_now = apply_of(FusedFunction)
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
-
-
-def _is_watched() -> bool:
-    """Whether somebody follows what is done to tensors: a transform, forward mode, a tracer."""
-    return (
-        forward_ad._current_level >= 0
-        or is_transforming()
-        or torch._C._len_torch_dispatch_stack() > 0
-        or torch._C._get_tracing_state() is not None
-    )
-
-
 _HALVES = (torch.float16, torch.bfloat16)
 _DTYPES = {np.dtype(np.float32): torch.float32, np.dtype(np.float64): torch.float64}
 
@@ -193,7 +185,9 @@ class TorchBackend(ByChunks, InMemory):
 
     def asarray(self, value: Any, like: torch.Tensor, dtype: Any = None) -> torch.Tensor:
         if isinstance(value, torch.Tensor):
-            return value
+            # A number on the CPU counts on any device, as in torch itself.
+            moves = like is not None and value.is_cpu and not like.is_cpu
+            return value.to(like.device, non_blocking=True) if moves else value
         dtype = dtype or like.dtype
         if torch.compiler.is_compiling() and isinstance(value, float):
             # Other ways to make a tensor of a number take its value for a constant: each one is compiled for.
@@ -226,25 +220,25 @@ class TorchBackend(ByChunks, InMemory):
         return array.detach() if array.requires_grad else array
 
     def signature(self, arrays: Sequence[Any]) -> Hashable | None:
-        if torch.compiler.is_compiling() or _is_watched():
+        if torch.compiler.is_compiling() or is_watched():
             return None
         found = []
         for array in arrays:
-            if type(array) not in _PLAIN or not array.is_cpu or array.layout is not torch.strided or array.is_nested:
+            if type(array) not in _PLAIN or array.layout is not torch.strided or array.is_nested:
                 return None
-            if array.is_neg() or array._is_zerotensor():
-                # Not what is in its memory, or zeros without any, which autograd makes.
+            if array.is_neg() or is_zero(array):
+                # Not what is in its memory, or without any.
                 return None
-            found += [array.dtype, array.shape, array.requires_grad]
+            found += [array.dtype, array.shape, array.requires_grad, array.device]
             if array.dtype in _HALVES:
-                found.append(torch.is_autocast_enabled("cpu"))
+                found.append(is_autocast(array))
         return tuple(found)
 
     def blockwise(self, inputs: Sequence[torch.Tensor], options: Sequence[torch.Tensor]) -> bool:
         if self.signature((*inputs, *options)) is None or any(array.requires_grad for array in options):
             return False
-        # NumPy has no such numbers.
-        return not any(array.dtype is torch.bfloat16 for array in (*inputs, *options))
+        # NumPy has no such numbers, and sees no others.
+        return all(array.is_cpu and array.dtype is not torch.bfloat16 for array in (*inputs, *options))
 
     def attach_blocks(self, blocks: Blocks, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
         value: torch.Tensor
@@ -252,7 +246,7 @@ class TorchBackend(ByChunks, InMemory):
             wanted = [array.requires_grad for array in arrays]
             if any(wanted):
                 if not lacks_closed_form(blocks.closed, wanted):
-                    value = _apply_now(blocks, *arrays)  # type: ignore[no-untyped-call]
+                    value = _apply_now(blocks, *arrays)
                     return value
                 with without_autocast(arrays[0]):
                     # Without a closed form, the framework differentiates.
@@ -272,7 +266,8 @@ class TorchBackend(ByChunks, InMemory):
         return torch.from_numpy(np.asarray(number))
 
     def is_one(self, array: torch.Tensor) -> bool:
-        return type(array) is torch.Tensor and not is_transformed(array) and array.item() == 1.0
+        # Of a device it would have to be waited for.
+        return type(array) is torch.Tensor and array.is_cpu and not is_transformed(array) and array.item() == 1.0
 
     def refusal(self, array: Any) -> str | None:
         if not isinstance(array, torch.Tensor):
@@ -290,9 +285,14 @@ class TorchBackend(ByChunks, InMemory):
         return None
 
     def refusal_beside(self, array: Any, other: Any) -> str | None:
-        if isinstance(array, torch.Tensor) and isinstance(other, torch.Tensor) and array.is_meta is not other.is_meta:
-            return f"a tensor on {array.device} beside one on {other.device}: on the meta device there are no values"
-        return None
+        if not (isinstance(array, torch.Tensor) and isinstance(other, torch.Tensor)) or array.device == other.device:
+            return None
+        way = "; move it there, as with .to(...)"
+        if array.is_meta or other.is_meta:
+            way = ": on the meta device there are no values"
+        elif array.is_cpu and not array.ndim:
+            return None
+        return f"a tensor on {array.device} beside one on {other.device}{way}"
 
     def whole(self, call: Bound) -> torch.Tensor:
         distributed = not torch.compiler.is_compiling() and any(map(is_distributed, call.arrays))
@@ -309,7 +309,7 @@ class TorchBackend(ByChunks, InMemory):
             return _compiled(pair, arrays)
         if any(map(is_distributed, arrays)):
             pair = Replicating(pair)
-        if forward_ad._current_level >= 0 or any(map(is_transformed, arrays)):
+        if is_forward_mode() or any(map(is_transformed, arrays)):
             return _apply(_Transformed, pair, arrays)
         if torch.is_grad_enabled() and any(a.requires_grad for a in arrays):
             return _apply(_Eager, pair, arrays)

@@ -4,24 +4,20 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 
-from polyloss import Backend
-from polyloss.core.backend import lacks_closed_form
+from polyloss.adapters import Backend, lacks_closed_form
 
-from ._common import (
+from ._common import backward_without_autocast, bound, gradients_of, place_of
+from ._fused import FusedFunction
+from ._private import (
     around_forward_mode,
-    backward_without_autocast,
-    bound,
-    gradients_of,
+    is_forward_mode,
     is_transformed,
     is_transforming,
-    place_of,
     tangent_of,
     with_tangent,
 )
-from ._fused import FusedFunction
 
 
 class _TransformedFunction(torch.autograd.Function):
@@ -151,7 +147,7 @@ class ByChunks(Backend):
             return plain
         if torch.compiler.is_compiling():
             return _compiled(fused, arrays)
-        if forward_ad._current_level >= 0 or any(map(is_transformed, arrays)):
+        if is_forward_mode() or any(map(is_transformed, arrays)):
             return _transformed(fused, *arrays)
         if torch.is_grad_enabled() and any(a.requires_grad for a in arrays):
             return _eager(fused, *arrays)

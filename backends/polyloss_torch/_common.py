@@ -2,14 +2,14 @@
 
 import functools
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import FunctionType
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensor
-from torch.autograd import forward_ad
+
+from ._private import is_transforming
 
 bound: list[Callable[[Sequence[float]], Any]] = []
 """What the compiler cannot pass on waits here, each thing once: functions of the numbers among its parameters."""
@@ -85,68 +85,6 @@ def gradients_of(
     for place, gradient in zip(places, gradients, strict=True):
         found[place] = gradient
     return found
-
-
-_LEVEL = 0
-"""The level of forward mode, of which torch has one: `torch.func` nests others itself."""
-
-
-@contextmanager
-def around_forward_mode(arrays: Sequence[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
-    """`arrays` without their tangents, while those of transforms around this one are followed.
-
-    In a `jvp` torch follows none of them, so that the derivative of a derivative would be 0.
-    """
-    with forward_ad._set_fwd_grad_enabled(True):
-        yield [forward_ad.unpack_dual(array, level=_LEVEL).primal for array in arrays]  # type: ignore[no-untyped-call]
-
-
-def with_tangent(array: torch.Tensor, tangent: torch.Tensor) -> torch.Tensor:
-    """`array` with its tangent."""
-    dual: torch.Tensor = forward_ad.make_dual(array, tangent, level=_LEVEL)  # type: ignore[no-untyped-call]
-    return dual
-
-
-def tangent_of(array: torch.Tensor) -> torch.Tensor:
-    """The tangent of `array`, 0 where there is none."""
-    tangent: torch.Tensor | None = forward_ad.unpack_dual(array, level=_LEVEL).tangent  # type: ignore[no-untyped-call]
-    return torch.zeros_like(array) if tangent is None else tangent
-
-
-def is_transformed(array: Any) -> bool:
-    """Whether an array belongs to a transform, such as `torch.vmap`."""
-    functorch = torch._C._functorch
-    return isinstance(array, torch.Tensor) and (
-        functorch.is_functorch_wrapped_tensor(array) or functorch.is_legacy_batchedtensor(array)
-    )
-
-
-def concrete(array: torch.Tensor) -> torch.Tensor:
-    """The values of what `torch.func.grad` and its kin follow; anything else, such as in `vmap`, as it is."""
-    functorch = torch._C._functorch
-    while functorch.is_gradtrackingtensor(array):
-        array = functorch.get_unwrapped(array)
-    return array
-
-
-def is_batched_gradient(array: torch.Tensor) -> bool:
-    """Whether an upstream gradient is one of many, by ``is_grads_batched``. Few operations have a rule for such."""
-    return torch._C._functorch.is_legacy_batchedtensor(array)
-
-
-def is_transforming() -> bool:
-    """Whether a transform of `torch.func` is at work."""
-    return torch._C._functorch.peek_interpreter_stack() is not None
-
-
-def is_abstract(array: torch.Tensor) -> bool:
-    """Whether `array` has no values now, or code is made of what is done to it."""
-    keys = torch._C._TorchDispatchModeKey
-    return (
-        isinstance(array, FakeTensor)
-        or torch._C._get_dispatch_mode(keys.PROXY) is not None
-        or torch._C._get_tracing_state() is not None
-    )
 
 
 def is_distributed(array: torch.Tensor) -> bool:

@@ -5,9 +5,10 @@ from typing import Any
 
 import torch
 
-from polyloss.core.backend import Fused
+from polyloss.adapters import Fused
 
-from ._common import backward_without_autocast, gradients_of, is_batched_gradient
+from ._common import backward_without_autocast, gradients_of
+from ._private import is_batched_gradient
 
 
 class FusedFunction(torch.autograd.Function):

@@ -3,6 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -82,7 +83,8 @@ class LossModule(torch.nn.Module, Combinable):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.__dict__.get("_known", ()):
-            if self._parameters.get(name) is not None and not isinstance(value, torch.nn.Parameter | None):
+            was = getattr(self, name, None)
+            if isinstance(was, torch.nn.Parameter) and not isinstance(value, torch.nn.Parameter | None):
                 # An optimizer may hold it, and would go on to change what nobody uses.
                 raise TypeError(
                     f"{self.__name__}: {name} is a torch.nn.Parameter, and would no longer be one, got "
@@ -92,8 +94,8 @@ class LossModule(torch.nn.Module, Combinable):
             if not isinstance(self.loss, MultiTask):
                 check_parameters(self.__name__, self.loss, {name: value}, reduction=True)
             # It may have been a number and become a tensor, or the other way round.
-            for home in (self.__dict__, self._buffers, self._parameters):
-                home.pop(name, None)
+            with suppress(AttributeError):
+                super().__delattr__(name)
             if isinstance(value, torch.Tensor) and not isinstance(value, torch.nn.Parameter):
                 self.register_buffer(name, value)
                 return

@@ -14,6 +14,25 @@ def clip(x: torch.Tensor, /, min: Any = None, max: Any = None) -> torch.Tensor:
     return torch.clamp(x, min, max)
 
 
+def _filled(value: Any, like: Any) -> Any:
+    """A number as a tensor that is made on the device of another one: to copy it there would wait for the device."""
+    if isinstance(value, torch.Tensor):
+        return value
+    return torch.full((), value, dtype=compat.result_type(value, like), device=like.device)
+
+
+def maximum(x1: Any, x2: Any, /) -> torch.Tensor:
+    """The larger one of two tensors, or of a tensor and a number."""
+    found: torch.Tensor = compat.maximum(_filled(x1, x2), _filled(x2, x1))
+    return found
+
+
+def minimum(x1: Any, x2: Any, /) -> torch.Tensor:
+    """The smaller one."""
+    found: torch.Tensor = compat.minimum(_filled(x1, x2), _filled(x2, x1))
+    return found
+
+
 def moveaxis(x: torch.Tensor, source: Any, destination: Any, /) -> torch.Tensor:
     """The array with axes in other places. `torch.moveaxis` itself has no rule for `torch.vmap`."""
     return torch.movedim(x, source, destination)
@@ -31,9 +50,9 @@ _BLOCK = 512
 
 
 def sum(x: torch.Tensor, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> torch.Tensor:
-    """The sum along one axis, several or all. Compiled code adds one by one, which long sums are not accurate with."""
-    if torch.compiler.is_compiling() and x.dtype.is_floating_point and dtype is None:
-        if x.is_cpu and x.dtype == torch.float32:
+    """The sum along one axis, several or all. Compiled code for the CPU adds one by one: long sums would drift."""
+    if torch.compiler.is_compiling() and x.is_cpu and x.dtype.is_floating_point and dtype is None:
+        if x.dtype == torch.float32:
             return compat.sum(x, axis=axis, dtype=torch.float64, keepdims=keepdims).to(x.dtype)
         if not keepdims:
             # Nothing wider, or slow: sums of sums. But the compiler does not see through the views.

@@ -19,7 +19,7 @@ LARGE = MI
 """Elements from which memory and the distance to the limit are told: less is about the counters and the caches."""
 EXTRA_UP_TO = MI
 """Elements up to which NumPy's companions run: they are slow, and no target is about them."""
-QUICK_ROWS = ("mse", "huber", "binary_cross_entropy_with_logits", "cross_entropy", "triplet_margin")
+QUICK_ROWS = tuple(name for name, row in ROWS.items() if row.sample)
 LONG_CALL_S, LONGEST_CALL_S = 0.1, 2.0
 
 

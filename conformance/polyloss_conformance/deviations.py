@@ -219,6 +219,15 @@ class Ledger:
                 tally.deviated += not agrees
         return covering
 
+    def add(self, other: "Ledger") -> None:
+        """File what another ledger of the same table has."""
+        self._versions |= other._versions
+        self._ran |= other._ran
+        for key, tally in other._tallies.items():
+            mine = self._tallies.setdefault(key, _Tally())
+            mine.seen += tally.seen
+            mine.deviated += tally.deviated
+
     def problems(self, complete: bool = True) -> list[str]:
         """What is wrong with the table, after a run: each line is a failure.
 

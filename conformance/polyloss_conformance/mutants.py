@@ -14,7 +14,8 @@ from unittest import mock
 from polyloss.core.chunked import in_chunks
 
 from . import run
-from .run import Check, Result, Selection
+from .result import Check, Result
+from .selection import Selection, public_losses
 
 Patch = Callable[[], contextlib.AbstractContextManager[Any]]
 
@@ -54,7 +55,7 @@ class Mutant:
 
 def caught(mutant: Mutant, backend: str, loss: str) -> Result | None:
     """The first check that notices the mutant, or None."""
-    right = run.public_losses()[loss]
+    right = public_losses()[loss]
     wrong = right if mutant.alter is None else mutant.alter(right)
     with mutant.patch() if mutant.patch is not None else contextlib.nullcontext(), _unknown(right):
         return _first_failure(mutant.selection(backend, loss, wrong))
@@ -62,7 +63,7 @@ def caught(mutant: Mutant, backend: str, loss: str) -> Result | None:
 
 def false_alarm(mutant: Mutant, backend: str, loss: str) -> Result | None:
     """The first check that fails without the mutant, or None: then it is the mutant that was caught."""
-    return _first_failure(mutant.selection(backend, loss, run.public_losses()[loss]))
+    return _first_failure(mutant.selection(backend, loss, public_losses()[loss]))
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from . import tolerances
-from .run import RECORDED, Result
+from .result import RECORDED, Result
 from .tolerances import HALVES
 
 SCHEMA_VERSION = 1

@@ -1,121 +1,205 @@
-"""One process for each backend: frameworks do not meet in one process, and two cores have something to do."""
+"""Processes that share out the work: a framework meets no other in one process, and all cores are busy to the end.
 
+A *part* of the work is one loss on one backend. A process is for one backend and asks for part after part; where there
+is no other for its backend, it makes room for one of the backend with most work left.
+"""
+
+import contextlib
 import multiprocessing
 import os
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from .run import Job, Result, Selection, jobs, run_jobs, select
+from . import cases as data
+from . import deviations
+from .checks import builtins
+from .deviations import Ledger
+from .frameworks import framework
+from .result import Extent, Result
+from .run import Job, is_complete, jobs, recorded, run_jobs
+from .selection import Selection, select
+
+RECORDED = ""
+"""In the place of a loss: the inputs of the table of deviations."""
+
+SHARES = {"jax": 4.0, "torch": 2.0, "tensorflow": 2.0, "numpy": 0.5}
+"""What a loss costs on a backend, roughly."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """What a process shall run: names alone, so that it crosses over."""
+    """What shall be run: names alone, so that it crosses over to a process."""
 
     backends: tuple[str, ...]
     losses: tuple[str, ...] = ()
     dtypes: tuple[str, ...] = ()
-    everything: bool = False
-    quick: bool = False
+    extent: Extent = "full"
     module: str | None = None
+    device: str = "cpu"
 
     def checked(self) -> "Order":
         """The same for the backends that have one of the dtypes. ValueError for a name that is not known."""
-        return replace(self, backends=self._selection().backends)
+        return replace(self, backends=self.selection().backends)
 
-    def work(self) -> tuple[Selection, list[Job]]:
-        """The selection, and its jobs."""
-        selection = self._selection()
-        return selection, jobs(selection)
-
-    def _selection(self) -> Selection:
+    def selection(self) -> Selection:
         return select(
-            self.backends,
-            self.losses,
-            self.dtypes,
-            everything=self.everything,
-            quick=self.quick,
-            module=self.module,
+            self.backends, self.losses, self.dtypes, extent=self.extent, module=self.module, device=self.device
         )
 
 
-Watch = Callable[[str, str, int], None]
-"""Is told the backend, what is done next, and how many jobs it has in all."""
+Watch = Callable[[str, str, int, int], None]
+"""Is told the backend, what is done next, how many parts its work has, and how many more are finished."""
 
 
 def run_order(order: Order, watch: Watch) -> list[Result]:
-    """Run an order: here if it has one backend, otherwise in one process for each.
+    """Run an order: here if it is for one backend, otherwise in several processes.
 
     Raises
     ------
     ValueError
-        If nothing is selected.
+        If nothing is selected, or there is no such device.
     """
-    if len(order.backends) == 1:
-        return _here(order, watch)
-    return _processes([replace(order, backends=(b,)) for b in order.backends], watch)
+    selection = order.selection()
+    if len(selection.backends) == 1:
+        _place(order)
+        return _here(selection, watch)
+    return _Pool(order, selection, watch).run()
 
 
-def _here(order: Order, watch: Watch) -> list[Result]:
-    selection, work = order.work()
+def _place(order: Order) -> None:
+    """Tell the framework where its arrays are."""
+    # As much memory as is needed, and not three quarters of the device: another framework may be on it too.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    for name in order.backends:
+        framework(name).use(order.device)
+
+
+def _here(selection: Selection, watch: Watch) -> list[Result]:
+    previous: list[Job] = []
 
     def progress(job: Job) -> None:
-        watch(job.backend, f"{job.loss} {job.what}", len(work))
+        watch(job.backend, f"{job.loss} {job.what}", len(selection.losses), _next(previous, job))
 
-    return run_jobs(selection, work, progress)
+    return run_jobs(selection, jobs(selection), progress)
+
+
+def _next(previous: list[Job], job: Job) -> int:
+    """1 if a job is the first of another loss than the one before."""
+    other = bool(previous) and previous[0].loss != job.loss
+    previous[:] = [job]
+    return int(other)
+
+
+@dataclass
+class _Done:
+    """A part of the work that was done."""
+
+    results: list[Result]
+    ledgers: dict[str, Ledger]
 
 
 def _child(order: Order, pipe: Connection) -> None:
+    """Do part after part, as they come through the pipe, until None does."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        found = _here(order, lambda backend, what, total: pipe.send((backend, what, total)))
-        pipe.send(found)
-    except Exception:
-        pipe.send(traceback.format_exc())
+    _place(order)
+    while (loss := pipe.recv()) is not None:
+        try:
+            pipe.send(_part(order, loss, lambda job: pipe.send(f"{job.loss} {job.what}")))
+        except Exception:
+            pipe.send(_Done([_lost(order.backends[0], loss, traceback.format_exc())], {}))
     pipe.close()
 
 
-def _processes(orders: Sequence[Order], watch: Watch) -> list[Result]:
-    context = multiprocessing.get_context("spawn")
-    # The slowest first.
-    waiting = deque(sorted(orders, key=lambda o: ("torch", "jax", "tensorflow", "numpy").index(o.backends[0])))
-    running: dict[Any, tuple[Order, Any]] = {}
-    results: dict[str, list[Result]] = {}
-    while waiting or running:
-        while waiting and len(running) < max(2, (os.cpu_count() or 2) // 2):
-            order = waiting.popleft()
-            mine, theirs = context.Pipe(duplex=False)
-            process = context.Process(target=_child, args=(order, theirs), daemon=False)
-            process.start()
-            theirs.close()
-            running[mine] = (order, process)
-        for pipe in wait(list(running)):
-            assert isinstance(pipe, Connection)
-            order, process = running[pipe]
-            backend = order.backends[0]
-            try:
-                message: Any = pipe.recv()
-            except EOFError:
-                process.join()
-                if backend not in results:
-                    results[backend] = [_lost(backend, f"the process ended with {process.exitcode}")]
-                del running[pipe]
-                continue
-            if isinstance(message, tuple):
-                watch(*message)
-            elif isinstance(message, list):
-                results[backend] = message
-            else:
-                results[backend] = [_lost(backend, message)]
-    return [result for order in orders for result in results[order.backends[0]]]
+def _part(order: Order, loss: str, progress: Callable[[Job], None]) -> _Done:
+    ledgers: dict[str, Ledger] = {}
+    if loss == RECORDED:
+        [backend] = order.backends
+        return _Done(recorded(backend).run(), ledgers)
+    selection = replace(order, losses=(loss,)).selection()
+    return _Done(run_jobs(selection, jobs(selection, ledgers), progress), ledgers)
 
 
-def _lost(backend: str, message: str) -> Result:
-    return Result("", backend, "eager", "", "", "coverage", False, message=message)
+class _Pool:
+    def __init__(self, order: Order, selection: Selection, watch: Watch) -> None:
+        self.order, self.selection, self.watch = order, selection, watch
+        self.judged = "built-in" in selection.checks and selection.module is None and order.device == "cpu"
+        # The largest first: nobody waits for it in the end.
+        losses = sorted(selection.losses, key=lambda loss: -len(data.CASES.get(loss, ())))
+        self.waiting = {
+            b: deque([*losses, *([RECORDED] if self.judged and is_complete(selection, b) else [])])
+            for b in selection.backends
+        }
+        self.sizes = {backend: len(parts) for backend, parts in self.waiting.items()}
+        self.ledgers = {b: Ledger(deviations.load()) for b in selection.backends}
+        self.results: dict[tuple[str, str], list[Result]] = {}
+        self.running: dict[Connection, tuple[str, str | None, Any]] = {}
+
+    def run(self) -> list[Result]:
+        slots = max(2, (os.cpu_count() or 2) // 2)
+        while self.running or any(self.waiting.values()):
+            while len(self.running) < slots and any(self.waiting.values()):
+                self._start(max(self.waiting, key=self._left))
+            for pipe in wait(list(self.running)):
+                assert isinstance(pipe, Connection)
+                self._hear(pipe)
+        found = [r for b in self.selection.backends for loss in (*self.selection.losses, "") for r in self._of(b, loss)]
+        if self.judged:
+            for backend, ledger in self.ledgers.items():
+                found += builtins.close(backend, ledger, is_complete(self.selection, backend))
+        return found
+
+    def _of(self, backend: str, loss: str) -> list[Result]:
+        return self.results.get((backend, loss), [])
+
+    def _left(self, backend: str) -> float:
+        busy = sum(other == backend for other, _, _ in self.running.values())
+        return SHARES.get(backend, 1.0) * len(self.waiting[backend]) / (1 + busy)
+
+    def _start(self, backend: str) -> None:
+        context = multiprocessing.get_context("spawn")
+        mine, theirs = context.Pipe()
+        process = context.Process(target=_child, args=(replace(self.order, backends=(backend,)), theirs), daemon=False)
+        process.start()
+        theirs.close()
+        self._give(mine, backend, process)
+
+    def _give(self, pipe: Connection, backend: str, process: Any) -> None:
+        loss = self.waiting[backend].popleft() if self.waiting[backend] else None
+        with contextlib.suppress(OSError):  # a process that has ended is heard of below
+            pipe.send(loss)
+        if loss is None:
+            pipe.close()
+            process.join()
+            self.running.pop(pipe, None)
+        else:
+            self.running[pipe] = (backend, loss, process)
+
+    def _hear(self, pipe: Connection) -> None:
+        backend, loss, process = self.running[pipe]
+        assert loss is not None
+        try:
+            message: Any = pipe.recv()
+        except (EOFError, OSError):
+            process.join()
+            self.results[backend, loss] = [_lost(backend, loss, f"the process ended with {process.exitcode}")]
+            del self.running[pipe]
+            return
+        if isinstance(message, str):
+            self.watch(backend, message, self.sizes[backend], 0)
+            return
+        self.results[backend, loss] = message.results
+        for name, ledger in message.ledgers.items():
+            self.ledgers[name].add(ledger)
+        self.watch(backend, loss, self.sizes[backend], 1)
+        self._give(pipe, backend, process)
+
+
+def _lost(backend: str, loss: str, message: str) -> Result:
+    return Result(loss, backend, "eager", "", "", "coverage", False, message=message)
 
 
 __all__ = ["Order", "run_order"]

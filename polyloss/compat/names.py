@@ -142,7 +142,7 @@ def no_twin(family: str) -> Callable[[str], object]:
     """The function `__getattr__` of a module of `polyloss.compat`, which says what is nearest in it."""
     module = _MODULES[family].__name__
     losses = {twin.partition(".")[2]: loss for twin, loss in _twins().items() if twin.startswith(f"{family}.")}
-    public = {name: f"polyloss.{name}" for name in polyloss.__all__}
+    public = {name: f"polyloss.{name}" for name in vars(polyloss)["__all__"]}
     meant = {word: [t for t, one in losses.items() if one == loss] for word, loss in meanings(public).items()}
     meant = {word: twins for word, twins in meant.items() if twins} | {plain(twin): [twin] for twin in losses}
     others = [other for other in _FAMILIES if other != family]

@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 _ADAPTERS = {
     "numpy": "polyloss_numpy",
+    "cupy": "polyloss_numpy",
     "torch": "polyloss_torch",
     "jax": "polyloss_jax",
     "jaxlib": "polyloss_jax",
@@ -214,7 +215,7 @@ class Backend(ABC):
     def poison(self, bad: Array, dtype: Any) -> Array:
         """A factor for what could not be looked at: NaN where it is `bad`, else 1."""
         xp = self.namespace(bad)
-        return xp.where(bad, xp.asarray(float("nan"), dtype=dtype), xp.asarray(1.0, dtype=dtype))
+        return xp.where(bad, float("nan"), xp.ones_like(bad, dtype=dtype))
 
     def attach_fused(self, fused: Fused, arrays: Sequence[Array]) -> Array:
         """The value of `fused` at `arrays`, with its gradients as its derivative."""
@@ -297,7 +298,8 @@ class Backend(ABC):
 
     def whole(self, call: Bound) -> Array:
         """The same of whole arrays, once its values are checked. The place to compile it, where a framework gains."""
-        value: Array = call.plan(call.arrays)
+        # By its name: before torch 2.13 the compiler hashes an object that it calls, which has no content yet.
+        value: Array = call.plan.__call__(call.arrays)
         return value
 
     def value_and_gradients(self, call: Bound, argnums: Sequence[int | str]) -> tuple[Array, tuple[Array, ...]]:

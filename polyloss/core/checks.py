@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from .backend import Backend, find_backend, unwrapped
+from .backend import Backend, at_trace_time, find_backend, unwrapped
 from .domains import Classes, Domain
 from .typing import Array, Namespace
 
@@ -107,17 +107,18 @@ def is_integer(xp: Namespace, array: Array) -> bool:
     return is_kind(xp, array, "integral")
 
 
-def _size(dtype: Any) -> tuple[bool, int]:
-    """Of a dtype of whole numbers, whether it is without sign, and how many bits it has."""
-    if getattr(dtype, "kind", "") in ("i", "u"):
-        return dtype.kind == "u", 8 * dtype.itemsize
-    kind = re.search(r"(u?)int(\d+)", str(dtype))
+@at_trace_time
+def _of_integer(dtype: str) -> tuple[bool, int]:
+    """Whether an integer dtype is unsigned, and how many bits it has."""
+    kind = re.search(r"(u?)int(\d+)", dtype)
     return (bool(kind[1]), int(kind[2])) if kind else (False, 32)
 
 
 def wide_ids(xp: Namespace, ids: Array) -> Array:
     """Class ids in a signed dtype, so that no comparison wraps. What does not fit becomes the largest."""
-    unsigned, bits = _size(ids.dtype)
+    dtype = ids.dtype
+    known = getattr(dtype, "kind", "") in ("i", "u")
+    unsigned, bits = (dtype.kind == "u", 8 * dtype.itemsize) if known else _of_integer(str(dtype))
     if not unsigned and bits in (32, 64):
         return ids
     wide = xp.astype(ids, xp.int64 if bits + unsigned > 32 else xp.int32)

@@ -131,10 +131,6 @@ class Loss(Definition, Combinable, Generic[P]):
             call = self.bind(arrays, keywords)
             return call.backend.evaluate(call)
 
-    def __get__(self, instance: object, owner: type | None = None) -> "Loss[P]":
-        # As an attribute of a class a loss stays what it is, and pydoc shows its signature.
-        return self
-
     def __repr__(self) -> str:
         fixed = "".join(f", {name}={checks.brief(value)}" for name, value in self.fixed.items())
         return f"<polyloss loss {self.__name__}{fixed}>"

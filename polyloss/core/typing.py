@@ -3,11 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, TypedDict
 
-Array: TypeAlias = Any
-"""An array of any framework. The Array API standard has no static type for it."""
-
-Namespace: TypeAlias = Any
-"""An Array API namespace: the functions that work on one kind of array."""
+from .vocabulary import Array, Namespace
 
 Reduction: TypeAlias = Literal["none", "sum", "mean", "weighted_mean"]
 
@@ -31,3 +27,6 @@ class RowCall(Call, total=False):
     """The keywords that every row-wise loss takes: those of `Call`, and the axis that a row runs along."""
 
     axis: int
+
+
+__all__ = ["Array", "Call", "Gradient", "Namespace", "Pair", "Reduction", "RowCall"]

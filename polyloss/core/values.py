@@ -104,7 +104,7 @@ def outside(binding: Binding, xp: Namespace, named: Mapping[str, Array]) -> Iter
         wide = checks.wide_ids(xp, array) if ids else cast(xp, array, floating(xp, array, first))
         flags = domain.outside(xp, wide, classes)
         if mask is not None:
-            axis = array.ndim - 1 if binding.axis is None else binding.axis
+            axis = rows if binding.axis is None else binding.axis
             flags = flags & (mask if array.ndim == rows else xp.expand_dims(mask, axis=axis))
         yield Outside(name, array if ids else wide, flags, domain, classes)
         if ids:

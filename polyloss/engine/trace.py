@@ -17,6 +17,7 @@ from .symbols import BOOL, ROWS, Shape, Symbol, Unseen, UntraceableError, broadc
 
 Scalar = bool | int | float
 Flag = bool
+Axis = int | tuple[int, ...]
 
 _BITS: dict[Any, tuple[Any, int]] = {
     np.dtype(kind): (np.dtype(f"i{np.dtype(kind).itemsize}"), -(2 ** (8 * np.dtype(kind).itemsize - 1)))
@@ -194,22 +195,24 @@ class Trace(Graph):
             return self.splat(self.astype(x.args[0], dtype), x.lengths)
         return self.make("cast", (x,), x.lengths, dtype)
 
-    def sum(self, x: Symbol, /, *, axis: int | None = None, keepdims: Flag = False) -> Symbol:
+    def sum(self, x: Symbol, /, *, axis: Axis | None = None, dtype: Any = None, keepdims: Flag = False) -> Symbol:
+        if dtype is not None:
+            raise UntraceableError("a sum in another dtype")
         return self._reduce("add", x, axis, keepdims)
 
-    def max(self, x: Symbol, /, *, axis: int | None = None, keepdims: Flag = False) -> Symbol:
+    def max(self, x: Symbol, /, *, axis: Axis | None = None, keepdims: Flag = False) -> Symbol:
         return self._reduce("maximum", x, axis, keepdims)
 
-    def min(self, x: Symbol, /, *, axis: int | None = None, keepdims: Flag = False) -> Symbol:
+    def min(self, x: Symbol, /, *, axis: Axis | None = None, keepdims: Flag = False) -> Symbol:
         return self._reduce("minimum", x, axis, keepdims)
 
-    def any(self, x: Symbol, /, *, axis: int | None = None, keepdims: Flag = False) -> Symbol:
+    def any(self, x: Symbol, /, *, axis: Axis | None = None, keepdims: Flag = False) -> Symbol:
         return self._reduce("logical_or", x, axis, keepdims)
 
-    def all(self, x: Symbol, /, *, axis: int | None = None, keepdims: Flag = False) -> Symbol:
+    def all(self, x: Symbol, /, *, axis: Axis | None = None, keepdims: Flag = False) -> Symbol:
         return self._reduce("logical_and", x, axis, keepdims)
 
-    def _reduce(self, op: str, x: Symbol, axis: int | None, keepdims: Flag) -> Symbol:
+    def _reduce(self, op: str, x: Symbol, axis: Axis | None, keepdims: Flag) -> Symbol:
         _symbols(x)
         # Never along an axis of examples: these are laid out anew.
         axes = len(x.lengths)
@@ -250,7 +253,7 @@ class Trace(Graph):
         _symbols(x)
         return self.constant(value, x.lengths, x.dtype if dtype is None else dtype)
 
-    def asarray(self, value: Scalar, /, *, dtype: Any) -> Symbol:
+    def asarray(self, value: Scalar, /, *, dtype: Any, device: Any = None) -> Symbol:
         if not isinstance(value, (bool, int, float, np.generic)):
             raise UntraceableError(f"an array of {type(value).__name__}")
         return self.constant(value, (), dtype)

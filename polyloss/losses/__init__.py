@@ -1,1 +1,21 @@
-"""The mathematics: one file for each family of losses."""
+"""The mathematics: one file for each family."""
+
+from typing import TYPE_CHECKING
+
+from polyloss.core.loss import Loss as _Loss
+
+from .binary import *
+from .divergence import *
+from .linear import *
+from .margin import *
+from .multiclass import *
+from .regression import *
+from .robust import *
+from .similarity import *
+
+if not TYPE_CHECKING:
+    # Type checkers see the names above, and understand none that are computed.
+    __all__ = sorted(name for name, value in globals().items() if isinstance(value, _Loss))
+    for _name in __all__:
+        # What is pickled is found there, whichever family it belongs to.
+        globals()[_name].__module__ = "polyloss"

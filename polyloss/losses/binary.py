@@ -10,6 +10,8 @@ from polyloss.core.typing import Array, Call, Namespace, Pair
 
 from ._focus import WHOLE, focus_of_two
 
+__all__ = ["binary_cross_entropy", "binary_cross_entropy_with_logits", "sigmoid_focal"]
+
 
 @elementwise(
     tasks=["binary", "multi-label"],

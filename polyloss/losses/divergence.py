@@ -8,6 +8,8 @@ from polyloss.core.declare import rowwise
 from polyloss.core.domains import LOG_PROBABILITIES, NONNEGATIVE
 from polyloss.core.typing import Array, Namespace, Pair, RowCall
 
+__all__ = ["kl_divergence"]
+
 
 @rowwise(
     tasks=["distribution"],

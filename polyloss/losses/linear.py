@@ -12,6 +12,8 @@ from polyloss.core.typing import Array, Call, Namespace, Pair
 
 from .multiclass import cross_entropy
 
+__all__ = ["linear_cross_entropy"]
+
 OF_COST = ("class_weight", "label_smoothing", "z_loss", "logit_softcap")
 """The parameters of `_cost`."""
 

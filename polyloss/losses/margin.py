@@ -6,6 +6,8 @@ from polyloss.core.declare import elementwise
 from polyloss.core.domains import SIGN
 from polyloss.core.typing import Array, Call, Namespace, Pair
 
+__all__ = ["hinge", "squared_hinge"]
+
 
 @elementwise(tasks=["binary"], target=SIGN)
 def hinge(xp: Namespace, scores: Array, target: Array, **call: Unpack[Call]) -> Pair:

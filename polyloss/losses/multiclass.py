@@ -12,6 +12,8 @@ from polyloss.core.typing import Array, Namespace, Pair, RowCall
 
 from ._focus import WHOLE, focus_of_many
 
+__all__ = ["cross_entropy", "nll", "softmax_focal"]
+
 
 @rowwise(
     tasks=["multi-class", "class imbalance", "distribution"],

@@ -5,8 +5,10 @@ from typing import Unpack
 
 from polyloss import stable as numeric
 from polyloss.core.declare import elementwise
-from polyloss.core.domains import NONNEGATIVE, POSITIVE
+from polyloss.core.domains import NONNEGATIVE, POSITIVE, Domain
 from polyloss.core.typing import Array, Call, Namespace, Pair
+
+__all__ = ["huber", "l1", "log_cosh", "mse", "quantile", "smooth_l1"]
 
 
 @elementwise(tasks=["regression"])
@@ -210,3 +212,44 @@ def log_cosh(xp: Namespace, prediction: Array, target: Array, **call: Unpack[Cal
     far = xp.where(small, 1.0, xp.abs(error))
     value = xp.where(small, 0.5 * xp.log1p(near * near), (far - math.log(2.0)) + xp.log1p(xp.exp(-2.0 * far)))
     return value, lambda: xp.tanh(error), lambda: -xp.tanh(error)
+
+
+@elementwise(tasks=["regression", "quantiles"], q=Domain(low=0, high=1, open_low=True, open_high=True))
+def quantile(xp: Namespace, prediction: Array, target: Array, *, q: float | Array = 0.5, **call: Unpack[Call]) -> Pair:
+    r"""Quantile loss, also called pinball loss: its least mean is at the quantile of the targets.
+
+    .. math:: \ell = \begin{cases} q\,(t - x) & x < t \\ (1 - q)\,(x - t) & x \ge t \end{cases}
+
+    The derivative at :math:`x = t` is 0.
+
+    Parameters
+    ----------
+    prediction : array
+        :math:`x`, real floating, of any shape.
+    target : array
+        :math:`t`, of the shape of `prediction`.
+    q : float or array, default 0.5
+        The quantile, in (0, 1): with 0.9, a prediction that is too low costs nine times as much as one that is too
+        high. An array has one for each entry of the last axes, for several quantiles at once.
+
+    See Also
+    --------
+    l1 : twice the quantile loss of the median.
+
+    References
+    ----------
+    R. Koenker and G. Bassett, "Regression Quantiles", Econometrica 46, 1978.
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss
+    >>> polyloss.quantile(np.asarray([0.0, 1.0]), np.asarray([1.0, 0.0]), q=0.9, reduction="none").round(2).tolist()
+    [0.9, 0.1]
+    """
+    error = target - prediction
+    weight = xp.where(error > 0, q, 1.0 - q)
+
+    def slope() -> Array:
+        return weight * xp.sign(error)
+
+    return weight * xp.abs(error), lambda: -slope(), slope, {"q": lambda: error}

@@ -6,6 +6,8 @@ from polyloss.core.declare import elementwise
 from polyloss.core.domains import POSITIVE, named
 from polyloss.core.typing import Array, Call, Namespace, Pair
 
+__all__ = ["tukey_biweight"]
+
 
 def _median(xp: Namespace, values: Array, mask: Array) -> Array:
     """The median of the values where the mask holds."""

@@ -14,6 +14,8 @@ from polyloss.core.declare import elementwise, rowwise
 from polyloss.core.domains import LABELS, NONNEGATIVE, POSITIVE, Domain, finite, per_example, scalar, static
 from polyloss.core.typing import Array, Call, Namespace, Pair, RowCall
 
+__all__ = ["contrastive", "contrastive_embedding", "triplet_margin"]
+
 _ZERO_OR_ONE = static(Domain(low=0, high=1, ends_only=True))
 _ONE_OR_TWO = replace(_ZERO_OR_ONE, low=1, high=2)
 _NORM = static(Domain(low=1))

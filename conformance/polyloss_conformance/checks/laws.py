@@ -1,20 +1,20 @@
 """What holds of every loss, whatever its formula: checked beside the values, in float64, on every backend."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from . import cases as data
-from . import reference
-from .compare import LD
-from .frameworks import Framework
-from .run import Result
+from polyloss_conformance import reference
+from polyloss_conformance.arrays import mask, uniform
+from polyloss_conformance.case import Place
+from polyloss_conformance.compare import LD
+from polyloss_conformance.frameworks import Framework
+from polyloss_conformance.losses import LOSSES
+from polyloss_conformance.result import Result
+from polyloss_conformance.spec import Perfect
 
-Floats = NDArray[np.float64]
 RELATIVE = 1e-13
 """Two ways to the same float64 number, relative to the largest of them."""
 
@@ -33,7 +33,7 @@ class LossOf:
             found = self.loss(*map(convert, arrays), **{k: convert(v) for k, v in keywords.items()})
         return reference.to_longdouble(self.framework.numpy(found))
 
-    def gradient(self, arrays: Sequence[Any], wanted: Sequence[data.Place], **keywords: Any) -> tuple[LD, ...] | None:
+    def gradient(self, arrays: Sequence[Any], wanted: Sequence[Place], **keywords: Any) -> tuple[LD, ...] | None:
         """The gradients of the reduced loss. None where there is no differentiation."""
         given = {k: v for k, v in keywords.items() if isinstance(v, np.ndarray)}
         static = {k: v for k, v in keywords.items() if k not in given}
@@ -50,95 +50,21 @@ class LossOf:
         return tuple(reference.to_longdouble(framework.numpy(g)) for g in outcome.gradients)
 
 
-@dataclass(frozen=True)
-class Perfect:
-    """A prediction that equals its target.
-
-    Parameters
-    ----------
-    arrays : tuple
-        The arguments.
-    values : array
-        The known loss of each example.
-    stationary : bool
-        Whether no change of the prediction makes the loss smaller, so that its gradient is 0.
-    parameters : mapping
-        Keywords of the loss.
-    """
-
-    arrays: tuple[Any, ...]
-    values: Floats
-    stationary: bool = True
-    parameters: Mapping[str, Any] | None = None
-
-
-def _entropy(q: Floats) -> Floats:
-    with np.errstate(all="ignore"):
-        return np.asarray(-np.where(q > 0, q * np.log(q), 0.0))
-
-
-def _perfect(loss: str, arrays: tuple[str, ...]) -> list[Perfect]:
-    """Perfect predictions of a loss. For one that is not known here, that its first two arrays are equal."""
-    zeros = np.zeros(SHAPE)
-    t = data.normal(f"perfect {loss}", SHAPE, 2.0)
-    q = data.simplex(f"perfect {loss}", (*SHAPE, 5))
-    soft, hard = data.uniform(f"perfect {loss}", SHAPE, 0.05, 0.95), data.bits(f"hard {loss}", SHAPE)
-    ids, sign = data.classes(f"perfect {loss}", SHAPE, 5), data.signs(f"perfect {loss}", SHAPE)
-    one_hot = np.eye(5)[ids]
-    rows = data.normal(f"rows {loss}", (*SHAPE, 5))
-    entropy = _entropy(q).sum(-1)
-    binary = _entropy(soft) + _entropy(1 - soft)
-    match loss:
-        case "cross_entropy":
-            return [Perfect((np.log(q), q), entropy), Perfect((2e4 * one_hot, ids), zeros)]
-        case "linear_cross_entropy":
-            same = np.eye(5)
-            return [Perfect((np.log(q), same, q), entropy), Perfect((2e4 * one_hot, same, ids), zeros)]
-        case "softmax_focal":
-            return [Perfect((2e4 * one_hot, ids), zeros), Perfect((np.log(q), q), entropy, parameters={"gamma": 0.0})]
-        case "nll":
-            with np.errstate(divide="ignore"):
-                return [Perfect((np.log(one_hot), ids), zeros, False), Perfect((np.log(q), q), entropy, False)]
-        case "kl_divergence":
-            return [Perfect((np.log(q), q), zeros, False)]
-        case "binary_cross_entropy":
-            return [Perfect((soft, soft), binary), Perfect((hard, hard), zeros, False)]
-        case "binary_cross_entropy_with_logits":
-            return [
-                Perfect((np.log(soft) - np.log1p(-soft), soft), binary),
-                Perfect((2e4 * (2 * hard - 1), hard), zeros),
-            ]
-        case "sigmoid_focal":
-            return [Perfect((2e4 * (2 * hard - 1), hard), zeros)]
-        case "hinge" | "squared_hinge":
-            return [Perfect((2.0 * sign, sign), zeros), Perfect((sign, sign), zeros)]
-        case "contrastive":
-            return [Perfect((1.5 * (1 - hard), hard), zeros)]
-        case "contrastive_embedding":
-            return [Perfect((rows, rows + 3 * (1 - hard)[..., None], hard), zeros)]
-        case "triplet_margin":
-            return [Perfect((rows, rows, rows + 3.0), zeros)]
-    if arrays[:2] == ("prediction", "target") and len(arrays) == 2:
-        return [Perfect((t, t.copy()), zeros)]
-    return []
-
-
 def check(name: str, loss: Any, framework: Framework) -> Iterator[Result]:
     """Every law of a loss of polyloss."""
-    entry = data.LOSSES[name]
-    ordinary = next(c for c in data.CASES[name] if c.name == f"ordinary_{len(SHAPE)}d")
-    many = data._base(name, (60,)) if entry.laws.nonnegative else None
+    entry = LOSSES[name]
     yield from laws(
         name,
         loss,
         framework,
         entry.arrays,
-        tuple(ordinary.arrays),
+        entry.ordinary_of(entry.table),
         entry.rowwise,
-        nonnegative=many,
+        nonnegative=entry.ordinary_of((60,)) if entry.laws.nonnegative else None,
         symmetric=entry.laws.symmetric,
-        perfect=_perfect(name, entry.arrays),
+        perfect=entry.perfect,
         shared=entry.shared,
+        batch=entry.batch,
     )
 
 
@@ -153,13 +79,15 @@ def laws(
     nonnegative: tuple[Any, ...] | None = None,
     symmetric: bool = False,
     perfect: Sequence[Perfect] = (),
-    shared: Sequence[data.Place] = (),
+    shared: Sequence[Place] = (),
     wanted: Sequence[int] | None = None,
+    batch: bool = False,
 ) -> Iterator[Result]:
     """The laws of any loss, at `arrays`: ordinary ones, with per-example losses of shape `SHAPE`.
 
     Those at `shared` are the same for all examples. There is a gradient by those at `wanted`: by all floating ones, if
-    nothing is said.
+    nothing is said. In a `batch`, where examples see each other, the losses have the first axis of `SHAPE` alone, and
+    what is masked is not seen.
     """
     f = LossOf(loss, framework, rowwise)
 
@@ -170,14 +98,17 @@ def laws(
             message = f"{type(error).__name__}: {str(error).strip()[:300]}"
         return Result(name, framework.name, "eager", "float64", law, "law", not message, message=message)
 
-    weight = data.uniform("law weight", SHAPE, 0.25, 2.0)
-    keep = data.mask([True, False, True], [True, True, False], [False, False, False], [True, True, True])
+    shape = SHAPE[:1] if batch else SHAPE
+    weight = uniform("law weight", shape, 0.25, 2.0)
+    by_row = weight.reshape(shape[0], -1)[:, 0]
+    keep = mask([True, False, True], [True, True, False], [False, False, False], [True, True, True])
+    keep = keep[:, 0] if batch else keep
     floating = tuple(i for i, a in enumerate(arrays) if a.dtype == np.float64 and (wanted is None or i in wanted))
 
     def parts() -> str:
         each = f.value(arrays, reduction="none")
-        if each.shape != SHAPE:
-            return f"shape {each.shape}, expected {SHAPE}"
+        if each.shape != shape:
+            return f"shape {each.shape}, expected {shape}"
         return _same(f.value(arrays, reduction="sum"), each.sum(), "sum") or _same(
             f.value(arrays, reduction="mean"), each.mean(), "mean"
         )
@@ -188,8 +119,8 @@ def laws(
             _same(f.value(arrays, reduction="none", sample_weight=weight), weight * each, "weighted none")
             or _same(f.value(arrays, reduction="mean", sample_weight=weight), (weight * each).mean(), "weights in mean")
             or _same(
-                f.value(arrays, reduction="sum", sample_weight=weight[:, 0]),
-                (weight[:, :1] * each).sum(),
+                f.value(arrays, reduction="sum", sample_weight=by_row),
+                (by_row.reshape(-1, *[1] * (each.ndim - 1)) * each).sum(),
                 "weight per row",
             )
         )
@@ -201,6 +132,9 @@ def laws(
 
     def masks() -> str:
         each = f.value(arrays, reduction="none")
+        if batch:
+            left = [a if place in shared else a[keep] for place, a in enumerate(arrays)]
+            each[keep] = f.value(left, reduction="none")
         broken = []
         for place, array in enumerate(arrays):
             array = array.copy()
@@ -219,7 +153,7 @@ def laws(
         return message
 
     def nothing_left() -> str:
-        none = np.zeros(SHAPE, dtype=np.bool_)
+        none = np.zeros(shape, dtype=np.bool_)
         message = _same(f.value(arrays, reduction="mean", where=none), np.longdouble(0), "mean of nothing")
         gradients = f.gradient(arrays, floating, reduction="mean", where=none)
         return message or ("" if all((g == 0).all() for g in gradients or ()) else "the gradient of nothing is not 0")

@@ -15,14 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyloss.core.domains import REAL, Classes
+from polyloss_conformance import cases as data
+from polyloss_conformance import reference
+from polyloss_conformance.calls import split
+from polyloss_conformance.cases import Place, numpy_dtype
+from polyloss_conformance.compare import show
+from polyloss_conformance.frameworks import Framework, called, engine, placed
+from polyloss_conformance.result import Result
+from polyloss_conformance.tolerances import EPS, HALVES
 
-from . import cases as data
-from . import kinds, laws, reference
-from .cases import Place, numpy_dtype
-from .compare import show
-from .frameworks import Framework, called, engine, placed
-from .run import Result, split
-from .tolerances import EPS, HALVES
+from . import kinds, laws
 
 Floats = NDArray[np.float64]
 STEP = 2.0**-10

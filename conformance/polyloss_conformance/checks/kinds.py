@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from polyloss.core.arguments import IGNORED
 from polyloss.core.domains import REAL, Classes, Domain
+from polyloss_conformance import cases as data
+from polyloss_conformance import reference
+from polyloss_conformance.cases import numpy_dtype
+from polyloss_conformance.frameworks import Framework
+from polyloss_conformance.result import Result
+from polyloss_conformance.tolerances import EPS, HALVES
 
-from . import cases as data
-from . import reference
-from .cases import numpy_dtype
-from .frameworks import Framework
 from .laws import SHAPE, LossOf
-from .run import Result
-from .tolerances import EPS, HALVES
 
 INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 CLASSES = 300

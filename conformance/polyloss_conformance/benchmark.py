@@ -1,0 +1,68 @@
+"""What of a loss is measured: shapes, and the arrays for them."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrays import Shape
+
+Make = Callable[[np.random.Generator, Shape], tuple[NDArray[Any], ...]]
+
+KI, MI = 1 << 10, 1 << 20
+FEATURES = 64
+"""The last axis of elementwise arrays: some libraries average over it first."""
+
+
+def elements(count: int) -> Shape:
+    """The shape of an elementwise array of `count` elements."""
+    return (count // FEATURES, FEATURES) if count % FEATURES == 0 else (count,)
+
+
+SIZES = tuple(map(elements, (4 * KI, 64 * KI, MI, 4 * MI, 16 * MI)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """How a loss is measured.
+
+    Parameters
+    ----------
+    make : callable
+        Makes the arrays.
+    shapes : sequence of tuple of int
+        Usually of the first array; `make` takes them. The first one is small: there the two sides are compared before
+        anything is timed.
+    quick : sequence of tuple of int
+        The shapes of a quick run.
+    named : sequence of tuple of int
+        More shapes, which take minutes: only for who names the row or the size.
+    wanted : sequence of int
+        The arrays to differentiate with respect to.
+    elementwise : bool
+        Whether any size is possible.
+    keywords : mapping
+        Parameters of the loss.
+    sample : bool
+        Whether it stands for the others in a quick run.
+    size : callable
+        How many elements the largest array of a plain implementation has.
+    """
+
+    make: Make
+    shapes: tuple[Shape, ...] = SIZES
+    quick: tuple[Shape, ...] = SIZES[:3:2]
+    named: tuple[Shape, ...] = ()
+    wanted: tuple[int, ...] = (0,)
+    elementwise: bool = False
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+    sample: bool = False
+    size: Callable[[Shape], int] = math.prod
+
+
+def normal32(rng: np.random.Generator, shape: Shape) -> NDArray[np.float32]:
+    """Normal numbers in float32."""
+    return rng.standard_normal(shape, dtype=np.float32)

@@ -1,0 +1,301 @@
+"""One call and the exact truth about it: of one case as it stands, or of the examples of many.
+
+Where a call has to be compiled first, cases that differ in nothing but their examples are packed into one call with
+``reduction="none"``: a few compilations instead of a thousand.
+
+Generated code may compute several examples at a time, and what is left over one by one, in another way. So a batch is
+repeated until nothing of it is left over (`LANES`), and called once more in pieces of which all is left over (`FEW`).
+"""
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import compare, reference
+from .cases import Case, Entry, Place, numpy_dtype
+from .compare import LD
+from .frameworks import EAGER, Framework, placed
+
+OPTIONS = ("reduction", "sample_weight", "where", "denominator")
+LARGE = 4096
+"""Cases of more elements are never packed."""
+
+FEW = 3
+"""So many examples are fewer than a processor computes at a time."""
+
+LANES = 64 * FEW
+"""Of a multiple of so many examples, nothing is left over: 4 vectors of 16, side by side."""
+
+COTANGENTS = (0.5, -0.75, 1.25, -1.5, 2.0, 3.0, -0.375, 1.75, -2.5)
+POWERS = (0.5, -0.25, 1.0, -2.0, 4.0)
+"""Upstream gradients: non-uniform, of both signs, exact in every dtype."""
+
+
+@dataclass
+class Call:
+    """The arguments of one call in NumPy arrays, and the truth about it."""
+
+    arrays: list[NDArray[Any]]
+    static: dict[str, Any]
+    options: dict[str, NDArray[Any]]
+    cotangent: NDArray[Any]
+    wanted: tuple[Place, ...]
+    shared: tuple[Place, ...]
+    value: LD
+    value_scale: LD
+    gradients: list[LD]
+    gradient_scales: list[LD]
+    kinks: list[NDArray[np.bool_]]
+    count: int
+    parts: list[tuple[Case, slice]] = field(default_factory=list)
+    """For packed cases, the examples of each."""
+
+    def gradient(self, number: int, part: slice) -> "Gradient":
+        """What is known of one gradient, as far as it belongs to a part of the examples.
+
+        To an array that all examples share, each has its part of the gradient here: it is their sum.
+        """
+        truth, scale, kinks = self.gradients[number], self.gradient_scales[number], self.kinks[number]
+        if self.wanted[number] not in self.shared:
+            return Gradient(truth, scale, kinks, part)
+        with np.errstate(invalid="ignore"):
+            return Gradient(
+                truth.sum(axis=0), scale.sum(axis=0), np.asarray(kinks.any(axis=0)), slice(None), len(truth)
+            )
+
+    def cut(self, here: slice) -> "Call":
+        """The same call on some of the examples alone."""
+
+        def cut(array: Any) -> Any:
+            return array[here]
+
+        inside = [(case, max(part.start, here.start), min(part.stop, here.stop)) for case, part in self.parts]
+        return replace(
+            self,
+            arrays=[a if place in self.shared else cut(a) for place, a in enumerate(self.arrays)],
+            options={k: cut(o) if k in ("sample_weight", "where") else o for k, o in self.options.items()},
+            cotangent=cut(self.cotangent),
+            value=cut(self.value),
+            value_scale=cut(self.value_scale),
+            gradients=[cut(g) for g in self.gradients],
+            gradient_scales=[cut(g) for g in self.gradient_scales],
+            kinks=[cut(k) for k in self.kinks],
+            parts=[(case, slice(a - here.start, b - here.start)) for case, a, b in inside if a < b],
+        )
+
+
+class Gradient(NamedTuple):
+    """The truth about a gradient, what of it belongs to a case, and how many terms were summed."""
+
+    truth: LD
+    scale: LD
+    kinks: NDArray[np.bool_]
+    part: slice
+    terms: int = 1
+
+
+def cotangent_of(
+    case: Case, shape: tuple[int, ...], dtype: str, choices: Sequence[float] | None = None
+) -> NDArray[Any]:
+    """A non-uniform upstream gradient, the same in every run."""
+    draw = np.random.default_rng(zlib.crc32(case.id.encode()))
+    return np.asarray(draw.choice(choices or COTANGENTS, shape)).astype(numpy_dtype(dtype))
+
+
+def wanted_of(entry: Entry, truth: reference.Truth) -> tuple[Place, ...]:
+    return tuple(place for place in entry.differentiable if truth.gradients.get(place) is not None)
+
+
+def split(keywords: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    arrays = {k: v for k, v in keywords.items() if isinstance(v, np.ndarray)}
+    return {k: v for k, v in keywords.items() if k not in arrays}, arrays
+
+
+def single(case: Case, dtype: str, entry: Entry, framework: Framework) -> Call:
+    """The call of one case."""
+    truth = reference.truth(case, dtype)
+    given = case.at(dtype)
+    static, options = split({**given.parameters, **given.options})
+    shape = truth.values.shape if given.options.get("reduction", "mean") == "none" else ()
+    choices: tuple[float, ...] = COTANGENTS
+    if not framework.differentiates:
+        # Nothing comes from upstream of a scalar; and a weight times a power of two is exact.
+        if given.options.get("reduction", "mean") != "none":
+            choices = (1.0,)
+        elif "sample_weight" in given.options:
+            choices = POWERS
+    cotangent = cotangent_of(case, shape, dtype, choices)
+    exact = reference.to_longdouble(cotangent)
+    found = reference.reduced(case, truth, exact, summed=False)
+    wanted = wanted_of(entry, truth)
+
+    def chosen(parts: Mapping[Place, Any]) -> list[Any]:
+        rows = truth.values.ndim
+        return [parts[p].reshape(-1, *parts[p].shape[rows:]) if p in entry.shared else parts[p] for p in wanted]
+
+    return Call(
+        list(given.arrays),
+        static,
+        options,
+        cotangent,
+        wanted,
+        entry.shared,
+        found.value,
+        found.value_scale,
+        chosen(found.gradients),
+        chosen(found.gradient_scales),
+        chosen(found.kinks),
+        count=found.count,
+        parts=[(case, slice(None))],
+    )
+
+
+def pack(cases: Sequence[Case], dtype: str, entry: Entry, *, weighted: bool, masked: bool) -> Call:
+    """One call with the examples of all cases, which agree in all but those and their options."""
+    columns: dict[str, list[Any]] = {}
+    parts: list[tuple[Case, slice]] = []
+    start = 0
+    wanted: tuple[Place, ...] = ()
+    for case in cases:
+        truth = reference.truth(case, dtype)
+        given = case.at(dtype)
+        shape = truth.values.shape
+        cotangent = cotangent_of(case, shape, dtype)
+        found = reference.reduced(case, truth, reference.to_longdouble(cotangent), reduction="none", summed=False)
+        wanted = wanted_of(entry, truth)
+        rows = _rows(len(shape), given.parameters.get("axis", -1))
+        add = {f"array {i}": rows(given.arrays[i]) for i in entry.own}
+        add |= {"cotangent": rows(cotangent), "value": rows(found.value), "value_scale": rows(found.value_scale)}
+        sides: dict[str, Mapping[Place, Any]] = {"g": found.gradients, "s": found.gradient_scales, "k": found.kinks}
+        for name, pieces in sides.items():
+            for place in wanted:
+                piece = pieces[place]
+                whole = piece.reshape(-1, *piece.shape[len(shape) :]) if place in entry.shared else rows(piece)
+                add[f"{name} {place}"] = whole
+        if weighted:
+            weight = given.options.get("sample_weight", np.ones((), dtype=numpy_dtype(dtype)))
+            add["sample_weight"] = rows(_over(weight, shape))
+        if masked:
+            add["where"] = rows(_over(given.options.get("where", np.ones((), dtype=np.bool_)), shape))
+        for key, piece in add.items():
+            columns.setdefault(key, []).append(piece)
+        size = max(1, int(np.prod(shape)))
+        parts.append((case, slice(start, start + size)))
+        start += size
+    joined = {key: np.concatenate(pieces) for key, pieces in columns.items()}
+    static, options = split(cases[0].at(dtype).parameters)
+    static.pop("axis", None)
+    options |= {key: joined[key] for key in ("sample_weight", "where") if key in joined}
+    first = cases[0].at(dtype).arrays
+    return Call(
+        [joined[f"array {i}"] if i in entry.own else first[i] for i in range(len(entry.arrays))],
+        {**static, "reduction": "none"},
+        options,
+        joined["cotangent"],
+        wanted,
+        entry.shared,
+        joined["value"],
+        joined["value_scale"],
+        [joined[f"g {i}"] for i in wanted],
+        [joined[f"s {i}"] for i in wanted],
+        [joined[f"k {i}"] for i in wanted],
+        count=1,
+        parts=parts,
+    )
+
+
+def batches(
+    cases: Sequence[Case], dtype: str, entry: Entry, framework: Framework, mode: str, **there: bool
+) -> Iterator[Call]:
+    """The calls of packed cases: so many examples that nothing is left over, and few of them after the others.
+
+    What is shared has a gradient that is a sum, and of repeated examples another one: there, half of them are the other
+    batch, where a compiled function takes any. What such a loss computes of an example, others compute too.
+    """
+    once = pack(cases, dtype, entry, **there)
+    length = len(once.value)
+    compiled = mode not in EAGER
+    if entry.shared:
+        yield once
+        if compiled and framework.dynamic and length > 3:
+            yield once.cut(slice(0, length // 2 + 1))
+        return
+    whole = -(-length // LANES) * LANES
+    batch = pack([*cases] * -(-whole // length), dtype, entry, **there).cut(slice(0, whole))
+    yield batch
+    # A function for each operation would be compiled once more, where that is how calls are made eagerly.
+    for start in range(0, length, FEW) if compiled else ():
+        yield batch.cut(slice(start, start + FEW))
+
+
+def _over(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """An array that lacks trailing axes, at the full shape."""
+    return np.broadcast_to(array[(..., *(None,) * (len(shape) - array.ndim))], shape)
+
+
+def _rows(ndim: int, axis: int) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """Examples along one axis, classes or features last."""
+
+    def arrange(array: NDArray[Any]) -> NDArray[Any]:
+        if array.ndim == ndim:
+            return array.reshape(-1)
+        array = np.moveaxis(array, axis, -1)
+        return array.reshape(-1, array.shape[-1])
+
+    return arrange
+
+
+class Key(NamedTuple):
+    """What cases have in common that are one call; without the last two, calls of one compiled function."""
+
+    static: tuple[tuple[str, str], ...]
+    arrays: tuple[str, ...]
+    kinds: tuple[tuple[Any, ...], ...]
+    length: int
+    contents: tuple[bytes, ...]
+
+    @property
+    def group(self) -> tuple[Any, ...]:
+        return self[:3]
+
+
+def pack_key(case: Case, dtype: str, entry: Entry) -> Key | None:
+    """None: this case can only be called as it stands."""
+    given = case.at(dtype)
+    static, arrays = split({k: v for k, v in given.parameters.items() if k != "axis"})
+    if max(np.size(a) for a in given.arrays) > LARGE or any(isinstance(v, str) or callable(v) for v in static.values()):
+        return None
+    if arrays and not entry.rowwise:
+        return None
+    common = {place: array for place, array in placed(given.arrays, arrays).items() if place in entry.shared}
+    if common and not all(np.isfinite(a.astype(np.float64)).all() for a in (*given.arrays, *arrays.values())):
+        # One example would be all that can be seen of the sums.
+        return None
+    rows = given.arrays[0].ndim - entry.rowwise
+    return Key(
+        tuple(sorted((k, repr(v)) for k, v in static.items())),
+        tuple(sorted(arrays)),
+        tuple((str(given.arrays[i].dtype), given.arrays[i].ndim - rows) for i in entry.own)
+        + tuple((str(a.dtype), *a.shape) for a in common.values()),
+        given.arrays[0].shape[given.parameters.get("axis", -1)] if entry.rowwise else 0,
+        tuple(a.tobytes() for a in (*(arrays[k] for k in sorted(arrays)), *common.values())),
+    )
+
+
+def call_text(case: Case, dtype: str) -> str:
+    """A call as somebody would type it, with NumPy arrays."""
+    given = case.at(dtype)
+
+    def text(value: Any) -> str:
+        if not isinstance(value, np.ndarray):
+            return repr(value)
+        return f"np.asarray({compare.show(value)}, dtype={str(value.dtype)!r})"
+
+    arguments = [text(a) for a in given.arrays]
+    arguments += [f"{k}={text(v)}" for k, v in {**given.parameters, **given.options}.items()]
+    found = f"polyloss.{case.loss}({', '.join(arguments)})"
+    return found if len(found) < 4000 else found[:4000] + " ..."

@@ -1,0 +1,182 @@
+"""What the suite asks of a framework, whichever it is."""
+
+import importlib.metadata
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any, NamedTuple
+from unittest import mock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polyloss_conformance.cases import DTYPES, Place, has_bfloat16
+
+Array = Any
+
+
+class Outcome(NamedTuple):
+    """A value and one gradient for each array that was asked for; None where the framework cannot differentiate."""
+
+    value: Array
+    gradients: tuple[Array, ...] | None
+
+
+EAGER = ("eager", "small blocks", "whole arrays")
+"""Without a compiler: as users have it, in blocks of a few elements and by several threads, and without blocks."""
+
+
+@contextmanager
+def engine(mode: str) -> Iterator[None]:
+    """A context in which calls are made as `mode` wants it.
+
+    Chunks of logits are small in all modes but the one that users have: there would hardly be several.
+    """
+    from polyloss.core import chunked
+    from polyloss.engine import blocks as _blocks
+    from polyloss.engine import program as _program
+
+    small = {(_program, "BLOCK"): 4} if mode == "small blocks" else {}
+    if mode != "eager":
+        # Two to four rows, each a block of its own.
+        small |= {(chunked, "CHUNK"): 12, (chunked, "BLOCK"): 4}
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.object(_blocks, "enabled", mode != "whole arrays"))
+        for (module, name), size in small.items():
+            stack.enter_context(mock.patch.object(module, name, size))
+        yield
+
+
+Step = Callable[[Sequence[Array], Mapping[str, Array], Array], Outcome]
+"""Takes the arrays, the keywords that are arrays, and the cotangent."""
+
+
+def placed(arrays: Sequence[Array], options: Mapping[str, Array]) -> dict[Place, Array]:
+    """The arrays of a call by their places."""
+    return dict(enumerate(arrays)) | dict(options)
+
+
+def called(loss: Any, static: Mapping[str, Any], given: Mapping[Place, Array]) -> Array:
+    """The loss of arrays at their places."""
+    arrays = [array for place, array in given.items() if isinstance(place, int)]
+    return loss(*arrays, **static, **{place: array for place, array in given.items() if isinstance(place, str)})
+
+
+class Framework(ABC):
+    """One framework, as the suite sees it.
+
+    Attributes
+    ----------
+    name : str
+        As in `polyloss.Backend.name`.
+    package : str
+        The distribution whose version the report names.
+    modes : tuple of str
+        Some of `EAGER` first, then the compilers.
+    dtypes : tuple of str
+        The floating dtypes that it has.
+    flushes : bool
+        Whether it takes subnormal numbers for zero somewhere.
+    slow_eager : bool
+        Whether even an eager call is compiled, so that many small cases are better run as one.
+    device : str
+        Where its arrays are made. See `use`.
+    """
+
+    name: str
+    package: str
+    modes: tuple[str, ...] = EAGER
+    dtypes: tuple[str, ...] = DTYPES if has_bfloat16 else tuple(d for d in DTYPES if d != "bfloat16")
+    flushes = False
+    slow_eager = False
+    device = "cpu"
+    has_devices = False
+    """Whether it can be told another device."""
+    dynamic = False
+    """Whether a compiled function takes batches of any size without being compiled again."""
+    differentiates = True
+    """Whether it has automatic differentiation."""
+    welcomes_numpy = True
+    """Whether its own functions take NumPy arrays beside its own."""
+
+    @property
+    def version(self) -> str:
+        return importlib.metadata.version(self.package)
+
+    def use(self, device: str) -> None:
+        """Make all arrays on `device` from now on. ValueError where there is no such device here."""
+        if device != "cpu":
+            raise ValueError(f"{self.name} has no device but cpu here, got {device}")
+
+    @property
+    def shows_values(self) -> bool:
+        """Whether the values of its arrays can be looked at: those on an accelerator would be waited for."""
+        return self.device.partition(":")[0] == "cpu"
+
+    @abstractmethod
+    def array(self, value: NDArray[Any]) -> Array:
+        """A NumPy array of any dtype, bfloat16 included, as an array of the framework."""
+
+    @abstractmethod
+    def numpy(self, array: Array) -> NDArray[Any]:
+        """The same numbers in NumPy, exactly."""
+
+    @abstractmethod
+    def is_array(self, value: Any) -> bool:
+        """Whether `value` is an array of the framework."""
+
+    def forget(self) -> None:  # noqa: B027
+        """Free what was compiled, if anything is kept."""
+
+    def dtype(self, array: Array) -> str:
+        return str(array.dtype)
+
+    def convert(self, value: Any) -> Any:
+        """`value` as an array of the framework where it is one of NumPy."""
+        return self.array(value) if isinstance(value, np.ndarray) else value
+
+    def autocast(self, dtype: str) -> AbstractContextManager[Any] | None:
+        """A context in which the framework chooses a dtype for each operation. None where there is no such thing."""
+        return None
+
+    @abstractmethod
+    def step(
+        self,
+        loss: Any,
+        static: Mapping[str, Any],
+        wanted: Sequence[Place],
+        mode: str,
+        batched: Collection[Place] = (),
+        plain: bool = False,
+    ) -> Step:
+        """A function that evaluates `loss` and its gradients with respect to the arrays at the positions `wanted`.
+
+        Parameters
+        ----------
+        mode : str
+            One of `modes`. What is eager is made the same way: it differs in the `engine` that it is called with.
+        batched : collection of int or str
+            The arrays whose first axis, where they have one, is a batch that may change between calls.
+        plain : bool
+            What is computed is in question, and not the code that a compiler makes of it: that may be slow, if it is
+            made quickly.
+        """
+
+    def traced(
+        self, loss: Any, static: Mapping[str, Any], arrays: Sequence[Array], options: Mapping[str, Array]
+    ) -> bool:
+        """Trace `loss` without running it, so that nothing of its values is known. False where there is no tracing."""
+        return False
+
+    def hessian_product(
+        self,
+        loss: Any,
+        static: Mapping[str, Any],
+        arrays: Sequence[Array],
+        wanted: Sequence[Place],
+        cotangent: Array,
+        directions: Sequence[Array],
+        options: Mapping[str, Array] | None = None,
+    ) -> tuple[Array, ...]:
+        """The derivative, along `directions`, of the gradients with respect to the arrays at `wanted`."""
+        raise NotImplementedError

@@ -1,0 +1,120 @@
+"""JAX, whose eager calls are compiled as well."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polyloss_conformance.cases import Place
+
+from .base import Array, Framework, Outcome, Step, called, placed
+
+PLAIN: Any = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+"""Compiled in a quarter of the time."""
+
+
+class JaxFramework(Framework):
+    name = "jax"
+    package = "jax"
+    modes = ("eager", "jit")
+    flushes = True
+    slow_eager = True
+    has_devices = True
+
+    def __init__(self) -> None:
+        import jax
+
+        jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
+
+    def use(self, device: str) -> None:
+        import jax
+
+        try:
+            first = jax.devices(device)[0]
+        except RuntimeError as error:
+            raise ValueError(f"jax has no device {device} here: {str(error).partition(chr(10))[0]}") from None
+        jax.config.update("jax_default_device", first)  # type: ignore[no-untyped-call]
+        self.device = device
+
+    def forget(self) -> None:
+        import jax
+
+        jax.clear_caches()  # type: ignore[no-untyped-call]
+
+    def array(self, value: NDArray[Any]) -> Array:
+        import jax.numpy as jnp
+
+        return jnp.asarray(value)
+
+    def numpy(self, array: Array) -> NDArray[Any]:
+        return np.asarray(array)
+
+    def is_array(self, value: Any) -> bool:
+        import jax
+
+        return isinstance(value, jax.Array)
+
+    def step(
+        self,
+        loss: Any,
+        static: Mapping[str, Any],
+        wanted: Sequence[Place],
+        mode: str,
+        batched: Collection[Place] = (),
+        plain: bool = False,
+    ) -> Step:
+        import jax
+
+        def run(arrays: Sequence[Array], options: Mapping[str, Array], cotangent: Array) -> Outcome:
+            given = placed(arrays, options)
+
+            def function(*chosen: Array) -> Array:
+                return called(loss, static, given | dict(zip(wanted, chosen, strict=True)))
+
+            value, pull = jax.vjp(function, *(given[place] for place in wanted))
+            return Outcome(value, pull(cotangent))
+
+        return jax.jit(run, compiler_options=PLAIN if plain else None) if mode == "jit" else run
+
+    def traced(
+        self, loss: Any, static: Mapping[str, Any], arrays: Sequence[Array], options: Mapping[str, Array]
+    ) -> bool:
+        import jax
+
+        places = [i for i, a in enumerate(arrays) if self.is_array(a)]
+        names = [k for k, o in options.items() if self.is_array(o)]
+
+        def function(chosen: Sequence[Array], named: Sequence[Array]) -> Any:
+            inputs = list(arrays)
+            for i, array in zip(places, chosen, strict=True):
+                inputs[i] = array
+            return loss(*inputs, **static, **{**options, **dict(zip(names, named, strict=True))})
+
+        jax.eval_shape(function, [arrays[i] for i in places], [options[k] for k in names])
+        return True
+
+    def hessian_product(
+        self,
+        loss: Any,
+        static: Mapping[str, Any],
+        arrays: Sequence[Array],
+        wanted: Sequence[Place],
+        cotangent: Array,
+        directions: Sequence[Array],
+        options: Mapping[str, Array] | None = None,
+    ) -> tuple[Array, ...]:
+        import jax
+
+        given = placed(arrays, options or {})
+
+        def gradients(*chosen: Array) -> Any:
+            def function(*inner: Array) -> Array:
+                return called(loss, static, given | dict(zip(wanted, inner, strict=True)))
+
+            return jax.vjp(function, *chosen)[1](cotangent)
+
+        found: tuple[Array, ...] = jax.jit(lambda p, d: jax.jvp(gradients, p, d)[1], compiler_options=PLAIN)(
+            tuple(given[place] for place in wanted), tuple(directions)
+        )
+        return found

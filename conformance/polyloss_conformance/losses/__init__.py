@@ -1,0 +1,15 @@
+"""A record for each loss: the mirror image of `polyloss.losses`, one file for each family."""
+
+from polyloss_conformance.spec import Spec
+
+from . import binary, divergence, linear, margin, multiclass, regression, robust, similarity
+from .functions import HELPERS
+
+FAMILIES = (regression, robust, binary, multiclass, margin, divergence, similarity, linear)
+
+LOSSES: dict[str, Spec] = {
+    spec.loss: spec for family in FAMILIES for spec in vars(family).values() if isinstance(spec, Spec)
+}
+"""All records, by the name of the loss."""
+
+__all__ = ["HELPERS", "LOSSES"]

@@ -1,0 +1,33 @@
+"""Arrays that the cases of several losses are about, and how elementwise losses are measured."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polyloss_conformance.arrays import Shape, bits, classes, floats, ids, normal, simplex
+from polyloss_conformance.benchmark import Benchmark, normal32
+
+LOGITS = normal("logits", (6, 4), 2.0)
+IDS = ids(0, 3, 1, 2, 3, 1)
+SOFT = simplex("soft", (6, 4))
+CLASS_WEIGHT = floats(0.5, 2, 1, 3)
+CUBE = normal("cube", (2, 4, 3), 2.0)
+CUBE_IDS = classes("cube", (2, 3), 4)
+CUBE_SOFT = simplex("cube", (2, 4, 3), axis=1)
+
+X = normal("x", (4, 3), 3.0)
+HARD = bits("hard", (4, 3))
+
+
+def _residuals(rng: np.random.Generator, shape: Shape) -> tuple[NDArray[Any], ...]:
+    return normal32(rng, shape), normal32(rng, shape)
+
+
+def _labels(rng: np.random.Generator, shape: Shape) -> tuple[NDArray[Any], ...]:
+    return normal32(rng, shape), (normal32(rng, shape) > 0.5).astype(np.float32)
+
+
+of_residuals = partial(Benchmark, make=_residuals, elementwise=True)
+of_labels = partial(Benchmark, make=_labels, elementwise=True)

@@ -1,0 +1,82 @@
+"""Losses of a score that shall be on the right side of a margin."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from polyloss_conformance.arrays import WIDE, Shape, floats, inf, normal, signs
+from polyloss_conformance.case import Cases
+from polyloss_conformance.exact.jets import positive_part
+from polyloss_conformance.exact.rules import of_score
+from polyloss_conformance.spec import Advice, Laws, Perfect, Spec
+from polyloss_conformance.translations import Twin, keras, optax
+
+
+def _ordinary(name: str, shape: Shape) -> tuple[Any, ...]:
+    return normal(name, shape, 1.5), signs(name + "y", shape)
+
+
+def _ideal(name: str) -> list[Perfect]:
+    sign, zeros = signs(f"perfect {name}", (4, 3)), np.zeros((4, 3))
+    return [Perfect((2.0 * sign, sign), zeros), Perfect((sign, sign), zeros)]
+
+
+# fmt: off
+def _cases(case: Cases) -> None:
+    case.edge("at_the_margin", floats(1, -1, 1), floats(1, -1, -1), note="trap: -1, -0.5 or 0 at the margin; here 0")
+    case.edge("around_the_margin", floats(1 - 2**-7, 1 + 2**-6, -1 - 2**-6, 2**-7 - 1), floats(1, 1, -1, -1))
+    case.edge("zero_scores", floats(0, 0), floats(1, -1))
+    case.edge("correct_by_more", floats(1.5, 7, 1e4, -1.25, -9), floats(1, 1, 1, -1, -1), note="B17: exactly 0")
+    case.edge("large", floats(-100, 200, 1e-4), floats(1, -1, 1))
+    case.edge("huge", floats(1e18, -1e18, 3e18), floats(-1, 1, 1), dtypes=WIDE)
+    case.edge("infinite_scores", floats(inf, -inf, -inf, inf), floats(1, -1, 1, -1))
+    case.refuse("label_zero", ValueError, "target", floats(0.5, -1), floats(1, 0), values=True,
+                note="trap: labels 0 and 1 are accepted and wrong")
+    case.refuse("label_two", ValueError, "target", floats(0.5, -1), floats(1, 2), values=True)
+# fmt: on
+
+
+_margin = partial(Spec, arrays=("scores", "target"), ordinary=_ordinary, ideal=_ideal, questions=(_cases,))
+
+
+@of_score
+def _hinge(score: Any, t: Any) -> Any:
+    return positive_part(1 - t * score)
+
+
+HINGE = _margin(
+    loss="hinge",
+    exact=_hinge,
+    laws=Laws(smooth=False),
+    twins=(Twin("keras", "hinge", keras.elements), Twin("optax", "hinge_loss", optax.plain)),
+    advice=(
+        Advice(
+            "binary",
+            "a maximal margin",
+            "hinge(scores, target)",
+            "labels -1 and +1; squared_hinge is the smooth one",
+        ),
+    ),
+)
+
+
+@of_score
+def _squared_hinge(score: Any, t: Any) -> Any:
+    missing = positive_part(1 - t * score)
+    return missing * missing
+
+
+SQUARED_HINGE = _margin(
+    loss="squared_hinge",
+    exact=_squared_hinge,
+    twins=(Twin("keras", "squared_hinge", keras.elements),),
+    advice=(
+        Advice(
+            "binary",
+            "a maximal margin, smooth",
+            "squared_hinge(scores, target)",
+            "differentiable at the margin",
+        ),
+    ),
+)

@@ -1,0 +1,73 @@
+"""The outcome of a check: what the suite says of polyloss, and what reports are made of."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Check = Literal[
+    "value and gradient",
+    "second order",
+    "error",
+    "bad values while traced",
+    "law",
+    "kind of call",
+    "built-in",
+    "coverage",
+]
+
+CHECKS: tuple[Check, ...] = (
+    "value and gradient",
+    "second order",
+    "error",
+    "bad values while traced",
+    "law",
+    "kind of call",
+    "built-in",
+)
+FIRST_CHECKS: tuple[Check, ...] = ("value and gradient", "second order", "error", "law")
+"""What a newcomer is shown."""
+
+Extent = Literal["quick", "first", "full", "all"]
+"""How much is run: what a newcomer is shown, eagerly alone or under a compiler too; what tests run; every case."""
+
+RECORDED = "recorded input"
+"""The case that is the input in the table of deviations."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of one check.
+
+    Parameters
+    ----------
+    loss, backend, mode, dtype, case : str
+        What was run. `mode` is ``"eager"`` or the name of a compiler.
+    check : str
+        What was looked at.
+    passed : bool
+    value, gradient : float or None
+        The worst error, in the unit of its tolerance (see `polyloss_conformance.tolerances`); None where nothing was
+        compared.
+    message : str
+        What is wrong, empty where nothing is.
+    call : str
+        The failing call, to type in.
+    note : str
+        Why the case exists; or, for a known deviation of a built-in, the reason.
+    deviation, link : str
+        The kind of a known deviation, and where it is discussed.
+    """
+
+    loss: str
+    backend: str
+    mode: str
+    dtype: str
+    case: str
+    check: Check
+    passed: bool
+    value: float | None = None
+    gradient: float | None = None
+    message: str = ""
+    call: str = ""
+    note: str = ""
+    deviation: str = ""
+    link: str = ""

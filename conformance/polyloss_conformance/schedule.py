@@ -1,0 +1,198 @@
+"""What is run in which mode: a table, and the units of work that come of it.
+
+A *unit* is one function and its calls. Where nothing is compiled, every case is a unit of its own. Elsewhere, cases
+that differ in nothing but their examples are packed: see `calls`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+from . import cases as data
+from . import frameworks
+from .calls import Key, pack_key
+from .cases import Case
+from .frameworks import EAGER
+from .selection import Selection
+from .tolerances import HALVES
+
+
+class Unit(NamedTuple):
+    """One function to be made, by compilation or not, and the calls of it.
+
+    Where `packed`, each element of `calls` is packed into one call; otherwise there is one call with one case.
+    """
+
+    loss: str
+    backend: str
+    mode: str
+    dtype: str
+    calls: tuple[tuple[Case, ...], ...]
+    packed: bool
+
+    @property
+    def cases(self) -> list[Case]:
+        return [case for call in self.calls for case in call]
+
+
+class Alone(NamedTuple):
+    """Which cases are called as they stand, with their own reduction, where others are packed.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Patterns of their names.
+    losses : tuple of str
+        Of these losses; empty: of all.
+    but : str
+        A pattern of names that are left out.
+    lone : bool
+        Only those that cannot be packed.
+    reduced : bool
+        Only those that are reduced.
+    """
+
+    names: tuple[str, ...] = ("*",)
+    losses: tuple[str, ...] = ()
+    but: str = ""
+    lone: bool = False
+    reduced: bool = False
+
+    def has(self, case: Case, key: Key | None) -> bool:
+        return (
+            any(fnmatchcase(case.name, name) for name in self.names)
+            and not fnmatchcase(case.name, self.but)
+            and case.loss in (self.losses or (case.loss,))
+            and not (self.lone and key is not None)
+            and not (self.reduced and case.options.get("reduction") == "none")
+        )
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which of the cases of a loss are run in one mode and dtype.
+
+    Parameters
+    ----------
+    every : bool
+        Each is a call of its own, and that is all.
+    parameters : tuple of bool
+        Which functions are called with packed cases: those without parameters (False), those with some (True).
+    ends : bool
+        Of functions whose parameters differ in their values alone, the first and the last stand for all.
+    largest : bool
+        Of the batches of a function the largest alone: each other shape is a compilation.
+    single : bool
+        One class or feature is a batch as any other, not a compilation of its own.
+    alone : tuple of Alone
+        What is called as it stands.
+    """
+
+    every: bool = False
+    parameters: tuple[bool, ...] = (False, True)
+    ends: bool = False
+    largest: bool = False
+    single: bool = True
+    alone: tuple[Alone, ...] = ()
+
+
+_LONG = "mean_*"
+_THOROUGH = ("mse", "cross_entropy")
+"""One elementwise and one row-wise loss: all their reductions are called where compilation makes each call dear."""
+
+_ALL = Share(every=True)
+_REDUCTIONS = (Alone(lone=True), Alone(("default_reduction", "everything_masked", "masked_weighted_mean", _LONG)))
+_DEAR = (Alone(("masked_weighted_mean", _LONG)),)
+
+SCHEDULE: dict[tuple[str, str], dict[str, Share]] = {
+    ("", "eager"): {"half": _ALL, "float32": _ALL, "float64": _ALL},
+    # Half precision is never computed in blocks: it would be the same once more.
+    ("", "small blocks"): {"float32": _ALL, "float64": _ALL},
+    ("", "whole arrays"): {"float32": _ALL, "float64": _ALL},
+    # Here every call of another shape is a compilation.
+    ("jax", "eager"): {
+        "half": Share(ends=True, largest=True, alone=_DEAR),
+        "float32": Share(alone=(*_REDUCTIONS, Alone(losses=_THOROUGH, reduced=True))),
+        "float64": Share(alone=_DEAR),
+    },
+    ("jax", "jit"): {"float32": Share(ends=True, largest=True, alone=_DEAR)},
+    # torch has a full compiler, for the default parameters, and one that only traces, for all the others.
+    ("torch", "aot_eager"): {
+        "float32": Share(parameters=(True,), ends=True, single=False, alone=(Alone(but=_LONG, lone=True),)),
+    },
+    ("torch", "compile"): {
+        "float32": Share(
+            parameters=(False,),
+            ends=True,
+            single=False,
+            alone=(Alone(("masked_weighted_mean", "mean_of_262144_tenths"), losses=("l1", *_THOROUGH)),),
+        ),
+    },
+    ("tensorflow", "function"): {"float32": Share(ends=True, alone=_REDUCTIONS)},
+    ("tensorflow", "xla"): {"float32": Share(ends=True, largest=True, alone=_DEAR)},
+}
+"""By framework (any, where there is none) and mode, then dtype. Compilers see one dtype: float32, if it is selected."""
+
+_DEFAULT = Share(parameters=(False,), ends=True, largest=True, single=False)
+
+FIRST: dict[tuple[str, str], dict[str, Share]] = {
+    ("", "eager"): SCHEDULE["", "eager"],
+    ("jax", "eager"): {"half": _DEFAULT, "float32": _DEFAULT, "float64": _DEFAULT},
+    ("jax", "jit"): {"float32": _DEFAULT},
+    ("torch", "aot_eager"): {"float32": _DEFAULT},
+    ("tensorflow", "function"): {"float32": _DEFAULT},
+}
+"""The same for a first sight: eagerly, and under one compiler."""
+
+
+def share_of(selection: Selection, backend: str, mode: str, dtype: str) -> Share | None:
+    """The line of the table for a mode and a dtype; None where nothing is run."""
+    kind = "half" if dtype in HALVES else dtype
+    if selection.extent == "all":
+        return None if mode in EAGER[1:] and kind == "half" else _ALL
+    table = SCHEDULE if selection.extent == "full" else FIRST
+    lines = table.get((backend, mode), table.get(("", mode), {}))
+    if mode in EAGER:
+        return lines.get(kind)
+    only = "float32" if "float32" in selection.dtypes else selection.dtypes[0]
+    return lines.get("float32") if dtype == only else None
+
+
+def units(selection: Selection) -> list[Unit]:
+    """The calls that compare values and gradients."""
+    found: list[Unit] = []
+    for backend in selection.backends:
+        framework = frameworks.framework(backend)
+        for mode in framework.modes if selection.modes is None else selection.modes:
+            if mode not in framework.modes:
+                continue
+            for loss in selection.losses:
+                if loss not in data.LOSSES:
+                    continue
+                for dtype in framework.dtypes:
+                    share = share_of(selection, backend, mode, dtype) if dtype in selection.dtypes else None
+                    if share is not None:
+                        found += _units(share, backend, mode, loss, dtype)
+    return found
+
+
+def _units(share: Share, backend: str, mode: str, loss: str, dtype: str) -> Iterator[Unit]:
+    groups: dict[tuple[Any, ...], dict[Key, list[Case]]] = {}
+    for case in data.CASES[loss]:
+        if case.kind == "error" or dtype not in case.dtypes:
+            continue
+        key = None if share.every else pack_key(case, dtype, data.LOSSES[loss])
+        if share.every or any(alone.has(case, key) for alone in share.alone):
+            yield Unit(loss, backend, mode, dtype, ((case,),), False)
+        if key is not None and bool(key.static or key.arrays) in share.parameters and (share.single or key.length != 1):
+            groups.setdefault(key.group, {}).setdefault(key, []).append(case)
+    alike: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
+    for group, packs in groups.items():
+        static, *rest = next(iter(packs))[:3]
+        alike.setdefault((tuple(name for name, _ in static), *rest), []).append(group)
+    for same in alike.values():
+        for group in dict.fromkeys((same[0], same[-1]) if share.ends else same):
+            members = sorted(groups[group].values(), key=len, reverse=True)
+            calls = tuple(map(tuple, members[:1] if share.largest else members))
+            yield Unit(loss, backend, mode, dtype, calls, True)

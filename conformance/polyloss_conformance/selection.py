@@ -1,0 +1,86 @@
+"""What is to be run: names that a user gives, and what they stand for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import polyloss
+
+from . import cases as data
+from . import frameworks, modules
+from .result import CHECKS, FIRST_CHECKS, Check, Extent
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What to run. Names are checked: one that is unknown, or that leaves nothing to do, is an error."""
+
+    backends: tuple[str, ...]
+    losses: Mapping[str, Any]
+    dtypes: tuple[str, ...] = data.DTYPES
+    extent: Extent = "full"
+    modes: tuple[str, ...] | None = None
+    module: str | None = None
+    checks: tuple[Check, ...] = CHECKS
+
+
+def public_losses(module: ModuleType | None = None) -> dict[str, Any]:
+    """The losses of a module, by name: those of polyloss where none is given."""
+    source = polyloss if module is None else module
+    return {name: value for name, value in vars(source).items() if isinstance(value, polyloss.Loss) and name[0] != "_"}
+
+
+def select(
+    backends: Sequence[str] = (),
+    losses: Sequence[str] = (),
+    dtypes: Sequence[str] = (),
+    *,
+    extent: Extent = "full",
+    module: str | None = None,
+    device: str = "cpu",
+) -> Selection:
+    """A selection by names. Nothing named is everything that is there.
+
+    Parameters
+    ----------
+    device : str
+        Without backends named: those that can be told where their arrays are, if that is not the CPU.
+
+    Raises
+    ------
+    ValueError
+        For a name that is not known, or not installed; the message lists those that are.
+    """
+    if module is None:
+        known = {**dict.fromkeys(data.LOSSES), **public_losses()}
+    else:
+        shipped = list(public_losses().values())
+        known = {k: v for k, v in public_losses(modules.load(module)).items() if v not in shipped}
+        if not known:
+            raise ValueError(f"{module} has no loss: no attribute that is a polyloss.Loss")
+    chosen = _known("dtype", dtypes, data.DTYPES)
+    there = frameworks.installed()
+    if device != "cpu" and not backends:
+        there = tuple(name for name in there if frameworks.KNOWN[name].has_devices)
+        if not there:
+            raise ValueError(f"no backend here has a device {device}")
+    able = [name for name in _known("backend", backends, there) if set(frameworks.dtypes(name)) & set(chosen)]
+    if not able:
+        raise ValueError(f"there is nothing to run: {', '.join(backends)} has no {', '.join(chosen)}")
+    return Selection(
+        tuple(able),
+        {name: known[name] for name in _known("loss", losses, tuple(known))},
+        chosen,
+        extent,
+        ("eager",) if extent == "quick" else None,
+        module,
+        FIRST_CHECKS if extent in ("quick", "first") else CHECKS,
+    )
+
+
+def _known(what: str, names: Sequence[str], known: tuple[str, ...]) -> tuple[str, ...]:
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"no {what} called {', '.join(unknown)} here; there is {', '.join(known)}")
+    return tuple(dict.fromkeys(names)) or known

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 import polyloss
+from polyloss.core import reduction
 from polyloss.engine import blocks as _blocks
+from polyloss.engine import compiled as _compiled
 from polyloss.engine import program as _program
 from polyloss.engine import trace as _trace
 from polyloss.engine.blocks import is_traced
@@ -31,7 +33,7 @@ def both_ways(loss: Any, arrays: list[Any], keywords: dict[str, Any], monkeypatc
 
 
 def test_every_loss_is_traced(rng: Any) -> None:
-    assert len(LOSSES) == 18
+    assert len(LOSSES) == 19
     for loss in LOSSES:
         assert is_traced(loss, *arguments(loss, rng)), loss
 
@@ -210,6 +212,32 @@ def test_another_error_is_not_about_tracing(error: type[BaseException], rng: Any
     assert is_traced(exact, x, x)
 
 
+def test_a_derivative_is_traced_when_it_is_wanted(rng: Any, monkeypatch: Any) -> None:
+    traced: list[Any] = []
+    pull = reduction.pull
+
+    def fails_once(share: Any, local: Any) -> Any:
+        traced.append(local)
+        if len(traced) == 1:
+            raise KeyError("once")
+        return pull(share, local)
+
+    @polyloss.elementwise
+    def exact(xp: Any, /, prediction: Any, target: Any, **call: Any) -> Any:
+        error = xp.exp(prediction - target)
+        return error, lambda: error
+
+    monkeypatch.setattr(_compiled, "pull", fails_once)
+    x = rng.normal(size=5)
+    exact(x, x)
+    assert traced == []
+    with pytest.raises(KeyError, match="once"):
+        polyloss.value_and_grad(exact)(x, x)
+    assert is_traced(exact, x, x)
+    assert len(traced) == 2
+    both_ways(exact, [x, 0.0 * x], {}, monkeypatch)
+
+
 def test_gradient_that_blocks_cannot_do(backend: Any) -> None:
     @polyloss.elementwise
     def stepped(xp: Any, /, prediction: Any, target: Any, **call: Any) -> Any:
@@ -290,13 +318,13 @@ def test_denominator_that_vanishes(
 def test_parameters_that_change_are_traced_once(backend: Any) -> None:
     x, zero = backend.array([3.0, -2.0, 0.1]), backend.array([0.0, 0.0, 0.0])
     polyloss.huber(x, zero, delta=0.25)
-    before = _blocks._traced.cache_info().misses
+    before = _compiled.compiled.cache_info().misses
     for delta in (0.5, 1.0, 2.0):
         value, (gradient, _) = backend.value_and_grad(polyloss.huber, x, zero, delta=delta, reduction="sum")
         slope = np.clip([3.0, -2.0, 0.1], -delta, delta)
         backend.check(value, np.sum(slope * ([3.0, -2.0, 0.1] - 0.5 * slope)), rtol=1e-6)
         backend.check(gradient, slope, rtol=1e-6)
-    assert _blocks._traced.cache_info().misses <= before + 1
+    assert _compiled.compiled.cache_info().misses <= before + 1
 
 
 def test_what_the_core_asks_of_symbols() -> None:

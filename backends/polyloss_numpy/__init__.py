@@ -66,8 +66,8 @@ class NumpyBackend(InMemory):
     def asarray(self, value: Any, like: Any, dtype: Any = None) -> Any:
         if type(like) is np.ndarray and isinstance(value, (int, float)):
             return np.asarray(value, dtype or like.dtype)
-        if isinstance(value, np.ndarray) and not value.dtype.isnative:
-            return value.astype(value.dtype.newbyteorder("="))
+        if isinstance(value, np.ndarray):
+            return value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
         if array_api_compat.is_array_api_obj(value):
             return value
         return self.namespace(like).asarray(value, dtype=dtype or like.dtype, device=array_api_compat.device(like))
@@ -85,6 +85,8 @@ class NumpyBackend(InMemory):
         return None
 
     def refusal_beside(self, array: Any, other: Any) -> str | None:
+        if type(array) is type(other) is np.ndarray:
+            return None
         kinds = [type(one).__module__.partition(".")[0] for one in (array, other)]
         if "dask" in kinds:
             # It takes those of others for its own.
@@ -95,9 +97,13 @@ class NumpyBackend(InMemory):
         return None if places[0] == places[1] else f"one on {places[0]} beside one on {places[1]}; move it there"
 
     def readable(self, *arrays: Any) -> bool:
-        return not any(
-            array_api_compat.is_lazy_array(a) or "cpu" not in str(array_api_compat.device(a)).lower() for a in arrays
-        )
+        for array in arrays:
+            if type(array) is np.ndarray:
+                continue
+            on_cpu = "cpu" in str(array_api_compat.device(array)).lower()
+            if not on_cpu or array_api_compat.is_lazy_array(array):
+                return False
+        return True
 
     def signature(self, arrays: Sequence[Any]) -> Hashable | None:
         found = []
@@ -108,7 +114,7 @@ class NumpyBackend(InMemory):
         return tuple(found)
 
     def blockwise(self, inputs: Sequence[Any], options: Sequence[Any]) -> bool:
-        return all(type(array) is np.ndarray for array in (*inputs, *options))
+        return {np.ndarray}.issuperset(map(type, (*inputs, *options)))
 
     def memory(self, array: Any) -> Any:
         return array

@@ -70,9 +70,9 @@ def false_alarm(mutant: Mutant, backend: str, loss: str) -> Result | None:
 def _unknown(loss: Any) -> Iterator[None]:
     """A context in which nothing is remembered from outside of it, and after which nothing is from inside."""
     from polyloss.engine import blocks as _blocks
+    from polyloss.engine import compiled as _compiled
 
-    code = (_blocks._traced, _blocks._program, _blocks._counting, _blocks._row_program)
-    remembered = (loss._plans.clear, *(found.cache_clear for found in code))
+    remembered = (loss._plans.clear, _compiled.compiled.cache_clear, _blocks._row_program.cache_clear)
     for forget in remembered:
         forget()
     try:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from . import checks, words
-from .arguments import IGNORED, row_of
-from .backend import Backend, at_trace_time, find_backend, without_scalars
+from .arguments import IGNORED, OF_A_CALL, row_of
+from .backend import Backend, at_trace_time, find_backend
 from .call import BoundCall
 from .domains import REAL, Classes
 from .dtypes import working
@@ -22,12 +22,18 @@ COMMON: dict[str, Any] = {"reduction": "mean", "sample_weight": None, "where": N
 
 def bind(loss: Definition, arrays: tuple[Any, ...], keywords: dict[str, Any]) -> BoundCall:
     """A call, checked but for the values of its arrays."""
-    arrays, keywords = without_scalars(arrays, keywords)
-    common = {key: keywords.pop(key, default) for key, default in COMMON.items()}
+    keywords = dict(keywords)
+    common = dict(COMMON)
+    for key in COMMON:
+        if key in keywords:
+            common[key] = keywords.pop(key)
     axis = keywords.pop("axis", -1) if loss.rowwise else None
     arrays, own = _inputs(loss, arrays, keywords)
     _check_common(loss, common, arrays)
-    data = {key: value for key, value in common.items() if key != "reduction" and value is not None}
+    data = {}
+    for key in OF_A_CALL:
+        if common[key] is not None:
+            data[key] = common[key]
     constants: list[tuple[str, Any]] = []
     for key, value in (loss.defaults | own).items():
         if _is_data(loss, key, value):
@@ -51,7 +57,7 @@ def bind(loss: Definition, arrays: tuple[Any, ...], keywords: dict[str, Any]) ->
         str(common["reduction"]),
         None if result == first.dtype else result,
     )
-    _check_shapes(plan, plan.named(call))
+    _check_shapes(plan, backend.namespace(first), plan.named(call))
     return BoundCall(plan, backend, call)
 
 
@@ -102,22 +108,28 @@ def _converted(
     """The one backend, the arrays, and those among the keywords: with the dtype of those that came as numbers."""
     arrays = _same_kind(loss, arrays)
     backend = checks.common_backend(loss.__name__, dict(zip(loss.arrays, arrays, strict=True)) | data)
-    like = next(backend.asarray(array, None) for array in arrays if find_backend(type(array)) is not None)
+    like = backend.asarray(next(filter(_is_array, arrays)), None)
     xp = backend.namespace(like)
-    inputs = tuple(
-        backend.asarray(_of_number(loss, xp, backend, key, array, like), like)
-        for key, array in zip(loss.arrays, arrays, strict=True)
-    )
+    inputs = []
+    for key, array in zip(loss.arrays, arrays, strict=True):
+        if isinstance(array, (int, float)):
+            array = _of_number(loss, xp, backend, key, array, like)
+        inputs.append(backend.asarray(array, like))
     dtypes = {key: _dtype_of(xp, key, value, inputs[0]) for key, value in data.items() if is_number(loss, key, value)}
     for key, dtype in dtypes.items():
         checks.fits_dtype(loss.__name__, key, data[key], dtype)
-    return backend, inputs, dtypes, {key: backend.asarray(data[key], like, dtypes.get(key)) for key in data}
+    return backend, tuple(inputs), dtypes, {key: backend.asarray(data[key], like, dtypes.get(key)) for key in data}
+
+
+def _is_array(value: Any) -> bool:
+    return find_backend(type(value)) is not None
 
 
 def _same_kind(loss: Definition, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
     """The arrays; beside any, a NumPy scalar is a number like any other."""
-    if not all(isinstance(array, np.generic) for array in arrays):
-        arrays = tuple(array.item() if isinstance(array, np.generic) else array for array in arrays)
+    scalars = [isinstance(array, np.generic) for array in arrays]
+    if any(scalars) and not all(scalars):
+        arrays = tuple(array.item() if is_scalar else array for array, is_scalar in zip(arrays, scalars, strict=True))
     for key, value in zip(loss.arrays, arrays, strict=True) if loss.fuse is not None else ():
         # Where the shapes differ, a number tells of none.
         if find_backend(type(value)) is None and not isinstance(loss.domains.get(key), Classes):
@@ -127,8 +139,6 @@ def _same_kind(loss: Definition, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _of_number(loss: Definition, xp: Namespace, backend: Backend, key: str, value: Any, like: Array) -> Array:
     """Of a number an array: full of it, since it has no shape that could mismatch; or a class id."""
-    if not isinstance(value, (int, float)):
-        return value
     if not isinstance(loss.domains.get(key), Classes):
         return xp.full_like(like, value)
     if isinstance(value, bool) or not isinstance(value, int):
@@ -154,13 +164,12 @@ def is_narrow(value: float) -> bool:
     return -(2**31) <= value < 2**31
 
 
-def _check_shapes(plan: Plan, named: Mapping[str, Array]) -> None:
+def _check_shapes(plan: Plan, xp: Namespace, named: Mapping[str, Array]) -> None:
     loss = plan.loss
     try:
-        plan.check_shapes(named)
+        plan.check_shapes(xp, named)
     except (TypeError, ValueError) as error:
         arrays = [named[key] for key in loss.arrays]
-        xp = find_backend(type(arrays[0])).namespace(arrays[0])  # type: ignore[union-attr]
         domain = loss.domains.get(loss.arrays[-1], REAL)
         if len(arrays) != 2 or not checks.looks_swapped(xp, arrays[0], arrays[1], plan.axis, domain):
             raise

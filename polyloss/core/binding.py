@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, TypeAlias
 
 from . import checks
@@ -87,7 +88,7 @@ class Binding:
         """The axes of a shape; that of a row is where it is in the first array."""
         found: list[Axis] = []
         for letter in dims:
-            found += [(EXAMPLES, place) for place in range(count)] if letter == EXAMPLES else [(letter, 0)]
+            found += zip(repeat(letter), range(count if letter == EXAMPLES else 1))
         if self.axis is not None and len(dims) == 2 and dims[0] == EXAMPLES:
             found.insert(self.axis, found.pop())
         return found
@@ -116,21 +117,22 @@ class Binding:
                 else:
                     first[axis] = (name, array, place)
 
-    def check_shapes(self, named: Mapping[str, Array]) -> None:
+    def check_shapes(self, xp: Namespace, named: Mapping[str, Array]) -> None:
         """Raise for all that dtypes and shapes tell."""
         name, first = self.loss.__name__, self.loss.arrays[0]
-        xp = backend_of(named[first]).namespace(named[first])
         checks.real_floating(name, first, xp, named[first])
         rows = self.rows(named)
         lengths: dict[Axis, int | None] = {}
         for key, domain in self.inputs():
             argument, array = self.loss.arguments[key], named[key]
+            axes = self.axes(argument, array, len(rows))
             if isinstance(domain, Classes):
                 self._check_classes(xp, key, named, rows, lengths)
             else:
-                (checks.real if key == "target" else checks.real_floating)(name, key, xp, array)
-                self._check_shape(argument, array, len(rows), lengths)
-            for place, axis in enumerate(self.axes(argument, array, len(rows))):
+                if key != first:
+                    (checks.real if key == "target" else checks.real_floating)(name, key, xp, array)
+                self._check_shape(argument, array, axes, lengths)
+            for place, axis in enumerate(axes):
                 if axis[0] != EXAMPLES and not lengths.get(axis):
                     checks.has_entries(name, key, tuple(array.shape), place)
                 if lengths.get(axis) is None:
@@ -138,10 +140,9 @@ class Binding:
         for key in self.names[len(self.loss.arrays) :]:
             self._check_keyword(xp, self.loss.arguments[key], named[key], rows, lengths)
 
-    def _expected(self, argument: Argument, array: Array, count: int, lengths: Mapping[Axis, Any]) -> checks.Shape:
-        return tuple(lengths.get(axis) for axis in self.axes(argument, array, count))
-
-    def _check_shape(self, argument: Argument, array: Array, count: int, lengths: Mapping[Axis, int | None]) -> None:
+    def _check_shape(
+        self, argument: Argument, array: Array, axes: Sequence[Axis], lengths: Mapping[Axis, int | None]
+    ) -> None:
         """An input must have the shape that was declared, beside those before it."""
         name, first, shape = self.loss.__name__, self.loss.arguments[self.loss.arrays[0]], tuple(array.shape)
         if argument is first:
@@ -149,9 +150,8 @@ class Binding:
                 words = "".join(f", {WORDS[letter]}" for letter in argument.dims[0][1:])
                 raise ValueError(f"{name}: {argument.name} must have the shape (...{words}), got {shape}")
             return
-        axes = self.axes(argument, array, count)
-        expected = tuple(lengths.get(axis) for axis in axes)
-        if all(axis in lengths for axis in axes):
+        expected = tuple(map(lengths.get, axes))
+        if lengths.keys() >= {*axes}:
             what = f"the shape of {first.name}," if argument.dims == first.dims else "one value per row, shape"
             # Without its axis of classes, a row of one would be another kind of row.
             of = first.name if self.axis is None else None
@@ -177,7 +177,7 @@ class Binding:
         argument, shape = self.loss.arguments[key], tuple(array.shape)
         alike = argument.dims[-1] == self.loss.arguments[first].dims[0]
         axes = self._axes(argument.dims[-1], len(rows))
-        whole = tuple(lengths.get(axis) for axis in axes)
+        whole = tuple(map(lengths.get, axes))
         dtype = f"the dtype of {first}, {named[first].dtype},"
         if checks.is_integer(xp, array):
             if not checks.same_shape(shape, rows):
@@ -212,21 +212,21 @@ class Binding:
             return
         else:
             (checks.real_floating if argument.part == "all" and argument.dims[0] else checks.real)(name, key, xp, value)
-        expected = self._expected(argument, value, len(rows), lengths)
         if argument.part == "first":
             checks.shape_starts(name, key, shape, rows)
         elif argument.part == "last":
             whole = rows if EXAMPLES in argument.dims[0] else tuple(lengths[letter, 0] for letter in argument.dims[0])
             checks.shape_ends(name, key, shape, whole, EXAMPLES not in argument.dims[0])
         else:
+            expected = tuple(map(lengths.get, self.axes(argument, value, len(rows))))
             what = f"one number per {_singular(argument)}, shape" if expected else "the shape of a number,"
             checks.shape_is(name, key, shape, expected, what)
 
     def mask(self, xp: Namespace, named: Mapping[str, Array]) -> Array | None:
         """Which examples count: those of ``where`` whose class is not ignored."""
-        mask, count = named.get("where"), len(self.rows(named))
+        mask = named.get("where")
         if mask is not None:
-            mask = expand(mask, count)
+            mask = expand(mask, len(self.rows(named)))
         if IGNORED in named:
             for name, domain in self.inputs():
                 if holds_ids(xp, named[name], domain):

@@ -49,20 +49,25 @@ def no_array(loss: str, name: str, value: Any, others: Iterable[Any] = (), what:
 def common_backend(loss: str, arguments: Mapping[str, Any]) -> Backend:
     """The one backend of all arrays among the arguments. Python numbers belong to any."""
     owners: dict[str, Backend] = {}
+    common, mixed = None, False
     for name, value in arguments.items():
-        backend = find_backend(type(value))
+        backend = None if type(value) in (float, int) else find_backend(type(value))
         if backend is not None:
             owners[name] = backend
+            common = common or backend
+            mixed = mixed or backend is not common
         elif isinstance(value, bool) or not isinstance(value, (int, float)):
             raise no_array(loss, name, value, arguments.values())
-    if not owners:
+    if common is None:
         came = ", ".join(map(describe, arguments.values())) or "none"
         raise TypeError(f"{loss}: expected at least one array, got {came}")
-    common = _common(loss, owners)
+    if mixed:
+        common = _common(loss, owners)
     firsts: dict[str, Array] = {}
     for name, backend in owners.items():
         value = arguments[name]
-        refusal = backend.refusal(value) or backend.refusal_beside(value, firsts.setdefault(backend.name, value))
+        first = firsts.setdefault(backend.name, value)
+        refusal = backend.refusal(value) or (None if first is value else backend.refusal_beside(value, first))
         if refusal is not None:
             raise TypeError(f"{loss}: {name} must be a plain array, got {refusal}")
     return common
@@ -84,9 +89,18 @@ def _common(loss: str, owners: Mapping[str, Backend]) -> Backend:
     raise TypeError(f"{loss}: all arrays must come from one framework, but {names}{hint}")
 
 
+_KINDS = {"f": "real floating", "i": "integral", "u": "integral", "b": "bool"}
+"""What the Array API calls the kinds of NumPy's own dtypes."""
+
+
 def is_kind(xp: Namespace, array: Array, *kinds: str) -> bool:
     """Whether an array has a dtype of one of these kinds. NumPy knows none for bfloat16."""
-    return "real floating" in kinds if is_half(array.dtype) else bool(xp.isdtype(array.dtype, kinds))
+    dtype = array.dtype
+    kind = _KINDS.get(getattr(dtype, "kind", ""))
+    if kind is not None:
+        # As `isdtype`, which takes longer than all other checks.
+        return kind in kinds
+    return "real floating" in kinds if is_half(dtype) else bool(xp.isdtype(dtype, kinds))
 
 
 def is_integer(xp: Namespace, array: Array) -> bool:
@@ -102,7 +116,9 @@ def _of_integer(dtype: str) -> tuple[bool, int]:
 
 def wide_ids(xp: Namespace, ids: Array) -> Array:
     """Class ids in a signed dtype, so that no comparison wraps. What does not fit becomes the largest."""
-    unsigned, bits = _of_integer(str(ids.dtype))
+    dtype = ids.dtype
+    known = getattr(dtype, "kind", "") in ("i", "u")
+    unsigned, bits = (dtype.kind == "u", 8 * dtype.itemsize) if known else _of_integer(str(dtype))
     if not unsigned and bits in (32, 64):
         return ids
     wide = xp.astype(ids, xp.int64 if bits + unsigned > 32 else xp.int32)
@@ -207,7 +223,7 @@ def same_length(one: int | None, other: int | None) -> bool:
 
 
 def same_shape(one: Shape, other: Shape) -> bool:
-    return len(one) == len(other) and all(map(same_length, one, other))
+    return one == other or (len(one) == len(other) and all(map(same_length, one, other)))
 
 
 def without_ones(name: str, shape: Shape, agrees: Callable[[Shape], bool]) -> str:

@@ -74,35 +74,37 @@ class BoundKernel:
 
     def __call__(self, *arrays: Array) -> tuple[Any, ...]:
         """The losses; and for each array a function that returns the local derivative by it, or None."""
-        found = self._run(arrays)
+        return self.within(backend_of(arrays[0]).namespace(arrays[0]), arrays)
+
+    def within(self, xp: Namespace, arrays: Sequence[Array]) -> tuple[Any, ...]:
+        """The same, where the namespace of the arrays is known."""
+        found = self._run(xp, arrays)
         if not isinstance(found, tuple) or not found:
             raise self._wrong(
                 f"{checks.describe(found)}; one that returns its value alone is declared with autodiff=True"
             )
         value, *gradients = found
-        by_name = gradients.pop() if gradients and isinstance(gradients[-1], Mapping) else {}
+        by_name = gradients.pop() if gradients and isinstance(gradients[-1], (dict, Mapping)) else {}
         self._check_value(value, arrays[0])
         if len(gradients) > self.inputs or not all(map(callable, (*gradients, *by_name.values()))):
             raise self._wrong(f"a value and {', '.join(map(checks.describe, (*gradients, *by_name.values())))}")
-        known = {name for name, _ in self.parameters} | {*self.names}
-        if unknown := by_name.keys() - known:
+        if unknown := by_name.keys() - {*dict(self.parameters), *self.names}:
             raise self._wrong(f"derivatives by {', '.join(sorted(unknown))}, which are no parameters")
         if self.rowwise is not None:
             # Now: where the derivative is wanted, no namespace may be known any more.
-            xp, losses = backend_of(value).namespace(value), tuple(value.shape)
-            gradients = [
-                functools.partial(self._derivative, xp, number, by, array, tuple(array.shape))
-                for number, (by, array) in enumerate(zip(gradients, arrays, strict=False))
-            ]
+            for number, by in enumerate(gradients):
+                array = arrays[number]
+                gradients[number] = functools.partial(self._derivative, xp, number, by, array, tuple(array.shape))
+            losses = tuple(value.shape)
             by_name = {
                 name: functools.partial(self._derivative, xp, name, by, value, losses) for name, by in by_name.items()
             }
         missing = self.inputs - len(gradients)
-        return value, *gradients, *(None,) * missing, *(by_name.get(name) for name in self.names)
+        return value, *gradients, *(None,) * missing, *map(by_name.get, self.names)
 
     def alone(self, *arrays: Array) -> Array:
         """The losses of a kernel that returns nothing else."""
-        found = self._run(arrays)
+        found = self._run(backend_of(arrays[0]).namespace(arrays[0]), arrays)
         if isinstance(found, tuple):
             raise TypeError(f"{self.name} is declared with autodiff: it must return its value alone, got a tuple")
         self._check_value(found, arrays[0])
@@ -112,8 +114,7 @@ class BoundKernel:
     def name(self) -> str:
         return getattr(self.kernel, "__name__", repr(self.kernel))
 
-    def _run(self, arrays: Sequence[Array]) -> Any:
-        xp = backend_of(arrays[0]).namespace(arrays[0])
+    def _run(self, xp: Namespace, arrays: Sequence[Array]) -> Any:
         extra = dict(zip(self.names, arrays[self.inputs :], strict=True))
         return self.kernel(xp, *arrays[: self.inputs], **dict(self.parameters), **extra)
 
@@ -134,8 +135,9 @@ class BoundKernel:
         """The derivative of each example's loss by an array, whose shape it has, or by a parameter, for which it may
         have one more axis."""
         found = derivative()
-        if hasattr(found, "shape") and hasattr(found, "dtype"):
-            shape, most = tuple(found.shape), len(expected) + isinstance(of, str)
+        shape = getattr(found, "shape", None)
+        if shape is not None and hasattr(found, "dtype"):
+            shape, most = tuple(shape), len(expected) + isinstance(of, str)
             fits = len(shape) <= most and checks.same_shape(shape[: len(expected)], expected)
             if is_floating(xp, found) and fits:
                 return cast(xp, found, like.dtype)

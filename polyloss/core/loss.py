@@ -15,7 +15,7 @@ import numpy as np
 
 from . import bind, checks, docstrings, words
 from .arguments import IGNORED, declared, is_static
-from .backend import Backend, find_backend, unwrapped
+from .backend import Backend, find_backend, unwrapped, without_scalars
 from .call import BoundCall
 from .compose import Combinable
 from .domains import Domain
@@ -182,11 +182,14 @@ class Loss(Definition, Combinable, Generic[P]):
         keywords = {key: value.item() if isinstance(value, np.generic) else value for key, value in keywords.items()}
         backend = find_backend(type(arrays[0])) if arrays else None
         key = None if backend is None else self._key(backend, arrays, keywords)
-        known = None if key is None else self._plans.get(key)
-        if known is None:
+        if key is None:
+            # There may be more than plain arrays and numbers among the arguments.
             plain, named = tuple(map(unwrapped, arrays)), {key: unwrapped(value) for key, value in keywords.items()}
-            call = bind.bind(self, plain, named)
-            if key is not None and self._as_given(call, arrays, keywords):
+            return bind.bind(self, *without_scalars(plain, named))
+        known = self._plans.get(key)
+        if known is None:
+            call = bind.bind(self, arrays, keywords)
+            if self._as_given(call, arrays, keywords):
                 if len(self._plans) >= _MOST_PLANS:
                     self._plans.clear()
                 self._plans[key] = call.plan, call.backend
@@ -208,10 +211,11 @@ class Loss(Definition, Combinable, Generic[P]):
 
     def _as_given(self, call: BoundCall, arrays: tuple[Any, ...], keywords: Mapping[str, Any]) -> bool:
         """Whether all arrays of a call are those that came, or numbers."""
-        given = (*arrays, *(keywords[name] for name in self.arrays[len(arrays) :]))
-        given = (*given, *map(keywords.get, call.plan.names[len(given) :]))
-        triples = zip(call.arrays, given, call.plan.dtypes, strict=True)
-        return all(dtype is not None or array is one for array, one, dtype in triples)
+        given = (*arrays, *map(keywords.get, call.plan.names[len(arrays) :]))
+        for array, one, dtype in zip(call.arrays, given, call.plan.dtypes, strict=True):
+            if dtype is None and array is not one:
+                return False
+        return True
 
     def _key(self, backend: Backend, arrays: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """What two calls have in common that differ in values alone; None where that is not known."""

@@ -1,8 +1,8 @@
 """Values outside of their domains: raised for where they can be looked at, and poison where they cannot."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Container, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from . import checks, words
 from .arguments import IGNORED
@@ -74,19 +74,19 @@ def check_parameters(binding: Binding, named: Mapping[str, Array]) -> None:
                 raise ValueError(f"{name}: denominator must be positive, or 0 where nothing counts; got {number:g}")
 
 
-def _looked_at(binding: Binding, named: Mapping[str, Any]) -> list[str]:
+def _looked_at(binding: Binding, named: Container[str]) -> list[str]:
     """The parameters whose values tell something: that they are numbers was seen before."""
-    domains, arrays = binding.loss.domains, binding.loss.arrays
-    return [
-        name
-        for name in named
-        if name in domains and name not in arrays and name not in binding.numbers and not domains[name].everything
-    ]
+    found, numbers = [], binding.numbers
+    for name, domain in binding.loss.domains.items():
+        parameter = name in named and name not in binding.loss.arrays and name not in numbers
+        if parameter and not domain.everything:
+            found.append(name)
+    return found
 
 
 def checks_parameters(binding: Binding) -> bool:
     """Whether `check_parameters` looks at anything."""
-    return "denominator" in binding.names or bool(_looked_at(binding, dict.fromkeys(binding.names)))
+    return "denominator" in binding.names or bool(_looked_at(binding, binding.names))
 
 
 def outside(binding: Binding, xp: Namespace, named: Mapping[str, Array]) -> Iterator[Outside]:
@@ -194,5 +194,6 @@ def class_axis(binding: Binding, ids: str, named: Mapping[str, Array]) -> tuple[
 
 def _of_class(xp: Namespace, inputs: Sequence[tuple[str, Domain]], named: Mapping[str, Array]) -> list[str]:
     """The arrays of which only the entries that class ids name are looked at."""
-    ids = any(holds_ids(xp, named[name], domain) for name, domain in inputs)
-    return [name for name, domain in inputs if ids and domain.of_class]
+    found = [name for name, domain in inputs if domain.of_class]
+    ids = bool(found) and any(holds_ids(xp, named[name], domain) for name, domain in inputs)
+    return found if ids else []

@@ -1,25 +1,23 @@
-"""Calls on arrays in memory, block by block: value and gradients in one pass, with no temporary of their size.
-
-The rows of a call are those of its kernel, or more: what belongs to several examples stays together.
-"""
+"""Calls on arrays in memory, block by block: value and gradients in one pass, with no temporary of their size."""
 
 import functools
 import math
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from polyloss.core.backend import Backend, Bound, Named, OfRows, lacks_closed_form
+from polyloss.core.backend import Backend, Bound, OfRows, lacks_closed_form
 from polyloss.core.dtypes import cast
 from polyloss.core.plan import Plan
-from polyloss.core.reduction import expand, pull
 from polyloss.core.typing import Array
-from polyloss.core.values import check_parameters, checks_parameters, outside
+from polyloss.core.values import check_parameters, checks_parameters
 
+from .compiled import Form, compiled
+from .layout import Shape, layouts_of
 from .program import Program
 from .symbols import ROWS, Symbol, UntraceableError, foreign
 from .trace import Trace
@@ -39,140 +37,6 @@ enabled = _switch("POLYLOSS_BLOCKS")
 """Whether calls are made block by block, where they can be."""
 
 _CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-_ROW = 1 << 15
-"""Elements of a row that stay together for the sake of a weight or a parameter."""
-
-Shape = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """How an array of a call becomes rows, and what a row is."""
-
-    axis: int | None
-    shape: Shape
-    rows: Shape
-    tail: Shape
-
-    @property
-    def blocked(self) -> bool:
-        return bool(self.rows)
-
-    @functools.cached_property
-    def target(self) -> Shape:
-        return self.rows + self.tail
-
-    def __call__(self, array: Any) -> Any:
-        """The rows of `array`: a view where there is one."""
-        if self.axis is not None:
-            array = np.moveaxis(array, self.axis, -1)
-        if array.shape != self.shape:
-            if self.blocked:
-                array = array.reshape(array.shape + (1,) * (len(self.shape) - array.ndim))
-            array = np.broadcast_to(array, self.shape)
-        return array if array.shape == self.target else array.reshape(self.target)
-
-
-@dataclass(frozen=True)
-class _Form:
-    """What code depends on: everything but the number of rows."""
-
-    plan: Plan
-    layouts: tuple[tuple[Shape, bool], ...]
-    dtypes: tuple[Any, ...]
-
-    def symbols(self) -> tuple[Trace, dict[str, Symbol]]:
-        trace = Trace(1 + len(self.layouts[0][0]) if self.plan.axis is None else None)
-        symbols = [
-            _input(trace, number, *layout, dtype)
-            for number, (layout, dtype) in enumerate(zip(self.layouts, self.dtypes, strict=True))
-        ]
-        return trace, self.plan.named(symbols)
-
-
-def _input(trace: Trace, number: int, tail: Shape, blocked: bool, dtype: Any) -> Symbol:
-    """An array of rows or, where it is not `blocked`, one that all rows share."""
-    return trace.input(number, (ROWS, *tail) if blocked else tail, dtype)
-
-
-@dataclass(frozen=True)
-class _Traced:
-    """What a plan computes, of symbols."""
-
-    total: Symbol
-    """What is summed up."""
-    gradients: tuple[Symbol | None, ...]
-    """By each input; None where there is no closed form."""
-    flags: tuple[Symbol, ...]
-    """True where a value is outside of its domain."""
-    counted: Symbol | None
-    """What the denominator of the mean is the sum of; None where that is given, or the number of losses."""
-    signed: bool
-    """Whether weights may cancel in it."""
-
-
-@functools.lru_cache(maxsize=256)
-def _traced(form: _Form) -> _Traced:
-    """What a plan computes."""
-    plan = form.plan
-    trace, named = form.symbols()
-    flags = []
-    for found in outside(plan, trace, named):
-        # At once: what class ids name is looked up next.
-        trace.promise(found.flags)
-        flags.append(found.flags)
-    with foreign():
-        ready = plan.prepare(trace, named)
-        kernel = replace(ready.kernel, kernel=_unseeing(trace, ready.kernel.kernel))
-        losses, *functions = kernel(*ready.arrays.values())
-    weights, losses = ready.weights, trace.settle(losses)
-    divisor = None if plan.reduction == "sum" else trace.input(len(form.dtypes), (), losses.dtype)
-    share = weights.share(trace, losses, divisor)
-    gradients: list[Symbol | None] = []
-    for function in functions[: len(plan.loss.arrays)]:
-        if function is None:
-            gradients.append(None)
-            continue
-        with foreign():
-            gradient = pull(share, function())
-        if weights.mask is not None:
-            gradient = trace.where(expand(weights.mask, gradient.ndim), gradient, 0.0)
-        gradients.append(trace.settle(gradient))
-    counted = None if plan.reduction == "sum" else weights.counted(trace, losses, plan.reduction)
-    signed = plan.reduction == "weighted_mean" and weights.weight is not None
-    return _Traced(trace.whole(weights.weigh(trace, losses)), tuple(gradients), tuple(flags), counted, signed)
-
-
-def _unseeing(trace: Trace, kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """`kernel`, which does not see how its arrays are laid out; nor do the derivatives that it returns."""
-
-    @functools.wraps(kernel)
-    def run(*arrays: Any, **parameters: Any) -> Any:
-        with trace.kernel():
-            result = kernel(*arrays, **parameters)
-        if not isinstance(result, tuple):
-            return result
-        return tuple(_unseeing(trace, part) if callable(part) else part for part in result)
-
-    return run
-
-
-@functools.lru_cache(maxsize=256)
-def _program(form: _Form, numbers: tuple[int, ...]) -> Program:
-    """The code of the sum of all losses, of its gradients by some inputs, and of checks."""
-    traced = _traced(form)
-    gradients = [traced.gradients[number] for number in numbers]
-    return Program(traced.total, [gradient for gradient in gradients if gradient is not None], traced.flags)
-
-
-@functools.lru_cache(maxsize=256)
-def _counting(form: _Form) -> Program:
-    """The code of the denominator of a mean, and of whether anything counts, where its sum may not tell."""
-    traced = _traced(form)
-    assert traced.counted is not None
-    trace = traced.counted.trace
-    flags = [trace.apply("not_equal", traced.counted, 0.0)] if traced.signed else []
-    return Program(trace.whole(traced.counted), [], flags)
 
 
 class _Task(NamedTuple):
@@ -189,42 +53,53 @@ class Blocks:
     def __init__(self, plan: Plan, backend: "InMemory", given: Sequence[Array]) -> None:
         self.plan = plan
         self.backend = backend
-        named = plan.named(given)
-        self.layouts = _layouts(plan, named)
-        arrays = [backend.memory(array) for array in given]
-        self.dtype = arrays[0].dtype
-        if self.dtype not in (np.float32, np.float64) or not all(map(_is_numpys, arrays)):
-            raise UntraceableError(f"arrays of {', '.join(str(array.dtype) for array in arrays)}")
-        self.form = _Form(
-            replace(plan, axis=None if plan.axis is None else 1, memory={}),
-            tuple((layout.tail, layout.blocked) for layout in self.layouts),
-            tuple(array.dtype for array in arrays),
-        )
-        self.rows = next(layout.rows[0] for layout in self.layouts if layout.blocked)
-        self.row = max(math.prod(layout.tail) for layout in self.layouts if layout.blocked)
-        self.blocked = [*(layout.blocked for layout in self.layouts), False]
-        inputs = given[: len(plan.loss.arrays)]
-        self.shapes = [tuple(array.shape) for array in inputs]
+        arrays = [*map(backend.memory, given)]
+        self.dtype, dtypes = arrays[0].dtype, []
+        for array in arrays:
+            dtypes.append(array.dtype)
+            # bfloat16 is no dtype of NumPy's own.
+            if array.dtype.kind == "V" or self.dtype not in (np.float32, np.float64):
+                raise UntraceableError(f"an array of {array.dtype} beside {self.dtype}")
+        self.layouts = layouts_of(plan, plan.named(given))
+        self.blocked: list[bool] = []
+        self.row, self.needs_finish, lengths = 1, False, []
+        for layout in self.layouts:
+            self.blocked.append(layout.blocked)
+            lengths.append(layout.lengths)
+            if layout.blocked:
+                (self.rows,) = layout.rows
+                self.row = max(self.row, math.prod(layout.tail))
+            self.needs_finish = self.needs_finish or layout.axis is not None
+        self.blocked.append(False)
+        self.shapes: list[Shape] = []
+        for array in arrays[: len(plan.loss.arrays)]:
+            self.shapes.append(array.shape)
+            self.needs_finish = self.needs_finish or (array.dtype.kind not in "biu" and array.dtype != self.dtype)
         first = self.shapes[0]
         self.count = math.prod(first) // (1 if plan.axis is None else first[plan.axis])
         self.name = plan.loss.__name__
         self.checks_parameters = checks_parameters(plan)
-        floats = [kind for kind in self.form.dtypes[: len(inputs)] if kind.kind not in "biu"]
-        self.needs_finish = any(layout.axis is not None for layout in self.layouts) or len(set(floats)) > 1
+        anywhere = replace(plan, axis=None if plan.axis is None else 1, memory={})
+        self.compiled = compiled(Form(anywhere, tuple(lengths), tuple(dtypes)))
         self._tasks: dict[tuple[bool, ...], _Task] = {}
-        traced = _traced(self.form)
-        closed = tuple(gradient is not None for gradient in traced.gradients)
-        self.closed = (*closed, *(False,) * (len(arrays) - len(closed)))
-        """For each array whether its gradient is found with the value."""
         self._given = plan.names.index("denominator") if "denominator" in plan.names else None
         # What never changes is an array once and for all.
-        self._constant = None
-        if self._given is None and (traced.counted is None or traced.counted.op == "constant"):
+        self._constant, counted = None, self.compiled.counted
+        if self._given is None and (counted is None or counted.op == "constant"):
             self._constant = np.asarray(1 if plan.reduction == "sum" else self.count, self.dtype)
 
+    @functools.cached_property
+    def closed(self) -> tuple[bool, ...]:
+        """For each array whether its gradient is found with the value."""
+        closed = [gradient is not None for gradient in self.compiled.gradients or ()]
+        return (*closed, *(False,) * (len(self.layouts) - len(closed)))
+
     def _task(self, wanted: tuple[bool, ...]) -> _Task:
-        numbers = tuple(i for i, (want, closed) in enumerate(zip(wanted, self.closed, strict=True)) if want and closed)
-        program = _program(self.form, numbers)
+        numbers = []
+        for number, want in enumerate(wanted):
+            if want and self.closed[number]:
+                numbers.append(number)
+        program = self.compiled.program(tuple(numbers))
         outputs = []
         for number in numbers:
             axis, shape = self.layouts[number].axis, self.shapes[number]
@@ -290,54 +165,8 @@ class Blocks:
         if self._given is not None:
             # `check_parameters` lets 0 pass nowhere else.
             return np.asarray(parts[self._given] or 1.0, self.dtype)
-        total, some = _counting(self.form).run(parts, self.blocked, [], self.rows, self.row, self.backend.threads)
+        total, some = self.compiled.counting().run(parts, self.blocked, [], self.rows, self.row, self.backend.threads)
         return np.asarray(total if total or some else 1.0, self.dtype)
-
-
-def _layouts(plan: Plan, named: Named) -> list[_Layout]:
-    """How each array becomes rows.
-
-    Weights and masks belong to the first axes, parameters to the last ones. So there is an axis in between: what is
-    before it are rows, what is behind it is within a row.
-    """
-    inputs = [named[name] for name in plan.loss.arrays]
-    options = {name: named[name] for name in plan.names[len(inputs) :]}
-    first = tuple(inputs[0].shape)
-    if plan.axis is None:
-        examples, entry = first, first[:0]
-    else:
-        examples, entry = first[: plan.axis] + first[plan.axis + 1 :], (first[plan.axis],)
-    weights = {"sample_weight", "where"}
-    split = len(examples)
-    if plan.axis is None:
-        short = [options[name].ndim for name in weights & options.keys() if 0 < options[name].ndim < len(examples)]
-        trailing = [a.ndim for name, a in options.items() if name not in weights and a.ndim < len(examples)]
-        split = max(short) if short else len(examples) - max(trailing, default=0)
-        if len(examples) - split < max(trailing, default=0):
-            raise UntraceableError("parameters and weights of one axis")
-    rows, tail = (math.prod(examples[:split]),), examples[split:]
-    if math.prod(tail) > _ROW:
-        raise UntraceableError("rows too long for blocks")
-    inner = (math.prod(tail),) if tail else ()
-    layouts = []
-    for array in inputs:
-        if plan.axis is not None and array.ndim == len(first):
-            axis = None if plan.axis == len(first) - 1 else plan.axis
-            layouts.append(_Layout(axis, examples + entry, rows, entry))
-        else:
-            layouts.append(_Layout(None, examples, rows, inner))
-    for name, array in options.items():
-        if not array.ndim:
-            layouts.append(_Layout(None, (), (), ()))
-        elif name in weights and array.ndim <= split:
-            layouts.append(_Layout(None, examples[:split], rows, ()))
-        elif plan.axis is not None:
-            layouts.append(_Layout(None, entry, (), entry))
-        elif name in weights or array.ndim == len(examples):
-            layouts.append(_Layout(None, examples, rows, inner))
-        else:
-            layouts.append(_Layout(None, tail, (), inner))
-    return layouts
 
 
 @functools.lru_cache(maxsize=256)
@@ -350,13 +179,13 @@ def _row_program(
     rows: dict[str, Symbol] = {}
     fixed: dict[str, Symbol] = {}
     for number, (name, tail, blocked, dtype) in enumerate(kinds):
-        (rows if blocked else fixed)[name] = _input(trace, number, tail, blocked, dtype)
+        (rows if blocked else fixed)[name] = trace.input(number, (ROWS, *tail) if blocked else tail, dtype)
     for symbol in rows.values():
         if symbol.dtype.kind == "i":
             # Whoever works on rows has looked at their class ids.
-            trace.vouch(symbol)
+            trace.know(symbol)
     try:
-        with foreign():
+        with foreign:
             results = work.block(trace, rows, fixed, wanted)
         results = {name: trace.settle(array) for name, array in results.items()}
         program = Program(trace.whole(next(iter(results.values()))), list(results.values()), [])
@@ -408,7 +237,7 @@ class InMemory(Backend):
         blocks, names = self.blocks(call), call.plan.names
         chosen = [names[number] if isinstance(number, int) else number for number in argnums]
         wanted = [name in chosen for name in names]
-        exist = all(name in names for name in chosen)
+        exist = {*names}.issuperset(chosen)
         if blocks is None or not exist or lacks_closed_form(blocks.closed, wanted):
             return super().value_and_gradients(call, argnums)
         value, gradients = blocks.forward(call.arrays, wanted)
@@ -464,6 +293,7 @@ class InMemory(Backend):
 
 
 def is_traced(loss: Any, *arrays: Array, **keywords: Any) -> bool:
-    """Whether a call of `loss` is made in blocks."""
+    """Whether a call of `loss` is made in blocks, and its gradients with it."""
     call = loss.bind(arrays, keywords)
-    return isinstance(call.backend, InMemory) and call.backend.blocks(call) is not None
+    blocks = call.backend.blocks(call) if isinstance(call.backend, InMemory) else None
+    return blocks is not None and blocks.compiled.gradients is not None

@@ -13,20 +13,20 @@ _LARGE = 1 << 14
 
 TEMPLATES = {
     "clip": ("{a[0]}.clip({a[1]}, {a[2]}, {out})",),
-    "maximum": ("maximum({a}, out={out})",),
-    "minimum": ("minimum({a}, out={out})",),
+    "maximum": ("maximum({all}, out={out})",),
+    "minimum": ("minimum({all}, out={out})",),
     "cast": ("copyto({out}, {a[0]}, 'unsafe')",),
     "full": ("copyto({out}, {a[0]})",),
     "mask": ("copyto({out}, {a[0]})", "negative({out}, {out})"),
-    "mask.compared": ("{compare}({a}, {flag})", "copyto({out}, {flag})", "negative({out}, {out})"),
+    "mask.compared": ("{compare}({all}, {flag})", "copyto({out}, {flag})", "negative({out}, {out})"),
     "unmask": ("copyto({out}, {a[0]})", "subtract({out}, 1, {out})"),
-    "unmask.compared": ("{compare}({a}, {flag})", "copyto({out}, {flag})", "subtract({out}, 1, {out})"),
-    "chosen": ("equal({a}, {out})",),
-    "index": ("add({a}, {out})",),
+    "unmask.compared": ("{compare}({all}, {flag})", "copyto({out}, {flag})", "subtract({out}, 1, {out})"),
+    "chosen": ("equal({all}, {out})",),
+    "index": ("add({all}, {out})",),
     "pick": ("{a[0]}.reshape(-1).take({a[1]}, None, {out}.reshape(-1), 'clip')",),
     "put": ("{out}.reshape(-1)[{a[2]}] = {a[1]}.reshape(-1)",),
     "add.reduce": ("sum_rows({a[0]}, {out})",),
-    "dot.reduce": ("vecdot({a}, {out}[..., 0])",),
+    "dot.reduce": ("vecdot({all}, {out}[..., 0])",),
     "maximum.reduce": ("max_rows({a[0]}, -1, None, {out}, True)",),
     "minimum.reduce": ("min_rows({a[0]}, -1, None, {out}, True)",),
     "logical_or.reduce": ("any_row({a[0]}, -1, None, {out}, True)",),
@@ -34,11 +34,11 @@ TEMPLATES = {
 }
 """Lines of code for an operation.
 
-``{a[0]}``, ``{a[1]}`` ... are the operands, ``{a}`` all of them; ``{out}`` is where the result goes, ``{flag}`` memory
-of its shape for booleans, and ``{compare}`` the comparison that a mask is of.
+``{a[0]}``, ``{a[1]}`` ... are the operands, ``{all}`` all of them; ``{out}`` is where the result goes, ``{flag}``
+memory of its shape for booleans, and ``{compare}`` the comparison that a mask is of.
 """
 
-OTHER = ("{op}({a}, {out})",)
+OTHER = ("{op}({all}, {out})",)
 """The template of any other operation."""
 
 

@@ -1,8 +1,8 @@
 """Symbols: arrays that are not there, which a kernel is run on to see what it does."""
 
-import contextlib
+import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
 import numpy as np
@@ -24,16 +24,21 @@ class UntraceableError(Exception):
     """The call does what blocks cannot: it is for whole arrays."""
 
 
-@contextlib.contextmanager
-def foreign() -> Iterator[None]:
+class _Foreign:
     """A context for code that is not ours: what it raises at symbols says only that it needs arrays.
 
     If it is wrong, it will say so at whole arrays. Anything else, such as running out of memory, is not about symbols.
     """
-    try:
-        yield
-    except (TypeError, AttributeError, ValueError, OverflowError) as error:
-        raise UntraceableError(f"{type(error).__name__}: {error}") from error
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, (TypeError, AttributeError, ValueError, OverflowError)):
+            raise UntraceableError(f"{type(error).__name__}: {error}") from error
+
+
+foreign = _Foreign()
 
 
 class Namespace(Protocol):
@@ -43,13 +48,13 @@ class Namespace(Protocol):
     base: int | None
     symbols: list["Symbol"]
 
-    def apply(self, name: str, *arrays: Any) -> "Symbol":
+    def apply(self, op: str, *operands: Any) -> "Symbol":
         """The result of an operation."""
 
-    def power(self, x: Any, power: Any) -> "Symbol":
+    def power(self, x: "Symbol", power: Any) -> "Symbol":
         """A power."""
 
-    def view(self, x: "Symbol", lengths: Shape) -> "Symbol":
+    def view(self, x: "Symbol", shape: Shape) -> "Symbol":
         """The same elements in another shape."""
 
     def whole(self, x: "Symbol") -> "Symbol":
@@ -174,18 +179,21 @@ for _name, _function in {
     setattr(Symbol, f"__{_name}__", _binary(_function)[0])
 
 
-def broadcast(*shapes: Shape) -> Shape:
+def broadcast(one: Shape, other: Shape) -> Shape:
     """The common shape, as NumPy finds it. Rows stay first."""
-    ndim = max(map(len, shapes))
+    if one == other or not other:
+        return one
+    if not one:
+        return other
+    # So far, axes are counted from the end.
     common: list[Any] = []
-    for axis in range(-ndim, 0):
-        lengths = {s[axis] for s in shapes if len(s) >= -axis} - {1}
-        if len(lengths) > 1:
-            raise UntraceableError(f"broadcasting {shapes}")
-        common.append(lengths.pop() if lengths else 1)
-    if ROWS in common[1:]:
-        raise UntraceableError(f"broadcasting {shapes}")
-    return tuple(common)
+    for length, beside in itertools.zip_longest(reversed(one), reversed(other), fillvalue=1):
+        if length != beside and length != 1 and beside != 1:
+            raise UntraceableError(f"broadcasting {one} and {other}")
+        common.append(beside if length == 1 else length)
+    if ROWS in common[:-1]:
+        raise UntraceableError(f"broadcasting {one} and {other}")
+    return tuple(reversed(common))
 
 
 _LIMITS = {"less": (True, True), "less_equal": (True, False), "greater": (False, True), "greater_equal": (False, False)}
@@ -209,4 +217,7 @@ def limits_of(flag: Symbol) -> tuple[Symbol, Any, Any] | None:
 
 
 def is_product(x: Symbol) -> bool:
-    return x.op == "multiply" and all(a.lengths == x.lengths and a.op != "constant" for a in x.args)
+    if x.op != "multiply":
+        return False
+    one, other = x.args
+    return one.lengths == other.lengths == x.lengths and "constant" not in (one.op, other.op)

@@ -44,7 +44,8 @@ class Call:
     options: dict[str, NDArray[Any]]
     cotangent: NDArray[Any]
     wanted: tuple[Place, ...]
-    shared: tuple[Place, ...]
+    summed: tuple[Place, ...]
+    """The arrays whose gradient is a sum over the examples."""
     value: LD
     value_scale: LD
     gradients: list[LD]
@@ -57,10 +58,10 @@ class Call:
     def gradient(self, number: int, part: slice) -> "Gradient":
         """What is known of one gradient, as far as it belongs to a part of the examples.
 
-        To an array that all examples share, each has its part of the gradient here: it is their sum.
+        Where it is a sum over the examples, each has its part of it here.
         """
         truth, scale, kinks = self.gradients[number], self.gradient_scales[number], self.kinks[number]
-        if self.wanted[number] not in self.shared:
+        if self.wanted[number] not in self.summed:
             return Gradient(truth, scale, kinks, part)
         with np.errstate(invalid="ignore"):
             return Gradient(
@@ -76,7 +77,7 @@ class Call:
         inside = [(case, max(part.start, here.start), min(part.stop, here.stop)) for case, part in self.parts]
         return replace(
             self,
-            arrays=[a if place in self.shared else cut(a) for place, a in enumerate(self.arrays)],
+            arrays=[a if place in self.summed else cut(a) for place, a in enumerate(self.arrays)],
             options={k: cut(o) if k in ("sample_weight", "where") else o for k, o in self.options.items()},
             cotangent=cut(self.cotangent),
             value=cut(self.value),
@@ -135,7 +136,7 @@ def single(case: Case, dtype: str, entry: Entry, framework: Framework) -> Call:
 
     def chosen(parts: Mapping[Place, Any]) -> list[Any]:
         rows = truth.values.ndim
-        return [parts[p].reshape(-1, *parts[p].shape[rows:]) if p in entry.shared else parts[p] for p in wanted]
+        return [parts[p].reshape(-1, *parts[p].shape[rows:]) if p in entry.summed else parts[p] for p in wanted]
 
     return Call(
         list(given.arrays),
@@ -143,7 +144,7 @@ def single(case: Case, dtype: str, entry: Entry, framework: Framework) -> Call:
         options,
         cotangent,
         wanted,
-        entry.shared,
+        entry.summed,
         found.value,
         found.value_scale,
         chosen(found.gradients),
@@ -197,7 +198,7 @@ def pack(cases: Sequence[Case], dtype: str, entry: Entry, *, weighted: bool, mas
         options,
         joined["cotangent"],
         wanted,
-        entry.shared,
+        entry.summed,
         joined["value"],
         joined["value_scale"],
         [joined[f"g {i}"] for i in wanted],
@@ -265,6 +266,9 @@ class Key(NamedTuple):
 
 def pack_key(case: Case, dtype: str, entry: Entry) -> Key | None:
     """None: this case can only be called as it stands."""
+    if entry.batch:
+        # The examples of another case would be seen.
+        return None
     given = case.at(dtype)
     static, arrays = split({k: v for k, v in given.parameters.items() if k != "axis"})
     if max(np.size(a) for a in given.arrays) > LARGE or any(isinstance(v, str) or callable(v) for v in static.values()):

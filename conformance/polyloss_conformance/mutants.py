@@ -487,7 +487,7 @@ MUTANTS = (
         "upstream gradient of a sum of chunks ignored",
         ("linear_cross_entropy",),
         backends=("torch",),
-        patch=_replace("polyloss.core.chunked", "_scaled", lambda scaled: lambda gradient, upstream: gradient),
+        patch=_replace("polyloss.core.chunked", "scaled", lambda scaled: lambda gradient, upstream: gradient),
     ),
     Mutant("bias dropped", ("linear_cross_entropy",), _without("bias"), backends=("torch",)),
     Mutant("z_loss dropped", ("linear_cross_entropy",), _without("z_loss")),

@@ -164,8 +164,10 @@ class Plan(Binding):
             array, argument = named[name], loss.arguments[name]
             ready = checks.wide_ids(xp, array) if holds_ids(xp, array, domain) else cast(xp, array, dtype)
             if flat and argument.of_examples:
-                lengths = self.lengths(named)
-                row = tuple(lengths[axis] for axis in self.axes(argument, array, count)[count:])
+                lengths, backend = self.lengths(named), backend_of(first)
+                axes = list(enumerate(self.axes(argument, array, count)))[count:]
+                like = xp.zeros((), dtype=xp.int32)
+                row = tuple(lengths[axis] or backend.length(array, place, like) for place, axis in axes)
                 ready = xp.reshape(ready, (-1, *row))
             elif not flat and array.ndim > count:
                 ready = row_last(self, xp, ready)

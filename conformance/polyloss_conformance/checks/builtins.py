@@ -122,7 +122,7 @@ def _one_by_one(twin: Twin, functions: _Functions, cases: Sequence[Case], framew
                     parts = _judged(framework, dtype, value, exact.value, exact.value_scale, exact.count)
                     for place, gradient in zip(wanted, gradients, strict=False):
                         there: Any = (exact.gradients[place], exact.gradient_scales[place], exact.kinks[place])
-                        terms = truth.values.size if place in data.LOSSES[case.loss].shared else 1
+                        terms = truth.values.size if place in data.LOSSES[case.loss].summed else 1
                         known = Gradient._make((*there, slice(None), terms))
                         _judge_gradient(parts, framework, dtype, gradient, known)
                 except Exception as error:

@@ -53,6 +53,7 @@ class Kinds:
     rowwise: bool
     shared: Sequence[int] = ()
     wanted: Sequence[int] | None = None
+    copies: int = COPIES
 
     @property
     def call(self) -> LossOf:
@@ -258,7 +259,7 @@ class Kinds:
         return half, [h.astype(np.float32) if a.dtype == np.float64 else a for a, h in zip(arrays, half, strict=True)]
 
     def _half_sums(self, dtype: str) -> str:
-        half, single = self._rounded(dtype, COPIES)
+        half, single = self._rounded(dtype, self.copies)
         for reduction in ("mean",) if self.framework.slow_eager else ("sum", "mean"):
             got = self.call.value(half, reduction=reduction)
             with np.errstate(over="ignore"):
@@ -306,9 +307,9 @@ class Kinds:
 def check(name: str, loss: Any, framework: Framework, dtypes: Sequence[str], modes: Sequence[str]) -> Iterator[Result]:
     """All kinds of calls of a loss of polyloss."""
     entry = data.LOSSES[name]
-    ordinary = next(c for c in data.CASES[name] if c.name == f"ordinary_{len(SHAPE)}d")
-    shared = tuple(place for place in entry.shared if isinstance(place, int))
-    return Kinds(name, loss, framework, tuple(ordinary.arrays), entry.rowwise, shared).check(dtypes, modes)
+    arrays, shared = entry.ordinary_of(SHAPE), tuple(place for place in entry.shared if isinstance(place, int))
+    kinds = Kinds(name, loss, framework, arrays, entry.rowwise, shared, copies=4 if entry.batch else COPIES)
+    return kinds.check(dtypes, modes)
 
 
 def _inside(domain: Domain, default: Any) -> float:

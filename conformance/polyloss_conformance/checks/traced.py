@@ -59,7 +59,10 @@ def _poisoned(case: Case, loss: Any, entry: Entry, framework: Framework, mode: s
     for place, gradient in zip(wanted, outcome.gradients or (), strict=True):
         numbers = np.isnan(np.asarray(framework.numpy(gradient), dtype=np.float64))
         expected = value
-        if place in entry.shared:
+        if entry.batch and isinstance(place, int):
+            # Others that see a bad example may become NaN with it.
+            numbers = numbers.any(axis=axis) & value
+        elif place in entry.summed:
             expected = np.full(numbers.shape, value.any())
         elif entry.rowwise and numbers.ndim > value.ndim:
             numbers = numbers.any(axis=axis)

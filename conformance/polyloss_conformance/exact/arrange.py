@@ -141,7 +141,7 @@ def _lay_out(case: Case, dtype: str) -> _Layout:
     shared = {
         place: np.asarray(arrays[place] if isinstance(place, int) else parameters[place])
         for place in spec.shared
-        if isinstance(place, int) or parameters.get(place) is not None
+        if isinstance(place, int) or isinstance(parameters.get(place), np.ndarray)
     }
     valid = per_example(options.get("where"), shape, np.bool_(True))
     if ignore_index is not None:
@@ -258,9 +258,21 @@ def _together(laid: _Layout, rule: Batch) -> _Columns:
         return columns
     seen = [array[kept] for array in laid.flat.values()] + list(shared.values())
     if any(np.isnan(array).any() for array in seen):
-        for example in kept.tolist():
+        own = [np.isnan(array[kept]).any(axis=1) for place, array in laid.flat.items() if place in rule.alone]
+        others = [array[kept] for place, array in laid.flat.items() if place not in rule.alone]
+        if not own or laid.parameters or any(np.isnan(array).any() for array in (*others, *shared.values())):
+            unknown = kept
+        else:
+            # Nobody else sees these: they are as good as not there.
+            unknown = kept[np.any(own, axis=0)]
+            for place in rule.alone:
+                laid.flat[place][unknown] = 0.0
+        for example in unknown.tolist():
             columns.put([example], _as_longdouble(_unknown(columns.widths)))
-        return columns
+        if len(unknown) == len(kept):
+            return columns
+    else:
+        unknown = kept[:0]
     arrays = [
         numbers(shared[place].astype(np.float64))
         if place in shared
@@ -274,7 +286,8 @@ def _together(laid: _Layout, rule: Batch) -> _Columns:
     learned = {place: laid.parameters[place] for place in shared if isinstance(place, str)}
     others = {key: value for key, value in laid.parameters.items() if key not in learned}
     for example, local in zip(kept.tolist(), rule.rows(arrays, learned, **others), strict=True):
-        columns.put([example], _as_longdouble(local), elements)
+        if example not in unknown:
+            columns.put([example], _as_longdouble(local), elements)
     return columns
 
 

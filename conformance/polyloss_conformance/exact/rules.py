@@ -174,9 +174,12 @@ class Batch:
     function : callable
         Takes each array as a list of its rows, or numbers, without those that a mask removes, and the parameters;
         returns the loss of each row, in their order.
+    alone : tuple of int
+        The arrays of which an example sees its own row alone, unless parameters say otherwise.
     """
 
     function: Function
+    alone: tuple[int, ...] = ()
 
     def rows(self, arrays: Sequence[Any], learned: Mapping[str, Any], **parameters: Any) -> list[Local]:
         """The result of each row. It has a gradient by all rows, and by the parameters that are `learned`, last."""

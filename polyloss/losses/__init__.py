@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from polyloss.core.loss import Loss as _Loss
 
+from .batch import *
 from .binary import *
 from .divergence import *
 from .linear import *

@@ -37,6 +37,7 @@ ARRAYS: dict[Any, Any] = {
     optax.l2_loss: (X, P),
     optax.huber_loss: (X, P),
     optax.log_cosh: (X, P),
+    torch.cosine_embedding_loss: (X, P, SIGNS[:, 0]),
     optax.hinge_loss: (X, SIGNS),
     optax.sigmoid_binary_cross_entropy: (X, P),
     optax.sigmoid_focal_loss: (X, P),

@@ -9,37 +9,20 @@ import polyloss
 import polyloss_numpy
 from polyloss.engine import compiled
 
+from .ordinary import ordinary
+
 LOSSES = {name: value for name, value in vars(polyloss).items() if isinstance(value, polyloss.Loss)}
 
 
-def arguments(name: str, rng: Any) -> tuple[Any, ...]:
+def arguments(name: str, rng: Any) -> list[Any]:
     """Arrays that a loss accepts."""
-    x, y, z = rng.normal(size=(3, 6, 4))
-    log_p = x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
-    probabilities = 1 / (1 + np.exp(-y))
-    ids, labels = rng.integers(0, 4, size=6), rng.integers(0, 2, size=6).astype(float)
-    special: dict[str, tuple[Any, ...]] = {
-        "cross_entropy": (x, ids),
-        "linear_cross_entropy": (x, y[:5], ids),
-        "softmax_focal": (x, ids),
-        "nll": (log_p, ids),
-        "kl_divergence": (log_p, np.exp(log_p[::-1])),
-        "binary_cross_entropy": (1 / (1 + np.exp(-x)), probabilities),
-        "binary_cross_entropy_with_logits": (x, probabilities),
-        "sigmoid_focal": (x, probabilities),
-        "hinge": (x, np.sign(y)),
-        "squared_hinge": (x, np.sign(y)),
-        "contrastive": (abs(x), np.sign(y) / 2 + 0.5),
-        "contrastive_embedding": (x, y, labels),
-        "triplet_margin": (x, y, z),
-    }
-    return special.get(name, (x, y))
+    return list(ordinary(LOSSES[name], rng))
 
 
 def options(name: str, rng: Any) -> dict[str, Any]:
     mask = rng.random((6, 4)) < 0.7
     mask[0] = True
-    by_row = LOSSES[name].rowwise or name == "linear_cross_entropy"
+    by_row = LOSSES[name].rowwise or LOSSES[name].fuse is not None
     return {"sample_weight": rng.random(6), "where": mask[:, 0] if by_row else mask}
 
 

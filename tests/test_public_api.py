@@ -27,6 +27,7 @@ PREDICTIONS = {
     "distance",
     "x1",
     "anchor",
+    "query",
     "hidden",
 }
 
@@ -89,7 +90,7 @@ def test_signature(name: str) -> None:
 def test_argument_names_are_uniform(name: str) -> None:
     first, *rest = loss(name).arrays
     assert first in PREDICTIONS
-    assert rest in (["target"], ["x2", "target"], ["positive", "negative"], ["weight", "target"])
+    assert rest in (["target"], ["x2", "target"], ["positive", "negative"], ["weight", "target"], ["key"])
 
 
 @pytest.mark.parametrize("name", LOSSES)

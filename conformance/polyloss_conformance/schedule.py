@@ -103,7 +103,11 @@ _THOROUGH = ("mse", "cross_entropy")
 
 _ALL = Share(every=True)
 _REDUCTIONS = (Alone(lone=True), Alone(("default_reduction", "everything_masked", "masked_weighted_mean", _LONG)))
-_DEAR = (Alone(("masked_weighted_mean", _LONG)),)
+_DEAR = (
+    Alone(("masked_weighted_mean", _LONG)),
+    # Losses over a batch cannot be packed.
+    Alone(("ordinary_1d", "masked_mean", "symmetric_mean", "learned_temperature"), lone=True),
+)
 
 SCHEDULE: dict[tuple[str, str], dict[str, Share]] = {
     ("", "eager"): {"half": _ALL, "float32": _ALL, "float64": _ALL},
@@ -126,7 +130,7 @@ SCHEDULE: dict[tuple[str, str], dict[str, Share]] = {
             parameters=(False,),
             ends=True,
             single=False,
-            alone=(Alone(("masked_weighted_mean", "mean_of_262144_tenths"), losses=("l1", *_THOROUGH)),),
+            alone=(*_DEAR[1:], Alone(("masked_weighted_mean", "mean_of_262144_tenths"), losses=("l1", *_THOROUGH))),
         ),
     },
     ("tensorflow", "function"): {"float32": Share(ends=True, alone=_REDUCTIONS)},
@@ -134,7 +138,7 @@ SCHEDULE: dict[tuple[str, str], dict[str, Share]] = {
 }
 """By framework (any, where there is none) and mode, then dtype. Compilers see one dtype: float32, if it is selected."""
 
-_DEFAULT = Share(parameters=(False,), ends=True, largest=True, single=False)
+_DEFAULT = Share(parameters=(False,), ends=True, largest=True, single=False, alone=_DEAR[1:])
 
 FIRST: dict[tuple[str, str], dict[str, Share]] = {
     ("", "eager"): SCHEDULE["", "eager"],

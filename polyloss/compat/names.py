@@ -33,7 +33,7 @@ _TOOLS = {"grad": "value_and_grad", "gradient": "value_and_grad", "jit": "compil
 """Functions of other libraries, and ours."""
 
 MISSING = (
-    *("adaptive_log_softmax_with_loss", "cosine_embedding_loss", "gaussian_nll_loss", "margin_ranking_loss"),
+    *("adaptive_log_softmax_with_loss", "gaussian_nll_loss", "margin_ranking_loss"),
     *("multi_margin_loss", "multilabel_margin_loss", "multilabel_soft_margin_loss", "poisson_nll_loss", "ctc_loss"),
     *("categorical_hinge", "categorical_generalized_cross_entropy", "circle", "cosine_similarity", "dice", "poisson"),
     *("mean_absolute_percentage_error", "mean_squared_logarithmic_error", "tversky", "mape", "msle", "rmse"),
@@ -41,7 +41,7 @@ MISSING = (
     *("binary_dice_loss", "multiclass_generalized_dice_loss", "convex_kl_divergence", "generalized_kl_divergence"),
     *("cosine_distance", "ctc_loss_with_forward_probs", "make_fenchel_young_loss", "multiclass_hinge_loss"),
     *("multiclass_perceptron_loss", "perceptron_loss", "multiclass_sparsemax_loss", "sparsemax_loss", "ntxent"),
-    *("poly_loss_cross_entropy", "ranking_softmax_loss", "info_nce", "quantile", "pinball"),
+    *("poly_loss_cross_entropy", "ranking_softmax_loss", "pinball"),
 )
 """Losses of these libraries, and others that are well known, which are not here."""
 

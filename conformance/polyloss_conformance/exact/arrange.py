@@ -259,8 +259,8 @@ def _together(laid: _Layout, rule: Batch) -> _Columns:
     seen = [array[kept] for array in laid.flat.values()] + list(shared.values())
     if any(np.isnan(array).any() for array in seen):
         own = [np.isnan(array[kept]).any(axis=1) for place, array in laid.flat.items() if place in rule.alone]
-        others = [array[kept] for place, array in laid.flat.items() if place not in rule.alone]
-        if not own or laid.parameters or any(np.isnan(array).any() for array in (*others, *shared.values())):
+        seen_by_all = [array[kept] for place, array in laid.flat.items() if place not in rule.alone]
+        if not own or laid.parameters or any(np.isnan(array).any() for array in (*seen_by_all, *shared.values())):
             unknown = kept
         else:
             # Nobody else sees these: they are as good as not there.

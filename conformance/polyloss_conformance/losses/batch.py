@@ -5,12 +5,11 @@ from typing import Any
 import numpy as np
 
 from polyloss_conformance.arrays import WIDE, Shape, floats, mask, nan, normal
-from polyloss_conformance.benchmark import Benchmark, normal32
 from polyloss_conformance.case import Cases
 from polyloss_conformance.exact.jets import dot
 from polyloss_conformance.exact.rules import Batch
 from polyloss_conformance.exact.softmax import Classes
-from polyloss_conformance.spec import Advice, Laws, Spec
+from polyloss_conformance.spec import Advice, Laws, Perfect, Spec
 
 _Q = normal("queries", (5, 3))
 _K = _Q + normal("keys", (5, 3), 0.5)
@@ -70,6 +69,11 @@ def _cases(case: Cases) -> None:
 # fmt: on
 
 
+def _ideal(name: str) -> list[Perfect]:
+    rows = normal(f"rows {name}", (1, 5))
+    return [Perfect((rows, rows.copy()), np.zeros(1))]
+
+
 INFO_NCE = Spec(
     loss="info_nce",
     arrays=("query", "key"),
@@ -80,7 +84,7 @@ INFO_NCE = Spec(
     ordinary=_ordinary,
     exact=Batch(_info_nce, alone=(0,)),
     questions=(_cases,),
-    ideal=lambda name: [],
+    ideal=_ideal,
     laws=Laws(perfect=None),
     advice=(
         Advice(
@@ -89,12 +93,5 @@ INFO_NCE = Spec(
             "info_nce(query, key, temperature=0.07)",
             "each picks its own partner among all of the batch",
         ),
-    ),
-    benchmark=Benchmark(
-        make=lambda rng, shape: (normal32(rng, shape), normal32(rng, shape)),
-        shapes=((256, 64), (1024, 128)),
-        quick=((256, 64),),
-        wanted=(0, 1),
-        keywords={"temperature": 0.5},
     ),
 )

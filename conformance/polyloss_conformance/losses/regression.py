@@ -308,5 +308,4 @@ QUANTILE = residual(
             "its least mean is at the quantile",
         ),
     ),
-    benchmark=of_residuals(),
 )

@@ -21,12 +21,6 @@ from torch.nn import functional
 import polyloss
 
 
-def torch_slope(function: Callable[[Any], Any], x: Any) -> Any:
-    x = torch.asarray(x).requires_grad_()
-    (slope,) = torch.autograd.grad(function(x), x)
-    return slope
-
-
 def tf_slope(function: Callable[[Any], Any], x: Any) -> Any:
     x = tf.constant(x)
     with tf.GradientTape() as tape:

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from polyloss import Loss
-from polyloss.core.bind import check_constant, is_number
+from polyloss.core.bind import becomes_array, check_constant
 from polyloss.core.compose import Combinable
 
 
@@ -55,7 +55,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _travels(losses: Sequence[Loss[Any]], key: Any, value: Any) -> bool:
     """Whether an argument of losses is a parameter that nothing branches on."""
-    if not all(isinstance(key, str) and key not in loss.arrays and is_number(loss, key, value) for loss in losses):
+    if not all(isinstance(key, str) and key not in loss.arrays and becomes_array(loss, key, value) for loss in losses):
         return False
     for loss in losses:
         check_constant(loss, key, value)

@@ -48,7 +48,7 @@ def run_distributed(plan: Plan, arrays: Sequence[Any]) -> torch.Tensor:
     from torch.distributed.tensor import DTensor, Replicate, Shard
 
     mesh = next(array.device_mesh for array in arrays if is_distributed(array))
-    count = len(plan.rows(plan.named(arrays)))
+    count = len(plan.losses_shape(plan.named(arrays)))
 
     def spread(name: str, array: Any) -> torch.Tensor:
         if not is_distributed(array):

@@ -174,9 +174,9 @@ class Backend(ABC):
 
     @abstractmethod
     def asarray(self, value: Any, like: Array, dtype: Any = None) -> Array:
-        """`value` (a number, or a NumPy array where those are welcome) as an array on the device of `like`.
+        """`value` (a number, an array, or one of NumPy where those are welcome) as an array on the device of `like`.
 
-        A number has the `dtype`, or that of `like`.
+        A number has the `dtype`, or that of `like`, which is an array. Beside an array, `like` may be None.
         """
 
     @abstractmethod

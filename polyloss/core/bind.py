@@ -94,7 +94,7 @@ def _is_data(loss: Definition, key: str, value: Any) -> bool:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if number or value is None or isinstance(value, (bool, str)) or callable(value):
         check_constant(loss, key, value)
-        return is_number(loss, key, value)
+        return becomes_array(loss, key, value)
     if key in loss.static:
         raise checks.not_static(loss.__name__, key, value)
     if key == IGNORED and find_backend(type(value)) is None:
@@ -115,7 +115,8 @@ def _converted(
         if isinstance(array, (int, float)):
             array = _of_number(loss, xp, backend, key, array, like)
         inputs.append(backend.asarray(array, like))
-    dtypes = {key: _dtype_of(xp, key, value, inputs[0]) for key, value in data.items() if is_number(loss, key, value)}
+    numbers = {key: value for key, value in data.items() if becomes_array(loss, key, value)}
+    dtypes = {key: _dtype_of(xp, key, value, inputs[0]) for key, value in numbers.items()}
     for key, dtype in dtypes.items():
         checks.fits_dtype(loss.__name__, key, data[key], dtype)
     return backend, tuple(inputs), dtypes, {key: backend.asarray(data[key], like, dtypes.get(key)) for key in data}
@@ -178,7 +179,7 @@ def _check_shapes(plan: Plan, xp: Namespace, named: Mapping[str, Array]) -> None
         raise type(error)(words.with_order(message, loss.__name__, loss.arrays, loss.__module__)) from None
 
 
-def is_number(loss: Definition, name: str, value: Any) -> bool:
+def becomes_array(loss: Definition, name: str, value: Any) -> bool:
     """Whether a keyword is a number that travels as an array: one that nothing branches on."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or name in loss.static or name == "axis":
         return False

@@ -65,14 +65,14 @@ class Binding:
             found.append((name, domain))
         return found
 
-    def rows(self, named: Mapping[str, Array]) -> checks.Shape:
+    def losses_shape(self, named: Mapping[str, Array]) -> checks.Shape:
         """The shape of the losses."""
         whole = tuple(named[self.loss.arrays[0]].shape)
         return whole if self.axis is None else whole[: self.axis] + whole[self.axis + 1 :]
 
     def is_empty(self, named: Mapping[str, Array]) -> bool:
         """Whether there is no example at all."""
-        return 0 in self.rows(named)
+        return 0 in self.losses_shape(named)
 
     def axes(self, argument: Argument, array: Array, count: int) -> list[Axis]:
         """What each axis of an array is, where the examples have `count`."""
@@ -96,7 +96,7 @@ class Binding:
     def lengths(self, named: Mapping[str, Array]) -> dict[Axis, int | None]:
         """How long each axis of the inputs is, where that is known."""
         found: dict[Axis, int | None] = {}
-        count = len(self.rows(named))
+        count = len(self.losses_shape(named))
         for name in self.loss.arrays:
             array = named[name]
             for axis, length in zip(self.axes(self.loss.arguments[name], array, count), array.shape, strict=False):
@@ -106,7 +106,7 @@ class Binding:
 
     def alike(self, named: Mapping[str, Array]) -> Iterator[Alike]:
         """Each axis of an argument beside the first one that must be as long."""
-        count = len(self.rows(named))
+        count = len(self.losses_shape(named))
         first: dict[Axis, tuple[str, Array, int]] = {}
         for name, array in named.items():
             argument = self.loss.arguments[name]
@@ -121,7 +121,7 @@ class Binding:
         """Raise for all that dtypes and shapes tell."""
         name, first = self.loss.__name__, self.loss.arrays[0]
         checks.real_floating(name, first, xp, named[first])
-        rows = self.rows(named)
+        rows = self.losses_shape(named)
         lengths: dict[Axis, int | None] = {}
         for key, domain in self.inputs():
             argument, array = self.loss.arguments[key], named[key]
@@ -226,7 +226,7 @@ class Binding:
         """Which examples count: those of ``where`` whose class is not ignored."""
         mask = named.get("where")
         if mask is not None:
-            mask = expand(mask, len(self.rows(named)))
+            mask = expand(mask, len(self.losses_shape(named)))
         if IGNORED in named:
             for name, domain in self.inputs():
                 if holds_ids(xp, named[name], domain):

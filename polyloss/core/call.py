@@ -26,11 +26,7 @@ class BoundCall(NamedTuple):
         if self.plan.readable:
             self.plan.check_values(self.named)
 
-    def whole(self) -> Array:
-        """The value, computed on whole arrays."""
-        return self.plan(self.arrays)
-
     def value_and_gradients(self, argnums: Sequence[int | str]) -> tuple[Array, tuple[Array, ...]]:
         """The value and its gradients in closed form, computed on whole arrays."""
         self.check_values()
-        return self.plan.gradients(self.arrays, argnums)
+        return self.plan.value_and_gradients(self.arrays, argnums)

@@ -131,11 +131,11 @@ TO_FLOAT = "; convert it to float32 first"
 
 
 def real_floating(
-    loss: str, name: str, xp: Namespace, array: Array, wanted: str = "float32", why: str = "", unless: str = ""
+    loss: str, name: str, xp: Namespace, array: Array, dtype_hint: str = "float32", why: str = "", unless: str = ""
 ) -> None:
     """A prediction must be real floating."""
     if not is_kind(xp, array, "real floating"):
-        hint = f"; convert it to {wanted} first{unless}" if is_kind(xp, array, "integral", "bool") else ""
+        hint = f"; convert it to {dtype_hint} first{unless}" if is_kind(xp, array, "integral", "bool") else ""
         raise TypeError(f"{loss}: {name} must be real floating{why}, got dtype {array.dtype}{hint}")
 
 

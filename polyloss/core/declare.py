@@ -27,12 +27,13 @@ class _Decorator:
     def __call__(
         self, kernel: Any = None, /, *, autodiff: bool | str = False, tasks: Sequence[str] = (), **domains: Domain
     ) -> Any:
-        def make(kernel: Kernel[P]) -> Loss[P]:
+        def make(kernel: Kernel[P], stacklevel: int = 2) -> Loss[P]:
             words.check_kernel(kernel.__name__, inspect.signature(kernel).parameters)
-            warn_of_state(kernel.__name__, kernel)
+            # The line that is shown is that of the kernel.
+            warn_of_state(kernel.__name__, kernel, stacklevel)
             return Loss(kernel, signature=self.signature, autodiff=autodiff, tasks=tasks, domains=domains)
 
-        return make if kernel is None else make(kernel)
+        return make if kernel is None else make(kernel, 3)
 
 
 def fused(

@@ -22,7 +22,7 @@ class Definition:
     kernel : callable
         The function of the namespace, the arrays and the parameters.
     rowwise : bool
-        Whether it has one value for each row, and not for each element.
+        Whether a call says along which axis its rows run.
     autodiff : bool or str
         Whether the kernel returns its value alone; or the name of a parameter with which, when it is not None, it does.
     arrays : tuple of str

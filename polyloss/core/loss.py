@@ -28,7 +28,7 @@ Kernel = Callable[Concatenate[Namespace, P], Any]
 
 
 class Loss(Definition, Combinable, Generic[P]):
-    r"""A loss function: callable on the arrays of any framework. Made by `elementwise` and `rowwise`.
+    r"""A loss function: callable on the arrays of any framework. Users make one by `elementwise` or `rowwise`.
 
     Losses add and scale: ``0.7 * polyloss.mse + 0.3 * polyloss.l1`` is a loss. Besides its own parameters, every loss
     takes the keywords below. With the losses :math:`\ell_i` of the examples, weights :math:`w_i` (1 without
@@ -186,15 +186,15 @@ class Loss(Definition, Combinable, Generic[P]):
             # There may be more than plain arrays and numbers among the arguments.
             plain, named = tuple(map(unwrapped, arrays)), {key: unwrapped(value) for key, value in keywords.items()}
             return bind.bind(self, *without_scalars(plain, named))
-        known = self._plans.get(key)
-        if known is None:
+        remembered = self._plans.get(key)
+        if remembered is None:
             call = bind.bind(self, arrays, keywords)
             if self._as_given(call, arrays, keywords):
                 if len(self._plans) >= _MOST_PLANS:
                     self._plans.clear()
                 self._plans[key] = call.plan, call.backend
             return call
-        plan, backend = known
+        plan, backend = remembered
         inputs = arrays + tuple(keywords[name] for name in self.arrays[len(arrays) :])
         if len(plan.names) == len(inputs):
             return BoundCall(plan, backend, inputs)
@@ -211,22 +211,22 @@ class Loss(Definition, Combinable, Generic[P]):
 
     def _as_given(self, call: BoundCall, arrays: tuple[Any, ...], keywords: Mapping[str, Any]) -> bool:
         """Whether all arrays of a call are those that came, or numbers."""
-        given = (*arrays, *map(keywords.get, call.plan.names[len(arrays) :]))
-        for array, one, dtype in zip(call.arrays, given, call.plan.dtypes, strict=True):
+        passed = (*arrays, *map(keywords.get, call.plan.names[len(arrays) :]))
+        for array, one, dtype in zip(call.arrays, passed, call.plan.dtypes, strict=True):
             if dtype is None and array is not one:
                 return False
         return True
 
     def _key(self, backend: Backend, arrays: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """What two calls have in common that differ in values alone; None where that is not known."""
-        found = backend.signature(arrays)
-        if found is None or not keywords:
-            return found
+        inputs = backend.signature(arrays)
+        if inputs is None or not keywords:
+            return inputs
         constants: list[Any] = []
         others = []
         for name, value in keywords.items():
             kind = type(value)
-            if bind.is_number(self, name, value):
+            if bind.becomes_array(self, name, value):
                 # What a class id travels in depends on how large it is.
                 constants.append((name, kind, bind.is_narrow(value)) if name == IGNORED else (name, kind))
             elif value is None or kind is float or kind is int or kind is bool or kind is str:
@@ -235,7 +235,7 @@ class Loss(Definition, Combinable, Generic[P]):
                 constants.append(name)
                 others.append(value)
         named = backend.signature(others) if others else ()
-        return None if named is None else (found, named, *constants)
+        return None if named is None else (inputs, named, *constants)
 
 
 _MOST_PLANS = 256

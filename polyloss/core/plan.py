@@ -44,8 +44,8 @@ class Plan(Binding):
         elif self.loss.fuse is not None:
             value = self._weighed(xp, ready, lambda call: backend.attach_fused(self._fused(call), tuple(call.values())))
         else:
-            given = tuple(ready.arrays.values())
-            losses = ready.kernel.alone(*given) if self.by_autodiff() else backend.attach(ready.kernel, given)
+            inputs = tuple(ready.arrays.values())
+            losses = ready.kernel.alone(*inputs) if self.by_autodiff() else backend.attach(ready.kernel, inputs)
             value, _ = reduce(xp, losses, self.reduction, ready.weights)
         return self._finish(xp, value, named, ready)
 
@@ -62,7 +62,9 @@ class Plan(Binding):
         autodiff = self.loss.autodiff
         return autodiff if isinstance(autodiff, bool) else dict(self.parameters).get(autodiff) is not None
 
-    def gradients(self, arrays: Sequence[Array], argnums: Sequence[int | str]) -> tuple[Array, tuple[Array, ...]]:
+    def value_and_gradients(
+        self, arrays: Sequence[Array], argnums: Sequence[int | str]
+    ) -> tuple[Array, tuple[Array, ...]]:
         """The reduced loss and its gradients with respect to some arguments, in closed form."""
         named = self.named(arrays)
         xp = backend_of(arrays[0]).namespace(arrays[0])
@@ -118,9 +120,9 @@ class Plan(Binding):
             chosen = self._chosen(argnums, possible)
             arrays, wanted = tuple(call.values()), [name in chosen for name in call]
             value, kept = fused.forward(arrays, wanted)
-            found = dict(zip(call, fused.backward(arrays, kept, xp.ones_like(value), wanted), strict=True))
+            gradients = dict(zip(call, fused.backward(arrays, kept, xp.ones_like(value), wanted), strict=True))
             for name in chosen:
-                gradient = found[name]
+                gradient = gradients[name]
                 if ready.weights.mask is not None and self.loss.arguments[name].of_examples:
                     gradient = xp.where(expand(ready.weights.mask, gradient.ndim), gradient, 0.0)
                 results[name] = xp.reshape(gradient, named[name].shape)
@@ -152,7 +154,7 @@ class Plan(Binding):
         Where losses share more than parameters, the examples have one axis.
         """
         loss, first = self.loss, named[self.loss.arrays[0]]
-        dtype, count, flat = working(xp, first.dtype), len(self.rows(named)), loss.fuse is not None
+        dtype, count, flat = working(xp, first.dtype), len(self.losses_shape(named)), loss.fuse is not None
         mask = self.mask(xp, named)
         lead: tuple[Any, ...] = ()
         if flat:
@@ -160,11 +162,12 @@ class Plan(Binding):
             lead = tuple(backend_of(first).length(first, axis, xp.zeros((), dtype=xp.int32)) for axis in range(count))
             mask = mask if mask is None else xp.reshape(xp.broadcast_to(mask, lead), (-1,))
         arrays: Named = {}
+        lengths = self.lengths(named) if flat else {}
         for name, domain in self.inputs():
             array, argument = named[name], loss.arguments[name]
             ready = checks.wide_ids(xp, array) if holds_ids(xp, array, domain) else cast(xp, array, dtype)
             if flat and argument.of_examples:
-                lengths, backend = self.lengths(named), backend_of(first)
+                backend = backend_of(first)
                 axes = list(enumerate(self.axes(argument, array, count)))[count:]
                 like = xp.zeros((), dtype=xp.int32)
                 row = tuple(lengths[axis] or backend.length(array, place, like) for place, axis in axes)

@@ -92,7 +92,7 @@ def checks_parameters(binding: Binding) -> bool:
 def outside(binding: Binding, xp: Namespace, named: Mapping[str, Array]) -> Iterator[Outside]:
     """Each argument that has a domain, beside where it is outside of it."""
     first = named[binding.loss.arrays[0]]
-    rows, mask = len(binding.rows(named)), binding.mask(xp, named)
+    rows, mask = len(binding.losses_shape(named)), binding.mask(xp, named)
     inputs = binding.inputs()
     of_class, ids_of_rows = _of_class(xp, inputs, named), None
     for name, domain in inputs:
@@ -184,7 +184,7 @@ def row_last(binding: Binding, xp: Namespace, array: Array) -> Array:
 def class_axis(binding: Binding, ids: str, named: Mapping[str, Array]) -> tuple[str, int]:
     """An argument that has the classes of some ids, and how many there are."""
     letter = binding.loss.arguments[ids].dims[-1][-1]
-    count = len(binding.rows(named))
+    count = len(binding.losses_shape(named))
     for name in binding.loss.arrays:
         axes = binding.axes(binding.loss.arguments[name], named[name], count)
         if name != ids and (letter, 0) in axes:

@@ -153,6 +153,7 @@ def linear_cross_entropy(
     >>> gradient.shape
     (3,)
     """
+    # What a call computes of a chunk of rows at a time.
     return _cost(
         xp,
         logits_of(hidden, weight, bias),

@@ -1,6 +1,6 @@
 """What the losses are, in 60 digits and explicit loops: values, gradients and how sensitive they are to rounding.
 
-Nothing here knows polyloss or a framework. An exact rule is written as the textbook value, on numbers that carry their
+Nothing here calls polyloss or a framework. An exact rule is written as the textbook value, on numbers that carry their
 derivatives along (`jets`); `softmax` has such numbers for the probabilities of classes. `rules` makes the
 exact result of an example of them, `arrange` that of a case, `reduce` that of a call.
 

@@ -85,7 +85,7 @@ class NumpyBackend(InMemory):
         return None
 
     def refusal_beside(self, array: Any, other: Any) -> str | None:
-        if type(array) is type(other) is np.ndarray:
+        if isinstance(array, np.ndarray) and isinstance(other, np.ndarray):
             return None
         kinds = [type(one).__module__.partition(".")[0] for one in (array, other)]
         if "dask" in kinds:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import checks, words
-from .arguments import IGNORED, OF_A_CALL, row_of
+from .arguments import EXAMPLES, IGNORED, OF_A_CALL, row_of
 from .backend import Backend, at_trace_time, find_backend
 from .call import BoundCall
 from .domains import REAL, Classes
@@ -54,6 +54,7 @@ def bind(loss: Definition, arrays: tuple[Any, ...], keywords: dict[str, Any]) ->
         axis,
         (*(None,) * len(inputs), *map(dtypes.get, data)),
         backend.readable(*call),
+        tuple(type(value) for _, value in constants),
         str(common["reduction"]),
         None if result == first.dtype else result,
     )
@@ -118,7 +119,7 @@ def _converted(
     numbers = {key: value for key, value in data.items() if becomes_array(loss, key, value)}
     dtypes = {key: _dtype_of(xp, key, value, inputs[0]) for key, value in numbers.items()}
     for key, dtype in dtypes.items():
-        checks.fits_dtype(loss.__name__, key, data[key], dtype)
+        checks.fits_dtype(loss.__name__, key, data[key], dtype, loss.domains.get(key))
     return backend, tuple(inputs), dtypes, {key: backend.asarray(data[key], like, dtypes.get(key)) for key in data}
 
 
@@ -141,7 +142,9 @@ def _same_kind(loss: Definition, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
 def _of_number(loss: Definition, xp: Namespace, backend: Backend, key: str, value: Any, like: Array) -> Array:
     """Of a number an array: full of it, since it has no shape that could mismatch; or a class id."""
     if not isinstance(loss.domains.get(key), Classes):
-        return xp.full_like(like, value)
+        # One value for a row has no shape to be full of.
+        of_rows = loss.rowwise and loss.arguments[key].dims == ((EXAMPLES,),)
+        return backend.asarray(value, like, like.dtype) if of_rows else xp.full_like(like, value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{loss.__name__}: {key} must be an array, or the class id of a single row, got {value!r}")
     return backend.asarray(value, like, _integer(xp, value))

@@ -35,6 +35,8 @@ class Binding:
         For each name the dtype of the array that a number became; None for what came as an array.
     readable : bool
         Whether the values can be looked at. Where they cannot be, a row with a bad one becomes NaN.
+    kinds : tuple of type
+        Those of the parameters: 1, 1.0 and True are equal, and to a kernel they need not be.
     """
 
     loss: Definition
@@ -43,6 +45,7 @@ class Binding:
     axis: int | None
     dtypes: tuple[Any, ...]
     readable: bool
+    kinds: tuple[type, ...]
 
     @property
     def numbers(self) -> list[str]:
@@ -123,6 +126,7 @@ class Binding:
         checks.real_floating(name, first, xp, named[first])
         rows = self.losses_shape(named)
         lengths: dict[Axis, int | None] = {}
+        empty: list[tuple[str, Array, int]] = []
         for key, domain in self.inputs():
             argument, array = self.loss.arguments[key], named[key]
             axes = self.axes(argument, array, len(rows))
@@ -133,10 +137,13 @@ class Binding:
                     (checks.real if key == "target" else checks.real_floating)(name, key, xp, array)
                 self._check_shape(argument, array, axes, lengths)
             for place, axis in enumerate(axes):
-                if axis[0] != EXAMPLES and not lengths.get(axis):
-                    checks.has_entries(name, key, tuple(array.shape), place)
+                if axis[0] != EXAMPLES and array.shape[place] == 0:
+                    empty.append((key, array, place))
                 if lengths.get(axis) is None:
                     lengths[axis] = array.shape[place]
+        # Last: of a shape that does not fit, there is more to say.
+        for key, array, place in empty:
+            checks.has_entries(name, key, tuple(array.shape), place)
         for key in self.names[len(self.loss.arrays) :]:
             self._check_keyword(xp, self.loss.arguments[key], named[key], rows, lengths)
 
@@ -159,7 +166,8 @@ class Binding:
             return
         if not checks.same_shape(shape, expected):
             words = ", ".join(str(lengths[axis]) if axis in lengths else WORDS.get(axis[0], axis[0]) for axis in axes)
-            hint = f"; say {argument.name}.T" if len(shape) == 2 and checks.same_shape(shape[::-1], expected) else ""
+            turned = len(shape) == 2 and None not in shape and checks.same_shape(shape[::-1], expected)
+            hint = f"; say {argument.name}.T" if turned else ""
             raise ValueError(f"{name}: {argument.name} must have the shape ({words}), got {shape}{hint}")
         if None in shape and not argument.of_examples:
             raise ValueError(f"{name}: {argument.name} must have a known shape, got {shape}")

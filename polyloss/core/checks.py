@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from .backend import Backend, at_trace_time, find_backend, unwrapped
 from .domains import Classes, Domain
 from .typing import Array, Namespace
@@ -291,8 +293,12 @@ def number_in(loss: str, name: str, value: Any, domain: Domain) -> None:
         raise ValueError(f"{loss}: {name} must be {domain.expected()}, got {value!r}")
 
 
-def fits_dtype(loss: str, name: str, value: float, dtype: Any) -> None:
-    """A number must be one in the dtype that it travels in: not become 0 or infinite there."""
+def fits_dtype(loss: str, name: str, value: float, dtype: Any, domain: Domain | None = None) -> None:
+    """A number must be one in the dtype that it travels in: not become 0, infinite or the open end of its domain."""
+    if domain is not None and domain.open_high and domain.high - value < 1e-7 * abs(domain.high) < math.inf:
+        rounded = float(np.float32(value)) if "float32" in str(dtype) else value
+        if not domain.holds(rounded):
+            raise ValueError(f"{loss}: {name} must be {domain.expected()} in float32 too, got {value!r}")
     if 1e-30 < abs(value) < 2**31 or value == 0:
         return
     kind = next(name for name in ("int32", "int64", "float32", "float64") if name in str(dtype))

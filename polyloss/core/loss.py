@@ -93,8 +93,12 @@ class Loss(Definition, Combinable, Generic[P]):
         self.tasks = tuple(tasks)
         self.domains = dict(domains or {})
         self.arrays = tuple(p.name for p in own if p.kind is p.POSITIONAL_OR_KEYWORD)
-        self.defaults = parameters | dict(defaults or {})
-        self.fixed = dict(defaults or {})
+        # A scalar of NumPy is a number like any other.
+        given = {
+            name: value.item() if isinstance(value, np.generic) else value for name, value in (defaults or {}).items()
+        }
+        self.defaults = parameters | given
+        self.fixed = given
         self.static = frozenset(n for n, default in parameters.items() if is_static(default, self.domains.get(n)))
         self.optional = frozenset(n for n, default in parameters.items() if default is None)
         self.floats = frozenset(n for n, default in parameters.items() if isinstance(default, float))
@@ -204,7 +208,7 @@ class Loss(Definition, Combinable, Generic[P]):
             if dtype is not None:
                 if name in keywords:
                     bind.check_constant(self, name, value)
-                    checks.fits_dtype(self.__name__, name, value, dtype)
+                    checks.fits_dtype(self.__name__, name, value, dtype, self.domains.get(name))
                 value = backend.asarray(value, inputs[0], dtype)
             data.append(value)
         return BoundCall(plan, backend, (*inputs, *data))

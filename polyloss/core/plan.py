@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from . import checks
-from .arguments import IGNORED
+from .arguments import IGNORED, OF_A_CALL
 from .backend import Named, backend_of
 from .binding import Binding, holds_ids
 from .dtypes import cast, is_floating, working
@@ -73,7 +73,12 @@ class Plan(Binding):
             kind = type(arrays[0]).__name__
             raise TypeError(f"{self.loss.__name__} has no closed-form gradient here, and {kind} none of its own")
         if self.is_empty(named):
-            names = self._chosen(argnums, list(named))
+            learned = [name for name in named if name not in (*OF_A_CALL, IGNORED) and is_floating(xp, named[name])]
+            if self.loss.fuse is not None:
+                call = self.prepare(xp, named).arrays
+                closed = zip(call, self._fused(call).closed, strict=True)
+                learned = [name for name, is_closed in closed if is_closed and name in learned]
+            names = self._chosen(argnums, learned)
             return self(arrays), tuple(xp.zeros_like(named[name]) for name in names)
         ready = self.prepare(xp, named)
         of = self._gradients_of_all if self.loss.fuse is not None else self._gradients_of_each

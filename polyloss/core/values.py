@@ -9,7 +9,7 @@ from .arguments import IGNORED
 from .backend import backend_of
 from .binding import Binding, holds_ids
 from .domains import WEIGHT, Domain
-from .dtypes import cast, floating, is_floating
+from .dtypes import cast, floating, is_floating, working
 from .entries import pick
 from .reduction import expand
 from .typing import Array, Namespace
@@ -63,15 +63,20 @@ def check_parameters(binding: Binding, named: Mapping[str, Array]) -> None:
     name, first = binding.loss.__name__, named[binding.loss.arrays[0]]
     xp = backend_of(first).namespace(first)
     for key in _looked_at(binding, named):
-        domain = binding.loss.domains[key]
-        refused = domain.refuses(xp, named[key])
-        checks.none_outside(name, key, xp, named[key], refused, str(domain), hint=domain.hint)
+        domain, value = binding.loss.domains[key], _as_computed(xp, named[key], first)
+        refused = domain.refuses(xp, value)
+        checks.none_outside(name, key, xp, value, refused, str(domain), hint=domain.hint)
     if "denominator" in named:
-        number = float(named["denominator"])
+        number = float(_as_computed(xp, named["denominator"], first))
         if not number > 0:
             mask = binding.mask(xp, named)
             if number != 0 or not (binding.is_empty(named) or (mask is not None and not bool(xp.any(mask)))):
                 raise ValueError(f"{name}: denominator must be positive, or 0 where nothing counts; got {number:g}")
+
+
+def _as_computed(xp: Namespace, value: Array, first: Array) -> Array:
+    """A parameter in the dtype that is computed in, where it may be the end of its domain."""
+    return cast(xp, value, working(xp, first.dtype)) if is_floating(xp, first) else value
 
 
 def _looked_at(binding: Binding, named: Container[str]) -> list[str]:

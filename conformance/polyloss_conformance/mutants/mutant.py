@@ -1,0 +1,81 @@
+"""What a mutant is, and how it is caught."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from polyloss_conformance import run
+from polyloss_conformance.result import Check, Result
+from polyloss_conformance.selection import Selection, public_losses
+
+Patch = Callable[[], contextlib.AbstractContextManager[Any]]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One mistake.
+
+    Parameters
+    ----------
+    name : str
+        What is wrong.
+    losses : tuple of str
+        In which losses it is made, each on its own.
+    alter : callable or None
+        Makes the wrong loss of a right one.
+    patch : callable or None
+        A context in which the core is wrong.
+    backends : tuple of str
+        Where it can be made.
+    dtypes, modes, checks
+        What of the suite has to run to catch it.
+    """
+
+    name: str
+    losses: tuple[str, ...]
+    alter: Callable[[Any], Any] | None = None
+    patch: Patch | None = None
+    backends: tuple[str, ...] = ("numpy", "torch")
+    dtypes: tuple[str, ...] = ("float32",)
+    modes: tuple[str, ...] = ("eager",)
+    checks: tuple[Check, ...] = ("value and gradient",)
+
+    def selection(self, backend: str, loss: str, function: Any) -> Selection:
+        return Selection((backend,), {loss: function}, self.dtypes, modes=self.modes, checks=self.checks)
+
+
+def caught(mutant: Mutant, backend: str, loss: str) -> Result | None:
+    """The first check that notices the mutant, or None."""
+    right = public_losses()[loss]
+    wrong = right if mutant.alter is None else mutant.alter(right)
+    with mutant.patch() if mutant.patch is not None else contextlib.nullcontext(), _unknown(right):
+        return _first_failure(mutant.selection(backend, loss, wrong))
+
+
+def false_alarm(mutant: Mutant, backend: str, loss: str) -> Result | None:
+    """The first check that fails without the mutant, or None: then it is the mutant that was caught."""
+    return _first_failure(mutant.selection(backend, loss, public_losses()[loss]))
+
+
+@contextlib.contextmanager
+def _unknown(loss: Any) -> Iterator[None]:
+    """A context in which nothing is remembered from outside of it, and after which nothing is from inside."""
+    from polyloss.engine import blocks as _blocks
+    from polyloss.engine import compiled as _compiled
+
+    remembered = (loss._plans.clear, _compiled.compiled.cache_clear, _blocks._row_program.cache_clear)
+    for forget in remembered:
+        forget()
+    try:
+        yield
+    finally:
+        for forget in remembered:
+            forget()
+
+
+def _first_failure(selection: Selection) -> Result | None:
+    work = run.jobs(selection)
+    if not work:
+        raise ValueError("nothing was run against the mutant")
+    return next((result for job in work for result in job.run() if not result.passed), None)

@@ -67,10 +67,10 @@ def test_a_parameter_is_checked_as_it_is_computed(backend: Any) -> None:
 
 
 def test_a_number_is_the_label_of_a_single_row(backend: Any) -> None:
-    row = backend.array(X)
+    row, rows = backend.array(X), backend.array(X[None])
     backend.check(polyloss.cosine_embedding(row, row, -1), 1.0, rtol=1e-6)
     with pytest.raises(ValueError, match=r"target must have one value per row, shape \(1,\), got \(\)"):
-        polyloss.cosine_embedding(row[None], row[None], 1)
+        polyloss.cosine_embedding(rows, rows, 1)
 
 
 def test_equal_parameters_of_different_types_are_different() -> None:

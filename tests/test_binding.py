@@ -81,3 +81,12 @@ def test_equal_parameters_of_different_types_are_different() -> None:
 
     found = [float(by_type(X, Y, n=n, reduction="sum")) for n in (True, 1, 1.0, True)]
     assert found == [30.0, 3.0, 300.0, 30.0]
+
+
+def test_booleans_are_no_signs(backend: Any) -> None:
+    """All of them True would pass, until one is not."""
+    row, label = backend.array(X[None]), backend.array(np.asarray([True]))
+    calls: list[tuple[Any, Any]] = [(polyloss.cosine_embedding, (row, row)), (polyloss.hinge, (backend.array(X[:1]),))]
+    for loss, arrays in calls:
+        with pytest.raises(TypeError, match="target must be -1 or 1, got dtype bool; 2 \\* target - 1"):
+            loss(*arrays, label)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import polyloss
+from polyloss.classes import classes
 
 keras = pytest.importorskip("keras")
 pytestmark = [
@@ -21,6 +22,8 @@ pytestmark = [
 ]
 
 import polyloss_keras  # noqa: E402
+
+from .ordinary import ordinary  # noqa: E402
 
 BACKENDS = {"tensorflow": "tensorflow", "torch": "torch", "jax": "jax"}
 
@@ -285,6 +288,26 @@ def test_needs_no_other_framework() -> None:
 def own(xp: Any, /, prediction: Any, target: Any, **call: Any) -> Any:
     error = prediction - target
     return error * error, lambda: 2.0 * error, lambda: -2.0 * error
+
+
+OF_TWO = {name: loss for name, loss in classes().items() if len(loss.arrays) == 2}
+
+
+@pytest.mark.parametrize("name", OF_TWO)
+def test_an_object_is_the_mean_of_what_the_function_returns(name: str, rng: Any) -> None:
+    """The mean over examples is the same, whether elements, rows or a batch have losses."""
+    loss = OF_TWO[name]
+    first, second = (
+        np.asarray(array, np.float32) if array.dtype.kind == "f" else array for array in ordinary(loss, rng)
+    )
+    to = keras.ops.convert_to_tensor
+    expected = float(number(loss(to(first), to(second))))
+    for reduction, factor in (("sum_over_batch_size", 1.0), ("mean", 1.0), ("sum", 6.0)):
+        made = getattr(polyloss_keras, name)(reduction=reduction)
+        np.testing.assert_allclose(number(made(to(second), to(first))), factor * expected, rtol=1e-5)
+    each = number(getattr(polyloss_keras, name)(reduction="none")(to(second), to(first)))
+    assert each.shape == (6,)
+    np.testing.assert_allclose(each.mean(), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("run_eagerly", [True, False])

@@ -10,6 +10,7 @@ from keras import ops
 from polyloss import Loss
 from polyloss.classes import terms_of
 from polyloss.core import checks, words
+from polyloss.core.arguments import row_of
 from polyloss.core.domains import SIGN, Classes
 
 from ._arguments import as_signs, check_classes, class_ids, elements, product, spread, trimmed, warn_of_activation
@@ -94,7 +95,7 @@ class _Part:
 
     def value(self, reduction: str, options: dict[str, Any]) -> Any:
         """The losses, or their sum."""
-        averaged = self.axis is not None and not self.term.rowwise
+        averaged = self.axis is not None and not _has_rows(self.term)
         arrays = self.prediction, self.target
         if reduction == "none":
             losses = self.term(*arrays, reduction="none", **options, **self.keywords)
@@ -104,9 +105,14 @@ class _Part:
         return total / product([ops.shape(self.prediction)[self.axis]], total.dtype) if averaged else total
 
 
+def _has_rows(term: Loss[Any]) -> bool:
+    """Whether a loss has one value for a row, and not for an element."""
+    return bool(row_of(term.arguments, term.arrays[0]))
+
+
 def _fit(loss: "KerasLoss", term: Loss[Any], y_true: Any, y_pred: Any, mask: Any, working: str) -> _Part:
     keywords = {name: _parameter(value, working) for name, value in (term.fixed | loss.parameters).items()}
-    if not term.rowwise:
+    if not _has_rows(term):
         target, prediction = elements(y_true, y_pred, mask)
         last = len(prediction.shape) - 1
         target = ops.cast(target, working)

@@ -133,6 +133,9 @@ class Binding:
             if isinstance(domain, Classes):
                 self._check_classes(xp, key, named, rows, lengths)
             else:
+                if domain.ends_only and domain.low < 0 and checks.is_kind(xp, array, "bool"):
+                    # True would pass, until a False comes.
+                    raise TypeError(f"{name}: {key} must be {domain}, got dtype bool; 2 * {key} - 1 makes these of it")
                 if key != first:
                     (checks.real if key == "target" else checks.real_floating)(name, key, xp, array)
                 self._check_shape(argument, array, axes, lengths)

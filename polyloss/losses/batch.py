@@ -41,13 +41,15 @@ def info_nce(
         Embeddings, real floating, both of the same shape: an example has one of each. Nothing is normalised: for the
         cosine similarity, divide each by its length first. All examples are one batch, however many axes they have.
     temperature : float or array, default 0.07
-        :math:`\tau > 0`. Differentiable, as an array: it can be learned.
+        :math:`\tau > 0`. Differentiable, as an array: it can be learned. It stays positive where its logarithm is what
+        is learned, as in ``temperature=log_temperature.exp()``.
     symmetric : bool, default False
         Whether keys choose among queries too.
 
     Notes
     -----
-    An example that `where` leaves out is no candidate of the others either. All :math:`N^2` scores exist at once.
+    An example that `where` leaves out is no candidate of the others either; one with a `sample_weight` of 0 is. A lone
+    example has nothing to choose, and a loss of 0. All :math:`N^2` scores exist at once.
 
     References
     ----------

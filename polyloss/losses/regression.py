@@ -230,7 +230,8 @@ def quantile(xp: Namespace, prediction: Array, target: Array, *, q: float | Arra
         :math:`t`, of the shape of `prediction`.
     q : float or array, default 0.5
         The quantile, in (0, 1): with 0.9, a prediction that is too low costs nine times as much as one that is too
-        high. An array has one for each entry of the last axes, for several quantiles at once.
+        high. An array has one for each entry of the last axes, for several quantiles at once: then the target is
+        repeated for each of them, since nothing is broadcast, and the mean is over quantiles too.
 
     See Also
     --------
@@ -245,6 +246,10 @@ def quantile(xp: Namespace, prediction: Array, target: Array, *, q: float | Arra
     >>> import numpy as np, polyloss
     >>> polyloss.quantile(np.asarray([0.0, 1.0]), np.asarray([1.0, 0.0]), q=0.9, reduction="none").round(2).tolist()
     [0.9, 0.1]
+    >>> prediction, target = np.asarray([[0.0, 2.0, 5.0]]), np.asarray([[3.0]])
+    >>> q = np.asarray([0.1, 0.5, 0.9])
+    >>> round(float(polyloss.quantile(prediction, np.repeat(target, 3, axis=1), q=q)), 4)
+    0.3333
     """
     error = target - prediction
     weight = xp.where(error > 0, q, 1.0 - q)

@@ -57,9 +57,23 @@ def calls(name: str, loss: Any, module: ModuleType) -> dict[str, tuple[tuple[Any
     """The calls to be tried."""
     given: Mapping[str, Sequence[Any]] = getattr(module, "CASES", {})
     found: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {"generated": (generated(loss), {})}
+    if others := _others(loss):
+        found["generated, other parameters"] = (generated(loss), others)
     for number, (arrays, keywords) in enumerate(given.get(name, ())):
         found[f"CASES[{number}]"] = (tuple(map(np.asarray, arrays)), dict(keywords))
     return found
+
+
+def _others(loss: Any) -> dict[str, float]:
+    """For each floating parameter a value that is not its default: at 1, nobody sees a factor that is missing."""
+    found: dict[str, float] = {}
+    for key, default in loss.defaults.items():
+        domain = loss.domains.get(key, REAL)
+        if not isinstance(default, float) or key in loss.static:
+            continue
+        tried = (1.75 * default, 0.6 * default, default + 0.3, default - 0.3)
+        found |= {key: next(one for one in (*tried, default) if domain.holds(one) and one not in domain.special)}
+    return {key: value for key, value in found.items() if value != loss.defaults[key]}
 
 
 def check(

@@ -232,6 +232,15 @@ def test_the_documented_loss_conforms(suffix: str, documented: Path) -> None:
     assert "cauchy" in output
 
 
+def test_a_factor_that_is_1_by_default_is_missed(documented: Path) -> None:
+    """Without any case of the user's: the parameters take other values, too."""
+    text = documented.read_text().partition("CASES =")[0]
+    assert " / scale\n    return" in text
+    documented.write_text(text.replace(" / scale\n    return", "\n    return"))
+    output = invoke("conformance", "--backend", "numpy", "--losses", str(documented), "--no-html", status=1)
+    assert "generated, other parameters" in output
+
+
 @pytest.mark.cross
 def test_the_documented_loss_conforms_on_every_backend(documented: Path) -> None:
     output = invoke("conformance", "--losses", str(documented), "--no-html")

@@ -1,5 +1,6 @@
 """JAX, whose eager calls are compiled as well."""
 
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,23 @@ from .base import Array, Framework, Outcome, Step, called, placed
 
 PLAIN: Any = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 """Compiled in a quarter of the time."""
+
+
+@functools.lru_cache
+def plain_options() -> Any:
+    """Those of `PLAIN` that this version knows."""
+    import jax
+
+    known = {}
+    for name, value in PLAIN.items():
+        try:
+            jax.jit(lambda x: x, compiler_options={name: value})(0.0)
+        except Exception as error:
+            if name not in str(error):
+                raise
+        else:
+            known[name] = value
+    return known or None
 
 
 class JaxFramework(Framework):
@@ -75,7 +93,7 @@ class JaxFramework(Framework):
             value, pull = jax.vjp(function, *(given[place] for place in wanted))
             return Outcome(value, pull(cotangent))
 
-        return jax.jit(run, compiler_options=PLAIN if plain else None) if mode == "jit" else run
+        return jax.jit(run, compiler_options=plain_options() if plain else None) if mode == "jit" else run
 
     def traced(
         self, loss: Any, static: Mapping[str, Any], arrays: Sequence[Array], options: Mapping[str, Array]
@@ -114,7 +132,7 @@ class JaxFramework(Framework):
 
             return jax.vjp(function, *chosen)[1](cotangent)
 
-        found: tuple[Array, ...] = jax.jit(lambda p, d: jax.jvp(gradients, p, d)[1], compiler_options=PLAIN)(
+        found: tuple[Array, ...] = jax.jit(lambda p, d: jax.jvp(gradients, p, d)[1], compiler_options=plain_options())(
             tuple(given[place] for place in wanted), tuple(directions)
         )
         return found

@@ -4,15 +4,13 @@ There is no device here, but tensors on the meta device have no values to ask fo
 """
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 import polyloss
-from polyloss_conformance import calls, cases, frameworks
+from polyloss_conformance import cases, frameworks
 from polyloss_conformance.cli import app
 
 torch = pytest.importorskip("torch")
@@ -23,24 +21,7 @@ from torch.utils._pytree import tree_leaves  # noqa: E402
 
 import polyloss_torch  # noqa: E402
 
-Sample = tuple[list[Any], dict[str, Any], dict[str, Any]]
-
-
-def samples(name: str, dtypes: tuple[str, ...]) -> Iterator[Sample]:
-    """One call of each kind among the cases of a loss: arrays, what is constant, and the keywords that are arrays."""
-    seen = set()
-    for case in cases.CASES[name]:
-        if case.kind == "error" or max(np.size(array) for array in case.arrays) > 1000:
-            continue
-        for dtype in sorted(set(case.dtypes) & set(dtypes)):
-            given = case.at(dtype)
-            static, options = calls.split({**given.parameters, **given.options})
-            named = tuple((key, array.dtype.kind, array.ndim) for key, array in options.items())
-            kind = (dtype, *((a.dtype.kind, a.ndim) for a in given.arrays), named, repr(sorted(static.items())))
-            if kind not in seen:
-                seen.add(kind)
-                yield list(given.arrays), static, options
-
+from .samples import samples  # noqa: E402
 
 MAKERS = (torch.tensor, torch.asarray, torch.as_tensor)
 """They make tensors on the CPU first, and a copy of one on a device waits for that."""

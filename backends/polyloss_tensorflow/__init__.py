@@ -94,9 +94,9 @@ class TensorflowBackend(ByChunks, InMemory):
             record(blocks.name, value, arrays, lambda upstream: blocks.backward(arrays, kept, upstream, wanted))
         return value
 
-    def length(self, array: Any, axis: int, like: Any) -> Any:
+    def length(self, array: Any, axis: int, dtype: Any) -> Any:
         known = array.shape[axis]
-        return tf.cast(tf.shape(array)[axis], like.dtype) if known is None else known
+        return tf.cast(tf.shape(array)[axis], dtype) if known is None else known
 
     def agree(self, loss: str, axes: Alike) -> Any:
         found, expected = tf.shape(axes.array)[axes.axis], tf.shape(axes.other)[axes.other_axis]

@@ -250,7 +250,7 @@ def _rows(array: Array, axis: int) -> checks.Shape:
 
 def _classes(array: Array, axis: int) -> Any:
     """How many classes there are: a number, or an array where that is unknown while tracing."""
-    return backend_of(array).length(array, axis, array)
+    return backend_of(array).length(array, axis, array.dtype)
 
 
 def _like(value: Any, array: Array) -> Any:

@@ -16,8 +16,8 @@ Part: TypeAlias = Literal["all", "first", "last"]
 
 EXAMPLES = "n"
 """The letter of the axes that losses have."""
-WORDS = {"c": "classes", "d": "features"}
-"""What the other letters are called in a message."""
+WORDS = {"c": ("class", "classes"), "d": ("feature", "features")}
+"""What one entry along an axis with another letter, and several, are called in a message."""
 IGNORED = "ignore_index"
 """The parameter that is a class id."""
 OF_A_CALL = ("sample_weight", "where", "denominator")

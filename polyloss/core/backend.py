@@ -283,8 +283,8 @@ class Backend(ABC):
         """`function`, which is differentiated by computing it once more instead of keeping what it computed."""
         return function
 
-    def length(self, array: Array, axis: int, like: Array) -> Any:
-        """The length of an axis; where it is unknown while tracing, as an array of the dtype of `like`."""
+    def length(self, array: Array, axis: int, dtype: Any) -> Any:
+        """The length of an axis; where it is unknown while tracing, as an array of this dtype."""
         return array.shape[axis]
 
     def agree(self, loss: str, axes: Alike) -> Array | None:

@@ -157,7 +157,7 @@ class Binding:
         name, first, shape = self.loss.__name__, self.loss.arguments[self.loss.arrays[0]], tuple(array.shape)
         if argument is first:
             if len(shape) < len(argument.dims[0]) - 1:
-                words = "".join(f", {WORDS[letter]}" for letter in argument.dims[0][1:])
+                words = "".join(f", {WORDS[letter][1]}" for letter in argument.dims[0][1:])
                 raise ValueError(f"{name}: {argument.name} must have the shape (...{words}), got {shape}")
             return
         expected = tuple(map(lengths.get, axes))
@@ -168,7 +168,7 @@ class Binding:
             checks.shape_is(name, argument.name, shape, expected, what, of=of)
             return
         if not checks.same_shape(shape, expected):
-            words = ", ".join(str(lengths[axis]) if axis in lengths else WORDS.get(axis[0], axis[0]) for axis in axes)
+            words = ", ".join(str(lengths[axis]) if axis in lengths else WORDS[axis[0]][1] for axis in axes)
             turned = len(shape) == 2 and None not in shape and checks.same_shape(shape[::-1], expected)
             hint = f"; say {argument.name}.T" if turned else ""
             raise ValueError(f"{name}: {argument.name} must have the shape ({words}), got {shape}{hint}")
@@ -230,7 +230,7 @@ class Binding:
             checks.shape_ends(name, key, shape, whole, EXAMPLES not in argument.dims[0])
         else:
             expected = tuple(map(lengths.get, self.axes(argument, value, len(rows))))
-            what = f"one number per {_singular(argument)}, shape" if expected else "the shape of a number,"
+            what = f"one number per {WORDS[argument.dims[0][0]][0]}, shape" if expected else "the shape of a number,"
             checks.shape_is(name, key, shape, expected, what)
 
     def mask(self, xp: Namespace, named: Mapping[str, Array]) -> Array | None:
@@ -251,7 +251,3 @@ class Binding:
 def holds_ids(xp: Namespace, array: Array, domain: Domain) -> bool:
     """Whether an array holds class ids, and not what stands in their place."""
     return isinstance(domain, Classes) and checks.is_integer(xp, array)
-
-
-def _singular(argument: Argument) -> str:
-    return {"c": "class", "d": "feature"}.get(argument.dims[0][0], "entry")

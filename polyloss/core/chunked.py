@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 
 from . import sums
 from .backend import Backend, Named, backend_of, strips
+from .fused import FusedLoss, kept_rows, namespace_of, scaled
 from .kernel import BoundKernel, Definition, Fuse
-from .reduction import expand
 from .typing import Array, Namespace, Pair
 
 CHUNK = 1 << 24
@@ -30,7 +30,7 @@ def logits_of(hidden: Array, weight: Array, bias: Array | None) -> Array:
 
 
 @dataclass(frozen=True)
-class Chunked:
+class Chunked(FusedLoss):
     """The losses of all rows or, where they have shares, the sum of them times their shares; chunk by chunk.
 
     Parameters
@@ -55,10 +55,6 @@ class Chunked:
     names: tuple[str, ...]
 
     @property
-    def __name__(self) -> str:
-        return self.name
-
-    @property
     def closed(self) -> tuple[bool, ...]:
         """For each array whether its gradient is found with the value; those by parameters `plain` alone has."""
         return tuple(name not in self.of_cost for name in self.names)
@@ -67,10 +63,6 @@ class Chunked:
     def fixed(self) -> tuple[Any, ...]:
         """What it is made of, besides `parameters` and `names`."""
         return self.name, self.cost, self.of_cost
-
-    @property
-    def scalar(self) -> bool:
-        return "share" in self.names
 
     def forward(self, arrays: Sequence[Array], wanted: Sequence[bool]) -> tuple[Array, Any]:
         """The value and, of a sum, its gradients."""
@@ -200,13 +192,6 @@ class Chunked:
         pair = self.cost(xp, logits, target, **dict(self.parameters), **given)
         return tuple(part for part in pair if not isinstance(part, Mapping))
 
-    def _named(self, arrays: Sequence[Any]) -> Named:
-        return dict(zip(self.names, arrays, strict=True))
-
-    def _chosen(self, wanted: Sequence[bool]) -> tuple[str, ...]:
-        """The names of the arrays whose gradients are wanted."""
-        return tuple(name for name, want in zip(self.names, wanted, strict=True) if want)
-
 
 def in_chunks(cost: Callable[..., Pair], of_cost: tuple[str, ...]) -> Fuse:
     """How a loss of a linear layer's logits is evaluated, of which `cost` is the loss of each row."""
@@ -218,18 +203,8 @@ def in_chunks(cost: Callable[..., Pair], of_cost: tuple[str, ...]) -> Fuse:
     return fuse
 
 
-def namespace_of(call: Named) -> Namespace:
-    """The namespace of the arrays of a call."""
-    return backend_of(call["hidden"]).namespace(call["hidden"])
-
-
 def _rows(call: Named) -> Named:
     return {name: call[name] for name in ("hidden", "target", "mask") if name in call}
-
-
-def kept_rows(xp: Namespace, row: Mapping[str, Array], array: Array) -> Array:
-    """`array`, and 0 in the rows that do not count."""
-    return xp.where(expand(row["mask"], array.ndim), array, 0.0) if "mask" in row else array
 
 
 def _size(weight: Array) -> int:
@@ -239,14 +214,3 @@ def _size(weight: Array) -> int:
     beside = max(1, features // sums.terms(classes * features) if sums.is_narrow(weight) else 1)
     size: int = max(1, CHUNK // (classes * beside))
     return size
-
-
-def scaled(gradient: Array, upstream: Array) -> Array:
-    """``upstream * gradient``, where nobody needs the gradient itself any more."""
-    backend = backend_of(gradient)
-    if backend.is_one(upstream):
-        return gradient
-    if not backend.writable(gradient, upstream):
-        return upstream * gradient
-    gradient *= upstream
-    return gradient

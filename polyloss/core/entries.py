@@ -1,14 +1,21 @@
 """The entries of rows that class ids name."""
 
+from typing import Any
+
 from .backend import backend_of
 from .typing import Array, Namespace
 
 
 def one_hot(xp: Namespace, ids: Array, classes: Array) -> Array:
     """Class ids of shape ``(...)`` as a boolean array of shape ``(..., C)``: as long as `classes` on its last axis."""
-    count = backend_of(classes).length(classes, -1, ids)
+    return ids[..., None] == positions(xp, classes, -1, ids.dtype)
+
+
+def positions(xp: Namespace, array: Array, axis: int, dtype: Any) -> Array:
+    """0, 1 and so on, one for each entry of an axis."""
+    count = backend_of(array).length(array, axis, dtype)
     # While tracing there may be no device to ask for, and none needed.
-    return ids[..., None] == xp.arange(count, dtype=ids.dtype, device=getattr(ids, "device", None) or None)
+    return xp.arange(count, dtype=dtype, device=getattr(array, "device", None) or None)
 
 
 def pick(xp: Namespace, x: Array, ids: Array, hot: Array | None = None) -> Array:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from .backend import Named, backend_of
-from .chunked import kept_rows, scaled
+from .entries import positions
+from .fused import FusedLoss, kept_rows, namespace_of, scaled
 from .kernel import BoundKernel, Definition, Fuse
 from .typing import Array, Namespace, Pair
 
 
 @dataclass(frozen=True)
-class Pairs:
+class Pairs(FusedLoss):
     """The losses of all rows or, where they have shares, the sum of them times their shares.
 
     Parameters
@@ -39,17 +40,9 @@ class Pairs:
     names: tuple[str, ...]
 
     @property
-    def __name__(self) -> str:
-        return self.name
-
-    @property
     def closed(self) -> tuple[bool, ...]:
         """All gradients are found with the value."""
         return tuple(name != "mask" for name in self.names)
-
-    @property
-    def scalar(self) -> bool:
-        return "share" in self.names
 
     @property
     def fixed(self) -> tuple[Any, ...]:
@@ -59,40 +52,31 @@ class Pairs:
     def forward(self, arrays: Sequence[Array], wanted: Sequence[bool]) -> tuple[Array, Any]:
         """The value and, of a sum, its gradients."""
         call = self._named(arrays)
-        xp = self._namespace(call)
-        scores, pulls = self._scores(xp, call)
-        parts = [self._direction(xp, call, scores, turned) for turned in self._turns()]
-        losses = kept_rows(xp, call, sum(value for value, _ in parts) / len(parts))
+        losses, gradients = self._evaluated(call, call.get("share"), self._chosen(wanted) if self.scalar else ())
         if not self.scalar:
             return losses, None
-        chosen = [name for name, want in zip(self.names, wanted, strict=True) if want and name != "share"]
-        found = self._pulled(xp, call, parts, pulls, call["share"], chosen)
-        return xp.sum(call["share"] * losses), found | {"share": losses}
+        return namespace_of(call).sum(call["share"] * losses), gradients | {"share": losses}
 
     def backward(
         self, arrays: Sequence[Array], kept: Any, upstream: Array, wanted: Sequence[bool]
     ) -> Sequence[Array | None]:
         """The gradients that are wanted."""
-        chosen = [name for name, want in zip(self.names, wanted, strict=True) if want]
+        chosen = self._chosen(wanted)
         if self.scalar:
-            found = {name: scaled(kept[name], upstream) for name in chosen}
+            gradients = {name: scaled(kept[name], upstream) for name in chosen}
         else:
-            call = self._named(arrays)
-            xp = self._namespace(call)
-            scores, pulls = self._scores(xp, call)
-            parts = [self._direction(xp, call, scores, turned) for turned in self._turns()]
-            found = self._pulled(xp, call, parts, pulls, kept_rows(xp, call, upstream), chosen)
-        return [found.get(name) for name in self.names]
+            _, gradients = self._evaluated(self._named(arrays), upstream, chosen)
+        return [gradients.get(name) for name in self.names]
 
     def plain(self, *arrays: Array) -> Array:
         """The value, for the framework to differentiate."""
         call = self._named(arrays)
-        xp, backend = self._namespace(call), backend_of(arrays[0])
+        xp, backend = namespace_of(call), backend_of(arrays[0])
         scores, _ = self._scores(xp, call)
-        losses = 0.0
+        cost, losses = BoundKernel(self.cost, 2, (), ()), 0.0
         for turned in self._turns():
             rows = self._rows(xp, call, scores, turned)
-            losses = losses + backend.attach(BoundKernel(self.cost, 2, (), ()), (rows, self._places(xp, rows)))
+            losses = losses + backend.attach(cost, (rows, positions(xp, rows, 0, xp.int32)))
         losses = kept_rows(xp, call, losses / len(self._turns()))
         return xp.sum(call["share"] * losses) if self.scalar else losses
 
@@ -101,7 +85,7 @@ class Pairs:
         if not self.scalar:
             return None
         moving = [change is not None for change in tangents]
-        xp = self._namespace(self._named(arrays))
+        xp = namespace_of(self._named(arrays))
         value, kept = self.forward(arrays, moving)
         found = self.backward(arrays, kept, xp.ones_like(value), moving)
         pairs = [(g, change) for g, change in zip(found, tangents, strict=True) if g is not None and change is not None]
@@ -126,40 +110,27 @@ class Pairs:
         rows = xp.where(call["mask"][None, ...], rows, -xp.inf)
         return xp.where(call["mask"][..., None], rows, 0.0)
 
-    def _places(self, xp: Namespace, rows: Array) -> Array:
-        count = backend_of(rows).length(rows, 0, xp.zeros((), dtype=xp.int32))
-        return xp.arange(count, dtype=xp.int32, device=getattr(rows, "device", None) or None)
-
-    def _direction(self, xp: Namespace, call: Named, scores: Array, turned: bool) -> tuple[Array, Callable[[], Array]]:
-        rows = self._rows(xp, call, scores, turned)
-        value, slope, *_ = self.cost(xp, rows, self._places(xp, rows))
-        return value, slope
-
-    def _pulled(
-        self,
-        xp: Namespace,
-        call: Named,
-        parts: Sequence[tuple[Array, Callable[[], Array]]],
-        pulls: Mapping[str, Callable[[Array], Array]],
-        share: Array,
-        chosen: Sequence[str],
-    ) -> Named:
-        """The gradients of the sum of all losses times their shares."""
-        if not chosen:
-            return {}
+    def _evaluated(self, call: Named, share: Array | None, chosen: Sequence[str]) -> tuple[Array, Named]:
+        """The losses, and the gradients of the sum of all times their shares."""
+        xp, turns = namespace_of(call), self._turns()
+        scores, pulls = self._scores(xp, call)
+        losses: Any = 0.0
+        slopes = []
+        for turned in turns:
+            rows = self._rows(xp, call, scores, turned)
+            value, slope, *_ = self.cost(xp, rows, positions(xp, rows, 0, xp.int32))
+            losses = losses + value
+            slopes.append(slope)
+        losses = kept_rows(xp, call, losses / len(turns))
+        by_arrays = [name for name in chosen if name != "share"]
+        if share is None or not by_arrays:
+            return losses, {}
         by_scores: Any = 0.0
-        for turned, (_, slope) in zip(self._turns(), parts, strict=True):
+        for turned, slope in zip(turns, slopes, strict=True):
             by_rows = kept_rows(xp, call, share[..., None] * slope())
             by_scores = by_scores + (xp.matrix_transpose(by_rows) if turned else by_rows)
-        by_scores = by_scores / len(parts)
-        return {name: pulls[name](by_scores) for name in chosen}
-
-    def _named(self, arrays: Sequence[Any]) -> Named:
-        return dict(zip(self.names, arrays, strict=True))
-
-    def _namespace(self, call: Named) -> Namespace:
-        first = next(iter(call.values()))
-        return backend_of(first).namespace(first)
+        by_scores = by_scores / len(turns)
+        return losses, {name: pulls[name](by_scores) for name in by_arrays}
 
 
 def over_pairs(cost: Callable[..., Pair]) -> Fuse:

@@ -164,7 +164,7 @@ class Plan(Binding):
         lead: tuple[Any, ...] = ()
         if flat:
             # While tracing, a length may be unknown, or an array itself.
-            lead = tuple(backend_of(first).length(first, axis, xp.zeros((), dtype=xp.int32)) for axis in range(count))
+            lead = tuple(backend_of(first).length(first, axis, xp.int32) for axis in range(count))
             mask = mask if mask is None else xp.reshape(xp.broadcast_to(mask, lead), (-1,))
         arrays: Named = {}
         lengths = self.lengths(named) if flat else {}
@@ -174,8 +174,7 @@ class Plan(Binding):
             if flat and argument.of_examples:
                 backend = backend_of(first)
                 axes = list(enumerate(self.axes(argument, array, count)))[count:]
-                like = xp.zeros((), dtype=xp.int32)
-                row = tuple(lengths[axis] or backend.length(array, place, like) for place, axis in axes)
+                row = tuple(lengths[axis] or backend.length(array, place, xp.int32) for place, axis in axes)
                 ready = xp.reshape(ready, (-1, *row))
             elif not flat and array.ndim > count:
                 ready = row_last(self, xp, ready)
@@ -219,18 +218,15 @@ class Plan(Binding):
 
     def _weighed(self, xp: Namespace, ready: "Ready", value_of: Any) -> Array:
         """The reduced loss of what finds its gradients together with its value: there, the share of each example."""
-        weights, first = ready.weights, next(iter(ready.arrays.values()))
-        inputs, call = len(self.loss.arrays), dict(ready.arrays)
-        names = list(call)
+        weights, call = ready.weights, dict(ready.arrays)
+        first = call[self.loss.arrays[0]]
         if self.reduction != "none":
             none = xp.zeros_like(first[..., 0])
             counted = self.reduction == "mean" and weights.mask is None and weights.denominator is None
             if counted and None in tuple(first.shape):
                 weights = replace(weights, denominator=xp.sum(none + 1.0))
             _, share = reduce(xp, none, self.reduction, weights)
-            call = {name: call[name] for name in names[:inputs]}
             call["share"] = share()
-            call |= {name: ready.arrays[name] for name in names[inputs:]}
         if weights.mask is not None:
             call["mask"] = weights.mask
         value: Array = value_of(call)

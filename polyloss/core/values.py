@@ -151,7 +151,7 @@ def unseen(
             holder, _ = class_axis(binding, name, named)
             letters = binding.loss.arguments[holder].dims[-1]
             axis = letters.index(binding.loss.arguments[name].dims[-1][-1]) - len(letters)
-            classes = backend_of(array).length(ready[holder], axis, array)
+            classes = backend_of(array).length(ready[holder], axis, array.dtype)
         flags = domain.outside_in_row(xp, array) if array.ndim > rows else domain.outside(xp, array, classes)
         if ids:
             ids_of_rows = found[name] = xp.where(flags, xp.zeros_like(array), array)

@@ -167,8 +167,6 @@ TABLE: list[Row] = [
     ),
     Row("ones_like", lambda xp, x: xp.ones_like(x, dtype=xp.bool)),
     Row("zeros_like", lambda xp, x: xp.zeros_like(x, dtype=xp.int32)),
-    *(Row("zeros", lambda xp, x, shape=shape: xp.zeros(shape, dtype=x.dtype)) for shape in ((), (3,), (2, 3), (0, 2))),
-    Row("zeros", lambda xp, x: xp.zeros((2,), dtype=xp.int32)),
     # Element by element.
     *element("abs", 0, "x", "number", "nothing", "whole"),
     *element("exp", 4),
@@ -286,7 +284,6 @@ UNTRACED = {
     "sort",
     "squeeze",
     "stack",
-    "zeros",
 }
 """What makes the engine leave a call to the namespace of the arrays."""
 

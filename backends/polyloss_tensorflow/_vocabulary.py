@@ -55,7 +55,7 @@ __all__ = [
     "clip", "concat", "exp", "expand_dims", "expm1", "finfo", "float32", "float64", "floor", "full_like", "iinfo",
     "inf", "int32", "int64", "isdtype", "isfinite", "isinf", "isnan", "log", "log1p", "matrix_transpose", "max",
     "maximum", "mean", "min", "minimum", "moveaxis", "ones_like", "pow", "reshape", "result_type", "sign", "sinh",
-    "sort", "sqrt", "squeeze", "stack", "sum", "take", "take_along_axis", "tanh", "where", "zeros", "zeros_like",
+    "sort", "sqrt", "squeeze", "stack", "sum", "take", "take_along_axis", "tanh", "where", "zeros_like",
 ]
 # fmt: on
 
@@ -279,11 +279,6 @@ def asarray(obj: Any, /, *, dtype: DType | None = None, device: Any = None, copy
             obj = np.asarray(obj, dtype and dtype.as_numpy_dtype)
             dtype = dtype or {"i": int64, "f": float32}.get(obj.dtype.kind)
         return tf.convert_to_tensor(obj, dtype)
-
-
-def zeros(shape: Shape, *, dtype: DType | None = None, device: Any = None) -> Array:
-    with on(device):
-        return tf.zeros(size_of(shape), dtype or float32)
 
 
 def full_like(x: Array, /, fill_value: Scalar, *, dtype: DType | None = None, device: Any = None) -> Array:

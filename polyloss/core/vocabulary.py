@@ -124,9 +124,6 @@ class Namespace(Protocol):
     def ones_like(self, x: Array, /, *, dtype: DType | None = None) -> Array:
         """Ones in the shape of `x`."""
 
-    def zeros(self, shape: Shape, *, dtype: DType, device: Any = None) -> Array:
-        """Zeros."""
-
     def zeros_like(self, x: Array, /, *, dtype: DType | None = None) -> Array:
         """Zeros in the shape of `x`."""
 

@@ -70,11 +70,24 @@ class Call:
 
     def cut(self, here: slice) -> "Call":
         """The same call on some of the examples alone."""
-
-        def cut(array: Any) -> Any:
-            return array[here]
-
         inside = [(case, max(part.start, here.start), min(part.stop, here.stop)) for case, part in self.parts]
+        return self._of(here, [(case, slice(a - here.start, b - here.start)) for case, a, b in inside if a < b])
+
+    def repeated(self, length: int) -> "Call":
+        """The same call with its examples over and over, up to a length."""
+        once = len(self.value)
+        parts = [
+            (case, slice(start + part.start, min(start + part.stop, length)))
+            for start in range(0, length, once)
+            for case, part in self.parts
+            if start + part.start < length
+        ]
+        return self._of(np.arange(length) % once, parts)
+
+    def _of(self, examples: Any, parts: list[tuple[Case, slice]]) -> "Call":
+        def cut(array: Any) -> Any:
+            return array[examples]
+
         return replace(
             self,
             arrays=[a if place in self.summed else cut(a) for place, a in enumerate(self.arrays)],
@@ -85,7 +98,7 @@ class Call:
             gradients=[cut(g) for g in self.gradients],
             gradient_scales=[cut(g) for g in self.gradient_scales],
             kinks=[cut(k) for k in self.kinks],
-            parts=[(case, slice(a - here.start, b - here.start)) for case, a, b in inside if a < b],
+            parts=parts,
         )
 
 
@@ -214,23 +227,31 @@ def batches(
 ) -> Iterator[Call]:
     """The calls of packed cases: so many examples that nothing is left over, and few of them after the others.
 
-    What is shared has a gradient that is a sum, and of repeated examples another one: there, half of them are the other
-    batch, where a compiled function takes any. What such a loss computes of an example, others compute too.
+    Lengths are few: calls of one shape share a compilation, where the numbers of a loss are arguments of it.
+
+    What is shared has a gradient that is a sum over the examples. There, the other batch is half of them, where a
+    compiled function takes any without more. What such a loss computes of an example, others compute too.
     """
     once = pack(cases, dtype, entry, **there)
     length = len(once.value)
     compiled = mode not in EAGER
     if entry.shared:
-        yield once
-        if compiled and framework.dynamic and length > 3:
+        yield once.repeated(_round(length, FEW))
+        if mode in framework.dynamic and length > FEW:
             yield once.cut(slice(0, length // 2 + 1))
         return
-    whole = -(-length // LANES) * LANES
-    batch = pack([*cases] * -(-whole // length), dtype, entry, **there).cut(slice(0, whole))
+    batch = once.repeated(_round(length, LANES))
     yield batch
     # A function for each operation would be compiled once more, where that is how calls are made eagerly.
     for start in range(0, length, FEW) if compiled else ():
         yield batch.cut(slice(start, start + FEW))
+
+
+def _round(length: int, unit: int) -> int:
+    """The next of the lengths `unit`, 4 times as much, and so on."""
+    while unit < length:
+        unit *= 4
+    return unit
 
 
 def _over(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:

@@ -5,7 +5,7 @@ that differ in nothing but their examples are packed: see `calls`.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from . import cases as data
 from . import frameworks
 from .calls import Key, pack_key
 from .cases import Case
+from .covering import cover, features
 from .frameworks import EAGER
 from .selection import Selection
 from .tolerances import HALVES
@@ -45,8 +46,6 @@ class Alone(NamedTuple):
         Patterns of their names.
     losses : tuple of str
         Of these losses; empty: of all.
-    but : str
-        A pattern of names that are left out.
     lone : bool
         Only those that cannot be packed.
     reduced : bool
@@ -55,14 +54,12 @@ class Alone(NamedTuple):
 
     names: tuple[str, ...] = ("*",)
     losses: tuple[str, ...] = ()
-    but: str = ""
     lone: bool = False
     reduced: bool = False
 
     def has(self, case: Case, key: Key | None) -> bool:
         return (
             any(fnmatchcase(case.name, name) for name in self.names)
-            and not fnmatchcase(case.name, self.but)
             and case.loss in (self.losses or (case.loss,))
             and not (self.lone and key is not None)
             and not (self.reduced and case.options.get("reduction") == "none")
@@ -79,19 +76,22 @@ class Share:
         Each is a call of its own, and that is all.
     parameters : tuple of bool
         Which functions are called with packed cases: those without parameters (False), those with some (True).
-    ends : bool
-        Of functions whose parameters differ in their values alone, the first and the last stand for all.
+    lone : bool
+        Cases that cannot be packed are called as well.
+    covering : bool
+        Of all these as many as `covering.cover` chooses.
     largest : bool
         Of the batches of a function the largest alone: each other shape is a compilation.
     single : bool
         One class or feature is a batch as any other, not a compilation of its own.
     alone : tuple of Alone
-        What is called as it stands.
+        What is called as it stands, whatever is chosen.
     """
 
     every: bool = False
     parameters: tuple[bool, ...] = (False, True)
-    ends: bool = False
+    lone: bool = False
+    covering: bool = False
     largest: bool = False
     single: bool = True
     alone: tuple[Alone, ...] = ()
@@ -102,7 +102,8 @@ _THOROUGH = ("mse", "cross_entropy")
 """One elementwise and one row-wise loss: all their reductions are called where compilation makes each call dear."""
 
 _ALL = Share(every=True)
-_REDUCTIONS = (Alone(lone=True), Alone(("default_reduction", "everything_masked", "masked_weighted_mean", _LONG)))
+_COVER = Share(lone=True, covering=True)
+_REDUCTIONS = (Alone(("default_reduction", "everything_masked", "masked_weighted_mean", _LONG)),)
 _DEAR = (
     Alone(("masked_weighted_mean", _LONG)),
     # Losses over a batch cannot be packed.
@@ -112,33 +113,33 @@ _DEAR = (
 SCHEDULE: dict[tuple[str, str], dict[str, Share]] = {
     ("", "eager"): {"half": _ALL, "float32": _ALL, "float64": _ALL},
     # Half precision is never computed in blocks: it would be the same once more.
-    ("", "small blocks"): {"float32": _ALL, "float64": _ALL},
-    ("", "whole arrays"): {"float32": _ALL, "float64": _ALL},
+    ("", "small blocks"): {"float32": _ALL, "float64": replace(_COVER, alone=_REDUCTIONS)},
+    ("", "whole arrays"): {"float32": _ALL, "float64": replace(_COVER, alone=_REDUCTIONS)},
     # Here every call of another shape is a compilation.
     ("jax", "eager"): {
-        "half": Share(ends=True, largest=True, alone=_DEAR),
-        "float32": Share(alone=(*_REDUCTIONS, Alone(losses=_THOROUGH, reduced=True))),
-        "float64": Share(alone=_DEAR),
+        "half": Share(covering=True, largest=True, alone=_DEAR),
+        "float32": replace(_COVER, alone=(*_REDUCTIONS, Alone(losses=_THOROUGH, reduced=True))),
+        "float64": Share(covering=True, alone=_DEAR),
     },
-    ("jax", "jit"): {"float32": Share(ends=True, largest=True, alone=_DEAR)},
+    ("jax", "jit"): {"float32": Share(covering=True, largest=True, alone=_DEAR)},
     # torch has a full compiler, for the default parameters, and one that only traces, for all the others.
     ("torch", "aot_eager"): {
-        "float32": Share(parameters=(True,), ends=True, single=False, alone=(Alone(but=_LONG, lone=True),)),
+        "float32": replace(_COVER, parameters=(True,), single=False),
     },
     ("torch", "compile"): {
         "float32": Share(
             parameters=(False,),
-            ends=True,
+            covering=True,
             single=False,
             alone=(*_DEAR[1:], Alone(("masked_weighted_mean", "mean_of_262144_tenths"), losses=("l1", *_THOROUGH))),
         ),
     },
-    ("tensorflow", "function"): {"float32": Share(ends=True, alone=_REDUCTIONS)},
-    ("tensorflow", "xla"): {"float32": Share(ends=True, largest=True, alone=_DEAR)},
+    ("tensorflow", "function"): {"float32": replace(_COVER, alone=_REDUCTIONS)},
+    ("tensorflow", "xla"): {"float32": Share(covering=True, largest=True, alone=_DEAR)},
 }
 """By framework (any, where there is none) and mode, then dtype. Compilers see one dtype: float32, if it is selected."""
 
-_DEFAULT = Share(parameters=(False,), ends=True, largest=True, single=False, alone=_DEAR[1:])
+_DEFAULT = Share(parameters=(False,), covering=True, largest=True, single=False, alone=_DEAR[1:])
 
 FIRST: dict[tuple[str, str], dict[str, Share]] = {
     ("", "eager"): SCHEDULE["", "eager"],
@@ -182,21 +183,26 @@ def units(selection: Selection) -> list[Unit]:
 
 
 def _units(share: Share, backend: str, mode: str, loss: str, dtype: str) -> Iterator[Unit]:
+    """What of a loss is called in a mode: first as it stands, then what may be chosen from."""
+    entry = data.LOSSES[loss]
     groups: dict[tuple[Any, ...], dict[Key, list[Case]]] = {}
+    lone = []
     for case in data.CASES[loss]:
         if case.kind == "error" or dtype not in case.dtypes:
             continue
-        key = None if share.every else pack_key(case, dtype, data.LOSSES[loss])
+        key = None if share.every else pack_key(case, dtype, entry)
         if share.every or any(alone.has(case, key) for alone in share.alone):
             yield Unit(loss, backend, mode, dtype, ((case,),), False)
+        elif key is None and share.lone and not fnmatchcase(case.name, _LONG):
+            lone.append(Unit(loss, backend, mode, dtype, ((case,),), False))
         if key is not None and bool(key.static or key.arrays) in share.parameters and (share.single or key.length != 1):
             groups.setdefault(key.group, {}).setdefault(key, []).append(case)
-    alike: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
-    for group, packs in groups.items():
-        static, *rest = next(iter(packs))[:3]
-        alike.setdefault((tuple(name for name, _ in static), *rest), []).append(group)
-    for same in alike.values():
-        for group in dict.fromkeys((same[0], same[-1]) if share.ends else same):
-            members = sorted(groups[group].values(), key=len, reverse=True)
-            calls = tuple(map(tuple, members[:1] if share.largest else members))
-            yield Unit(loss, backend, mode, dtype, calls, True)
+    packed = []
+    for group in groups.values():
+        members = sorted(group.values(), key=len, reverse=True)
+        calls = tuple(map(tuple, members[:1] if share.largest else members))
+        packed.append(Unit(loss, backend, mode, dtype, calls, True))
+    found = lone + packed
+    if share.covering:
+        found = [found[i] for i in cover([features(unit.cases[0], dtype, entry, unit.packed) for unit in found])]
+    yield from found

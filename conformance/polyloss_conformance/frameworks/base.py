@@ -92,8 +92,8 @@ class Framework(ABC):
     device = "cpu"
     has_devices = False
     """Whether it can be told another device."""
-    dynamic = False
-    """Whether a compiled function takes batches of any size without being compiled again."""
+    dynamic: tuple[str, ...] = ()
+    """The modes in which a compiled function takes batches of any size without being compiled again."""
     differentiates = True
     """Whether it has automatic differentiation."""
     welcomes_numpy = True

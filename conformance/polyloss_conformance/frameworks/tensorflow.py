@@ -16,7 +16,7 @@ class TensorflowFramework(Framework):
     package = "tensorflow"
     modes = (*EAGER, "function", "xla")
     flushes = True
-    dynamic = True
+    dynamic = ("function",)
 
     def __init__(self) -> None:
         import tensorflow as tf

@@ -16,7 +16,7 @@ class TorchFramework(Framework):
     name = "torch"
     package = "torch"
     modes = (*EAGER, "aot_eager", "compile")
-    dynamic = True
+    dynamic = ("aot_eager", "compile")
     welcomes_numpy = False
     has_devices = True
 
@@ -73,7 +73,8 @@ class TorchFramework(Framework):
         function = loss
         if mode not in EAGER:
             torch._dynamo.reset()
-            function = torch.compile(loss, fullgraph=True, backend="inductor" if mode == "compile" else mode)
+            backend = "eager" if plain else "inductor" if mode == "compile" else mode
+            function = torch.compile(loss, fullgraph=True, backend=backend)
 
         def run(arrays: Sequence[Array], options: Mapping[str, Array], cotangent: Array) -> Outcome:
             given = _variables(placed(arrays, options), wanted)

@@ -1,0 +1,64 @@
+"""Few calls in which every two features of many meet: what most faults of compiled code need.
+
+A call has *features*: which arguments it is given and of what kind, which reduction, which dtypes. A branch of a loss
+is taken for one of them and may go wrong beside another. So every pair that some call has is in one of those chosen,
+and the smallest and the largest number of each parameter are too.
+"""
+
+from collections.abc import Hashable, Sequence
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .cases import Case, Entry
+
+
+class Features(NamedTuple):
+    """What a call is like: kinds by name, and numbers by the name of their parameter."""
+
+    kinds: dict[str, Hashable]
+    numbers: dict[str, float]
+
+
+def features(case: Case, dtype: str, entry: Entry, packed: bool) -> Features:
+    """Those of the call of one case, as it stands or packed with others like it."""
+    arrays, parameters, options = case.at(dtype)
+    options = {"reduction": "none"} if packed else {"reduction": "mean"} | options
+    axes = arrays[0].ndim - entry.rowwise
+    kinds: dict[str, Hashable] = {name: _kind(v) for name, v in {**parameters, **options}.items() if name != "axis"}
+    kinds |= {entry.name(i): (_kind(a), a.ndim - (axes if i in entry.own else 0)) for i, a in enumerate(arrays)}
+    if not packed:
+        kinds["axes"] = axes
+    if entry.rowwise:
+        kinds["one class"] = arrays[0].shape[parameters.get("axis", -1)] == 1
+    return Features(kinds, {name: v for name, v in parameters.items() if _kind(v) == "number"})
+
+
+def _kind(value: Any) -> Hashable:
+    if isinstance(value, np.ndarray):
+        return str(value.dtype)
+    return "number" if isinstance(value, int | float) and not isinstance(value, bool) else repr(value)
+
+
+def cover(calls: Sequence[Features]) -> list[int]:
+    """The places of those that are chosen: again and again the one with most that is new."""
+    names = sorted({name for call in calls for name in call.kinds})
+    ends = {}
+    for name in {name for call in calls for name in call.numbers}:
+        numbers = [call.numbers[name] for call in calls if name in call.numbers]
+        ends[name] = (min(numbers), max(numbers))
+    goals: list[set[Hashable]] = [
+        {
+            *combinations(((name, call.kinds.get(name)) for name in names), 2),
+            *((name, number) for name, number in call.numbers.items() if number in ends[name]),
+        }
+        for call in calls
+    ]
+    chosen = []
+    left = set().union(*goals)
+    while left:
+        best = max(range(len(calls)), key=lambda place: len(goals[place] & left))
+        chosen.append(best)
+        left -= goals[best]
+    return sorted(chosen)

@@ -335,6 +335,8 @@ def test_the_table_of_results_breaks_no_name(width: int) -> None:
         ("keras.losses.SparseCategoricalCrossentropy", "cross_entropy"),
         ("optax.l2_loss", "mse"),
         ("KLDivLoss", "kl_divergence"),
+        ("pinball", "quantile"),
+        ("NTXentLoss", "info_nce"),
         ("polyloss.huber", "huber"),
     ],
 )

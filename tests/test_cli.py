@@ -263,6 +263,90 @@ def test_losses_that_are_not_there(name: str, documented: Path) -> None:
     assert f"--losses {name}" in invoke("conformance", "--backend", "numpy", "--losses", name, status=2)
 
 
+FUNCTION = "import polyloss\n\ndef loss(xp, prediction, target):\n    pass\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            FUNCTION.replace(":", ""),
+            ", line 3 (def loss(xp, prediction, target)): SyntaxError: expected ':'; correct it",
+        ),
+        (
+            "def f():\n    return 1 / 0\nf()\n",
+            ", line 2 (return 1 / 0): ZeroDivisionError: division by zero; python -c",
+        ),
+        ("import polyloss\n\n@polyloss.elementwise\ndef loss(prediction):\n    pass\n", ", line 3 (@polyloss.elementw"),
+        ("import no_such\n", ", line 1 (import no_such): ModuleNotFoundError: No module named 'no_such'; install it"),
+        ("import sys\n\nsys.exit(3)\n", ", line 3 (sys.exit(3)): SystemExit: 3; put what shall not run on import"),
+        (FUNCTION, "@polyloss.elementwise or @polyloss.rowwise makes one of a function, such as loss (line 3)"),
+        ("from polyloss import mse\n", " declares no loss, which is a polyloss.Loss by a name that does not begin"),
+        ("import polyloss\n_loss = polyloss.huber.partial(delta=2.0)\n", " declares no loss"),
+    ],
+)
+@pytest.mark.parametrize("as_file", [True, False])
+def test_losses_that_cannot_be_had(
+    text: str, message: str, as_file: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line that names the file, the line in it and the way out, instead of a traceback."""
+    file = tmp_path / "unusable_losses.py"
+    file.write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, file.stem, raising=False)
+    given = str(file) if as_file else file.stem
+    output = invoke("conformance", "--backend", "numpy", "--losses", given, "--no-html", status=2)
+    assert output.startswith(f"--losses {given}: {file}")
+    assert message in output
+    assert output.count("\n") == 1
+
+
+def test_a_cause_is_told_once(files: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "wrong_in_two_ways.py").write_text(textwrap.dedent(OWN.format(sign="+")))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    output = conformance(files, "--losses", "wrong_in_two_ways", status=1)
+    assert output.count("the difference quotient of the value") == 2  # of quartic by target, of scaled by scale
+    assert "numpy: eager float16 float32 float64, small blocks float32, whole arrays float32" in output
+    failed = [result for result in json.loads(files[1].read_text())["results"] if not result["passed"]]
+    assert len(failed) > 10
+    assert len(ElementTree.parse(files[2]).getroot().findall(".//failure")) == len(failed)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("gradient of x1 at [0, 1] is 1.5, expected -2e-07", "gradient of x1 at [2] is nan, expected inf", True),
+        ("gradient of x1 at [0, 1] is 1.5", "gradient of x2 at [0, 1] is 1.5", False),
+        ("masked mean is 1.5", "masked sum is 1.5", False),
+        ("dtype float32, expected float16", "dtype float32, expected bfloat16", True),
+        (
+            "TypeError: got Tensor of shape () and dtype torch.float64 where",
+            "TypeError: got EagerTensor of shape () and dtype <dtype: 'float64'> where",
+            True,
+        ),
+        ("TypeError: a (line 3: x = 1)", "TypeError: b (line 3: x = 1)", True),
+        ("TypeError: a (line 3: x = 1)", "TypeError: a (line 4: x = 1)", False),
+        ("TypeError: a (line 3: x = 1)", "ValueError: a (line 3: x = 1)", False),
+    ],
+)
+def test_what_is_one_cause(one: str, other: str, same: bool) -> None:
+    results = [
+        run.Result("mse", backend, "eager", dtype, case, "law", False, message=message)
+        for backend, dtype, case, message in [
+            ("numpy", "float32", "generated", one),
+            ("torch", "float64", "CASES[0]", other),
+            ("torch", "float32", "CASES[0]", "another"),
+        ]
+    ]
+    causes = report.Report([*results, run.Result("l1", *list(vars(results[0]).values())[1:])], {}, 1.0).causes
+    assert len(causes) == (3 if same else 4)
+    if same:
+        assert causes[0].example.dtype == "float64"
+        assert causes[0].where == ["numpy: eager float32", "torch: eager float64", "cases: generated; CASES[0]"]
+
+
 def test_a_loss_of_a_file_is_chosen_by_an_option() -> None:
     output = invoke("conformance", "--backend", "numpy", "--losses", "my.py:cauchy", status=2)
     assert output.endswith("choose of the losses of a file by --loss: --losses my.py --loss cauchy\n")
@@ -335,6 +419,8 @@ def test_the_table_of_results_breaks_no_name(width: int) -> None:
         ("keras.losses.SparseCategoricalCrossentropy", "cross_entropy"),
         ("optax.l2_loss", "mse"),
         ("KLDivLoss", "kl_divergence"),
+        ("pinball", "quantile"),
+        ("NTXentLoss", "info_nce"),
         ("polyloss.huber", "huber"),
     ],
 )

@@ -52,6 +52,18 @@ def test_example_runs(code: str, document: Path) -> None:
 
 
 @pytest.mark.docs
+def test_type_checkers_read_the_examples_of_own_losses(pytestconfig: pytest.Config) -> None:
+    """A copy of them is among the files that mypy and pyright check."""
+    blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / "custom.md").read_text(), re.MULTILINE | re.DOTALL)
+    head = '"""The examples of docs/custom.md, copied by ``pytest tests/test_docs.py --update-docs``."""'
+    marks = ["# ruff: noqa", "# fmt: off", "# pyright: reportDuplicateImport=false"]
+    copy, path = "\n".join([head, *marks, "", *blocks]), ROOT / "tests" / "typing" / "custom.py"
+    if pytestconfig.getoption("--update-docs"):
+        path.write_text(copy)
+    assert path.read_text() == copy
+
+
+@pytest.mark.docs
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_and_paths_exist(document: Path) -> None:
     text = re.sub(r"^```.*?^```$", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)

@@ -355,6 +355,35 @@ def test_losses_that_are_not_here_yet() -> None:
                 getattr(polyloss, spelled)
 
 
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        ("pinball_loss", "polyloss.quantile"),
+        ("QuantileLoss", "did you mean polyloss.quantile?"),
+        ("InfoNCE", "did you mean polyloss.info_nce?"),
+        ("ntxent", "polyloss.info_nce (the other queries are no negatives)"),
+        ("nt_xent", "polyloss.info_nce (the other queries are no negatives)"),
+        ("NTXentLoss", "polyloss.info_nce (the other queries are no negatives)"),
+        ("clip_loss", "polyloss.info_nce (with symmetric=True)"),
+        ("MultipleNegativesRankingLoss", "polyloss.info_nce"),
+        *(
+            (name, "polyloss.cosine_embedding (1 - cosine, where every target is 1); polyloss.compat.torch...")
+            for name in ("cosine_distance", "cosine_similarity", "CosineSimilarity")
+        ),
+    ],
+)
+def test_names_of_losses_without_a_twin(name: str, way: str) -> None:
+    way = re.escape(way.removesuffix("...")) + ("" if way.endswith("...") else "$")
+    with pytest.raises(AttributeError, match=f"^module 'polyloss' has no attribute '{name}'; (nearest here: )?{way}"):
+        getattr(polyloss, name)
+
+
+def test_a_class_that_keras_cannot_have_leads_to_the_loss() -> None:
+    made = {"huber": "polyloss_keras.Huber"}
+    message = str(names.no_attribute("polyloss_keras", "CosineSimilarity", made, ["keras"]))
+    assert message.endswith("; nearest here: polyloss.cosine_embedding (1 - cosine, where every target is 1)")
+
+
 def test_names_that_compat_does_not_have() -> None:
     compat = importlib.import_module("polyloss.compat")
     for name, way in {"jax": "optax", "tensorflow": "tf", "pytorch": "torch"}.items():

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from .result import Extent
 
@@ -178,12 +179,14 @@ def conformance(
         console.print(
             f"{len(found.deviations)} known deviations of built-ins were met: the HTML report has their inputs"
         )
-    for result in found.failures[:20]:
-        what = f"{result.backend} {result.mode} {result.dtype} [bold]{escape(_printable(result.case))}[/]"
-        console.print(f"[red]{result.loss}[/] {what} ({result.check})", highlight=False)
-        console.print(f"  {_printable(result.message)}", highlight=False, markup=False)
-    if len(found.failures) > 20:
-        console.print(f"... and {len(found.failures) - 20} more")
+    for cause in found.causes[:20]:
+        result, times = cause.example, len(cause.results)
+        what = f"[bold]{escape(_printable(result.case))}[/] ({result.check}){f', {times} times' if times > 1 else ''}"
+        console.print(f"[red]{result.loss}[/] {what}", highlight=False)
+        for line in (result.message, *cause.where):
+            console.print(Padding(Text(_printable(line)), (0, 0, 0, 2), expand=False))
+    if len(found.causes) > 20:
+        console.print(f"... and {len(found.causes) - 20} more")
     written = [
         _write(console, "json", json, _text(found.json)),
         _write(console, "junit", junit, _text(found.junit)),

@@ -2,8 +2,11 @@
 
 import importlib
 import sys
+import traceback
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
+
+import polyloss
 
 
 def load(name: str) -> ModuleType:
@@ -12,7 +15,8 @@ def load(name: str) -> ModuleType:
     Raises
     ------
     ValueError
-        Where there is no such file or module, or where Python has another module of the file's name.
+        Where there is no such file or module, where it cannot be imported or has no loss, or where Python has another
+        module of the file's name.
     """
     file, colon, loss = name.partition(".py:")
     if colon:
@@ -20,28 +24,75 @@ def load(name: str) -> ModuleType:
     path = Path(name).resolve()
     if path.suffix != ".py":
         if all(part.isidentifier() for part in name.split(".")):
-            return _module(name, Path.cwd())
+            return _with_losses(name, _module(name, name, Path.cwd()))
         path = path.with_name(f"{path.name}.py")
     if not path.is_file():
-        raise ValueError(f"--losses {name}: there is no file {path}")
-    found = _module(path.stem, path.parent)
+        raise ValueError(f"--losses {name}: there is no file {path}; {_GIVE}")
+    found = _module(name, path.stem, path.parent)
     if found.__file__ is None or Path(found.__file__).resolve() != path:
         raise ValueError(
             f"--losses {name}: Python already has a module called {path.stem} ({found.__file__ or 'built in'}); "
             "give the file another name"
         )
-    return found
+    return _with_losses(name, found)
 
 
-def _module(name: str, folder: Path) -> ModuleType:
+_GIVE = "give a module (my_losses, package.losses) or a file (folder/my_losses.py)"
+
+
+def _module(given: str, name: str, folder: Path) -> ModuleType:
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise  # the module is there, and what it imports is not
+            # The module is there, and what it imports is not.
+            raise _failed(given, error, "install it, or set PYTHONPATH to the folder that it is in") from error
         raise ValueError(
-            f"--losses {name}: there is no module called {error.name} in {Path.cwd()} or on Python's path; "
-            "give a module (my_losses, package.losses) or a file (folder/my_losses.py)"
+            f"--losses {given}: there is no module called {error.name} in {Path.cwd()} or on Python's path; {_GIVE}"
         ) from None
+    except SystemExit as error:
+        way = 'put what shall not run on import under: if __name__ == "__main__":'
+        raise _failed(given, error, way) from error
+    except Exception as error:
+        whole = f'python -c "import {name}" in {folder} shows the whole error'
+        raise _failed(given, error, "correct it" if isinstance(error, SyntaxError) else whole) from error
+
+
+def _failed(given: str, error: BaseException, way: str) -> ValueError:
+    """The error for a module that cannot be imported: in which line, and why."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _imports(frame.filename)]
+    # What the module itself calls is none of its lines.
+    own = [frame for frame in frames if frame.filename == frames[0].filename]
+    file, number, line = (own[-1].filename, own[-1].lineno, own[-1].line or "") if own else (None, None, "")
+    text = str(error)
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        file, number, line, text = error.filename, error.lineno, (error.text or "").strip(), error.msg
+    place = ", ".join(filter(None, [file, f"line {number}" if number else ""]))
+    shown = f" ({line})" if line else ""
+    told = f"{type(error).__name__}: {' '.join(text.split())}".removesuffix(": ")
+    return ValueError(f"--losses {given}: {f'{place}{shown}: ' if place else ''}{told}; {way}")
+
+
+def _imports(file: str) -> bool:
+    """Whether a line of a traceback is one of Python's import system, or of this file."""
+    return file.startswith("<frozen importlib") or file in (importlib.__file__, __file__)
+
+
+def _with_losses(given: str, module: ModuleType) -> ModuleType:
+    """The module, unless it has no loss of its own."""
+    shipped = [loss for loss in vars(polyloss).values() if isinstance(loss, polyloss.Loss)]
+    named = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+    if any(isinstance(value, polyloss.Loss) and value not in shipped for value in named.values()):
+        return module
+    functions = [
+        f"{name} (line {value.__code__.co_firstlineno})"
+        for name, value in named.items()
+        if isinstance(value, FunctionType) and value.__module__ == module.__name__
+    ]
+    raise ValueError(
+        f"--losses {given}: {module.__file__ or module.__name__} declares no loss, which is a polyloss.Loss by a name "
+        "that does not begin with _; @polyloss.elementwise or @polyloss.rowwise makes one of a function"
+        + (f", such as {functions[0]}" if functions else "")
+    )

@@ -4,6 +4,7 @@ import datetime
 import json
 import math
 import platform
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
@@ -86,6 +87,56 @@ def cell(loss: str, backend: str, mode: str, results: Iterable[Result]) -> Cell:
     )
 
 
+@dataclass(frozen=True)
+class Cause:
+    """Failures of one loss that say the same: its backends, dtypes, modes and cases have it in common."""
+
+    results: tuple[Result, ...]
+
+    @property
+    def example(self) -> Result:
+        """One of them: in the dtype that rounds least."""
+        return next((r for r in self.results if r.dtype == "float64"), self.results[0])
+
+    @property
+    def where(self) -> list[str]:
+        """A line for each backend, with its modes and their dtypes; and one with the cases, where there are several."""
+        found: dict[str, dict[str, dict[str, None]]] = {}
+        for r in self.results:
+            found.setdefault(r.backend, {}).setdefault(r.mode, {})[r.dtype] = None
+        lines = []
+        for backend, modes in found.items():
+            parts = (" ".join(filter(None, [mode, " ".join(dtypes)])) for mode, dtypes in modes.items())
+            lines.append(f"{backend}: {', '.join(parts)}")
+        cases = list(dict.fromkeys(r.case for r in self.results))
+        if len(cases) > 1:
+            more = f"; and {len(cases) - _CASES} more" if len(cases) > _CASES else ""
+            lines.append(f"cases: {'; '.join(cases[:_CASES])}{more}")
+        return lines
+
+
+_CASES = 4
+"""So many are named."""
+_LINE = re.compile(r" \(line \d+: .*\)$", re.DOTALL)
+"""What a message ends with that knows the line of the kernel."""
+_VARYING = re.compile(
+    r"""(?:torch\.|<dtype:\ ')?\bb?float\d+\b(?:'>)?  # dtypes
+    | (?<![\w.])[-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|inf|nan)\b  # numbers
+    | \bgot\ \w+  # what a framework calls its arrays""",
+    re.VERBOSE,
+)
+"""What differs where the cause does not."""
+_LIST = re.compile(r"[\[(][#,\s\[\]()]*[\])]")
+
+
+def cause(message: str) -> str:
+    """What messages of one cause have in common: what kind of error it is and in which line, or all but numbers."""
+    line = _LINE.search(message)
+    if line is not None:
+        return message.partition(":")[0] + line[0]
+    return _LIST.sub("#", _VARYING.sub("#", message))
+
+
 @dataclass
 class Report:
     """A run: its results, and what they were made with."""
@@ -126,6 +177,14 @@ class Report:
     @property
     def failures(self) -> list[Result]:
         return [r for r in self.results if not r.passed]
+
+    @property
+    def causes(self) -> list[Cause]:
+        """The failures, those of one cause together."""
+        found: dict[tuple[str, str], list[Result]] = {}
+        for r in self.failures:
+            found.setdefault((r.loss, cause(r.message)), []).append(r)
+        return [Cause(tuple(results)) for results in found.values()]
 
     @property
     def backends(self) -> list[str]:

@@ -15,6 +15,10 @@ WORDS = {
     "bce_with_logits": "binary_cross_entropy_with_logits",
     "biweight": "tukey_biweight",
     "ce": "cross_entropy",
+    "clip_loss": "info_nce",
+    "cosine": "cosine_embedding",
+    "cosine_distance": "cosine_embedding",
+    "cosine_similarity": "cosine_embedding",
     "focal": "sigmoid_focal",
     "kl": "kl_divergence",
     "kld": "kl_divergence",
@@ -22,12 +26,26 @@ WORDS = {
     "linear_ce": "linear_cross_entropy",
     "log_loss": "binary_cross_entropy",
     "mae": "l1",
+    "mean_pinball_loss": "quantile",
+    "multiple_negatives_ranking_loss": "info_nce",
+    "npairs_loss": "info_nce",
+    "nt_xent": "info_nce",
+    "pinball": "quantile",
+    "simclr": "info_nce",
     "softmax_ce": "cross_entropy",
+    "tilted_loss": "quantile",
     "triplet": "triplet_margin",
     "tukey": "tukey_biweight",
     "xent": "cross_entropy",
 }
-"""Abbreviations of losses."""
+"""Abbreviations of losses, and names of losses that have no twin."""
+
+_REMARKS = {
+    "clip_loss": "with symmetric=True",
+    **dict.fromkeys(("cosine", "cosine_distance", "cosine_similarity"), "1 - cosine, where every target is 1"),
+    **dict.fromkeys(("nt_xent", "simclr"), "the other queries are no negatives"),
+}
+"""What is to be said of some of them: how ours is theirs, or what differs."""
 
 _TOOLS = {"grad": "value_and_grad", "gradient": "value_and_grad", "jit": "compile"}
 """Functions of other libraries, and ours."""
@@ -35,13 +53,13 @@ _TOOLS = {"grad": "value_and_grad", "gradient": "value_and_grad", "jit": "compil
 MISSING = (
     *("adaptive_log_softmax_with_loss", "gaussian_nll_loss", "margin_ranking_loss"),
     *("multi_margin_loss", "multilabel_margin_loss", "multilabel_soft_margin_loss", "poisson_nll_loss", "ctc_loss"),
-    *("categorical_hinge", "categorical_generalized_cross_entropy", "circle", "cosine_similarity", "dice", "poisson"),
+    *("categorical_hinge", "categorical_generalized_cross_entropy", "circle", "dice", "poisson", "sup_con"),
     *("mean_absolute_percentage_error", "mean_squared_logarithmic_error", "tversky", "mape", "msle", "rmse"),
     *("root_mean_squared_error", "log_poisson_loss", "nce_loss", "sampled_softmax_loss"),
     *("binary_dice_loss", "multiclass_generalized_dice_loss", "convex_kl_divergence", "generalized_kl_divergence"),
-    *("cosine_distance", "ctc_loss_with_forward_probs", "make_fenchel_young_loss", "multiclass_hinge_loss"),
-    *("multiclass_perceptron_loss", "perceptron_loss", "multiclass_sparsemax_loss", "sparsemax_loss", "ntxent"),
-    *("poly_loss_cross_entropy", "ranking_softmax_loss", "pinball"),
+    *("ctc_loss_with_forward_probs", "make_fenchel_young_loss", "multiclass_hinge_loss", "ranking_softmax_loss"),
+    *("multiclass_perceptron_loss", "perceptron_loss", "multiclass_sparsemax_loss", "sparsemax_loss"),
+    *("poly_loss_cross_entropy",),
 )
 """Losses of these libraries, and others that are well known, which are not here."""
 
@@ -118,8 +136,11 @@ def no_attribute(
     if ours is not None:
         # A loss of theirs may be half of ours, or of the same kind only.
         other = bool(twins) or plain(name) in losses_of_others()
-        ways = [f"nearest here: {public[ours]}" if other else f"did you mean {public[ours]}?"]
+        ways = [_nearest(name, public[ours]) if other else f"did you mean {public[ours]}?"]
     ways += [_described(family, twin) for family, twin in twins]
+    if not ways and plain(name) in losses_of_others():
+        # A module of classes may have none of it.
+        ways = [_nearest(name, f"polyloss.{losses_of_others()[plain(name)]}")]
     if not ways and tool is not None and tool in public:
         ways = [f"did you mean {public[tool]}?"]
     if not ways and plain(name) in map(plain, MISSING):
@@ -168,6 +189,11 @@ def _twins_of(name: str, ours: str | None, families: Sequence[str]) -> list[list
         or [t for t in twins if plain(t[1]) == plain(name)]
         or [t for t in twins if plain(t[1]) == plain(ours or name)]
     )
+
+
+def _nearest(name: str, here: str) -> str:
+    remark = next((text for word, text in _REMARKS.items() if plain(word) == plain(name)), "")
+    return f"nearest here: {here}{remark and f' ({remark})'}"
 
 
 def _described(family: str, twin: str) -> str:

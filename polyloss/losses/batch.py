@@ -41,8 +41,8 @@ def info_nce(
         Embeddings, real floating, both of the same shape: an example has one of each. Nothing is normalised: for the
         cosine similarity, divide each by its length first. All examples are one batch, however many axes they have.
     temperature : float or array, default 0.07
-        :math:`\tau > 0`. Differentiable, as an array: it can be learned. It stays positive where its logarithm is what
-        is learned, as in ``temperature=log_temperature.exp()``.
+        :math:`\tau`. Differentiable, as an array: it can be learned, best by its logarithm, as in
+        ``temperature=log_temperature.exp()``.
     symmetric : bool, default False
         Whether keys choose among queries too.
 

@@ -33,8 +33,8 @@ def binary_cross_entropy(
     target : array of the same shape
         In [0, 1]: labels or probabilities.
     clip : float or array, optional
-        In (0, 0.5]: probabilities are clipped into ``[clip, 1 - clip]``, and have no gradient outside. It has
-        to be large enough for the dtype: ``1 - 1e-8`` is 1 in float32.
+        Probabilities are clipped into ``[clip, 1 - clip]``, and have no gradient outside. It has to be large enough for
+        the dtype: ``1 - 1e-8`` is 1 in float32.
 
     See Also
     --------
@@ -108,10 +108,10 @@ def binary_cross_entropy_with_logits(
     target : array of the same shape
         In [0, 1]: labels or probabilities.
     pos_weight : float or array, optional
-        `w`, zero or positive, of the positive term alone; an array has the shape of the last axes of `logits`.
+        `w`, of the positive term alone; an array has the shape of the last axes of `logits`.
         It is no weight: never in a denominator.
     label_smoothing : float or array, default 0
-        :math:`\varepsilon` in [0, 1].
+        :math:`\varepsilon`.
 
     See Also
     --------
@@ -199,9 +199,9 @@ def sigmoid_focal(
     target : array of the same shape
         In [0, 1]: labels or probabilities.
     alpha : float or array, optional
-        In [0, 1]: the share of positive examples; 1 - `alpha` is that of negative ones. None leaves both at 1.
+        The share of positive examples; 1 - `alpha` is that of negative ones. None leaves both at 1.
     gamma : float or array, default 2
-        Zero or positive. 0 is `binary_cross_entropy_with_logits`.
+        :math:`\gamma`. 0 is `binary_cross_entropy_with_logits`.
 
     See Also
     --------

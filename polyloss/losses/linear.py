@@ -101,15 +101,15 @@ def linear_cross_entropy(
     bias : array of shape (C,), optional
         Real floating. Differentiable, as `hidden` and `weight` are; ``-inf`` masks its class.
     class_weight : array of shape (C,), optional
-        Zero or positive. With ``reduction="weighted_mean"`` it is in the denominator too.
+        A factor of each class. With ``reduction="weighted_mean"`` it is in the denominator too.
     ignore_index : int or integer array without axes, optional
         Rows with this class id count for nothing. It need not be a valid id. For class ids alone.
     label_smoothing : float or array, default 0
-        :math:`\varepsilon` in [0, 1], as in `cross_entropy`.
+        :math:`\varepsilon`, as in `cross_entropy`.
     z_loss : float or array, default 0
-        :math:`\lambda`, zero or positive: it keeps the logits from drifting away. `class_weight` has no part in it.
+        :math:`\lambda`: it keeps the logits from drifting away. `class_weight` has no part in it.
     logit_softcap : float or array, optional
-        :math:`\kappa`, positive: no logit is larger. A class is masked no more then: its logit is :math:`-\kappa`.
+        :math:`\kappa`: no logit is larger. A class is masked no more then: its logit is :math:`-\kappa`.
 
     See Also
     --------

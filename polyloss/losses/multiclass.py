@@ -47,12 +47,12 @@ def cross_entropy(
     target : array of shape (...) or (..., C)
         Integers: class ids in [0, C). Real floating: probabilities in [0, 1] (their sum is not checked).
     class_weight : array of shape (C,), optional
-        Zero or positive. With ``reduction="weighted_mean"`` it is in the denominator too: ``class_weight[target]``
-        for ids, ``sum_c class_weight_c q_c`` for probabilities.
+        A factor of each class. With ``reduction="weighted_mean"`` it is in the denominator too:
+        ``class_weight[target]`` for ids, ``sum_c class_weight_c q_c`` for probabilities.
     ignore_index : int or integer array without axes, optional
         Rows with this class id count for nothing. It need not be a valid id. For class ids alone.
     label_smoothing : float or array, default 0
-        :math:`\varepsilon` in [0, 1]. It is spread over all classes, the right one too, but for the masked ones:
+        :math:`\varepsilon`. It is spread over all classes, the right one too, but for the masked ones:
         `K` is the number of classes whose logit is not ``-inf``.
 
     See Also
@@ -127,11 +127,11 @@ def nll(
     target : array of shape (...) or (..., C)
         Integers: class ids in [0, C). Real floating: probabilities in [0, 1].
     class_weight : array of shape (C,), optional
-        Zero or positive. With ``reduction="weighted_mean"`` it is in the denominator too.
+        A factor of each class. With ``reduction="weighted_mean"`` it is in the denominator too.
     ignore_index : int or integer array without axes, optional
         Rows with this class id count for nothing.
     label_smoothing : float or array, default 0
-        :math:`\varepsilon` in [0, 1]; `K` is the number of classes that are not ``-inf``.
+        :math:`\varepsilon`; `K` is the number of classes that are not ``-inf``.
 
     See Also
     --------
@@ -201,9 +201,9 @@ def softmax_focal(
     target : array of shape (...) or (..., C)
         Integers: class ids in [0, C). Real floating: probabilities in [0, 1].
     alpha : float or array of shape (C,), optional
-        Zero or positive: a factor of all classes, or one of each. It is no weight: never in a denominator.
+        A factor of all classes, or one of each. It is no weight: never in a denominator.
     gamma : float or array, default 2
-        Zero or positive. 0 is `cross_entropy`.
+        :math:`\gamma`. 0 is `cross_entropy`.
     ignore_index : int or integer array without axes, optional
         Rows with this class id count for nothing.
 

@@ -98,7 +98,7 @@ def huber(xp: Namespace, prediction: Array, target: Array, *, delta: float | Arr
     target : array
         :math:`t`, of the shape of `prediction`.
     delta : float or array, default 1.0
-        :math:`\delta > 0`, in the unit of the target. An array matches the trailing axes.
+        :math:`\delta`, in the unit of the target. An array matches the trailing axes.
 
     See Also
     --------
@@ -147,7 +147,7 @@ def smooth_l1(
     target : array
         :math:`t`, of the shape of `prediction`.
     beta : float or array, default 1.0
-        :math:`\beta \ge 0`; 0 is `l1`, with the derivative 0 at 0. An array matches the trailing axes.
+        :math:`\beta`; 0 is `l1`, with the derivative 0 at 0. An array matches the trailing axes.
 
     See Also
     --------
@@ -229,7 +229,7 @@ def quantile(xp: Namespace, prediction: Array, target: Array, *, q: float | Arra
     target : array
         :math:`t`, of the shape of `prediction`.
     q : float or array, default 0.5
-        The quantile, in (0, 1): with 0.9, a prediction that is too low costs nine times as much as one that is too
+        The quantile: with 0.9, a prediction that is too low costs nine times as much as one that is too
         high. An array has one for each entry of the last axes, for several quantiles at once: then the target is
         repeated for each of them, since nothing is broadcast, and the mean is over quantiles too.
 

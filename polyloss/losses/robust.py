@@ -65,10 +65,10 @@ def tukey_biweight(
     target : array
         :math:`t`, of the shape of `prediction`.
     c : float or array, default 4.685
-        :math:`c > 0`, in deviations. The default is 95 % efficient for normal residuals. An array matches the
+        :math:`c`, in deviations. The default is 95 % efficient for normal residuals. An array matches the
         trailing axes.
     scale : float, array or "mad", default 1.0
-        :math:`s > 0`, the deviation of the residuals. ``"mad"`` is 1.4826 times the median absolute deviation
+        :math:`s`, the deviation of the residuals. ``"mad"`` is 1.4826 times the median absolute deviation
         :math:`\operatorname{median} |r - \operatorname{median} r|` of all unmasked residuals :math:`r` in the call: a
         constant for the gradient. Where it is 0 (a single example, or more than half of the residuals are equal)
         the loss is the limit: 0 at a residual of 0 and :math:`c^2 / 6`, without a gradient, at any other.

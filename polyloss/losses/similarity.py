@@ -114,11 +114,11 @@ def contrastive(
     target : array
         Whether the pair is similar, of the shape of `distance`: 0 or 1 (see `similar_label`), or between. Not -1.
     margin : float or array, default 1.0
-        :math:`m > 0`, in the unit of the distance (it is the distance that is compared, not its square).
+        :math:`m`, in the unit of the distance (it is the distance that is compared, not its square).
     similar_label : {1, 0}, default 1
         Which label means similar: with 1, :math:`s` is `target`; with 0, as in the paper, it is one minus `target`.
     factor : float or array, default 0.5
-        :math:`f > 0`.
+        :math:`f`.
     power : {2, 1}, default 2
         :math:`k`.
 
@@ -273,7 +273,7 @@ def cosine_embedding(
     target : array
         Signs, -1 and 1: 1 where a pair is similar, -1 where it is not; of the shape of `x1` without `axis`.
     margin : float or array, default 0.0
-        :math:`m`, in [-1, 1].
+        :math:`m`.
 
     See Also
     --------
@@ -353,9 +353,9 @@ def triplet_margin(
     anchor, positive, negative : array
         Embeddings, real floating, of the same shape, the features along `axis`.
     margin : float or array, default 1.0
-        :math:`m \ge 0`.
+        :math:`m`.
     p : float, default 2.0
-        Degree of the norm, at least 1; ``math.inf`` is the largest difference of a coordinate. Where two
+        Degree of the norm; ``math.inf`` is the largest difference of a coordinate. Where two
         coordinates tie for it, they share the gradient equally.
     swap : bool, default False
         Put the smaller one of :math:`d(a, n)` and :math:`d(p, n)` in the place of :math:`d(a, n)`. A tie is shared.

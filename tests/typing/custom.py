@@ -1,0 +1,92 @@
+"""The examples of docs/custom.md, copied by ``pytest tests/test_docs.py --update-docs``."""
+# ruff: noqa
+# fmt: off
+# pyright: reportDuplicateImport=false
+
+from typing import Any, Unpack
+
+import numpy as np
+import polyloss
+from polyloss.adapters import Array, Namespace
+
+
+@polyloss.elementwise(scale=polyloss.POSITIVE)
+def cauchy(
+    xp: Namespace, prediction: Array, target: Array, *, scale: float | Array = 1.0, **call: Unpack[polyloss.Call]
+) -> tuple[Any, ...]:
+    """Cauchy's robust loss: log(1 + (r / scale)**2)."""
+    ratio = (prediction - target) / scale
+    slope = 2.0 * ratio / (1.0 + ratio * ratio) / scale
+    return xp.log1p(ratio * ratio), lambda: slope, lambda: -slope
+
+
+prediction, target = np.asarray([1.0, 2.0, 9.0]), np.zeros(3)
+value, gradient = polyloss.value_and_grad(cauchy)(prediction, target, scale=2.0, where=prediction < 5)
+robust = 0.5 * cauchy + 0.5 * polyloss.mse
+
+from typing import Any, Unpack
+
+import numpy as np
+import polyloss
+from polyloss.adapters import Array, Namespace
+
+
+@polyloss.rowwise(target=polyloss.CLASSES)
+def brier(xp: Namespace, probabilities: Array, target: Array, **call: Unpack[polyloss.RowCall]) -> tuple[Any, ...]:
+    """Squared distance of predicted probabilities to the class."""
+    if xp.isdtype(target.dtype, "integral"):
+        classes = xp.arange(probabilities.shape[-1], dtype=target.dtype)
+        target = xp.astype(target[..., None] == classes, probabilities.dtype)
+    error = probabilities - target
+    return xp.sum(error * error, axis=-1), lambda: 2.0 * error
+
+
+brier(np.asarray([[0.5, 0.5], [0.25, 0.75]]), np.asarray([0, 1]))
+
+from typing import Any, Unpack
+
+import numpy as np
+import polyloss
+from polyloss.adapters import Array, Namespace
+
+
+@polyloss.elementwise(scale=polyloss.POSITIVE)
+def scaled_l1(
+    xp: Namespace, prediction: Array, target: Array, *, scale: float | Array = 1.0, **call: Unpack[polyloss.Call]
+) -> tuple[Any, ...]:
+    """Absolute error in units of a scale, and the price of a large one."""
+    error = prediction - target
+    slope = xp.sign(error) / scale
+    by_scale = {"scale": lambda: 1.0 / scale - xp.abs(error) / (scale * scale)}
+    return xp.abs(error) / scale + xp.log(scale), lambda: slope, lambda: -slope, by_scale
+
+
+x, y = np.asarray([1.0, 4.0]), np.zeros(2)
+value, slope = polyloss.value_and_grad(scaled_l1, argnums="scale")(x, y, scale=np.asarray(2.0))
+
+from typing import Unpack
+
+import numpy as np
+import polyloss
+from polyloss.adapters import Array, Namespace
+
+
+@polyloss.elementwise(autodiff=True)
+def quartic(xp: Namespace, prediction: Array, target: Array, **call: Unpack[polyloss.Call]) -> Array:
+    """Fourth power of the error."""
+    return (prediction - target) ** 4
+
+
+quartic(np.asarray([2.0]), np.asarray([0.0]))
+
+import numpy as np
+import polyloss
+
+x, y = np.asarray([1.0, -2.0]), np.asarray([0.0, 0.5])
+elastic = 0.7 * polyloss.mse + 0.3 * polyloss.l1
+elastic(x, y, reduction="sum")
+wide = polyloss.huber.partial(delta=10.0)
+
+import numpy as np
+
+CASES = {"cauchy": [((np.asarray([0.5, -2.0]), np.asarray([0.0, 1.0])), {"scale": 2.0})]}

@@ -57,8 +57,6 @@ def select(
     else:
         shipped = list(public_losses().values())
         known = {k: v for k, v in public_losses(modules.load(module)).items() if v not in shipped}
-        if not known:
-            raise ValueError(f"{module} has no loss: no attribute that is a polyloss.Loss")
     chosen = _known("dtype", dtypes, data.DTYPES)
     there = frameworks.installed()
     if device != "cpu" and not backends:

@@ -189,6 +189,9 @@ def _weights(case: Case, dtype: str, laid: _Layout) -> tuple[LD, LD]:
 _KNOWN: dict[Any, Local] = {}
 """Every example that was ever computed."""
 
+_BATCHES: dict[Any, list[Local]] = {}
+"""The same for whole batches: many cases differ in their weights and reduction alone."""
+
 
 def _as_longdouble(local: Local) -> Local:
     def rows(parts: Sequence[Any]) -> list[Any]:
@@ -285,9 +288,12 @@ def _together(laid: _Layout, rule: Batch) -> _Columns:
     ]
     learned = {place: laid.parameters[place] for place in shared if isinstance(place, str)}
     others = {key: value for key, value in laid.parameters.items() if key not in learned}
-    for example, local in zip(kept.tolist(), rule.rows(arrays, learned, **others), strict=True):
+    call = (rule, repr(arrays), repr(sorted(laid.parameters.items())), *learned)
+    if call not in _BATCHES:
+        _BATCHES[call] = [_as_longdouble(local) for local in rule.rows(arrays, learned, **others)]
+    for example, local in zip(kept.tolist(), _BATCHES[call], strict=True):
         if example not in unknown:
-            columns.put([example], _as_longdouble(local), elements)
+            columns.put([example], local, elements)
     return columns
 
 

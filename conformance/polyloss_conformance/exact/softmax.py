@@ -76,11 +76,14 @@ class Classes:
         """Of the logarithm of the sum of exponentials: its second derivatives are those of -log p, of every class."""
         s, bends = self.numbers, dict[Any, Number]()
         for j, x in enumerate(self.rounded):
+            moved = dict[Any, Number]()  # by each rounding, the slope by x_j
             for k, y in enumerate(self.rounded):
                 through = s.p[j] * s.slope(j, k)
-                for place, slope in x.slopes.items():
-                    for rounding, size in y.noise.items():
-                        bends[place, rounding] = bends.get((place, rounding), ZERO) + through * slope * size
+                for rounding, size in y.noise.items():
+                    moved[rounding] = moved.get(rounding, ZERO) + through * size
+            for place, slope in x.slopes.items():
+                for rounding, size in moved.items():
+                    bends[place, rounding] = bends.get((place, rounding), ZERO) + slope * size
         return bends
 
     @property

@@ -14,6 +14,7 @@ from typing import Any
 from .core.backend import Backend, Fused, Pair, lacks_closed_form, register_backend
 from .core.reduction import pull, push, sum_to
 from .core.transforms import scalar
+from .core.typing import ValueAndGradients
 from .core.vocabulary import Array, Namespace
 
 
@@ -58,6 +59,7 @@ __all__ = [
     "Fused",
     "Namespace",
     "Pair",
+    "ValueAndGradients",
     "closed_form",
     "lacks_closed_form",
     "pull",

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
-from polyloss.adapters import Namespace, push, scalar
+from polyloss.adapters import Namespace, Pair, push, scalar
 from polyloss.core.backend import Bound
 
 from . import _namespace
@@ -17,8 +17,6 @@ from ._chunks import ByChunks
 from ._common import Same, broadcasting
 from ._compile import compiled
 from ._private import concrete
-
-Pair = Callable[..., tuple[Any, ...]]
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))

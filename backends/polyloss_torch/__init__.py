@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from polyloss.adapters import lacks_closed_form, pull, push, scalar, sum_to
+from polyloss.adapters import Pair, lacks_closed_form, pull, push, scalar, sum_to
 from polyloss.classes import classes
 from polyloss.core.backend import Bound
 from polyloss.core.kernel import BoundKernel
@@ -42,8 +42,6 @@ from ._private import (
     tangent_of,
     with_tangent,
 )
-
-Pair = Callable[..., tuple[Any, ...]]
 
 xp: Any = _namespace
 """Of array-api-compat, type checkers know nothing."""

@@ -11,7 +11,7 @@ from . import sums
 from .backend import Backend, Named, backend_of, strips
 from .fused import FusedLoss, kept_rows, namespace_of, scaled
 from .kernel import BoundKernel, Definition, Fuse
-from .typing import Array, Namespace, Pair
+from .typing import Array, Namespace, ValueAndGradients
 
 CHUNK = 1 << 24
 """So many logits exist at a time."""
@@ -49,7 +49,7 @@ class Chunked(FusedLoss):
     """
 
     name: str
-    cost: Callable[..., Pair]
+    cost: Callable[..., ValueAndGradients]
     of_cost: tuple[str, ...]
     parameters: tuple[tuple[str, Any], ...]
     names: tuple[str, ...]
@@ -187,13 +187,13 @@ class Chunked(FusedLoss):
                 found[name] = row["share"][..., None] * slope()
         return {name: kept_rows(xp, row, array) for name, array in found.items()}
 
-    def _pair(self, xp: Namespace, logits: Array, target: Array, call: Mapping[str, Array]) -> Pair:
+    def _pair(self, xp: Namespace, logits: Array, target: Array, call: Mapping[str, Array]) -> ValueAndGradients:
         given = {name: call[name] for name in self.of_cost if name in call}
         pair = self.cost(xp, logits, target, **dict(self.parameters), **given)
         return tuple(part for part in pair if not isinstance(part, Mapping))
 
 
-def in_chunks(cost: Callable[..., Pair], of_cost: tuple[str, ...]) -> Fuse:
+def in_chunks(cost: Callable[..., ValueAndGradients], of_cost: tuple[str, ...]) -> Fuse:
     """How a loss of a linear layer's logits is evaluated, of which `cost` is the loss of each row."""
 
     def fuse(loss: Definition, parameters: tuple[tuple[str, Any], ...], names: tuple[str, ...]) -> Chunked:

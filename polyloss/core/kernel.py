@@ -11,7 +11,7 @@ from .arguments import Argument
 from .backend import Backend, backend_of
 from .domains import Domain
 from .dtypes import cast, is_floating
-from .typing import Array, Namespace, Pair
+from .typing import Array, Namespace, ValueAndGradients
 
 
 class Definition:
@@ -152,6 +152,6 @@ class BoundKernel:
         )
 
 
-def attached(backend: Backend, pair: Callable[[Namespace, Array], Pair], x: Array) -> Array:
+def attached(backend: Backend, pair: Callable[[Namespace, Array], ValueAndGradients], x: Array) -> Array:
     """The value of `pair` at `x`, with its closed form as its derivative."""
     return backend.attach(BoundKernel(pair, 1, (), ()), (x,))

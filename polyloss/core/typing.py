@@ -10,8 +10,8 @@ Reduction: TypeAlias = Literal["none", "sum", "mean", "weighted_mean"]
 Gradient: TypeAlias = Callable[[], Array]
 """Computes the local derivative with respect to one array, when somebody asks for it."""
 
-Pair: TypeAlias = tuple[Any, ...]
-"""``(value, gradient, gradient, ...)``: the per-example loss and one `Gradient` per differentiable array."""
+ValueAndGradients: TypeAlias = tuple[Any, ...]
+"""What a kernel returns, ``(value, gradient, ...)``: the loss of each example, and a `Gradient` for each array."""
 
 
 class Call(TypedDict, total=False):
@@ -29,4 +29,4 @@ class RowCall(Call, total=False):
     axis: int
 
 
-__all__ = ["Array", "Call", "Gradient", "Namespace", "Pair", "Reduction", "RowCall"]
+__all__ = ["Array", "Call", "Gradient", "Namespace", "Reduction", "RowCall", "ValueAndGradients"]

@@ -3,17 +3,17 @@
 # fmt: off
 # pyright: reportDuplicateImport=false
 
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 import polyloss
-from polyloss.adapters import Array, Namespace
+from polyloss.adapters import Array, Namespace, ValueAndGradients
 
 
 @polyloss.elementwise(scale=polyloss.POSITIVE)
 def cauchy(
     xp: Namespace, prediction: Array, target: Array, *, scale: float | Array = 1.0, **call: Unpack[polyloss.Call]
-) -> tuple[Any, ...]:
+) -> ValueAndGradients:
     """Cauchy's robust loss: log(1 + (r / scale)**2)."""
     ratio = (prediction - target) / scale
     slope = 2.0 * ratio / (1.0 + ratio * ratio) / scale
@@ -24,15 +24,15 @@ prediction, target = np.asarray([1.0, 2.0, 9.0]), np.zeros(3)
 value, gradient = polyloss.value_and_grad(cauchy)(prediction, target, scale=2.0, where=prediction < 5)
 robust = 0.5 * cauchy + 0.5 * polyloss.mse
 
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 import polyloss
-from polyloss.adapters import Array, Namespace
+from polyloss.adapters import Array, Namespace, ValueAndGradients
 
 
 @polyloss.rowwise(target=polyloss.CLASSES)
-def brier(xp: Namespace, probabilities: Array, target: Array, **call: Unpack[polyloss.RowCall]) -> tuple[Any, ...]:
+def brier(xp: Namespace, probabilities: Array, target: Array, **call: Unpack[polyloss.RowCall]) -> ValueAndGradients:
     """Squared distance of predicted probabilities to the class."""
     if xp.isdtype(target.dtype, "integral"):
         classes = xp.arange(probabilities.shape[-1], dtype=target.dtype)
@@ -43,17 +43,17 @@ def brier(xp: Namespace, probabilities: Array, target: Array, **call: Unpack[pol
 
 brier(np.asarray([[0.5, 0.5], [0.25, 0.75]]), np.asarray([0, 1]))
 
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 import polyloss
-from polyloss.adapters import Array, Namespace
+from polyloss.adapters import Array, Namespace, ValueAndGradients
 
 
 @polyloss.elementwise(scale=polyloss.POSITIVE)
 def scaled_l1(
     xp: Namespace, prediction: Array, target: Array, *, scale: float | Array = 1.0, **call: Unpack[polyloss.Call]
-) -> tuple[Any, ...]:
+) -> ValueAndGradients:
     """Absolute error in units of a scale, and the price of a large one."""
     error = prediction - target
     slope = xp.sign(error) / scale

@@ -6,13 +6,13 @@ An error that is expected carries an ignore for both; an ignore that nothing nee
 from typing import Unpack
 
 import polyloss
-from polyloss.core.typing import Array, Namespace, Pair
+from polyloss.core.typing import Array, Namespace, ValueAndGradients
 
 
 @polyloss.elementwise
 def right(
     xp: Namespace, prediction: Array, target: Array, *, delta: float = 1.0, **call: Unpack[polyloss.Call]
-) -> Pair:
+) -> ValueAndGradients:
     """Names, keywords and positions as they are."""
     error = prediction - target
     slope = xp.clip(error, -delta, delta)
@@ -22,7 +22,7 @@ def right(
 
 
 @polyloss.elementwise
-def wrong(xp: Namespace, prediction: Array, target: Array, **call: Unpack[polyloss.Call]) -> Pair:
+def wrong(xp: Namespace, prediction: Array, target: Array, **call: Unpack[polyloss.Call]) -> ValueAndGradients:
     """One mistake a line."""
     # No such function, or not on every framework.
     xp.summ(prediction)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]

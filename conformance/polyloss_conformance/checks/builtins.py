@@ -15,6 +15,7 @@ from polyloss_conformance import cases as data
 from polyloss_conformance.builtins import FAMILIES, Twin
 from polyloss_conformance.calls import (
     OPTIONS,
+    Call,
     Gradient,
     call_text,
     cotangent_of,
@@ -26,7 +27,7 @@ from polyloss_conformance.calls import (
 )
 from polyloss_conformance.cases import Arguments, Case, Place
 from polyloss_conformance.compare import LD, judge
-from polyloss_conformance.frameworks import Framework
+from polyloss_conformance.frameworks import Framework, Outcome
 from polyloss_conformance.result import RECORDED, Result
 
 Parts = dict[str, tuple[bool, float, str]]
@@ -131,12 +132,26 @@ def _one_by_one(twin: Twin, functions: _Functions, cases: Sequence[Case], framew
 
 
 def _together(twin: Twin, functions: _Functions, cases: Sequence[Case], framework: Framework, dtype: str) -> _Found:
-    """Cases that differ in their examples alone are one call, behind the compiler: few compilations."""
+    """Cases that differ in their examples alone are one call, and all calls of a function are compiled as one."""
+    calls = _calls(twin, cases, framework, dtype)
+    found = [(who, _outcomes(twin, function, calls, framework)) for who, function in functions if calls]
+    for number, call in enumerate(calls):
+        for who, outcomes in found:
+            for case, part in call.parts:
+                try:
+                    parts = _parts(twin, framework, dtype, outcomes[number], call, part)
+                except Exception as error:
+                    parts = _failed(error)
+                yield who, case, "none", parts
+
+
+def _calls(twin: Twin, cases: Sequence[Case], framework: Framework, dtype: str) -> list[Call]:
     entry = data.LOSSES[twin.loss]
     groups: dict[Any, list[Case]] = {}
     for case in cases:
         if twin.expressible(case, "none"):
             groups.setdefault(pack_key(case, dtype, entry) or case.name, []).append(case)
+    calls: list[Call] = []
     for key, members in groups.items():
         if isinstance(key, str):
             alone = replace(members[0], options={**members[0].options, "reduction": "none"})
@@ -144,30 +159,57 @@ def _together(twin: Twin, functions: _Functions, cases: Sequence[Case], framewor
             call.parts = [(members[0], slice(None))]
         else:
             call = pack(members, dtype, entry, weighted=False, masked=any("where" in c.options for c in members))
-        wanted = tuple(i for i in call.wanted if i not in twin.constants)
-        for who, function in functions:
+        calls.append(call)
+    return calls
+
+
+def _outcomes(
+    twin: Twin, function: Callable[..., Any], calls: Sequence[Call], framework: Framework
+) -> Sequence[Outcome | Exception]:
+    """What becomes of each call: one that raises leaves the others alone."""
+    call_of = _function(twin, function, "none")
+    steps = [framework.step(call_of, call.static, _wanted(twin, call), "eager") for call in calls]
+    array = framework.array
+    given = [
+        ([array(a) for a in call.arrays], {k: array(o) for k, o in call.options.items()}, array(call.cotangent))
+        for call in calls
+    ]
+    failed: dict[int, Exception] = {}
+
+    def attempts(given: Any) -> Any:
+        outcomes: list[Outcome | None] = []
+        for number, (step, arguments) in enumerate(zip(steps, given, strict=True)):
             try:
-                value, gradients = _evaluated(
-                    framework,
-                    _function(twin, function, "none"),
-                    call.arrays,
-                    call.static,
-                    call.options,
-                    wanted,
-                    call.cotangent,
-                    framework.modes[-1],
-                    # The twin of another framework's function is a loss in other words, whose code is seen by `values`.
-                    plain=twin.backend != framework.name,
-                )
-                for case, part in call.parts:
-                    parts = _judged(framework, dtype, value, call.value, call.value_scale, 1, part)
-                    for place, gradient in zip(wanted, gradients, strict=False):
-                        known = call.gradient(call.wanted.index(place), part)
-                        _judge_gradient(parts, framework, dtype, gradient, known)
-                    yield who, case, "none", parts
+                outcomes.append(step(*arguments))
             except Exception as error:
-                for case, _ in call.parts:
-                    yield who, case, "none", _failed(error)
+                failed[number] = error
+                outcomes.append(None)
+        return outcomes
+
+    try:
+        with np.errstate(all="ignore"):
+            # What they compute is in question, and not the code that is made of it.
+            found = framework.together(attempts)(given)
+    except Exception as error:
+        # A compiler may give up because of one.
+        return [error] if len(calls) == 1 else [_outcomes(twin, function, [call], framework)[0] for call in calls]
+    return [failed.get(number, outcome) for number, outcome in enumerate(found)]
+
+
+def _wanted(twin: Twin, call: Call) -> tuple[Place, ...]:
+    return tuple(place for place in call.wanted if place not in twin.constants)
+
+
+def _parts(
+    twin: Twin, framework: Framework, dtype: str, outcome: Outcome | Exception, call: Call, part: slice
+) -> Parts:
+    """The part of a call that belongs to a case, judged."""
+    if isinstance(outcome, Exception):
+        return _failed(outcome)
+    parts = _judged(framework, dtype, outcome.value, call.value, call.value_scale, 1, part)
+    for place, gradient in zip(_wanted(twin, call), outcome.gradients or (), strict=False):
+        _judge_gradient(parts, framework, dtype, gradient, call.gradient(call.wanted.index(place), part))
+    return parts
 
 
 def _evaluated(
@@ -178,15 +220,13 @@ def _evaluated(
     options: Any,
     wanted: tuple[Place, ...],
     cotangent: Any,
-    mode: str = "eager",
-    plain: bool = False,
 ) -> tuple[Any, Sequence[Any]]:
     inputs = [framework.array(a) for a in arrays]
     keywords = {k: framework.array(v) for k, v in options.items()}
     with np.errstate(all="ignore"):
         if not framework.differentiates:
             return call(*inputs, **static, **keywords), ()
-        outcome = framework.step(call, static, wanted, mode, plain=plain)(inputs, keywords, framework.array(cotangent))
+        outcome = framework.step(call, static, wanted, "eager")(inputs, keywords, framework.array(cotangent))
     return outcome.value, outcome.gradients or ()
 
 

@@ -92,7 +92,8 @@ class Kinds:
         self, kind: str, check: Callable[..., str], *arguments: Any, mode: str = "eager", dtype: str = "float64"
     ) -> Result:
         try:
-            message = check(*arguments)
+            with self.framework.plain():
+                message = check(*arguments)
         except Exception as error:
             message = f"{type(error).__name__}: {str(error).strip()[:300]}"
         return Result(self.name, self.framework.name, mode, dtype, kind, "kind of call", not message, message=message)

@@ -93,7 +93,8 @@ def laws(
 
     def result(law: str, check: Callable[[], str]) -> Result:
         try:
-            message = check()
+            with framework.plain():
+                message = check()
         except Exception as error:
             message = f"{type(error).__name__}: {str(error).strip()[:300]}"
         return Result(name, framework.name, "eager", "float64", law, "law", not message, message=message)

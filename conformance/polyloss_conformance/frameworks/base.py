@@ -3,7 +3,7 @@
 import importlib.metadata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -138,6 +138,17 @@ class Framework(ABC):
     def autocast(self, dtype: str) -> AbstractContextManager[Any] | None:
         """A context in which the framework chooses a dtype for each operation. None where there is no such thing."""
         return None
+
+    def plain(self) -> AbstractContextManager[Any]:
+        """A context for eager calls of which the result is in question, and not the code: see `step`."""
+        return nullcontext()
+
+    def together(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """`function`, made of many eager calls, plainly compiled as one piece where each would be compiled.
+
+        It takes and gives arrays, in any structure.
+        """
+        return function
 
     @abstractmethod
     def step(

@@ -1,8 +1,10 @@
 """JAX, whose eager calls are compiled as well."""
 
 import functools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,9 +63,10 @@ class JaxFramework(Framework):
         jax.clear_caches()  # type: ignore[no-untyped-call]
 
     def array(self, value: NDArray[Any]) -> Array:
-        import jax.numpy as jnp
+        import jax
 
-        return jnp.asarray(value)
+        # `jnp.asarray` compiles a function for each shape.
+        return jax.device_put(value)
 
     def numpy(self, array: Array) -> NDArray[Any]:
         return np.asarray(array)
@@ -72,6 +75,29 @@ class JaxFramework(Framework):
         import jax
 
         return isinstance(value, jax.Array)
+
+    @contextmanager
+    def plain(self) -> Iterator[None]:
+        # What `jax.jit` is told, a function that is called eagerly cannot be: JAX has no public word for it.
+        import jax
+        from jax._src import compiler
+
+        options_of: Any = compiler.get_compile_options
+        plain = plain_options() or {}
+
+        def plainly(*args: Any, **more: Any) -> Any:
+            named = more.pop("env_options_overrides", None) or {}
+            return options_of(*args, **more, env_options_overrides={**plain, **named})
+
+        # The precision, which is the highest anyhow, belongs to the key under which JAX keeps what it has compiled.
+        with jax.default_matmul_precision("highest"), mock.patch.object(compiler, "get_compile_options", plainly):
+            yield
+
+    def together(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        import jax
+
+        compiled: Callable[[Any], Any] = jax.jit(function, compiler_options=plain_options())
+        return compiled
 
     def step(
         self,

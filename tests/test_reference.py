@@ -1,6 +1,8 @@
 """The reference agrees with itself: its gradients are the derivatives of its values."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -9,6 +11,7 @@ import pytest
 
 from polyloss_conformance import reference
 from polyloss_conformance.cases import CASES, HELPER_CASES, Case, Place
+from polyloss_conformance.exact import memory
 from polyloss_conformance.losses import LOSSES
 
 ORDINARY = [
@@ -23,13 +26,14 @@ def rule_calls(case: Case) -> list[tuple[list[Any], dict[str, Any]]]:
     """What the rule of a loss is asked for a case: one call for each example."""
     found: list[tuple[list[Any], dict[str, Any]]] = []
     spec: Any = LOSSES[case.loss]
+    truth: Any = reference.truth
 
     def spy(*inputs: Any, **parameters: Any) -> Any:
         found.append((list(inputs), parameters))
         return spec.exact(*inputs, **parameters)
 
     with mock.patch.dict(LOSSES, {case.loss: replace(spec, exact=spy)}):
-        reference.truth.__wrapped__(case, "float64")
+        truth.__wrapped__(case, "float64")
     return found
 
 
@@ -142,3 +146,25 @@ def test_a_reduction_is_the_sum_of_its_parts() -> None:
     assert abs(found.value - expected) < 1e-18
     assert found.gradients[0] is not None
     assert (found.gradients[0][~truth.valid] == 0).all()
+
+
+def test_what_one_process_found_the_next_one_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases, file = CASES["huber"][:3], tmp_path / "huber"
+
+    def process(asked: Sequence[Case]) -> list[str]:
+        """The names of those that another process has to find out itself."""
+        found: list[str] = []
+
+        @memory.remembered
+        def length(case: Case, dtype: str) -> int:
+            found.append(case.name)
+            return len(case.arrays)
+
+        with memory.shared(file, cases):
+            assert [length(case, "float32") for case in asked] == [len(case.arrays) for case in asked]
+        return found
+
+    other = replace(cases[0], arrays=())
+    for asked, new in ((cases[:2], cases[:2]), (cases, cases[2:]), (cases, []), ([other], [other])):
+        monkeypatch.setattr(memory, "_MEMORIES", {})
+        assert process(asked) == [case.name for case in new]

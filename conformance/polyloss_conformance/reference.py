@@ -1,7 +1,20 @@
 """The exact results of cases: a face of `exact`."""
 
 from .exact.arrange import HelperTruth, Truth, helper_truth, truth
+from .exact.memory import remembered, shared
 from .exact.numbers import EPS, mp, to_longdouble
 from .exact.reduce import Reduced, reduced
 
-__all__ = ["EPS", "HelperTruth", "Reduced", "Truth", "helper_truth", "mp", "reduced", "to_longdouble", "truth"]
+__all__ = [
+    "EPS",
+    "HelperTruth",
+    "Reduced",
+    "Truth",
+    "helper_truth",
+    "mp",
+    "reduced",
+    "remembered",
+    "shared",
+    "to_longdouble",
+    "truth",
+]

@@ -7,15 +7,17 @@ is no other for its backend, it makes room for one of the backend with most work
 import contextlib
 import multiprocessing
 import os
+import tempfile
 import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
 from . import cases as data
-from . import deviations
+from . import deviations, reference
 from .checks import builtins
 from .deviations import Ledger
 from .frameworks import framework
@@ -102,13 +104,15 @@ class _Done:
     ledgers: dict[str, Ledger]
 
 
-def _child(order: Order, pipe: Connection) -> None:
-    """Do part after part, as they come through the pipe, until None does."""
+def _child(order: Order, folder: Path, pipe: Connection) -> None:
+    """Do part after part, as they come through the pipe, until None does. What is exact, goes through a folder."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     _place(order)
     while (loss := pipe.recv()) is not None:
         try:
-            pipe.send(_part(order, loss, lambda job: pipe.send(f"{job.loss} {job.what}")))
+            with reference.shared(folder / f"{loss}.pickle", data.CASES.get(loss, ())):
+                done = _part(order, loss, lambda job: pipe.send(f"{job.loss} {job.what}"))
+            pipe.send(done)
         except Exception:
             pipe.send(_Done([_lost(order.backends[0], loss, traceback.format_exc())], {}))
     pipe.close()
@@ -139,18 +143,22 @@ class _Pool:
         self.running: dict[Connection, tuple[str, str | None, Any]] = {}
 
     def run(self) -> list[Result]:
-        slots = max(2, (os.cpu_count() or 2) // 2)
-        while self.running or any(self.waiting.values()):
-            while len(self.running) < slots and any(self.waiting.values()):
-                self._start(max(self.waiting, key=self._left))
-            for pipe in wait(list(self.running)):
-                assert isinstance(pipe, Connection)
-                self._hear(pipe)
+        with tempfile.TemporaryDirectory() as folder:
+            self._run(Path(folder))
         found = [r for b in self.selection.backends for loss in (*self.selection.losses, "") for r in self._of(b, loss)]
         if self.judged:
             for backend, ledger in self.ledgers.items():
                 found += builtins.close(backend, ledger, is_complete(self.selection, backend))
         return found
+
+    def _run(self, folder: Path) -> None:
+        slots = max(2, (os.cpu_count() or 2) // 2)
+        while self.running or any(self.waiting.values()):
+            while len(self.running) < slots and any(self.waiting.values()):
+                self._start(max(self.waiting, key=self._left), folder)
+            for pipe in wait(list(self.running)):
+                assert isinstance(pipe, Connection)
+                self._hear(pipe)
 
     def _of(self, backend: str, loss: str) -> list[Result]:
         return self.results.get((backend, loss), [])
@@ -159,10 +167,12 @@ class _Pool:
         busy = sum(other == backend for other, _, _ in self.running.values())
         return SHARES.get(backend, 1.0) * len(self.waiting[backend]) / (1 + busy)
 
-    def _start(self, backend: str) -> None:
+    def _start(self, backend: str, folder: Path) -> None:
         context = multiprocessing.get_context("spawn")
         mine, theirs = context.Pipe()
-        process = context.Process(target=_child, args=(replace(self.order, backends=(backend,)), theirs), daemon=False)
+        process = context.Process(
+            target=_child, args=(replace(self.order, backends=(backend,)), folder, theirs), daemon=False
+        )
         process.start()
         theirs.close()
         self._give(mine, backend, process)

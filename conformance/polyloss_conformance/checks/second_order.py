@@ -3,7 +3,6 @@
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -83,7 +82,7 @@ def _plain(case: Case) -> bool:
     )
 
 
-@cache
+@reference.remembered
 def _quotient(case: Case) -> Any:
     """Two central differences of the reference's gradient, and where they agree."""
     entry = data.LOSSES[case.loss]

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from polyloss_conformance.case import Case, Place
 from polyloss_conformance.losses import HELPERS, LOSSES
 from polyloss_conformance.spec import Spec
 
+from .memory import remembered
 from .numbers import LD, longdouble, longdoubles, mp, number, numbers, to_longdouble
 from .rules import Batch, Local, Rule
 
@@ -297,7 +297,7 @@ def _together(laid: _Layout, rule: Batch) -> _Columns:
     return columns
 
 
-@cache
+@remembered
 def truth(case: Case, dtype: str) -> Truth:
     """The exact result of a case at the rounded inputs, example by example."""
     laid = _lay_out(case, dtype)

@@ -48,21 +48,17 @@ class Alone(NamedTuple):
         Of these losses; empty: of all.
     lone : bool
         Only those that cannot be packed.
-    reduced : bool
-        Only those that are reduced.
     """
 
     names: tuple[str, ...] = ("*",)
     losses: tuple[str, ...] = ()
     lone: bool = False
-    reduced: bool = False
 
     def has(self, case: Case, key: Key | None) -> bool:
         return (
             any(fnmatchcase(case.name, name) for name in self.names)
             and case.loss in (self.losses or (case.loss,))
             and not (self.lone and key is not None)
-            and not (self.reduced and case.options.get("reduction") == "none")
         )
 
 
@@ -78,6 +74,8 @@ class Share:
         Which functions are called with packed cases: those without parameters (False), those with some (True).
     lone : bool
         Cases that cannot be packed are called as well.
+    reduced : tuple of str
+        And cases with a reduction, of these losses.
     covering : bool
         Of all these as many as `covering.cover` chooses.
     largest : bool
@@ -91,6 +89,7 @@ class Share:
     every: bool = False
     parameters: tuple[bool, ...] = (False, True)
     lone: bool = False
+    reduced: tuple[str, ...] = ()
     covering: bool = False
     largest: bool = False
     single: bool = True
@@ -99,7 +98,7 @@ class Share:
 
 _LONG = "mean_*"
 _THOROUGH = ("mse", "cross_entropy")
-"""One elementwise and one row-wise loss: all their reductions are called where compilation makes each call dear."""
+"""One elementwise and one row-wise loss: their reductions are chosen from where compilation makes each call dear."""
 
 _ALL = Share(every=True)
 _COVER = Share(lone=True, covering=True)
@@ -118,7 +117,7 @@ SCHEDULE: dict[tuple[str, str], dict[str, Share]] = {
     # Here every call of another shape is a compilation.
     ("jax", "eager"): {
         "half": Share(covering=True, largest=True, alone=_DEAR),
-        "float32": replace(_COVER, alone=(*_REDUCTIONS, Alone(losses=_THOROUGH, reduced=True))),
+        "float32": replace(_COVER, reduced=_THOROUGH, alone=_REDUCTIONS),
         "float64": Share(covering=True, alone=_DEAR),
     },
     ("jax", "jit"): {"float32": Share(covering=True, largest=True, alone=_DEAR)},
@@ -193,7 +192,9 @@ def _units(share: Share, backend: str, mode: str, loss: str, dtype: str) -> Iter
         key = None if share.every else pack_key(case, dtype, entry)
         if share.every or any(alone.has(case, key) for alone in share.alone):
             yield Unit(loss, backend, mode, dtype, ((case,),), False)
-        elif key is None and share.lone and not fnmatchcase(case.name, _LONG):
+        elif (share.lone and key is None and not fnmatchcase(case.name, _LONG)) or (
+            loss in share.reduced and case.options.get("reduction") != "none"
+        ):
             lone.append(Unit(loss, backend, mode, dtype, ((case,),), False))
         if key is not None and bool(key.static or key.arrays) in share.parameters and (share.single or key.length != 1):
             groups.setdefault(key.group, {}).setdefault(key, []).append(case)

@@ -1,0 +1,89 @@
+"""What the suite calls behind a compiler is few, and leaves no step of a loss out."""
+
+import sys
+from collections.abc import Sequence
+from itertools import combinations, product
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import polyloss
+from polyloss.losses import multiclass
+from polyloss_conformance import cases as data
+from polyloss_conformance import schedule
+from polyloss_conformance.cases import Case
+from polyloss_conformance.covering import Features, cover
+from polyloss_conformance.frameworks import engine
+
+LOSSES = str(Path(multiclass.__file__).parent)
+
+
+def test_every_two_features_meet_in_a_few_calls() -> None:
+    names = ("a", "b", "c", "d", "e", "f")
+    calls = [
+        Features(dict(zip(names, on, strict=True)), {"n": float(i)}) for i, on in enumerate(product((0, 1), repeat=6))
+    ]
+    chosen = [calls[place] for place in cover(calls)]
+    assert len(chosen) < 12  # of 64
+    for one, two in combinations(names, 2):
+        assert {(call.kinds[one], call.kinds[two]) for call in chosen} == set(product((0, 1), repeat=2))
+    assert {0.0, 63.0} <= {call.numbers["n"] for call in chosen}
+
+
+def test_what_only_one_call_has_is_chosen() -> None:
+    calls = [Features({"reduction": "none"}, {}), Features({"reduction": "none", "class_weight": "float32"}, {})]
+    assert cover(calls) == [0, 1]
+
+
+def steps(loss: str, cases: Sequence[Case]) -> set[tuple[str, str, int, int]]:
+    """From which line to which one the code of the losses goes, in values and gradients of cases."""
+    found = set()
+
+    def step(frame: FrameType, event: str, _: Any) -> Any:
+        if event == "line":
+            code = frame.f_code
+            found.add((code.co_filename[len(LOSSES) :], code.co_name, before.get(frame, 0), frame.f_lineno))
+            before[frame] = frame.f_lineno
+        elif event == "return":
+            before.pop(frame, None)
+        return step
+
+    def call(frame: FrameType, *_: Any) -> Any:
+        return step if frame.f_code.co_filename.startswith(LOSSES) else None
+
+    function = getattr(polyloss, loss)
+    before: dict[FrameType, int] = {}
+    for case in cases:
+        arrays, parameters, options = case.at("float32")
+        wanted = [i for i, array in enumerate(arrays) if array.dtype == np.float32]
+        learned = [k for k, v in parameters.items() if isinstance(v, np.ndarray) and v.dtype == np.float32]
+        weights = {key: options[key] for key in ("sample_weight", "where") if key in options}
+        with engine("whole arrays"), np.errstate(all="ignore"):
+            tracer = sys.gettrace()
+            sys.settrace(call)
+            try:
+                function(*arrays, **parameters, **options)
+                for places in (wanted, learned):
+                    if places:
+                        gradients = polyloss.value_and_grad(function, tuple(places))
+                        gradients(*arrays, **parameters, **weights, reduction="sum")
+            except ValueError as error:  # some parameters have a derivative by a framework alone
+                if "closed form" not in str(error):
+                    raise
+            finally:
+                sys.settrace(tracer)
+    return found
+
+
+@pytest.mark.parametrize("loss", data.LOSSES)
+@pytest.mark.parametrize("compiler", [("tensorflow", "function"), ("jax", "eager")])
+def test_what_is_compiled_takes_every_step_of_the_loss(compiler: tuple[str, str], loss: str) -> None:
+    every = [case for case in data.CASES[loss] if case.kind != "error" and "float32" in case.dtypes]
+    units = schedule._units(schedule.SCHEDULE[compiler]["float32"], *compiler, loss, "float32")
+    some = list(dict.fromkeys(case for unit in units for case in unit.cases))
+    missed = steps(loss, every) - steps(loss, some)
+    # The weight of the classes of ids, without smoothing, is three features together.
+    assert {name for _, name, *_ in missed} <= ({"_at", "_picked_slope"} if loss == "linear_cross_entropy" else set())

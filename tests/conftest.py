@@ -378,6 +378,7 @@ def pytest_configure(config: pytest.Config) -> None:
     Selection.choose(config.getoption("--backends"))
     for marker, meaning in MARKERS.items():
         config.addinivalue_line("markers", f"{marker}: {meaning}")
+    config.addinivalue_line("markers", "unoptimised: JAX need not optimise what it compiles; set by hand")
     config.addinivalue_line("markers", "suite: imports the conformance suite, the benchmarks or what these need")
 
 

@@ -13,7 +13,7 @@ from polyloss.compat import optax as like_optax
 from polyloss.compat import torch as like_torch
 
 # torch's own: forward mode loads decompositions by torch.jit.script.
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
+pytestmark = [pytest.mark.unoptimised, pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")]
 
 LOGITS = np.asarray([[0.5, 2.0, -1.0], [3.5, -2.0, 0.25]])
 LOGS = LOGITS - np.log(np.sum(np.exp(LOGITS), axis=-1, keepdims=True))

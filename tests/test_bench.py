@@ -18,6 +18,8 @@ from polyloss_benchmarks import columns, measure, rows, run, targets
 from polyloss_benchmarks.report import Report
 from polyloss_conformance.cli import app
 
+pytestmark = pytest.mark.unoptimised
+
 
 class Clock:
     """Goes only when something is said to take its time."""

@@ -7,6 +7,8 @@ import pytest
 
 import polyloss
 
+pytestmark = pytest.mark.unoptimised
+
 
 class Measured(np.ndarray):
     """An array of NumPy with a class of its own."""

@@ -17,6 +17,8 @@ from polyloss.engine import program as _program
 
 from .ordinary import ordinary
 
+pytestmark = pytest.mark.unoptimised
+
 ROWS, CLASSES = 37, 5
 
 

@@ -12,6 +12,8 @@ import pytest
 import polyloss
 from polyloss.core import checks
 
+pytestmark = pytest.mark.unoptimised
+
 X = np.asarray([[0.5, -1.0, 2.0], [1.5, 0.0, -0.5]])
 PROBABILITIES = np.asarray([[0.2, 0.3, 0.5], [0.1, 0.1, 0.8]])
 ROW = np.asarray([1.0, 2.0])

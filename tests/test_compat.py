@@ -15,6 +15,8 @@ from polyloss import compat
 from polyloss_conformance import cases, reference
 from polyloss_conformance.builtins import TWINS, Twin
 
+pytestmark = pytest.mark.unoptimised
+
 LOGITS = np.random.default_rng(1).normal(0, 2, (6, 4))
 TARGET = np.random.default_rng(2).normal(0, 2, (6, 4))
 IDS = np.asarray([0, 3, 1, 2, 3, 1])

@@ -14,6 +14,8 @@ from polyloss.compat import optax as compat
 from polyloss_conformance import deviations
 from polyloss_conformance.builtins import FAMILIES
 
+pytestmark = pytest.mark.unoptimised
+
 jax = pytest.importorskip("jax")
 optax = pytest.importorskip("optax")
 

@@ -11,6 +11,8 @@ import pytest
 import polyloss
 from polyloss import LossSum, cross_entropy, huber, l1, mse, multi_task, tukey_biweight
 
+pytestmark = pytest.mark.unoptimised
+
 # ---------------------------------------------------------------------------------------------------------------- sums
 
 

@@ -11,6 +11,8 @@ from polyloss_conformance import calls, cases, frameworks, guide, run
 from polyloss_conformance.result import Check, Result
 from polyloss_conformance.selection import Selection
 
+pytestmark = pytest.mark.unoptimised
+
 CHECKS: tuple[Check, ...] = ("value and gradient", "law", "kind of call", "error")
 
 

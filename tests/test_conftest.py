@@ -7,6 +7,8 @@ import pytest
 
 import polyloss
 
+pytestmark = pytest.mark.unoptimised
+
 pytest_plugins = ["pytester"]
 
 

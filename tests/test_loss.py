@@ -10,6 +10,8 @@ import pytest
 
 import polyloss
 
+pytestmark = pytest.mark.unoptimised
+
 
 @polyloss.elementwise(tasks=["regression"], power=polyloss.POSITIVE)
 def quartic(xp: Any, /, prediction: Any, target: Any, *, power: float = 1.0, **call: Any) -> Any:

@@ -8,6 +8,8 @@ import pytest
 import polyloss
 from polyloss_conformance.frameworks import framework
 
+pytestmark = pytest.mark.unoptimised
+
 N = 24
 RNG = np.random.default_rng(7)
 RESIDUAL = RNG.normal(0, 2, (2, N))

@@ -7,6 +7,8 @@ import pytest
 
 import polyloss
 
+pytestmark = pytest.mark.unoptimised
+
 REDUCTIONS = ("none", "sum", "mean", "weighted_mean")
 WEIGHTS = {"none": None, "number": (), "rows": (5,), "entries": (5, 3)}
 MASKS = {"none": None, "rows": (5,), "entries": (5, 3)}

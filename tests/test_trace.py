@@ -19,6 +19,8 @@ from polyloss.engine.symbols import ROWS
 
 from .test_blocks import LOSSES, arguments
 
+pytestmark = pytest.mark.unoptimised
+
 Kernel = Callable[..., Any]
 
 

@@ -8,6 +8,8 @@ import pytest
 
 import polyloss
 
+pytestmark = pytest.mark.unoptimised
+
 BOTH = 0.7 * polyloss.mse + 0.3 * polyloss.huber
 
 

@@ -5,7 +5,7 @@ that differ in nothing but their examples are packed: see `calls`.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
@@ -22,7 +22,8 @@ from .tolerances import HALVES
 class Unit(NamedTuple):
     """One function to be made, by compilation or not, and the calls of it.
 
-    Where `packed`, each element of `calls` is packed into one call; otherwise there is one call with one case.
+    Where `packed`, each element of `calls` is packed into one call; otherwise there is one call with one case. Where
+    `plain`, the code that a compiler makes of it is not in question: see `Framework.plain`.
     """
 
     loss: str
@@ -31,6 +32,7 @@ class Unit(NamedTuple):
     dtype: str
     calls: tuple[tuple[Case, ...], ...]
     packed: bool
+    plain: bool = False
 
     @property
     def cases(self) -> list[Case]:
@@ -76,8 +78,10 @@ class Share:
         Cases that cannot be packed are called as well.
     reduced : tuple of str
         And cases with a reduction, of these losses.
+    ends : bool
+        Of functions whose parameters differ in their values alone, the first and the last stand for all.
     covering : bool
-        Of all these as many as `covering.cover` chooses.
+        Of all these as many as `covering.cover` chooses are compiled as users have it, and the others plainly.
     largest : bool
         Of the batches of a function the largest alone: each other shape is a compilation.
     single : bool
@@ -90,6 +94,7 @@ class Share:
     parameters: tuple[bool, ...] = (False, True)
     lone: bool = False
     reduced: tuple[str, ...] = ()
+    ends: bool = False
     covering: bool = False
     largest: bool = False
     single: bool = True
@@ -101,7 +106,6 @@ _THOROUGH = ("mse", "cross_entropy")
 """One elementwise and one row-wise loss: their reductions are chosen from where compilation makes each call dear."""
 
 _ALL = Share(every=True)
-_COVER = Share(lone=True, covering=True)
 _REDUCTIONS = (Alone(("default_reduction", "everything_masked", "masked_weighted_mean", _LONG)),)
 _DEAR = (
     Alone(("masked_weighted_mean", _LONG)),
@@ -112,33 +116,31 @@ _DEAR = (
 SCHEDULE: dict[tuple[str, str], dict[str, Share]] = {
     ("", "eager"): {"half": _ALL, "float32": _ALL, "float64": _ALL},
     # Half precision is never computed in blocks: it would be the same once more.
-    ("", "small blocks"): {"float32": _ALL, "float64": replace(_COVER, alone=_REDUCTIONS)},
-    ("", "whole arrays"): {"float32": _ALL, "float64": replace(_COVER, alone=_REDUCTIONS)},
+    ("", "small blocks"): {"float32": _ALL, "float64": Share(lone=True, alone=_REDUCTIONS)},
+    ("", "whole arrays"): {"float32": _ALL, "float64": Share(lone=True, alone=_REDUCTIONS)},
     # Here every call of another shape is a compilation.
     ("jax", "eager"): {
-        "half": Share(covering=True, largest=True, alone=_DEAR),
-        "float32": replace(_COVER, reduced=_THOROUGH, alone=_REDUCTIONS),
+        "half": Share(ends=True, largest=True, alone=_DEAR),
+        "float32": Share(lone=True, reduced=_THOROUGH, covering=True, alone=_REDUCTIONS),
         "float64": Share(covering=True, alone=_DEAR),
     },
-    ("jax", "jit"): {"float32": Share(covering=True, largest=True, alone=_DEAR)},
+    ("jax", "jit"): {"float32": Share(ends=True, covering=True, largest=True, alone=_DEAR)},
     # torch has a full compiler, for the default parameters, and one that only traces, for all the others.
-    ("torch", "aot_eager"): {
-        "float32": replace(_COVER, parameters=(True,), single=False),
-    },
+    ("torch", "aot_eager"): {"float32": Share(parameters=(True,), lone=True, ends=True, covering=True, single=False)},
     ("torch", "compile"): {
         "float32": Share(
             parameters=(False,),
-            covering=True,
+            ends=True,
             single=False,
             alone=(*_DEAR[1:], Alone(("masked_weighted_mean", "mean_of_262144_tenths"), losses=("l1", *_THOROUGH))),
         ),
     },
-    ("tensorflow", "function"): {"float32": replace(_COVER, alone=_REDUCTIONS)},
-    ("tensorflow", "xla"): {"float32": Share(covering=True, largest=True, alone=_DEAR)},
+    ("tensorflow", "function"): {"float32": Share(lone=True, ends=True, alone=_REDUCTIONS)},
+    ("tensorflow", "xla"): {"float32": Share(ends=True, largest=True, alone=_DEAR)},
 }
 """By framework (any, where there is none) and mode, then dtype. Compilers see one dtype: float32, if it is selected."""
 
-_DEFAULT = Share(parameters=(False,), covering=True, largest=True, single=False, alone=_DEAR[1:])
+_DEFAULT = Share(parameters=(False,), ends=True, largest=True, single=False, alone=_DEAR[1:])
 
 FIRST: dict[tuple[str, str], dict[str, Share]] = {
     ("", "eager"): SCHEDULE["", "eager"],
@@ -184,6 +186,7 @@ def units(selection: Selection) -> list[Unit]:
 def _units(share: Share, backend: str, mode: str, loss: str, dtype: str) -> Iterator[Unit]:
     """What of a loss is called in a mode: first as it stands, then what may be chosen from."""
     entry = data.LOSSES[loss]
+    half = dtype in HALVES  # computed in float32, the code for which is in question there
     groups: dict[tuple[Any, ...], dict[Key, list[Case]]] = {}
     lone = []
     for case in data.CASES[loss]:
@@ -191,19 +194,25 @@ def _units(share: Share, backend: str, mode: str, loss: str, dtype: str) -> Iter
             continue
         key = None if share.every else pack_key(case, dtype, entry)
         if share.every or any(alone.has(case, key) for alone in share.alone):
-            yield Unit(loss, backend, mode, dtype, ((case,),), False)
+            yield Unit(loss, backend, mode, dtype, ((case,),), False, half)
         elif (share.lone and key is None and not fnmatchcase(case.name, _LONG)) or (
             loss in share.reduced and case.options.get("reduction") != "none"
         ):
             lone.append(Unit(loss, backend, mode, dtype, ((case,),), False))
         if key is not None and bool(key.static or key.arrays) in share.parameters and (share.single or key.length != 1):
             groups.setdefault(key.group, {}).setdefault(key, []).append(case)
-    packed = []
-    for group in groups.values():
-        members = sorted(group.values(), key=len, reverse=True)
-        calls = tuple(map(tuple, members[:1] if share.largest else members))
-        packed.append(Unit(loss, backend, mode, dtype, calls, True))
-    found = lone + packed
+    alike: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
+    for group, packs in groups.items():
+        static, *rest = next(iter(packs))[:3]
+        alike.setdefault((tuple(name for name, _ in static), *rest), []).append(group)
+    found = lone
+    for same in alike.values():
+        for group in dict.fromkeys((same[0], same[-1]) if share.ends else same):
+            members = sorted(groups[group].values(), key=len, reverse=True)
+            calls = tuple(map(tuple, members[:1] if share.largest else members))
+            found.append(Unit(loss, backend, mode, dtype, calls, True))
+    chosen = set(range(len(found)))
     if share.covering:
-        found = [found[i] for i in cover([features(unit.cases[0], dtype, entry, unit.packed) for unit in found])]
-    yield from found
+        chosen = set(cover([features(unit.cases[0], dtype, entry, unit.packed) for unit in found]))
+    for place, unit in enumerate(found):
+        yield unit._replace(plain=half or place not in chosen)

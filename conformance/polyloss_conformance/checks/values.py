@@ -15,7 +15,6 @@ from polyloss_conformance.compare import LD, judge
 from polyloss_conformance.frameworks import EAGER, Framework, engine
 from polyloss_conformance.result import Result
 from polyloss_conformance.schedule import Unit
-from polyloss_conformance.tolerances import HALVES
 
 
 def run(unit: Unit, loss: Any) -> list[Result]:
@@ -38,9 +37,10 @@ def run(unit: Unit, loss: Any) -> list[Result]:
             if step is None:
                 batched = (*entry.own, *(key for key in ("sample_weight", "where") if key in calls[0].options))
                 together = unit.packed and unit.mode not in EAGER
-                step = framework.step(loss, calls[0].static, calls[0].wanted, unit.mode, batched if together else ())
-            # Halves are computed in float32, the code for which is in question there.
-            with engine(unit.mode), framework.plain() if unit.dtype in HALVES else nullcontext():
+                step = framework.step(
+                    loss, calls[0].static, calls[0].wanted, unit.mode, batched if together else (), unit.plain
+                )
+            with engine(unit.mode), framework.plain() if unit.plain else nullcontext():
                 found += _worst_of([result for call in calls for result in _judged(unit, call, framework, step)])
         except Exception as error:
             message = f"{type(error).__name__}: {str(error).strip()[:600]}"

@@ -116,8 +116,8 @@ _DEAR = (
 SCHEDULE: dict[tuple[str, str], dict[str, Share]] = {
     ("", "eager"): {"half": _ALL, "float32": _ALL, "float64": _ALL},
     # Half precision is never computed in blocks: it would be the same once more.
-    ("", "small blocks"): {"float32": _ALL, "float64": Share(lone=True, alone=_REDUCTIONS)},
-    ("", "whole arrays"): {"float32": _ALL, "float64": Share(lone=True, alone=_REDUCTIONS)},
+    ("", "small blocks"): {"float32": _ALL, "float64": _ALL},
+    ("", "whole arrays"): {"float32": _ALL, "float64": _ALL},
     # Here every call of another shape is a compilation.
     ("jax", "eager"): {
         "half": Share(ends=True, largest=True, alone=_DEAR),

@@ -5,6 +5,9 @@ All others have a default that is right, though seldom the fastest, for a librar
 package with an instance called ``backend`` is an adapter once `register_backend` knows it. ``docs/adapters.md``
 explains how, ``examples/polyloss_strict`` is one.
 
+The types of kernels are here too, for losses of one's own: `Array`, `Namespace`, `KernelResult`, and `Gradient`, a
+function without arguments that returns an array.
+
 What else the adapters of this distribution import of polyloss may change with any version.
 """
 
@@ -14,7 +17,7 @@ from typing import Any
 from .core.backend import Backend, Fused, Pair, lacks_closed_form, register_backend
 from .core.reduction import pull, push, sum_to
 from .core.transforms import scalar
-from .core.typing import ValueAndGradients
+from .core.typing import Gradient, KernelResult
 from .core.vocabulary import Array, Namespace
 
 
@@ -57,9 +60,10 @@ __all__ = [
     "Array",
     "Backend",
     "Fused",
+    "Gradient",
+    "KernelResult",
     "Namespace",
     "Pair",
-    "ValueAndGradients",
     "closed_form",
     "lacks_closed_form",
     "pull",

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from .core import checks, docstrings
 from .core.backend import Backend, find_backend, stop_gradient, unwrapped
 from .core.kernel import attached
-from .core.typing import Array, Namespace, ValueAndGradients
+from .core.typing import Array, KernelResult, Namespace
 from .stable import (
     has_majority,
     log_share_of,
@@ -252,6 +252,6 @@ def _prepare(name: str, x: Any, axis: int | None = None) -> tuple[Backend, Names
     return backend, xp, xp.astype(x, xp.float32) if checks.is_half(x.dtype) else x
 
 
-def _elementwise(name: str, x: Array, pair: Callable[[Namespace, Array], ValueAndGradients]) -> Array:
+def _elementwise(name: str, x: Array, kernel: Callable[[Namespace, Array], KernelResult]) -> Array:
     backend, xp, ready = _prepare(name, x)
-    return xp.astype(attached(backend, pair, ready), x.dtype)
+    return xp.astype(attached(backend, kernel, ready), x.dtype)

@@ -10,7 +10,7 @@ from .core.backend import Backend, backend_of, find_backend
 from .core.compose import Combinable, described, factor_of, scaled, widened_keywords
 from .core.dtypes import astype, widened, working
 from .core.kernel import BoundKernel
-from .core.typing import Array, Namespace, ValueAndGradients
+from .core.typing import Array, KernelResult, Namespace
 from .stable import softplus_of
 
 __all__ = ["MultiTask", "multi_task"]
@@ -329,7 +329,7 @@ def multi_task(
     return MultiTask(losses, weights, kinds=kinds, regularizer=regularizer)
 
 
-def _uncertain(xp: Namespace, losses: Array, s: Array, *, regularizer: Regularizer) -> ValueAndGradients:
+def _uncertain(xp: Namespace, losses: Array, s: Array, *, regularizer: Regularizer) -> KernelResult:
     """Losses times their precision, and what keeps that from vanishing."""
     precision = xp.exp(-s)
     weighted = precision * losses

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from .core.backend import stop_gradient
 from .core.entries import one_hot, pick
-from .core.typing import Array, Namespace, ValueAndGradients
+from .core.typing import Array, KernelResult, Namespace
 
 
 def is_number(value: Any) -> bool:
@@ -150,28 +150,28 @@ def _sigmoid(xp: Namespace, x: Array) -> Array:
     return xp.where(yes, 1.0, odds) / (1.0 + odds)
 
 
-def softplus_of(xp: Namespace, x: Array) -> ValueAndGradients:
+def softplus_of(xp: Namespace, x: Array) -> KernelResult:
     # log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)
     yes, _, odds = logistic_of(xp, x)
     return xp.where(yes, x, 0.0) + xp.log1p(odds), lambda: _sigmoid(xp, x)
 
 
-def log_sigmoid_of(xp: Namespace, x: Array) -> ValueAndGradients:
+def log_sigmoid_of(xp: Namespace, x: Array) -> KernelResult:
     yes, _, odds = logistic_of(xp, x)
     return xp.where(yes, 0.0, x) - xp.log1p(odds), lambda: _sigmoid(xp, -x)
 
 
-def sigmoid_of(xp: Namespace, x: Array) -> ValueAndGradients:
+def sigmoid_of(xp: Namespace, x: Array) -> KernelResult:
     odds = logistic_of(xp, x).odds
     return _sigmoid(xp, x), lambda: odds / ((1.0 + odds) * (1.0 + odds))
 
 
-def log_sum_exp_of(xp: Namespace, x: Array) -> ValueAndGradients:
+def log_sum_exp_of(xp: Namespace, x: Array) -> KernelResult:
     row = softmax_of(xp, x)
     return (xp.max(x, axis=-1, keepdims=True) + _log_total(xp, row))[..., 0], lambda: row.terms / row.total
 
 
-def log_share_of(xp: Namespace, x: Array) -> ValueAndGradients:
+def log_share_of(xp: Namespace, x: Array) -> KernelResult:
     """The distance of log_sum_exp to the entry with the majority or, where none has it, to a constant: the largest."""
     row = softmax_of(xp, x)
 

@@ -1,4 +1,4 @@
-"""What the suite calls behind a compiler is few, and leaves no step of a loss out."""
+"""What the suite has compiled as users have it is few, and leaves no step of a loss out."""
 
 import sys
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import pytest
 import polyloss
 from polyloss.losses import multiclass
 from polyloss_conformance import cases as data
-from polyloss_conformance import schedule
+from polyloss_conformance import frameworks, run, schedule
 from polyloss_conformance.cases import Case
 from polyloss_conformance.covering import Features, cover
 from polyloss_conformance.frameworks import engine
@@ -78,11 +78,26 @@ def steps(loss: str, cases: Sequence[Case]) -> set[tuple[str, str, int, int]]:
     return found
 
 
+COVERED = [
+    (*key, kind) for key, shares in schedule.SCHEDULE.items() for kind, share in shares.items() if share.covering
+]
+
+
 @pytest.mark.parametrize("loss", data.LOSSES)
-def test_what_is_optimised_takes_every_step_of_the_loss(loss: str) -> None:
-    every = [case for case in data.CASES[loss] if case.kind != "error" and "float32" in case.dtypes]
-    units = schedule._units(schedule.SCHEDULE["jax", "eager"]["float32"], "jax", "eager", loss, "float32")
-    some = list(dict.fromkeys(case for unit in units if not unit.plain for case in unit.cases))
-    missed = steps(loss, every) - steps(loss, some)
-    # The weight of the classes of ids, without smoothing, is three features together.
-    assert {name for _, name, *_ in missed} <= ({"_at", "_picked_slope"} if loss == "linear_cross_entropy" else set())
+def test_what_is_optimised_goes_from_line_to_line_as_all_calls_do(loss: str) -> None:
+    assert len(COVERED) == 4
+    for backend, mode, dtype in COVERED:
+        units = list(schedule._units(schedule.SCHEDULE[backend, mode][dtype], backend, mode, loss, dtype))
+        every, some = (
+            list(dict.fromkeys(case for unit in units for case in unit.cases if not (optimised and unit.unoptimised)))
+            for optimised in (False, True)
+        )
+        assert steps(loss, every) - steps(loss, some) == set(), (backend, mode, dtype)
+
+
+def test_everything_is_optimised_where_everything_is_asked_for() -> None:
+    for backend in frameworks.KNOWN:
+        share = schedule.share_of(run.select(["numpy"], extent="all"), backend, "eager", "float16")
+        assert share is not None
+        units = schedule._units(share, backend, "eager", "mse", "float16")
+        assert [unit for unit in units if unit.unoptimised] == []

@@ -13,8 +13,6 @@ from jax import export  # noqa: E402
 
 import polyloss_jax  # noqa: E402
 
-pytestmark = pytest.mark.unoptimised
-
 
 @polyloss.elementwise
 def detector(xp: Any, /, prediction: Any, target: Any, **call: Any) -> Any:

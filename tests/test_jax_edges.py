@@ -15,8 +15,6 @@ import jax.numpy as jnp  # noqa: E402
 from jax import export, test_util  # noqa: E402
 from jax.experimental import sparse  # noqa: E402
 
-pytestmark = pytest.mark.unoptimised
-
 jax.config.update("jax_enable_x64", True)
 IDS = np.asarray([0, 3, 1, 2, 3, 1])
 

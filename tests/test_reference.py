@@ -148,11 +148,11 @@ def test_a_reduction_is_the_sum_of_its_parts() -> None:
     assert (found.gradients[0][~truth.valid] == 0).all()
 
 
-def test_what_one_process_found_the_next_one_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_found_is_read_where_nothing_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cases, file = CASES["huber"][:3], tmp_path / "huber"
 
     def process(asked: Sequence[Case]) -> list[str]:
-        """The names of those that another process has to find out itself."""
+        """The names of those that has to be found out, where nothing is in memory."""
         found: list[str] = []
 
         @memory.remembered
@@ -160,7 +160,7 @@ def test_what_one_process_found_the_next_one_reads(tmp_path: Path, monkeypatch: 
             found.append(case.name)
             return len(case.arrays)
 
-        with memory.shared(file, cases):
+        with memory.kept_in(file, cases):
             assert [length(case, "float32") for case in asked] == [len(case.arrays) for case in asked]
         return found
 

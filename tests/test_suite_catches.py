@@ -3,6 +3,7 @@
 import dataclasses
 from importlib.util import find_spec
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -85,6 +86,21 @@ def test_nothing_is_left_to_where_a_case_falls(count: int) -> None:
     # The same numbers, at the same places.
     logits = np.concatenate([call.arrays[0] for call in few])
     np.testing.assert_array_equal(logits, whole.arrays[0][: len(logits)])
+
+
+def test_what_is_shared_is_called_with_another_batch_where_any_will_do() -> None:
+    framework, entry = frameworks.framework("numpy"), cases.LOSSES["linear_cross_entropy"]
+    picked = [case for case in cases.CASES["linear_cross_entropy"] if case.name in ("ordinary_1d", "ordinary_2d")]
+    length = sum(case.arrays[0][..., 0].size for case in picked)
+    with mock.patch.object(type(framework), "dynamic", ("any length",)):
+        whole, half = calls.batches(picked, "float32", entry, framework, "any length", weighted=False, masked=False)
+        (alone,) = calls.batches(picked, "float32", entry, framework, "a compiler", weighted=False, masked=False)
+    assert len(whole.value) == len(alone.value) == min(n for n in (3, 12, 48) if n >= length)
+    assert len(half.value) == length // 2 + 1
+    # Every repetition counts in the gradient of what is shared.
+    place = whole.wanted.index(entry.shared[0])
+    np.testing.assert_array_equal(whole.gradients[place][length:], whole.gradients[place][: len(whole.value) - length])
+    assert whole.gradient(place, slice(None)).terms == len(whole.value)
 
 
 # What the comparison itself notices

@@ -85,19 +85,19 @@ class Call:
         return self._of(np.arange(length) % once, parts)
 
     def _of(self, examples: Any, parts: list[tuple[Case, slice]]) -> "Call":
-        def cut(array: Any) -> Any:
+        def of_examples(array: Any) -> Any:
             return array[examples]
 
         return replace(
             self,
-            arrays=[a if place in self.summed else cut(a) for place, a in enumerate(self.arrays)],
-            options={k: cut(o) if k in ("sample_weight", "where") else o for k, o in self.options.items()},
-            cotangent=cut(self.cotangent),
-            value=cut(self.value),
-            value_scale=cut(self.value_scale),
-            gradients=[cut(g) for g in self.gradients],
-            gradient_scales=[cut(g) for g in self.gradient_scales],
-            kinks=[cut(k) for k in self.kinks],
+            arrays=[a if place in self.summed else of_examples(a) for place, a in enumerate(self.arrays)],
+            options={k: of_examples(o) if k in ("sample_weight", "where") else o for k, o in self.options.items()},
+            cotangent=of_examples(self.cotangent),
+            value=of_examples(self.value),
+            value_scale=of_examples(self.value_scale),
+            gradients=[of_examples(g) for g in self.gradients],
+            gradient_scales=[of_examples(g) for g in self.gradient_scales],
+            kinks=[of_examples(k) for k in self.kinks],
             parts=parts,
         )
 
@@ -225,29 +225,29 @@ def pack(cases: Sequence[Case], dtype: str, entry: Entry, *, weighted: bool, mas
 def batches(
     cases: Sequence[Case], dtype: str, entry: Entry, framework: Framework, mode: str, **there: bool
 ) -> Iterator[Call]:
-    """The calls of packed cases: so many examples that nothing is left over, and few of them after the others.
+    """The calls of packed cases: so many examples that nothing is left over, and behind a compiler few at a time.
 
-    Lengths are few: calls of one shape share a compilation, where the numbers of a loss are arguments of it.
+    Few different lengths occur: where only numbers differ, JAX's eager calls of one shape share what was compiled. And
+    no small batches are called there: each further shape would be compiled.
 
-    What is shared has a gradient that is a sum over the examples. There, the other batch is half of them, where a
-    compiled function takes any without more. What such a loss computes of an example, others compute too.
+    The gradient by an array that all examples share is a sum over them. There, the other batch is half of them, and
+    only in modes that take a batch of any length without being compiled again.
     """
     once = pack(cases, dtype, entry, **there)
     length = len(once.value)
     compiled = mode not in EAGER
     if entry.shared:
-        yield once.repeated(_round(length, FEW))
+        yield once.repeated(_padded(length, FEW))
         if mode in framework.dynamic and length > FEW:
             yield once.cut(slice(0, length // 2 + 1))
         return
-    batch = once.repeated(_round(length, LANES))
+    batch = once.repeated(_padded(length, LANES))
     yield batch
-    # A function for each operation would be compiled once more, where that is how calls are made eagerly.
     for start in range(0, length, FEW) if compiled else ():
         yield batch.cut(slice(start, start + FEW))
 
 
-def _round(length: int, unit: int) -> int:
+def _padded(length: int, unit: int) -> int:
     """The next of the lengths `unit`, 4 times as much, and so on."""
     while unit < length:
         unit *= 4

@@ -1,8 +1,8 @@
 """Few calls in which every two features of many meet: what most faults of compiled code need.
 
-A call has *features*: which arguments it is given and of what kind, which reduction, which dtypes. A branch of a loss
-is taken for one of them and may go wrong beside another. So every pair that some call has is in one of those chosen,
-and the smallest and the largest number of each parameter are too.
+A function has *features*: which arguments it is called with and of what kind, which reduction, which dtypes. A branch
+of a loss is taken for one of them and may go wrong beside another. So every pair that some function has is in one of
+those chosen, and the smallest and the largest number of each parameter are too.
 """
 
 from collections.abc import Hashable, Sequence
@@ -21,17 +21,22 @@ class Features(NamedTuple):
     numbers: dict[str, float]
 
 
-def features(case: Case, dtype: str, entry: Entry, packed: bool) -> Features:
-    """Those of the call of one case, as it stands or packed with others like it."""
-    arrays, parameters, options = case.at(dtype)
-    options = {"reduction": "none"} if packed else {"reduction": "mean"} | options
+def features(cases: Sequence[Case], dtype: str, entry: Entry, packed: bool) -> Features:
+    """Those of the function that one case is called with as it stands, or many that differ in their examples alone."""
+    arrays, parameters, options = cases[0].at(dtype)
+    if packed:
+        weights = {name for case in cases for name in case.options if name in ("sample_weight", "where")}
+        options = {"reduction": "none"} | dict.fromkeys(weights, arrays[0])
+    else:
+        options = {"reduction": "mean"} | options
     axes = arrays[0].ndim - entry.rowwise
     kinds: dict[str, Hashable] = {name: _kind(v) for name, v in {**parameters, **options}.items() if name != "axis"}
     kinds |= {entry.name(i): (_kind(a), a.ndim - (axes if i in entry.own else 0)) for i, a in enumerate(arrays)}
     if not packed:
         kinds["axes"] = axes
     if entry.rowwise:
-        kinds["one class"] = arrays[0].shape[parameters.get("axis", -1)] == 1
+        lengths = {case.arrays[0].shape[case.parameters.get("axis", -1)] for case in cases}
+        kinds["one class"] = 1 in lengths
     return Features(kinds, {name: v for name, v in parameters.items() if _kind(v) == "number"})
 
 

@@ -1,7 +1,7 @@
 """The exact results of cases: a face of `exact`."""
 
 from .exact.arrange import HelperTruth, Truth, helper_truth, truth
-from .exact.memory import remembered, shared
+from .exact.memory import kept_in, remembered
 from .exact.numbers import EPS, mp, to_longdouble
 from .exact.reduce import Reduced, reduced
 
@@ -11,10 +11,10 @@ __all__ = [
     "Reduced",
     "Truth",
     "helper_truth",
+    "kept_in",
     "mp",
     "reduced",
     "remembered",
-    "shared",
     "to_longdouble",
     "truth",
 ]

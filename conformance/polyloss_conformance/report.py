@@ -96,7 +96,7 @@ class Cause:
     @property
     def example(self) -> Result:
         """One of them: in the dtype that rounds least."""
-        return next((r for r in self.results if r.dtype == "float64"), self.results[0])
+        return min(self.results, key=lambda r: tolerances.EPS.get(r.dtype, 0.0))
 
     @property
     def where(self) -> list[str]:
@@ -127,6 +127,7 @@ _VARYING = re.compile(
 )
 """What differs where the cause does not."""
 _LIST = re.compile(r"[\[(][#,\s\[\]()]*[\])]")
+"""A list of such numbers, of any length."""
 
 
 def cause(message: str) -> str:

@@ -42,9 +42,8 @@ def jobs(selection: Selection, ledgers: dict[str, Ledger] | None = None) -> list
         modes = (
             framework.modes if selection.modes is None else tuple(m for m in selection.modes if m in framework.modes)
         )
-        compilers = tuple(
-            m for m in modes if m not in (*EAGER, "compile") or (selection.extent == "all" and m not in EAGER)
-        )
+        everything = selection.extent == "all"
+        compilers = tuple(m for m in modes if m not in (*EAGER, "compile") or (everything and m not in EAGER))
         unseen = compilers if framework.shows_values else (*modes[:1], *compilers)
         ledger = deviations.Ledger(deviations.load())
         if ledgers is not None:
@@ -65,12 +64,14 @@ def jobs(selection: Selection, ledgers: dict[str, Ledger] | None = None) -> list
                 kinds_of = _all(kinds.check, name, loss, framework, selection.dtypes, modes)
                 work.append(Job(name, backend, "kinds of calls", kinds_of))
             if "built-in" in checks and "eager" in modes and loss is not None:
-                arguments = (name, framework, selection.dtypes, ledger, selection.extent == "all")
+                arguments = (name, framework, selection.dtypes, ledger, everything)
                 work.append(Job(name, backend, "built-ins", _all(builtins.run, *arguments)))
             if "error" in checks and "eager" in modes:
                 work.append(Job(name, backend, "errors", _all(errors.run, name, loss, framework)))
             if "bad values while traced" in checks and unseen:
-                work.append(Job(name, backend, "bad values", _all(traced.run, name, loss, framework, unseen)))
+                work.append(
+                    Job(name, backend, "bad values", _all(traced.run, name, loss, framework, unseen, everything))
+                )
             if (
                 "second order" in checks
                 and framework.differentiates

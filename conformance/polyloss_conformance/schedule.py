@@ -23,7 +23,7 @@ class Unit(NamedTuple):
     """One function to be made, by compilation or not, and the calls of it.
 
     Where `packed`, each element of `calls` is packed into one call; otherwise there is one call with one case. Where
-    `plain`, the code that a compiler makes of it is not in question: see `Framework.plain`.
+    `unoptimised`, the code that a compiler makes of it is not in question: see `Framework.step`.
     """
 
     loss: str
@@ -32,7 +32,7 @@ class Unit(NamedTuple):
     dtype: str
     calls: tuple[tuple[Case, ...], ...]
     packed: bool
-    plain: bool = False
+    unoptimised: bool = False
 
     @property
     def cases(self) -> list[Case]:
@@ -48,19 +48,19 @@ class Alone(NamedTuple):
         Patterns of their names.
     losses : tuple of str
         Of these losses; empty: of all.
-    lone : bool
+    unpackable : bool
         Only those that cannot be packed.
     """
 
     names: tuple[str, ...] = ("*",)
     losses: tuple[str, ...] = ()
-    lone: bool = False
+    unpackable: bool = False
 
     def has(self, case: Case, key: Key | None) -> bool:
         return (
             any(fnmatchcase(case.name, name) for name in self.names)
             and case.loss in (self.losses or (case.loss,))
-            and not (self.lone and key is not None)
+            and not (self.unpackable and key is not None)
         )
 
 
@@ -74,14 +74,16 @@ class Share:
         Each is a call of its own, and that is all.
     parameters : tuple of bool
         Which functions are called with packed cases: those without parameters (False), those with some (True).
-    lone : bool
+    unpackable : bool
         Cases that cannot be packed are called as well.
     reduced : tuple of str
         And cases with a reduction, of these losses.
     ends : bool
         Of functions whose parameters differ in their values alone, the first and the last stand for all.
     covering : bool
-        Of all these as many as `covering.cover` chooses are compiled as users have it, and the others plainly.
+        Of all these as many as `covering.cover` chooses are compiled as users have it, the others not optimised.
+    unoptimised : bool
+        None is optimised.
     largest : bool
         Of the batches of a function the largest alone: each other shape is a compilation.
     single : bool
@@ -92,10 +94,11 @@ class Share:
 
     every: bool = False
     parameters: tuple[bool, ...] = (False, True)
-    lone: bool = False
+    unpackable: bool = False
     reduced: tuple[str, ...] = ()
     ends: bool = False
     covering: bool = False
+    unoptimised: bool = False
     largest: bool = False
     single: bool = True
     alone: tuple[Alone, ...] = ()
@@ -107,11 +110,10 @@ _THOROUGH = ("mse", "cross_entropy")
 
 _ALL = Share(every=True)
 _REDUCTIONS = (Alone(("default_reduction", "everything_masked", "masked_weighted_mean", _LONG)),)
-_DEAR = (
-    Alone(("masked_weighted_mean", _LONG)),
-    # Losses over a batch cannot be packed.
-    Alone(("ordinary_1d", "masked_mean", "symmetric_mean", "learned_temperature"), lone=True),
-)
+_OVER_A_BATCH = Alone(("ordinary_1d", "masked_mean", "symmetric_mean", "learned_temperature"), unpackable=True)
+_DEAR = (Alone(("masked_weighted_mean", _LONG)), _OVER_A_BATCH)
+_THREE_FEATURES = Alone(("class_weight_none",), losses=("linear_cross_entropy",))
+"""The weights of classes, ids, and no smoothing: the only step of a loss that two features do not lead to."""
 
 SCHEDULE: dict[tuple[str, str], dict[str, Share]] = {
     ("", "eager"): {"half": _ALL, "float32": _ALL, "float64": _ALL},
@@ -120,27 +122,34 @@ SCHEDULE: dict[tuple[str, str], dict[str, Share]] = {
     ("", "whole arrays"): {"float32": _ALL, "float64": _ALL},
     # Here every call of another shape is a compilation.
     ("jax", "eager"): {
-        "half": Share(ends=True, largest=True, alone=_DEAR),
-        "float32": Share(lone=True, reduced=_THOROUGH, covering=True, alone=_REDUCTIONS),
-        "float64": Share(covering=True, alone=_DEAR),
+        # Computed in float32, the code for which is looked at there.
+        "half": Share(ends=True, unoptimised=True, largest=True, alone=_DEAR),
+        "float32": Share(unpackable=True, reduced=_THOROUGH, covering=True, alone=(*_REDUCTIONS, _THREE_FEATURES)),
+        "float64": Share(covering=True, alone=(*_DEAR, _THREE_FEATURES)),
     },
-    ("jax", "jit"): {"float32": Share(ends=True, covering=True, largest=True, alone=_DEAR)},
-    # torch has a full compiler, for the default parameters, and one that only traces, for all the others.
-    ("torch", "aot_eager"): {"float32": Share(parameters=(True,), lone=True, ends=True, covering=True, single=False)},
+    ("jax", "jit"): {
+        "float32": Share(ends=True, covering=True, largest=True, alone=(*_DEAR, _THREE_FEATURES)),
+    },
+    # torch has a full compiler, for the default parameters. All others are traced, values and gradients.
+    ("torch", "aot_eager"): {
+        "float32": Share(
+            parameters=(True,), unpackable=True, ends=True, covering=True, single=False, alone=(_THREE_FEATURES,)
+        ),
+    },
     ("torch", "compile"): {
         "float32": Share(
             parameters=(False,),
             ends=True,
             single=False,
-            alone=(*_DEAR[1:], Alone(("masked_weighted_mean", "mean_of_262144_tenths"), losses=("l1", *_THOROUGH))),
+            alone=(_OVER_A_BATCH, Alone(("masked_weighted_mean", "mean_of_262144_tenths"), losses=("l1", *_THOROUGH))),
         ),
     },
-    ("tensorflow", "function"): {"float32": Share(lone=True, ends=True, alone=_REDUCTIONS)},
+    ("tensorflow", "function"): {"float32": Share(unpackable=True, ends=True, alone=_REDUCTIONS)},
     ("tensorflow", "xla"): {"float32": Share(ends=True, largest=True, alone=_DEAR)},
 }
 """By framework (any, where there is none) and mode, then dtype. Compilers see one dtype: float32, if it is selected."""
 
-_DEFAULT = Share(parameters=(False,), ends=True, largest=True, single=False, alone=_DEAR[1:])
+_DEFAULT = Share(parameters=(False,), ends=True, largest=True, single=False, alone=(_OVER_A_BATCH,))
 
 FIRST: dict[tuple[str, str], dict[str, Share]] = {
     ("", "eager"): SCHEDULE["", "eager"],
@@ -186,33 +195,31 @@ def units(selection: Selection) -> list[Unit]:
 def _units(share: Share, backend: str, mode: str, loss: str, dtype: str) -> Iterator[Unit]:
     """What of a loss is called in a mode: first as it stands, then what may be chosen from."""
     entry = data.LOSSES[loss]
-    half = dtype in HALVES  # computed in float32, the code for which is in question there
     groups: dict[tuple[Any, ...], dict[Key, list[Case]]] = {}
-    lone = []
+    found = []
     for case in data.CASES[loss]:
         if case.kind == "error" or dtype not in case.dtypes:
             continue
         key = None if share.every else pack_key(case, dtype, entry)
         if share.every or any(alone.has(case, key) for alone in share.alone):
-            yield Unit(loss, backend, mode, dtype, ((case,),), False, half)
-        elif (share.lone and key is None and not fnmatchcase(case.name, _LONG)) or (
+            yield Unit(loss, backend, mode, dtype, ((case,),), packed=False, unoptimised=share.unoptimised)
+        elif (share.unpackable and key is None and not fnmatchcase(case.name, _LONG)) or (
             loss in share.reduced and case.options.get("reduction") != "none"
         ):
-            lone.append(Unit(loss, backend, mode, dtype, ((case,),), False))
+            found.append(Unit(loss, backend, mode, dtype, ((case,),), packed=False))
         if key is not None and bool(key.static or key.arrays) in share.parameters and (share.single or key.length != 1):
             groups.setdefault(key.group, {}).setdefault(key, []).append(case)
     alike: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
-    for group, packs in groups.items():
-        static, *rest = next(iter(packs))[:3]
+    for group in groups:
+        static, *rest = group
         alike.setdefault((tuple(name for name, _ in static), *rest), []).append(group)
-    found = lone
     for same in alike.values():
         for group in dict.fromkeys((same[0], same[-1]) if share.ends else same):
             members = sorted(groups[group].values(), key=len, reverse=True)
             calls = tuple(map(tuple, members[:1] if share.largest else members))
-            found.append(Unit(loss, backend, mode, dtype, calls, True))
+            found.append(Unit(loss, backend, mode, dtype, calls, packed=True))
     chosen = set(range(len(found)))
     if share.covering:
-        chosen = set(cover([features(unit.cases[0], dtype, entry, unit.packed) for unit in found]))
+        chosen = set(cover([features(unit.cases, dtype, entry, unit.packed) for unit in found]))
     for place, unit in enumerate(found):
-        yield unit._replace(plain=half or place not in chosen)
+        yield unit._replace(unoptimised=share.unoptimised or place not in chosen)

@@ -25,7 +25,7 @@ from .result import Extent, Result
 from .run import Job, is_complete, jobs, recorded, run_jobs
 from .selection import Selection, select
 
-RECORDED = ""
+NO_LOSS = ""
 """In the place of a loss: the inputs of the table of deviations."""
 
 SHARES = {"jax": 4.0, "torch": 2.0, "tensorflow": 2.0, "numpy": 0.5}
@@ -105,12 +105,15 @@ class _Done:
 
 
 def _child(order: Order, folder: Path, pipe: Connection) -> None:
-    """Do part after part, as they come through the pipe, until None does. What is exact, goes through a folder."""
+    """Do part after part, as they come through the pipe, until None does.
+
+    Exact results are shared with the other processes through files in `folder`.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     _place(order)
     while (loss := pipe.recv()) is not None:
         try:
-            with reference.shared(folder / f"{loss}.pickle", data.CASES.get(loss, ())):
+            with reference.kept_in(folder / f"{loss}.pickle", data.CASES.get(loss, ())):
                 done = _part(order, loss, lambda job: pipe.send(f"{job.loss} {job.what}"))
             pipe.send(done)
         except Exception:
@@ -120,7 +123,7 @@ def _child(order: Order, folder: Path, pipe: Connection) -> None:
 
 def _part(order: Order, loss: str, progress: Callable[[Job], None]) -> _Done:
     ledgers: dict[str, Ledger] = {}
-    if loss == RECORDED:
+    if loss == NO_LOSS:
         [backend] = order.backends
         return _Done(recorded(backend).run(), ledgers)
     selection = replace(order, losses=(loss,)).selection()
@@ -134,7 +137,7 @@ class _Pool:
         # The largest first: nobody waits for it in the end.
         losses = sorted(selection.losses, key=lambda loss: -len(data.CASES.get(loss, ())))
         self.waiting = {
-            b: deque([*losses, *([RECORDED] if self.judged and is_complete(selection, b) else [])])
+            b: deque([*losses, *([NO_LOSS] if self.judged and is_complete(selection, b) else [])])
             for b in selection.backends
         }
         self.sizes = {backend: len(parts) for backend, parts in self.waiting.items()}

@@ -11,7 +11,7 @@ from . import sums
 from .backend import Backend, Named, backend_of, strips
 from .fused import FusedLoss, kept_rows, namespace_of, scaled
 from .kernel import BoundKernel, Definition, Fuse
-from .typing import Array, Namespace, ValueAndGradients
+from .typing import Array, KernelResult, Namespace
 
 CHUNK = 1 << 24
 """So many logits exist at a time."""
@@ -49,7 +49,7 @@ class Chunked(FusedLoss):
     """
 
     name: str
-    cost: Callable[..., ValueAndGradients]
+    cost: Callable[..., KernelResult]
     of_cost: tuple[str, ...]
     parameters: tuple[tuple[str, Any], ...]
     names: tuple[str, ...]
@@ -111,7 +111,7 @@ class Chunked(FusedLoss):
 
         def step(totals: Named, row: Named) -> Results:
             logits = logits_of(row["hidden"], weight, bias)
-            value, *slopes = self._pair(xp, logits, row["target"], call)
+            value, *slopes = self._costs(xp, logits, row["target"], call)
             moves = xp.zeros_like(value)
             away = [logits_of(row["hidden'"], weight, None)] if "hidden'" in row else []
             away += [logits_of(row["hidden"], change["weight"], None)] if "weight" in change else []
@@ -180,20 +180,20 @@ class Chunked(FusedLoss):
 
     def block(self, xp: Namespace, row: Mapping[str, Array], call: Mapping[str, Array], wanted: Sequence[str]) -> Named:
         """The losses and what `_slopes` is asked for, of some rows."""
-        value, *slopes = self._pair(xp, row["logits"], row["target"], call)
+        value, *slopes = self._costs(xp, row["logits"], row["target"], call)
         found = {"losses": value}
         for name, slope in zip(("logits", "target"), slopes, strict=False):
             if name in wanted:
                 found[name] = row["share"][..., None] * slope()
         return {name: kept_rows(xp, row, array) for name, array in found.items()}
 
-    def _pair(self, xp: Namespace, logits: Array, target: Array, call: Mapping[str, Array]) -> ValueAndGradients:
+    def _costs(self, xp: Namespace, logits: Array, target: Array, call: Mapping[str, Array]) -> tuple[Any, ...]:
         given = {name: call[name] for name in self.of_cost if name in call}
-        pair = self.cost(xp, logits, target, **dict(self.parameters), **given)
-        return tuple(part for part in pair if not isinstance(part, Mapping))
+        found = self.cost(xp, logits, target, **dict(self.parameters), **given)
+        return tuple(part for part in found if not isinstance(part, Mapping))
 
 
-def in_chunks(cost: Callable[..., ValueAndGradients], of_cost: tuple[str, ...]) -> Fuse:
+def in_chunks(cost: Callable[..., KernelResult], of_cost: tuple[str, ...]) -> Fuse:
     """How a loss of a linear layer's logits is evaluated, of which `cost` is the loss of each row."""
 
     def fuse(loss: Definition, parameters: tuple[tuple[str, Any], ...], names: tuple[str, ...]) -> Chunked:

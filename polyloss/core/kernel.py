@@ -11,7 +11,7 @@ from .arguments import Argument
 from .backend import Backend, backend_of
 from .domains import Domain
 from .dtypes import cast, is_floating
-from .typing import Array, Namespace, ValueAndGradients
+from .typing import Array, KernelResult, Namespace
 
 
 class Definition:
@@ -152,6 +152,6 @@ class BoundKernel:
         )
 
 
-def attached(backend: Backend, pair: Callable[[Namespace, Array], ValueAndGradients], x: Array) -> Array:
-    """The value of `pair` at `x`, with its closed form as its derivative."""
-    return backend.attach(BoundKernel(pair, 1, (), ()), (x,))
+def attached(backend: Backend, kernel: Callable[[Namespace, Array], KernelResult], x: Array) -> Array:
+    """The value of `kernel` at `x`, with its closed form as its derivative."""
+    return backend.attach(BoundKernel(kernel, 1, (), ()), (x,))

@@ -8,7 +8,7 @@ from .backend import Named, backend_of
 from .entries import positions
 from .fused import FusedLoss, kept_rows, namespace_of, scaled
 from .kernel import BoundKernel, Definition, Fuse
-from .typing import Array, Namespace, ValueAndGradients
+from .typing import Array, KernelResult, Namespace
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Pairs(FusedLoss):
 
     name: str
     scores: Callable[..., Any]
-    cost: Callable[..., ValueAndGradients]
+    cost: Callable[..., KernelResult]
     inputs: int
     parameters: tuple[tuple[str, Any], ...]
     names: tuple[str, ...]
@@ -133,7 +133,7 @@ class Pairs(FusedLoss):
         return losses, {name: pulls[name](by_scores) for name in by_arrays}
 
 
-def over_pairs(cost: Callable[..., ValueAndGradients]) -> Fuse:
+def over_pairs(cost: Callable[..., KernelResult]) -> Fuse:
     """How a loss of the scores of all pairs is evaluated, of which `cost` is the loss of each row."""
 
     def fuse(loss: Definition, parameters: tuple[tuple[str, Any], ...], names: tuple[str, ...]) -> Pairs:

@@ -10,8 +10,9 @@ Reduction: TypeAlias = Literal["none", "sum", "mean", "weighted_mean"]
 Gradient: TypeAlias = Callable[[], Array]
 """Computes the local derivative with respect to one array, when somebody asks for it."""
 
-ValueAndGradients: TypeAlias = tuple[Any, ...]
-"""What a kernel returns, ``(value, gradient, ...)``: the loss of each example, and a `Gradient` for each array."""
+KernelResult: TypeAlias = tuple[Any, ...]
+"""What a kernel returns: ``(value, gradient, ...)``, the loss of each example and a `Gradient` for each array; where
+parameters learn, with a dict of such at the end, ``{"delta": gradient}``."""
 
 
 class Call(TypedDict, total=False):
@@ -29,4 +30,4 @@ class RowCall(Call, total=False):
     axis: int
 
 
-__all__ = ["Array", "Call", "Gradient", "Namespace", "Reduction", "RowCall", "ValueAndGradients"]
+__all__ = ["Array", "Call", "Gradient", "KernelResult", "Namespace", "Reduction", "RowCall"]

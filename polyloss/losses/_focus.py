@@ -9,11 +9,11 @@ factor may overflow or become 0 although the product would not.
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from polyloss import stable as numeric
 from polyloss.core.backend import stop_gradient
-from polyloss.core.typing import Array, Namespace, ValueAndGradients
+from polyloss.core.typing import Array, Namespace
 
 _LARGE = 8.0
 """Around p = 1/2, ``(1 - p)^gamma`` is a power of 1/2 times a factor. It is computed so only while the logarithm of
@@ -124,7 +124,7 @@ def _graft(value: Array, other: Callable[[], Array]) -> Array:
     return differentiable + stop_gradient(value - differentiable)
 
 
-def focus_of_many(xp: Namespace, logits: Array, row: numeric.Softmax, gamma: float | Array) -> ValueAndGradients:
+def focus_of_many(xp: Namespace, logits: Array, row: numeric.Softmax, gamma: float | Array) -> tuple[Any, ...]:
     """``miss^gamma`` of entries of a row and, on demand, ``log(miss)``.
 
     Of n logits that are about equal, the miss is about (n - 1) / n. A power multiplies the rounding of what it is taken

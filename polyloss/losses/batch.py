@@ -5,14 +5,14 @@ from typing import Any, Unpack
 from polyloss.core.declare import fused
 from polyloss.core.domains import POSITIVE, finite, scalar
 from polyloss.core.pairs import over_pairs
-from polyloss.core.typing import Array, Call, Namespace, ValueAndGradients
+from polyloss.core.typing import Array, Call, KernelResult, Namespace
 
 from .multiclass import cross_entropy
 
 __all__ = ["info_nce"]
 
 
-def _choice(xp: Namespace, scores: Array, place: Array) -> ValueAndGradients:
+def _choice(xp: Namespace, scores: Array, place: Array) -> KernelResult:
     """Cross entropy of the scores of all candidates, where the right one is at a place."""
     value, slope, *_ = cross_entropy.kernel(xp, scores, place)
     return value, slope

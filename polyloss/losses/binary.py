@@ -6,7 +6,7 @@ from typing import Unpack
 from polyloss import stable as numeric
 from polyloss.core.declare import elementwise
 from polyloss.core.domains import LABELS, NONNEGATIVE, UNIT, Domain, finite, special
-from polyloss.core.typing import Array, Call, Namespace, ValueAndGradients
+from polyloss.core.typing import Array, Call, KernelResult, Namespace
 
 from ._focus import WHOLE, focus_of_two
 
@@ -21,7 +21,7 @@ __all__ = ["binary_cross_entropy", "binary_cross_entropy_with_logits", "sigmoid_
 )
 def binary_cross_entropy(
     xp: Namespace, probabilities: Array, target: Array, *, clip: float | Array | None = None, **call: Unpack[Call]
-) -> ValueAndGradients:
+) -> KernelResult:
     r"""Binary cross entropy of probabilities.
 
     .. math:: \ell(p, t) = -t \log p - (1 - t) \log(1 - p)
@@ -94,7 +94,7 @@ def binary_cross_entropy_with_logits(
     pos_weight: float | Array | None = None,
     label_smoothing: float | Array = 0.0,
     **call: Unpack[Call],
-) -> ValueAndGradients:
+) -> KernelResult:
     r"""Binary cross entropy of logits.
 
     .. math::
@@ -183,7 +183,7 @@ def sigmoid_focal(
     alpha: float | Array | None = None,
     gamma: float | Array = 2.0,
     **call: Unpack[Call],
-) -> ValueAndGradients:
+) -> KernelResult:
     r"""Focal loss of labels that are independent of each other.
 
     .. math::

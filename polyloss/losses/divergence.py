@@ -6,7 +6,7 @@ from typing import Unpack
 from polyloss import stable as numeric
 from polyloss.core.declare import rowwise
 from polyloss.core.domains import LOG_PROBABILITIES, NONNEGATIVE
-from polyloss.core.typing import Array, Namespace, RowCall, ValueAndGradients
+from polyloss.core.typing import Array, KernelResult, Namespace, RowCall
 
 __all__ = ["kl_divergence"]
 
@@ -28,7 +28,7 @@ def kl_divergence(
     *,
     log_target: bool = False,
     **call: Unpack[RowCall],
-) -> ValueAndGradients:
+) -> KernelResult:
     r"""Kullback-Leibler divergence of a prediction from a target distribution.
 
     .. math:: \ell(a, t) = \sum_c t_c\, (\log t_c - a_c), \qquad a_c = \log p_c

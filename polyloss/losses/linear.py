@@ -8,7 +8,7 @@ from polyloss.core.chunked import in_chunks, logits_of
 from polyloss.core.declare import fused
 from polyloss.core.domains import CLASSES, NONNEGATIVE, POSITIVE, UNIT, finite, scalar, special
 from polyloss.core.kernel import attached
-from polyloss.core.typing import Array, Call, Namespace, ValueAndGradients
+from polyloss.core.typing import Array, Call, KernelResult, Namespace
 
 from .multiclass import cross_entropy
 
@@ -27,7 +27,7 @@ def _cost(
     z_loss: float | Array,
     logit_softcap: float | Array | None,
     class_weight: float | Array | None = None,
-) -> ValueAndGradients:
+) -> KernelResult:
     """The loss of each row of logits; its derivative by them and, where those are the target, by probabilities."""
     x = logits if logit_softcap is None else logit_softcap * xp.tanh(logits / logit_softcap)
     value, by_x, *by_target, by_parameter = cross_entropy.kernel(
@@ -81,7 +81,7 @@ def linear_cross_entropy(
     z_loss: float | Array = 0.0,
     logit_softcap: float | Array | None = None,
     **call: Unpack[Call],
-) -> ValueAndGradients:
+) -> KernelResult:
     r"""Softmax cross entropy of a linear layer, whose logits never exist as a whole.
 
     .. math::

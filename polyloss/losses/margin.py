@@ -4,13 +4,13 @@ from typing import Unpack
 
 from polyloss.core.declare import elementwise
 from polyloss.core.domains import SIGN
-from polyloss.core.typing import Array, Call, Namespace, ValueAndGradients
+from polyloss.core.typing import Array, Call, KernelResult, Namespace
 
 __all__ = ["hinge", "squared_hinge"]
 
 
 @elementwise(tasks=["binary"], target=SIGN)
-def hinge(xp: Namespace, scores: Array, target: Array, **call: Unpack[Call]) -> ValueAndGradients:
+def hinge(xp: Namespace, scores: Array, target: Array, **call: Unpack[Call]) -> KernelResult:
     r"""Hinge loss.
 
     .. math:: \ell(s, t) = \max(0,\, 1 - t s)
@@ -47,7 +47,7 @@ def hinge(xp: Namespace, scores: Array, target: Array, **call: Unpack[Call]) -> 
 
 
 @elementwise(tasks=["binary"], target=SIGN)
-def squared_hinge(xp: Namespace, scores: Array, target: Array, **call: Unpack[Call]) -> ValueAndGradients:
+def squared_hinge(xp: Namespace, scores: Array, target: Array, **call: Unpack[Call]) -> KernelResult:
     r"""Squared hinge loss.
 
     .. math:: \ell(s, t) = \max(0,\, 1 - t s)^2

@@ -1,14 +1,14 @@
 """Losses of classes, from logits or from log-probabilities."""
 
 from dataclasses import replace
-from typing import Unpack
+from typing import Any, Unpack
 
 from polyloss import stable as numeric
 from polyloss.core.checks import is_integer
 from polyloss.core.declare import rowwise
 from polyloss.core.domains import CLASSES, LOG_PROBABILITIES, NONNEGATIVE, UNIT, finite, scalar, special
 from polyloss.core.entries import one_hot
-from polyloss.core.typing import Array, Namespace, RowCall, ValueAndGradients
+from polyloss.core.typing import Array, KernelResult, Namespace, RowCall
 
 from ._focus import WHOLE, focus_of_many
 
@@ -30,7 +30,7 @@ def cross_entropy(
     ignore_index: int | Array | None = None,
     label_smoothing: float | Array = 0.0,
     **call: Unpack[RowCall],
-) -> ValueAndGradients:
+) -> KernelResult:
     r"""Softmax cross entropy of logits.
 
     .. math::
@@ -112,7 +112,7 @@ def nll(
     ignore_index: int | Array | None = None,
     label_smoothing: float | Array = 0.0,
     **call: Unpack[RowCall],
-) -> ValueAndGradients:
+) -> KernelResult:
     r"""Negative log-likelihood of log-probabilities.
 
     .. math::
@@ -186,7 +186,7 @@ def softmax_focal(
     gamma: float | Array = 2.0,
     ignore_index: int | Array | None = None,
     **call: Unpack[RowCall],
-) -> ValueAndGradients:
+) -> KernelResult:
     r"""Focal loss of classes that exclude each other.
 
     .. math::
@@ -280,7 +280,7 @@ def _expected(
     target: Array,
     weight: float | Array | None,
     label_smoothing: float | Array = 0.0,
-) -> ValueAndGradients:
+) -> tuple[Any, ...]:
     """What the target, smoothed and weighted, makes of the costs of all classes.
 
     And the factor of each cost in it; and the derivatives by the target, where it is one of probabilities, and by the
@@ -311,7 +311,7 @@ def _expected(
     return value, mass, *(() if ids else (by_target,)), by_parameter
 
 
-def _focused(xp: Namespace, logits: Array, row: numeric.Softmax, gamma: float | Array) -> ValueAndGradients:
+def _focused(xp: Namespace, logits: Array, row: numeric.Softmax, gamma: float | Array) -> tuple[Any, ...]:
     """``(1 - p)^gamma * (-log p)`` and, on demand, its derivative by ``-log p``, and ``log(1 - p)``."""
     cost = numeric.minus_log_softmax(xp, row)
     p, miss = row.terms / row.total, numeric.others(xp, row) / row.total

@@ -6,13 +6,13 @@ from typing import Unpack
 from polyloss import stable as numeric
 from polyloss.core.declare import elementwise
 from polyloss.core.domains import NONNEGATIVE, POSITIVE, Domain
-from polyloss.core.typing import Array, Call, Namespace, ValueAndGradients
+from polyloss.core.typing import Array, Call, KernelResult, Namespace
 
 __all__ = ["huber", "l1", "log_cosh", "mse", "quantile", "smooth_l1"]
 
 
 @elementwise(tasks=["regression"])
-def mse(xp: Namespace, prediction: Array, target: Array, **call: Unpack[Call]) -> ValueAndGradients:
+def mse(xp: Namespace, prediction: Array, target: Array, **call: Unpack[Call]) -> KernelResult:
     r"""Squared error, averaged: the mean squared error.
 
     .. math:: \ell = (x - t)^2
@@ -44,7 +44,7 @@ def mse(xp: Namespace, prediction: Array, target: Array, **call: Unpack[Call]) -
 
 
 @elementwise(tasks=["regression", "outliers"])
-def l1(xp: Namespace, prediction: Array, target: Array, **call: Unpack[Call]) -> ValueAndGradients:
+def l1(xp: Namespace, prediction: Array, target: Array, **call: Unpack[Call]) -> KernelResult:
     r"""Absolute error, averaged: the mean absolute error.
 
     .. math:: \ell = |x - t|
@@ -81,7 +81,7 @@ def l1(xp: Namespace, prediction: Array, target: Array, **call: Unpack[Call]) ->
 @elementwise(tasks=["regression", "outliers"], delta=POSITIVE)
 def huber(
     xp: Namespace, prediction: Array, target: Array, *, delta: float | Array = 1.0, **call: Unpack[Call]
-) -> ValueAndGradients:
+) -> KernelResult:
     r"""Huber loss: quadratic within `delta` of the target, linear outside.
 
     .. math::
@@ -127,7 +127,7 @@ def huber(
 @elementwise(tasks=["regression", "outliers"], beta=NONNEGATIVE)
 def smooth_l1(
     xp: Namespace, prediction: Array, target: Array, *, beta: float | Array = 1.0, **call: Unpack[Call]
-) -> ValueAndGradients:
+) -> KernelResult:
     r"""Smooth L1 loss: the absolute error with a parabola of width `beta` at the bottom.
 
     .. math::
@@ -176,7 +176,7 @@ def smooth_l1(
 
 
 @elementwise(tasks=["regression", "outliers"])
-def log_cosh(xp: Namespace, prediction: Array, target: Array, **call: Unpack[Call]) -> ValueAndGradients:
+def log_cosh(xp: Namespace, prediction: Array, target: Array, **call: Unpack[Call]) -> KernelResult:
     r"""Logarithm of the hyperbolic cosine of the error: smooth everywhere, linear far out.
 
     .. math:: \ell = \log \cosh (x - t)
@@ -219,7 +219,7 @@ def log_cosh(xp: Namespace, prediction: Array, target: Array, **call: Unpack[Cal
 @elementwise(tasks=["regression", "quantiles"], q=Domain(low=0, high=1, open_low=True, open_high=True))
 def quantile(
     xp: Namespace, prediction: Array, target: Array, *, q: float | Array = 0.5, **call: Unpack[Call]
-) -> ValueAndGradients:
+) -> KernelResult:
     r"""Quantile loss, also called pinball loss: its least mean is at the quantile of the targets.
 
     .. math:: \ell = \begin{cases} q\,(t - x) & x < t \\ (1 - q)\,(x - t) & x \ge t \end{cases}

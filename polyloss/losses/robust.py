@@ -4,7 +4,7 @@ from typing import Unpack
 
 from polyloss.core.declare import elementwise
 from polyloss.core.domains import POSITIVE, named
-from polyloss.core.typing import Array, Call, Namespace, ValueAndGradients
+from polyloss.core.typing import Array, Call, KernelResult, Namespace
 
 __all__ = ["tukey_biweight"]
 
@@ -41,7 +41,7 @@ def tukey_biweight(
     c: float | Array = 4.685,
     scale: float | str = 1.0,
     **call: Unpack[Call],
-) -> ValueAndGradients:
+) -> KernelResult:
     r"""Tukey's biweight loss: half the squared error near 0, constant far out, so that outliers have no influence.
 
     .. math::

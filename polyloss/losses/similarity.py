@@ -12,7 +12,7 @@ from polyloss.core.backend import stop_gradient
 from polyloss.core.checks import describe, shape_is
 from polyloss.core.declare import elementwise, rowwise
 from polyloss.core.domains import LABELS, NONNEGATIVE, POSITIVE, SIGN, Domain, finite, per_example, scalar, static
-from polyloss.core.typing import Array, Call, Namespace, RowCall, ValueAndGradients
+from polyloss.core.typing import Array, Call, KernelResult, Namespace, RowCall
 
 __all__ = ["contrastive", "contrastive_embedding", "cosine_embedding", "triplet_margin"]
 
@@ -100,7 +100,7 @@ def contrastive(
     factor: float | Array = 0.5,
     power: int = 2,
     **call: Unpack[Call],
-) -> ValueAndGradients:
+) -> KernelResult:
     r"""Contrastive loss of distances: pulls similar pairs together, pushes others apart up to a margin.
 
     .. math:: \ell = f \left( s \, d^k + (1 - s) \max(0, m - d)^k \right)
@@ -193,7 +193,7 @@ def contrastive_embedding(
     factor: float | Array = 0.5,
     power: int = 2,
     **call: Unpack[RowCall],
-) -> ValueAndGradients:
+) -> KernelResult:
     r"""Contrastive loss of embeddings: `contrastive` of their Euclidean distance.
 
     .. math::
@@ -256,7 +256,7 @@ def cosine_embedding(
     *,
     margin: float | Array = 0.0,
     **call: Unpack[RowCall],
-) -> ValueAndGradients:
+) -> KernelResult:
     r"""Cosine embedding loss: similar pairs should point the same way, others away from each other, up to a margin.
 
     .. math::

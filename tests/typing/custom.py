@@ -7,13 +7,13 @@ from typing import Unpack
 
 import numpy as np
 import polyloss
-from polyloss.adapters import Array, Namespace, ValueAndGradients
+from polyloss.adapters import Array, Namespace, KernelResult
 
 
 @polyloss.elementwise(scale=polyloss.POSITIVE)
 def cauchy(
     xp: Namespace, prediction: Array, target: Array, *, scale: float | Array = 1.0, **call: Unpack[polyloss.Call]
-) -> ValueAndGradients:
+) -> KernelResult:
     """Cauchy's robust loss: log(1 + (r / scale)**2)."""
     ratio = (prediction - target) / scale
     slope = 2.0 * ratio / (1.0 + ratio * ratio) / scale
@@ -28,11 +28,11 @@ from typing import Unpack
 
 import numpy as np
 import polyloss
-from polyloss.adapters import Array, Namespace, ValueAndGradients
+from polyloss.adapters import Array, Namespace, KernelResult
 
 
 @polyloss.rowwise(target=polyloss.CLASSES)
-def brier(xp: Namespace, probabilities: Array, target: Array, **call: Unpack[polyloss.RowCall]) -> ValueAndGradients:
+def brier(xp: Namespace, probabilities: Array, target: Array, **call: Unpack[polyloss.RowCall]) -> KernelResult:
     """Squared distance of predicted probabilities to the class."""
     if xp.isdtype(target.dtype, "integral"):
         classes = xp.arange(probabilities.shape[-1], dtype=target.dtype)
@@ -47,13 +47,13 @@ from typing import Unpack
 
 import numpy as np
 import polyloss
-from polyloss.adapters import Array, Namespace, ValueAndGradients
+from polyloss.adapters import Array, Namespace, KernelResult
 
 
 @polyloss.elementwise(scale=polyloss.POSITIVE)
 def scaled_l1(
     xp: Namespace, prediction: Array, target: Array, *, scale: float | Array = 1.0, **call: Unpack[polyloss.Call]
-) -> ValueAndGradients:
+) -> KernelResult:
     """Absolute error in units of a scale, and the price of a large one."""
     error = prediction - target
     slope = xp.sign(error) / scale

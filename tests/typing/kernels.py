@@ -6,13 +6,13 @@ An error that is expected carries an ignore for both; an ignore that nothing nee
 from typing import Unpack
 
 import polyloss
-from polyloss.core.typing import Array, Namespace, ValueAndGradients
+from polyloss.core.typing import Array, KernelResult, Namespace
 
 
 @polyloss.elementwise
 def right(
     xp: Namespace, prediction: Array, target: Array, *, delta: float = 1.0, **call: Unpack[polyloss.Call]
-) -> ValueAndGradients:
+) -> KernelResult:
     """Names, keywords and positions as they are."""
     error = prediction - target
     slope = xp.clip(error, -delta, delta)
@@ -22,7 +22,7 @@ def right(
 
 
 @polyloss.elementwise
-def wrong(xp: Namespace, prediction: Array, target: Array, **call: Unpack[polyloss.Call]) -> ValueAndGradients:
+def wrong(xp: Namespace, prediction: Array, target: Array, **call: Unpack[polyloss.Call]) -> KernelResult:
     """One mistake a line."""
     # No such function, or not on every framework.
     xp.summ(prediction)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]

@@ -134,7 +134,9 @@ def _one_by_one(twin: Twin, functions: _Functions, cases: Sequence[Case], framew
 def _together(twin: Twin, functions: _Functions, cases: Sequence[Case], framework: Framework, dtype: str) -> _Found:
     """Cases that differ in their examples alone are one call, and all calls of a function are compiled as one."""
     calls = _calls(twin, cases, framework, dtype)
-    found = [(who, _outcomes(twin, function, calls, framework)) for who, function in functions if calls]
+    if not calls:
+        return
+    found = [(who, _outcomes(twin, function, calls, framework)) for who, function in functions]
     for number, call in enumerate(calls):
         for who, outcomes in found:
             for case, part in call.parts:

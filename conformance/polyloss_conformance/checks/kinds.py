@@ -92,7 +92,7 @@ class Kinds:
         self, kind: str, check: Callable[..., str], *arguments: Any, mode: str = "eager", dtype: str = "float64"
     ) -> Result:
         try:
-            with self.framework.plain():
+            with self.framework.unoptimised():
                 message = check(*arguments)
         except Exception as error:
             message = f"{type(error).__name__}: {str(error).strip()[:300]}"

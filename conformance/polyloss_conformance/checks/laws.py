@@ -93,7 +93,7 @@ def laws(
 
     def result(law: str, check: Callable[[], str]) -> Result:
         try:
-            with framework.plain():
+            with framework.unoptimised():
                 message = check()
         except Exception as error:
             message = f"{type(error).__name__}: {str(error).strip()[:300]}"

@@ -12,8 +12,8 @@ from polyloss_conformance.frameworks import Framework, placed
 from polyloss_conformance.result import Result
 
 
-def run(name: str, loss: Any, framework: Framework, modes: Sequence[str]) -> Iterator[Result]:
-    """Bad values that cannot be seen: the example becomes NaN, in value and gradient."""
+def run(name: str, loss: Any, framework: Framework, modes: Sequence[str], everything: bool) -> Iterator[Result]:
+    """Bad values that cannot be seen. `everything`: with all that a compiler does to their code."""
     entry = data.LOSSES[name]
     for case in data.CASES[name]:
         if case.kind != "error" or not case.value_check or loss is None:
@@ -22,7 +22,7 @@ def run(name: str, loss: Any, framework: Framework, modes: Sequence[str]) -> Ite
             dtype = case.dtypes[0]
             message = ""
             try:
-                message = _poisoned(case, loss, entry, framework, mode, dtype)
+                message = _poisoned(case, loss, entry, framework, mode, dtype, everything)
             except Exception as error:
                 message = f"{type(error).__name__}: {str(error).strip()[:400]}"
             yield Result(
@@ -39,7 +39,9 @@ def run(name: str, loss: Any, framework: Framework, modes: Sequence[str]) -> Ite
             )
 
 
-def _poisoned(case: Case, loss: Any, entry: Entry, framework: Framework, mode: str, dtype: str) -> str:
+def _poisoned(
+    case: Case, loss: Any, entry: Entry, framework: Framework, mode: str, dtype: str, everything: bool
+) -> str:
     given = case.at(dtype)
     static, options = split({**given.parameters, **given.options, "reduction": "none"})
     there = placed(given.arrays, options)
@@ -51,7 +53,7 @@ def _poisoned(case: Case, loss: Any, entry: Entry, framework: Framework, mode: s
     if entry.rowwise:
         shape = tuple(n for i, n in enumerate(shape) if i != axis % first.ndim)
     cotangent = framework.array(cotangent_of(case, shape, dtype))
-    step = framework.step(loss, static, wanted, mode, plain=True)
+    step = framework.step(loss, static, wanted, mode, unoptimised=not everything)
     outcome = step(arrays, {k: framework.array(o) for k, o in options.items()}, cotangent)
     value = np.isnan(np.asarray(framework.numpy(outcome.value), dtype=np.float64))
     if not value.any():

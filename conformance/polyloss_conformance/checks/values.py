@@ -1,7 +1,6 @@
 """Values and gradients, element by element, against the exact result."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +17,7 @@ from polyloss_conformance.schedule import Unit
 
 
 def run(unit: Unit, loss: Any) -> list[Result]:
-    """Make one call and judge it: a result for each of its cases."""
+    """Make the calls of a unit and judge them: a result for each of its cases."""
     framework = frameworks.framework(unit.backend)
     entry = data.LOSSES[unit.loss]
     if loss is None:
@@ -38,9 +37,9 @@ def run(unit: Unit, loss: Any) -> list[Result]:
                 batched = (*entry.own, *(key for key in ("sample_weight", "where") if key in calls[0].options))
                 together = unit.packed and unit.mode not in EAGER
                 step = framework.step(
-                    loss, calls[0].static, calls[0].wanted, unit.mode, batched if together else (), unit.plain
+                    loss, calls[0].static, calls[0].wanted, unit.mode, batched if together else (), unit.unoptimised
                 )
-            with engine(unit.mode), framework.plain() if unit.plain else nullcontext():
+            with engine(unit.mode):
                 found += _worst_of([result for call in calls for result in _judged(unit, call, framework, step)])
         except Exception as error:
             message = f"{type(error).__name__}: {str(error).strip()[:600]}"

@@ -1,4 +1,4 @@
-"""Exact results are found once: what one process has found of a loss, the next one reads."""
+"""Exact results are found once in a process, and what one process has found of a loss, later ones read."""
 
 import os
 import pickle
@@ -13,12 +13,12 @@ from polyloss_conformance.case import Case
 Result = TypeVar("Result")
 
 _MEMORIES: dict[str, dict[tuple[Any, ...], Any]] = {}
-"""By the name of a function, what it returned for a case and what else it was given."""
+"""By the name of a function, what it returned for a case and the words beside it."""
 
 
 def remembered(function: Callable[..., Result]) -> Callable[..., Result]:
     """The same function of a case (and of words), each of whose results is found once."""
-    memory = _MEMORIES.setdefault(function.__qualname__, {})
+    memory = _MEMORIES.setdefault(f"{function.__module__}.{function.__qualname__}", {})
 
     @wraps(function)
     def found(case: Case, *words: str) -> Result:
@@ -31,10 +31,10 @@ def remembered(function: Callable[..., Result]) -> Callable[..., Result]:
 
 
 @contextmanager
-def shared(file: Path, cases: Sequence[Case]) -> Iterator[None]:
+def kept_in(file: Path, cases: Sequence[Case]) -> Iterator[None]:
     """Know what a file holds of some cases, and leave in it what is found meanwhile."""
     own, by_name = set(cases), {case.name: case for case in cases}
-    read = pickle.loads(file.read_bytes()) if file.exists() else {}
+    read = _read(file)
     for (which, name, *words), result in read.items():
         _MEMORIES[which].setdefault((by_name[name], *words), result)
     yield
@@ -45,7 +45,12 @@ def shared(file: Path, cases: Sequence[Case]) -> Iterator[None]:
         if case in own
     }
     if len(known) > len(read):
-        # Another process may be reading.
+        # Another process may have written meanwhile, or be reading.
         new = file.with_suffix(f".{os.getpid()}")
-        new.write_bytes(pickle.dumps(known))
+        new.write_bytes(pickle.dumps(_read(file) | known))
         new.replace(file)
+
+
+def _read(file: Path) -> dict[tuple[str, ...], Any]:
+    found: dict[tuple[str, ...], Any] = pickle.loads(file.read_bytes()) if file.exists() else {}
+    return found

@@ -76,7 +76,7 @@ class Classes:
         """Of the logarithm of the sum of exponentials: its second derivatives are those of -log p, of every class."""
         s, bends = self.numbers, dict[Any, Number]()
         for j, x in enumerate(self.rounded):
-            moved = dict[Any, Number]()  # by each rounding, the slope by x_j
+            moved = dict[Any, Number]()  # how much each rounding moves the slope by x_j
             for k, y in enumerate(self.rounded):
                 through = s.p[j] * s.slope(j, k)
                 for rounding, size in y.noise.items():

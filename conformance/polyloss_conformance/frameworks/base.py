@@ -139,14 +139,14 @@ class Framework(ABC):
         """A context in which the framework chooses a dtype for each operation. None where there is no such thing."""
         return None
 
-    def plain(self) -> AbstractContextManager[Any]:
-        """A context for eager calls of which the result is in question, and not the code: see `step`."""
+    def unoptimised(self) -> AbstractContextManager[Any]:
+        """A context in which what is compiled is not optimised. `step` asks for it by its argument."""
         return nullcontext()
 
     def together(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        """`function`, made of many eager calls, plainly compiled as one piece where each would be compiled.
+        """`function` of many eager calls, compiled as one piece and not optimised, where each would be compiled.
 
-        It takes and gives arrays, in any structure.
+        It takes and gives arrays, in any structure. Only where eager calls are slow (`slow_eager`) is it asked for.
         """
         return function
 
@@ -158,7 +158,7 @@ class Framework(ABC):
         wanted: Sequence[Place],
         mode: str,
         batched: Collection[Place] = (),
-        plain: bool = False,
+        unoptimised: bool = False,
     ) -> Step:
         """A function that evaluates `loss` and its gradients with respect to the arrays at the positions `wanted`.
 
@@ -168,7 +168,7 @@ class Framework(ABC):
             One of `modes`. What is eager is made the same way: it differs in the `engine` that it is called with.
         batched : collection of int or str
             The arrays whose first axis, where they have one, is a batch that may change between calls.
-        plain : bool
+        unoptimised : bool
             What is computed is in question, and not the code that a compiler makes of it: that may be slow, if it is
             made quickly.
         """

@@ -13,17 +13,17 @@ from polyloss_conformance.cases import Place
 
 from .base import Array, Framework, Outcome, Step, called, placed
 
-PLAIN: Any = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-"""Compiled in a quarter of the time."""
+UNOPTIMISED: Any = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+"""Compiled in a quarter of the time, to slow code. tox.ini has the same."""
 
 
 @functools.lru_cache
-def plain_options() -> Any:
-    """Those of `PLAIN` that this version knows."""
+def unoptimised_options() -> Any:
+    """Those of `UNOPTIMISED` that this version knows."""
     import jax
 
     known = {}
-    for name, value in PLAIN.items():
+    for name, value in UNOPTIMISED.items():
         try:
             jax.jit(lambda x: x, compiler_options={name: value})(0.0)
         except Exception as error:
@@ -77,26 +77,27 @@ class JaxFramework(Framework):
         return isinstance(value, jax.Array)
 
     @contextmanager
-    def plain(self) -> Iterator[None]:
-        # What `jax.jit` is told, a function that is called eagerly cannot be: JAX has no public word for it.
+    def unoptimised(self) -> Iterator[None]:
+        # Only `jax.jit` can be told, and not a function that is called eagerly: JAX has no public word for it.
         import jax
         from jax._src import compiler
 
         options_of: Any = compiler.get_compile_options
-        plain = plain_options() or {}
+        unoptimised = unoptimised_options() or {}
 
         def plainly(*args: Any, **more: Any) -> Any:
             named = more.pop("env_options_overrides", None) or {}
-            return options_of(*args, **more, env_options_overrides={**plain, **named})
+            return options_of(*args, **more, env_options_overrides={**unoptimised, **named})
 
-        # The precision, which is the highest anyhow, belongs to the key under which JAX keeps what it has compiled.
-        with jax.default_matmul_precision("highest"), mock.patch.object(compiler, "get_compile_options", plainly):
+        # JAX would hand out what it compiled before: the precision is a part of what it looks for. On a CPU all are the
+        # same, and nobody else says "float32".
+        with jax.default_matmul_precision("float32"), mock.patch.object(compiler, "get_compile_options", plainly):
             yield
 
     def together(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
         import jax
 
-        compiled: Callable[[Any], Any] = jax.jit(function, compiler_options=plain_options())
+        compiled: Callable[[Any], Any] = jax.jit(function, compiler_options=unoptimised_options())
         return compiled
 
     def step(
@@ -106,7 +107,7 @@ class JaxFramework(Framework):
         wanted: Sequence[Place],
         mode: str,
         batched: Collection[Place] = (),
-        plain: bool = False,
+        unoptimised: bool = False,
     ) -> Step:
         import jax
 
@@ -119,7 +120,9 @@ class JaxFramework(Framework):
             value, pull = jax.vjp(function, *(given[place] for place in wanted))
             return Outcome(value, pull(cotangent))
 
-        return jax.jit(run, compiler_options=plain_options() if plain else None) if mode == "jit" else run
+        if mode == "jit":
+            return jax.jit(run, compiler_options=unoptimised_options() if unoptimised else None)
+        return self.unoptimised()(run) if unoptimised else run
 
     def traced(
         self, loss: Any, static: Mapping[str, Any], arrays: Sequence[Array], options: Mapping[str, Array]
@@ -158,7 +161,6 @@ class JaxFramework(Framework):
 
             return jax.vjp(function, *chosen)[1](cotangent)
 
-        found: tuple[Array, ...] = jax.jit(lambda p, d: jax.jvp(gradients, p, d)[1], compiler_options=plain_options())(
-            tuple(given[place] for place in wanted), tuple(directions)
-        )
+        product = self.together(lambda arguments: jax.jvp(gradients, *arguments)[1])
+        found: tuple[Array, ...] = product((tuple(given[place] for place in wanted), tuple(directions)))
         return found

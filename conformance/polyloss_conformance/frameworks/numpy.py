@@ -35,7 +35,7 @@ class NumpyFramework(Framework):
         wanted: Sequence[Place],
         mode: str,
         batched: Collection[Place] = (),
-        plain: bool = False,
+        unoptimised: bool = False,
     ) -> Step:
         import polyloss
 

@@ -55,7 +55,7 @@ class TensorflowFramework(Framework):
         wanted: Sequence[Place],
         mode: str,
         batched: Collection[Place] = (),
-        plain: bool = False,
+        unoptimised: bool = False,
     ) -> Step:
         import tensorflow as tf
 

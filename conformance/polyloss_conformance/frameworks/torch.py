@@ -66,14 +66,14 @@ class TorchFramework(Framework):
         wanted: Sequence[Place],
         mode: str,
         batched: Collection[Place] = (),
-        plain: bool = False,
+        unoptimised: bool = False,
     ) -> Step:
         import torch
 
         function = loss
         if mode not in EAGER:
             torch._dynamo.reset()
-            backend = "eager" if plain else "inductor" if mode == "compile" else mode
+            backend = "eager" if unoptimised else "inductor" if mode == "compile" else mode
             function = torch.compile(loss, fullgraph=True, backend=backend)
 
         def run(arrays: Sequence[Array], options: Mapping[str, Array], cotangent: Array) -> Outcome:

@@ -2,7 +2,7 @@
 
 import importlib.util
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, cast
@@ -283,6 +283,7 @@ def test_the_laws_of_a_batch(loss: Any, broken: list[str]) -> None:
         array=lambda array: array,
         numpy=lambda array: array,
         step=lambda *_: lambda *_: SimpleNamespace(gradients=None),
+        unoptimised=nullcontext,
     )
     with added(MATCHING):
         results = list(laws.check("matching", loss, cast(Any, values)))

@@ -232,6 +232,19 @@ def test_the_documented_loss_conforms(suffix: str, documented: Path) -> None:
     assert "cauchy" in output
 
 
+def test_a_loss_conforms_in_float64_alone(documented: Path) -> None:
+    invoke("conformance", "--backend", "numpy", "--dtype", "float64", "--losses", str(documented), "--no-html")
+
+
+def test_losses_of_two_modules_are_not_taken_for_those_of_one(documented: Path) -> None:
+    output = invoke("conformance", "--losses", "one.py", "--losses", str(documented), status=2)
+    assert output == "--losses is given 2 times: import the losses of all in one module\n"
+
+
+def test_a_folder_is_no_module(documented: Path) -> None:
+    assert "is a folder; give a module" in invoke("conformance", "--losses", f"{documented.parent}/", status=2)
+
+
 def test_a_factor_that_is_1_by_default_is_missed(documented: Path) -> None:
     """Without any case of the user's: the parameters take other values, too."""
     text = documented.read_text().partition("CASES =")[0]
@@ -263,6 +276,7 @@ def test_losses_that_are_not_there(name: str, documented: Path) -> None:
     assert f"--losses {name}" in invoke("conformance", "--backend", "numpy", "--losses", name, status=2)
 
 
+WIDE = "import polyloss\nwide = polyloss.huber.partial(delta=2.0)\n"
 FUNCTION = "import polyloss\n\ndef loss(xp, prediction, target):\n    pass\n"
 
 
@@ -283,6 +297,9 @@ FUNCTION = "import polyloss\n\ndef loss(xp, prediction, target):\n    pass\n"
         (FUNCTION, "@polyloss.elementwise or @polyloss.rowwise makes one of a function, such as loss (line 3)"),
         ("from polyloss import mse\n", " declares no loss, which is a polyloss.Loss by a name that does not begin"),
         ("import polyloss\n_loss = polyloss.huber.partial(delta=2.0)\n", " declares no loss"),
+        (f"{WIDE}CASES = {{'wid': []}}\n", ": CASES has calls of wid; the losses here are wide"),
+        (f"{WIDE}CASES = [1]\n", ": CASES must be a dict of lists by the names of losses, got [1]"),
+        (f"{WIDE}CASES = {{'wide': [(1, 2)]}}\n", ": CASES['wide'][0] must be the arrays and a dict of keywords"),
     ],
 )
 @pytest.mark.parametrize("as_file", [True, False])

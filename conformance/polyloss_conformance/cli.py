@@ -121,7 +121,7 @@ def conformance(
     json: Annotated[Path | None, typer.Option(help="Where a JSON report goes.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Where a JUnit XML report goes.")] = None,
     losses: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="MODULE", help="Check the losses of this module, or of this file (x/my_losses.py), instead."
         ),
@@ -154,15 +154,17 @@ def conformance(
     start = time.monotonic()
     try:
         chosen = tuple(loss or ())
-        if losses is None:
+        if losses is not None and len(losses) > 1:
+            raise ValueError(f"--losses is given {len(losses)} times: import the losses of all in one module")
+        if not losses:
             known = tuple(public_losses())
             chosen = tuple(names.resolve(name, known) for name in chosen)
         order = Order(
             tuple(backend or ()),
             chosen,
             tuple(dtype or ()),
-            _extent(quick, full, everything, own=losses is not None),
-            losses,
+            _extent(quick, full, everything, own=bool(losses)),
+            losses[0] if losses else None,
             device,
         )
         order = order.checked()

@@ -3,6 +3,7 @@
 import importlib
 import sys
 import traceback
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FunctionType, ModuleType
 
@@ -22,6 +23,8 @@ def load(name: str) -> ModuleType:
     if colon:
         raise ValueError(f"--losses {name}: choose of the losses of a file by --loss: --losses {file}.py --loss {loss}")
     path = Path(name).resolve()
+    if Path(name).is_dir() and not name.isidentifier():
+        raise ValueError(f"--losses {name}: {path} is a folder; {_GIVE}")
     if path.suffix != ".py":
         if all(part.isidentifier() for part in name.split(".")):
             return _with_losses(name, _module(name, name, Path.cwd()))
@@ -80,11 +83,34 @@ def _imports(file: str) -> bool:
     return file.startswith("<frozen importlib") or file in (importlib.__file__, __file__)
 
 
+def _check_cases(given: str, module: ModuleType, losses: Sequence[str]) -> None:
+    """Refuse `CASES` that nobody would call."""
+    cases, what = getattr(module, "CASES", {}), f"--losses {given}: {module.__file__ or module.__name__}: CASES"
+    if not isinstance(cases, Mapping):
+        raise ValueError(f"{what} must be a dict of lists by the names of losses, got {cases!r}")
+    for name, calls in cases.items():
+        if name not in losses:
+            raise ValueError(f"{what} has calls of {name}; the losses here are {', '.join(losses)}")
+        for number, call in enumerate(calls):
+            if not (
+                isinstance(call, tuple | list)
+                and len(call) == 2
+                and isinstance(call[0], tuple | list)
+                and isinstance(call[1], Mapping)
+            ):
+                raise ValueError(
+                    f"{what}[{name!r}][{number}] must be the arrays and a dict of keywords, as in "
+                    f"((prediction, target), {{}}), got {type(call).__name__}"
+                )
+
+
 def _with_losses(given: str, module: ModuleType) -> ModuleType:
     """The module, unless it has no loss of its own."""
     shipped = [loss for loss in vars(polyloss).values() if isinstance(loss, polyloss.Loss)]
     named = {name: value for name, value in vars(module).items() if not name.startswith("_")}
-    if any(isinstance(value, polyloss.Loss) and value not in shipped for value in named.values()):
+    own = [name for name, value in named.items() if isinstance(value, polyloss.Loss) and value not in shipped]
+    if own:
+        _check_cases(given, module, own)
         return module
     functions = [
         f"{name} (line {value.__code__.co_firstlineno})"

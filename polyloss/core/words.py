@@ -34,6 +34,11 @@ OUR_NAMES = {
     "eps": ("label_smoothing", "clip"),
     "k": ("delta", "c"),
     "threshold": ("delta", "beta"),
+    "tau": ("temperature", "q"),
+    "temp": ("temperature",),
+    "quantile": ("q",),
+    "quantiles": ("q",),
+    "alpha": ("q",),
 }
 """Keywords of other libraries, and ours."""
 

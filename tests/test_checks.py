@@ -34,6 +34,8 @@ STRUCTURE: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any], type[Exception]
     "delta is a boolean": (polyloss.huber, (X, X), {"delta": True}, TypeError, r"delta must be a real number or an array, got bool True"),
     "delta of a wrong shape": (polyloss.huber, (X, X), {"delta": np.ones(2)}, ValueError, r"delta must .*last axes of \(2, 3\), .*got shape \(2,\)"),
     "negative beta": (polyloss.smooth_l1, (X, X), {"beta": -0.1}, ValueError, r"beta must be zero or positive, got -0.1"),
+    "temperature elsewhere": (polyloss.info_nce, (X, X), {"tau": 1.0}, TypeError, r"info_nce: unexpected tau; did you mean temperature\?"),
+    "quantile elsewhere": (polyloss.quantile, (X, X), {"alpha": 0.1}, TypeError, r"quantile: unexpected alpha; did you mean q\?"),
     "unknown keyword": (polyloss.huber, (X, X), {"dleta": 1.0}, TypeError, r"huber: unexpected dleta; did you mean delta\? its keywords are prediction, target, delta"),
     "missing array": (polyloss.huber, (X,), {}, TypeError, r"huber: missing target"),
     "too many arrays": (polyloss.huber, (X, X, X), {}, TypeError, r"takes 2 arrays \(prediction, target\), got 3"),

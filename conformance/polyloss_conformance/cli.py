@@ -146,7 +146,7 @@ def conformance(
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from . import names, report
-    from .selection import public_losses
+    from .modules import public_losses
     from .workers import Order, run_order
 
     console = Console()
@@ -274,7 +274,7 @@ def bench(
 def list_losses() -> None:
     """Every loss: what it is for, and which built-ins compute it."""
     from . import builtins, guide
-    from .selection import public_losses
+    from .modules import public_losses
 
     console = Console()
     for name, loss in public_losses().items():
@@ -293,7 +293,7 @@ def show(
     import inspect
 
     from . import builtins, deviations, guide, names
-    from .selection import public_losses
+    from .modules import public_losses
 
     console = Console()
     known = public_losses()

@@ -3,11 +3,23 @@
 import importlib
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import FunctionType, ModuleType
+from typing import Any
 
 import polyloss
+
+
+def public_losses(module: ModuleType = polyloss) -> dict[str, polyloss.Loss[Any]]:
+    """The losses of a module, by name."""
+    return {name: value for name, value in vars(module).items() if isinstance(value, polyloss.Loss) and name[0] != "_"}
+
+
+def own_losses(module: ModuleType) -> dict[str, polyloss.Loss[Any]]:
+    """Those of them that are not polyloss's."""
+    shipped = list(public_losses().values())
+    return {name: loss for name, loss in public_losses(module).items() if loss not in shipped}
 
 
 def load(name: str) -> ModuleType:
@@ -83,7 +95,7 @@ def _imports(file: str) -> bool:
     return file.startswith("<frozen importlib") or file in (importlib.__file__, __file__)
 
 
-def _check_cases(given: str, module: ModuleType, losses: Sequence[str]) -> None:
+def _check_cases(given: str, module: ModuleType, losses: Collection[str]) -> None:
     """Refuse `CASES` that nobody would call."""
     cases, what = getattr(module, "CASES", {}), f"--losses {given}: {module.__file__ or module.__name__}: CASES"
     if not isinstance(cases, Mapping):
@@ -106,16 +118,14 @@ def _check_cases(given: str, module: ModuleType, losses: Sequence[str]) -> None:
 
 def _with_losses(given: str, module: ModuleType) -> ModuleType:
     """The module, unless it has no loss of its own."""
-    shipped = [loss for loss in vars(polyloss).values() if isinstance(loss, polyloss.Loss)]
-    named = {name: value for name, value in vars(module).items() if not name.startswith("_")}
-    own = [name for name, value in named.items() if isinstance(value, polyloss.Loss) and value not in shipped]
+    own = own_losses(module)
     if own:
         _check_cases(given, module, own)
         return module
     functions = [
         f"{name} (line {value.__code__.co_firstlineno})"
-        for name, value in named.items()
-        if isinstance(value, FunctionType) and value.__module__ == module.__name__
+        for name, value in vars(module).items()
+        if isinstance(value, FunctionType) and name[0] != "_" and value.__module__ == module.__name__
     ]
     raise ValueError(
         f"--losses {given}: {module.__file__ or module.__name__} declares no loss, which is a polyloss.Loss by a name "

@@ -8,9 +8,10 @@ from . import deviations, frameworks, modules
 from .checks import builtins, errors, kinds, laws, own, second_order, traced, values
 from .deviations import Ledger
 from .frameworks import EAGER
+from .modules import public_losses
 from .result import Result
 from .schedule import Unit, units
-from .selection import Selection, public_losses, select
+from .selection import Selection, select
 
 
 class Job(NamedTuple):
@@ -31,9 +32,10 @@ def jobs(selection: Selection, ledgers: dict[str, Ledger] | None = None) -> list
         Where the ledger of each backend goes, if this is a part of the work: `builtins.close` is then for the caller.
     """
     whole = ledgers is None
+    module = None if selection.module is None else modules.load(selection.module)
     work: list[Job] = []
     checks = selection.checks
-    if "value and gradient" in checks and selection.module is None:
+    if "value and gradient" in checks and module is None:
         for unit in units(selection):
             loss = selection.losses[unit.loss]
             work.append(Job(unit.loss, unit.backend, f"{unit.mode} {unit.dtype}", _call(values.run, unit, loss)))
@@ -49,8 +51,7 @@ def jobs(selection: Selection, ledgers: dict[str, Ledger] | None = None) -> list
         if ledgers is not None:
             ledgers[backend] = ledger
         for name, loss in selection.losses.items():
-            if selection.module is not None:
-                module = modules.load(selection.module)
+            if module is not None:
                 work.append(
                     Job(name, backend, "own", _all(own.check, name, loss, framework, selection.dtypes, module, modes))
                 )
@@ -79,7 +80,7 @@ def jobs(selection: Selection, ledgers: dict[str, Ledger] | None = None) -> list
                 and "float64" in selection.dtypes
             ):
                 work.append(Job(name, backend, "second order", _all(second_order.run, name, loss, framework)))
-        judged = "built-in" in checks and "eager" in modes and selection.module is None
+        judged = "built-in" in checks and "eager" in modes and module is None
         if whole and judged and framework.shows_values:
             complete = is_complete(selection, backend)
             if complete:

@@ -2,10 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
-
-import polyloss
 
 from . import cases as data
 from . import frameworks, modules
@@ -23,12 +20,6 @@ class Selection:
     modes: tuple[str, ...] | None = None
     module: str | None = None
     checks: tuple[Check, ...] = CHECKS
-
-
-def public_losses(module: ModuleType | None = None) -> dict[str, Any]:
-    """The losses of a module, by name: those of polyloss where none is given."""
-    source = polyloss if module is None else module
-    return {name: value for name, value in vars(source).items() if isinstance(value, polyloss.Loss) and name[0] != "_"}
 
 
 def select(
@@ -52,11 +43,8 @@ def select(
     ValueError
         For a name that is not known, or not installed; the message lists those that are.
     """
-    if module is None:
-        known = {**dict.fromkeys(data.LOSSES), **public_losses()}
-    else:
-        shipped = list(public_losses().values())
-        known = {k: v for k, v in public_losses(modules.load(module)).items() if v not in shipped}
+    shipped = {**dict.fromkeys(data.LOSSES), **modules.public_losses()}
+    known = shipped if module is None else modules.own_losses(modules.load(module))
     chosen = _known("dtype", dtypes, data.DTYPES)
     there = frameworks.installed()
     if device != "cpu" and not backends:

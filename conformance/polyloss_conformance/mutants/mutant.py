@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from polyloss_conformance import run
+from polyloss_conformance.modules import public_losses
 from polyloss_conformance.result import Check, Result
-from polyloss_conformance.selection import Selection, public_losses
+from polyloss_conformance.selection import Selection
 
 Patch = Callable[[], contextlib.AbstractContextManager[Any]]
 

@@ -1,0 +1,22 @@
+"""The functions of `keras.losses`: same names, same parameters, on the arrays of any framework.
+
+Mind the order: `y_true` comes first, and classification takes probabilities unless `from_logits` says otherwise.
+A target without the last axis of length 1 of the prediction, or with one more, is given the same axes, as there.
+What differs on purpose, because the built-in is wrong there: probabilities are not clipped, logits never take a
+detour through probabilities, labels are not converted by what else is in the batch, and class ids out of range are
+refused.
+"""
+
+from . import binary, divergence, margin, multiclass, regression
+from .binary import *
+from .divergence import *
+from .margin import *
+from .multiclass import *
+from .regression import *
+
+__all__ = []
+__all__ += binary.__all__
+__all__ += divergence.__all__
+__all__ += margin.__all__
+__all__ += multiclass.__all__
+__all__ += regression.__all__

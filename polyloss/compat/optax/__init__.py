@@ -1,0 +1,21 @@
+"""The losses of `optax.losses`: same names, same parameters, on the arrays of any framework.
+
+What differs on purpose, because the built-in is wrong there: shapes are never broadcast, class ids out of range
+are refused and never wrap around, and the distances of `triplet_margin_loss` are exact for every `norm_degree`.
+"""
+
+from . import binary, divergence, margin, multiclass, regression, similarity
+from .binary import *
+from .divergence import *
+from .margin import *
+from .multiclass import *
+from .regression import *
+from .similarity import *
+
+__all__ = []
+__all__ += binary.__all__
+__all__ += divergence.__all__
+__all__ += margin.__all__
+__all__ += multiclass.__all__
+__all__ += regression.__all__
+__all__ += similarity.__all__

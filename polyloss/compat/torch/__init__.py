@@ -1,0 +1,19 @@
+"""The losses of `torch.nn.functional`: same names, same parameters, on the arrays of any framework.
+
+What differs on purpose, because the built-in is wrong there: shapes are never broadcast, a target out of range is
+refused, a mean over nothing is 0 and not NaN, logarithms are not clamped, and distances have no `eps`.
+"""
+
+from . import binary, divergence, multiclass, regression, similarity
+from .binary import *
+from .divergence import *
+from .multiclass import *
+from .regression import *
+from .similarity import *
+
+__all__ = []
+__all__ += binary.__all__
+__all__ += divergence.__all__
+__all__ += multiclass.__all__
+__all__ += regression.__all__
+__all__ += similarity.__all__

@@ -25,6 +25,8 @@ from polyloss.classes import (
     parameters_of,
     terms_of,
 )
+from polyloss.compat._classes import class_of
+from polyloss.compat.keras.classes import CLASSES
 from polyloss.core.checks import brief
 from polyloss.core.words import unknown_keyword
 from polyloss.multi_task import MultiTask
@@ -32,6 +34,7 @@ from polyloss.multi_task import MultiTask
 from ._config import from_config, from_plain, to_config, to_plain
 from ._evaluate import evaluate
 from ._private import get_keras_mask
+from ._twins import twin_class
 
 
 @keras.saving.register_keras_serializable("polyloss")
@@ -215,6 +218,8 @@ def _make(name: str, loss: Loss[Any]) -> type[KerasLoss]:
 # Here and not on demand: Keras looks for the class of a saved loss among the names of its module.
 LOSSES = {name: _make(name, loss) for name, loss in classes().items() if len(loss.arrays) == 2}
 globals().update(LOSSES)
+for _recipe in CLASSES.values():
+    class_of(_recipe)
 
 
 def __getattr__(name: str) -> Callable[..., KerasLoss]:
@@ -227,4 +232,4 @@ def __getattr__(name: str) -> Callable[..., KerasLoss]:
     raise no_class("polyloss_keras", name, LOSSES, ["keras"])
 
 
-__all__ = ["KerasLoss", *LOSSES]
+__all__ = ["KerasLoss", "twin_class", *LOSSES]

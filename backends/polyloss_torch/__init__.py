@@ -42,6 +42,7 @@ from ._private import (
     tangent_of,
     with_tangent,
 )
+from ._twins import twin_class
 
 xp: Any = _namespace
 """Of array-api-compat, type checkers know nothing."""
@@ -355,4 +356,4 @@ def __dir__() -> list[str]:
     return [*globals(), *classes()]
 
 
-__all__ = ["LossModule", "TorchBackend", "backend", "module"]
+__all__ = ["LossModule", "TorchBackend", "backend", "module", "twin_class"]

@@ -31,6 +31,19 @@ The functions keep the conventions of the library they stand for: the order of t
 mean divides by. Everywhere else in polyloss these are [the same for every loss](conventions.md). On arrays without
 automatic differentiation they give values; gradients come from the losses themselves: `polyloss.value_and_grad`.
 
+The classes are there too: `polyloss.compat.torch.CrossEntropyLoss`, `polyloss.compat.keras.Huber`. Where PyTorch or
+Keras is installed, each is a subclass of the library's own that computes what the function here does: made with the
+same arguments, part of a model, saved and loaded as it (`state_dict`, `get_config`). Without PyTorch, its classes are
+plain ones for the arrays of any framework.
+
+```python
+import numpy as np
+from polyloss.compat import torch as nn
+
+criterion = nn.CrossEntropyLoss(label_smoothing=0.1)
+loss = criterion(np.asarray([[2.0, 0.5, -1.0]]), np.asarray([0]))
+```
+
 ## This there is that here
 """
 

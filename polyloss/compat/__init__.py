@@ -8,14 +8,15 @@ Where a built-in is wrong, the function here is right; ``docs/compatibility.md``
 from typing import TYPE_CHECKING
 
 from . import keras, optax, tf, torch
-from .names import no_attribute, no_twin
+from .names import attribute_of, names_of, no_attribute
 
 __all__ = ["keras", "optax", "tf", "torch"]
 
 if not TYPE_CHECKING:
     for _family in __all__:
         # From here, for the answer knows all of these modules.
-        globals()[_family].__getattr__ = no_twin(_family)
+        globals()[_family].__getattr__ = attribute_of(_family)
+        globals()[_family].__dir__ = names_of(_family)
 
     def __getattr__(name: str) -> object:
         raise no_attribute(__name__, name, {})

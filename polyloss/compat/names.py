@@ -9,6 +9,9 @@ from types import ModuleType
 import polyloss
 
 from . import keras, optax, tf, torch
+from ._classes import Recipe, class_of
+from .keras.classes import CLASSES as OF_KERAS
+from .torch.classes import CLASSES as OF_TORCH
 
 WORDS = {
     "bce": "binary_cross_entropy",
@@ -75,6 +78,7 @@ _FRAMEWORKS = {
 _FRAMEWORKS |= {"jax": _FRAMEWORKS["optax"], "pytorch": _FRAMEWORKS["torch"], "tensorflow": _FRAMEWORKS["tf"]}
 """Where somebody may want to go who asks for a framework: to a module of `polyloss.compat`, or to another package."""
 
+_CLASSES: dict[str, dict[str, Recipe]] = {"torch": OF_TORCH, "keras": OF_KERAS}
 _MODULES: dict[str, ModuleType] = {"torch": torch, "keras": keras, "optax": optax, "tf": tf}
 
 
@@ -159,16 +163,19 @@ def no_attribute(
     return AttributeError("; ".join([message, *ways]))
 
 
-def no_twin(family: str) -> Callable[[str], object]:
-    """The function `__getattr__` of a module of `polyloss.compat`, which says what is nearest in it."""
+def attribute_of(family: str) -> Callable[[str], object]:
+    """The function `__getattr__` of a module of `polyloss.compat`: its classes, or an error with what is nearest."""
     module = _MODULES[family].__name__
     losses = {twin.partition(".")[2]: loss for twin, loss in _twins().items() if twin.startswith(f"{family}.")}
     public = {name: f"polyloss.{name}" for name in vars(polyloss)["__all__"]}
     meant = {word: [t for t, one in losses.items() if one == loss] for word, loss in meanings(public).items()}
     meant = {word: twins for word, twins in meant.items() if twins} | {plain(twin): [twin] for twin in losses}
     others = [other for other in _FAMILIES if other != family]
+    classes = _CLASSES.get(family, {})
 
     def answer(name: str) -> object:
+        if name in classes:
+            return class_of(classes[name])
         word = plain(name)
         known_elsewhere = word in map(plain, MISSING) or word in losses_of_others()
         alike = [] if known_elsewhere else difflib.get_close_matches(word, meant, n=1, cutoff=0.8)
@@ -179,6 +186,11 @@ def no_twin(family: str) -> Callable[[str], object]:
         raise AttributeError(f"module {module!r} has no attribute {name!r}; nearest here: {ways}")
 
     return answer
+
+
+def names_of(family: str) -> Callable[[], list[str]]:
+    """The function `__dir__` of a module of `polyloss.compat`."""
+    return lambda: sorted({*vars(_MODULES[family]), *_CLASSES.get(family, {})})
 
 
 def _twins_of(name: str, ours: str | None, families: Sequence[str]) -> list[list[str]]:

@@ -7,6 +7,8 @@ detour through probabilities, labels are not converted by what else is in the ba
 refused.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from . import binary, divergence, margin, multiclass, regression
 from .binary import *
 from .divergence import *
@@ -20,3 +22,8 @@ __all__ += divergence.__all__
 __all__ += margin.__all__
 __all__ += multiclass.__all__
 __all__ += regression.__all__
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """The classes, which are made on demand."""

@@ -4,6 +4,8 @@ What differs on purpose, because the built-in is wrong there: shapes are never b
 refused, a mean over nothing is 0 and not NaN, logarithms are not clamped, and distances have no `eps`.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from . import binary, divergence, multiclass, regression, similarity
 from .binary import *
 from .divergence import *
@@ -17,3 +19,8 @@ __all__ += divergence.__all__
 __all__ += multiclass.__all__
 __all__ += regression.__all__
 __all__ += similarity.__all__
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """The classes, which are made on demand."""

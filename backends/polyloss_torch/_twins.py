@@ -1,0 +1,33 @@
+"""The classes of `polyloss.compat.torch`: those of `torch.nn`, which compute what the functions there do."""
+
+import warnings
+from typing import Any
+
+import torch
+
+from polyloss.compat._classes import Recipe
+
+from ._common import with_code_of_its_own
+
+
+def twin_class(recipe: Recipe) -> type[torch.nn.Module]:
+    """A class that is made, moved, saved and loaded as PyTorch's own, and is one of those."""
+    own: type[torch.nn.Module] = getattr(torch.nn, recipe.name)
+    function, options, signature = recipe.function, recipe.options, recipe.signature
+
+    def construct(self: torch.nn.Module, *arguments: Any, **keywords: Any) -> None:
+        own.__init__(self, *arguments, **keywords)
+        given = signature.bind(*arguments, **keywords).arguments
+        for name in options:
+            # PyTorch has a distance of its own where none is given.
+            if not isinstance(getattr(self, name), str | torch.Tensor | None):
+                setattr(self, name, given.get(name, signature.parameters[name].default))
+
+    def forward(self: torch.nn.Module, *arrays: Any, **named: Any) -> Any:
+        return function(*arrays, **named, **{name: getattr(self, name) for name in options})
+
+    attributes = {"__init__": construct, "forward": with_code_of_its_own(forward)}
+    with warnings.catch_warnings():
+        # Some are deprecated, which is for those to hear who ask PyTorch for them.
+        warnings.simplefilter("ignore", FutureWarning)
+        return type(recipe.name, (own,), recipe.attributes() | attributes)

@@ -1,0 +1,128 @@
+"""Classes of the functions here: an object is told once what a function is told with every call.
+
+Where its library is installed, the adapter makes a class of the library's own one, so that objects of both are made,
+saved and loaded alike.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, ClassVar, NamedTuple
+
+from polyloss.core.typing import Array
+
+_ADAPTERS = {"torch": "polyloss_torch", "keras": "polyloss_keras"}
+"""What makes the classes of a library."""
+
+
+class Recipe(NamedTuple):
+    """What a class is made of.
+
+    Parameters
+    ----------
+    library : str
+        Whose class it is, as in the name of its module in `polyloss.compat`.
+    name : str
+        Its name, there as in the library.
+    function : callable
+        What its objects compute.
+    parameters : tuple of inspect.Parameter
+        What they are made with. They are attributes, and count as they are when an object is called.
+    refused : tuple of str
+        Those of them that must be left alone.
+    counted : callable or None
+        Which losses a mean is over, of the arrays of a call and all options; it may return None for all of them.
+    """
+
+    library: str
+    name: str
+    function: Callable[..., Array]
+    parameters: tuple[inspect.Parameter, ...]
+    refused: tuple[str, ...] = ()
+    counted: Callable[..., Array | None] | None = None
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The attributes that each call of the function is told."""
+        return tuple(p.name for p in self.parameters if p.name not in self.refused)
+
+    @property
+    def signature(self) -> inspect.Signature:
+        """How objects are made."""
+        return inspect.Signature(self.parameters)
+
+    def attributes(self) -> dict[str, Any]:
+        """What its class has, whatever that is made of. By name and module, pickle finds it."""
+        function = f"polyloss.compat.{self.library}.{self.function.__name__}"
+        return {
+            "__doc__": f"`{function}` with its parameters.\n\n{inspect.getdoc(self.function)}",
+            "__module__": f"polyloss.compat.{self.library}",
+            "__qualname__": self.name,
+            "__signature__": self.signature,
+        }
+
+
+def recipe(
+    library: str,
+    name: str,
+    function: Callable[..., Array],
+    without: Iterable[str] = (),
+    refused: Iterable[str] = (),
+    counted: Callable[..., Array | None] | None = None,
+) -> Recipe:
+    """A class made with all that has a default in a function, but for what the library's class does not have."""
+    parameters = inspect.signature(function).parameters.values()
+    kept = tuple(p for p in parameters if p.default is not p.empty and p.name not in without)
+    return Recipe(library, name, function, kept, tuple(p.name for p in kept if p.name in refused), counted)
+
+
+@cache
+def class_of(recipe: Recipe) -> type:
+    """The class of a recipe: where PyTorch is not installed, a plain one for the arrays of any other framework.
+
+    Raises
+    ------
+    AttributeError
+        If Keras is not installed: the weights, masks and dtypes of its classes are its own.
+    """
+    if find_spec(recipe.library) is None:
+        if recipe.library == "keras":
+            function = f"polyloss.compat.keras.{recipe.function.__name__}"
+            raise AttributeError(
+                f"polyloss.compat.keras.{recipe.name} needs Keras to be installed; {function} does not"
+            )
+        return type(recipe.name, (Criterion,), recipe.attributes() | {"recipe": recipe})
+    made: type = import_module(_ADAPTERS[recipe.library]).twin_class(recipe)
+    return made
+
+
+class Criterion:
+    """A function with its parameters."""
+
+    recipe: ClassVar[Recipe]
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        recipe = self.recipe
+        try:
+            bound = recipe.signature.bind(*arguments, **keywords)
+        except TypeError as error:
+            raise TypeError(f"{recipe.name}: {error}; it takes {', '.join(recipe.options)}") from None
+        bound.apply_defaults()
+        for name, value in bound.arguments.items():
+            if name in recipe.options:
+                setattr(self, name, value)
+            elif value is not recipe.signature.parameters[name].default:
+                raise TypeError(f"{recipe.name}: {name} is not supported, got {value!r}")
+
+    def __call__(self, *arrays: Array, **named: Array) -> Array:
+        """The loss of arrays."""
+        options = {name: getattr(self, name) for name in self.recipe.options}
+        return self.recipe.function(*arrays, **named, **options)
+
+    def __repr__(self) -> str:
+        known = self.recipe.signature.parameters
+        shown = {name: getattr(self, name) for name in self.recipe.options}
+        parts = [f"{name}={value!r}" for name, value in shown.items() if value is not known[name].default]
+        return f"{self.recipe.name}({', '.join(parts)})"

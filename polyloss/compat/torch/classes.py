@@ -1,0 +1,42 @@
+"""The loss classes of `torch.nn`."""
+
+from collections.abc import Callable
+from typing import Any
+
+from polyloss.compat._classes import Recipe, recipe
+
+from .binary import binary_cross_entropy, binary_cross_entropy_with_logits, soft_margin_loss
+from .divergence import kl_div
+from .multiclass import cross_entropy, nll_loss
+from .regression import huber_loss, l1_loss, mse_loss, smooth_l1_loss
+from .similarity import (
+    cosine_embedding_loss,
+    hinge_embedding_loss,
+    triplet_margin_loss,
+    triplet_margin_with_distance_loss,
+)
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "BCELoss": binary_cross_entropy,
+    "BCEWithLogitsLoss": binary_cross_entropy_with_logits,
+    "CosineEmbeddingLoss": cosine_embedding_loss,
+    "CrossEntropyLoss": cross_entropy,
+    "HingeEmbeddingLoss": hinge_embedding_loss,
+    "HuberLoss": huber_loss,
+    "KLDivLoss": kl_div,
+    "L1Loss": l1_loss,
+    "MSELoss": mse_loss,
+    "NLLLoss": nll_loss,
+    "NLLLoss2d": nll_loss,
+    "SmoothL1Loss": smooth_l1_loss,
+    "SoftMarginLoss": soft_margin_loss,
+    "TripletMarginLoss": triplet_margin_loss,
+    "TripletMarginWithDistanceLoss": triplet_margin_with_distance_loss,
+}
+_WITHOUT = dict.fromkeys(("HuberLoss", "L1Loss", "MSELoss"), ("weight",))
+"""What the functions take and their classes do not."""
+
+CLASSES: dict[str, Recipe] = {
+    name: recipe("torch", name, function, without=_WITHOUT.get(name, ()), refused=("size_average", "reduce"))
+    for name, function in _FUNCTIONS.items()
+}

@@ -1,0 +1,175 @@
+"""The classes of `polyloss.compat.torch` are those of `torch.nn`, and plain ones where PyTorch is not installed."""
+
+import copy
+import importlib.util
+import inspect
+import pickle
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+from polyloss import compat
+from polyloss.compat import _classes
+from polyloss.compat.torch.classes import CLASSES
+
+RNG = np.random.default_rng(5)
+LOGITS = RNG.normal(0, 2, (6, 4))
+OTHER = RNG.normal(0, 2, (6, 4))
+SHARES = RNG.dirichlet(np.ones(4), 6)
+BITS = (OTHER > 0) * 1.0
+SIGNS = np.sign(OTHER)
+IDS = RNG.integers(0, 4, 6)
+WEIGHT = np.asarray([0.5, 2.0, 1.0, 3.0])
+
+CALLS: dict[str, tuple[tuple[Any, ...], tuple[dict[str, Any], ...]]] = {
+    "BCELoss": ((SHARES, BITS), ({}, {"weight": WEIGHT, "reduction": "none"})),
+    "BCEWithLogitsLoss": ((LOGITS, BITS), ({}, {"weight": WEIGHT, "pos_weight": 2 * WEIGHT})),
+    "CosineEmbeddingLoss": ((LOGITS, OTHER, SIGNS[:, 0]), ({}, {"margin": 0.25})),
+    "CrossEntropyLoss": ((LOGITS, IDS), ({}, {"weight": WEIGHT, "ignore_index": 2, "label_smoothing": 0.25})),
+    "HingeEmbeddingLoss": ((np.abs(LOGITS), SIGNS), ({}, {"margin": 2.0})),
+    "HuberLoss": ((LOGITS, OTHER), ({}, {"reduction": "sum", "delta": 0.5})),
+    "KLDivLoss": ((np.log(SHARES), SHARES[::-1].copy()), ({"reduction": "batchmean"}, {"reduction": "sum"})),
+    "L1Loss": ((LOGITS, OTHER), ({}, {"reduction": "none"})),
+    "MSELoss": ((LOGITS, OTHER), ({}, {"reduction": "sum"})),
+    "NLLLoss": ((np.log(SHARES), IDS), ({}, {"weight": WEIGHT, "ignore_index": 1})),
+    "NLLLoss2d": ((np.log(SHARES), IDS), ({},)),
+    "SmoothL1Loss": ((LOGITS, OTHER), ({}, {"beta": 0.5})),
+    "SoftMarginLoss": ((LOGITS, SIGNS), ({}, {"reduction": "none"})),
+    "TripletMarginLoss": ((LOGITS, OTHER, SHARES), ({}, {"margin": 2.0, "p": 1, "swap": True})),
+    "TripletMarginWithDistanceLoss": ((LOGITS, OTHER, SHARES), ({}, {"swap": True})),
+}
+MISSING = {
+    *("AdaptiveLogSoftmaxWithLoss", "CTCLoss", "GaussianNLLLoss", "LinearCrossEntropyLoss", "MarginRankingLoss"),
+    *("MultiLabelMarginLoss", "MultiLabelSoftMarginLoss", "MultiMarginLoss", "PoissonNLLLoss"),
+}
+"""Classes of PyTorch that are not here yet."""
+
+needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs PyTorch")
+of_torch = [pytest.mark.torch, needs_torch, pytest.mark.filterwarnings("ignore:.NLLLoss2d. has been deprecated")]
+
+
+def marked(function: Any) -> Any:
+    for mark in of_torch:
+        function = mark(function)
+    return function
+
+
+@marked
+def test_every_class_is_here_or_known_to_be_missing() -> None:
+    import torch
+
+    theirs = {name for name in dir(torch.nn) if "Loss" in name}
+    assert theirs <= CLASSES.keys() | MISSING
+    assert not CLASSES.keys() & MISSING
+    assert CALLS.keys() == CLASSES.keys()
+    assert CLASSES.keys() <= set(dir(compat.torch))
+
+
+@marked
+@pytest.mark.parametrize("name", CLASSES)
+def test_the_signature_is_that_of_the_class_of_torch(name: str) -> None:
+    import torch
+
+    ours = inspect.signature(getattr(compat.torch, name)).parameters.values()
+    theirs = inspect.signature(getattr(torch.nn, name).__init__).parameters.values()
+    assert [(p.name, p.default, p.kind) for p in ours] == [(p.name, p.default, p.kind) for p in theirs][1:]
+
+
+@marked
+@pytest.mark.parametrize("name", CLASSES)
+def test_objects_are_those_of_torch_in_all_but_what_they_compute(name: str) -> None:
+    import torch
+
+    arrays, calls = CALLS[name]
+    for keywords in calls:
+        given = {key: torch.tensor(v) if isinstance(v, np.ndarray) else v for key, v in keywords.items()}
+        ours, theirs = (kind(**given) for kind in (getattr(compat.torch, name), getattr(torch.nn, name)))
+        assert isinstance(ours, getattr(torch.nn, name))
+        assert ours.state_dict().keys() == theirs.state_dict().keys()
+        ours.load_state_dict({key: 2 * value for key, value in theirs.state_dict().items()})
+        theirs.load_state_dict({key: 2 * value for key, value in theirs.state_dict().items()})
+        for made in (ours, copy.deepcopy(ours), pickle.loads(pickle.dumps(ours))):
+            found: list[Any] = []
+            expected: list[Any] = []
+            for criterion, results in ((made, found), (theirs, expected)):
+                inputs = [torch.tensor(a, requires_grad=a is arrays[0]) for a in arrays]
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # KLDivLoss warns of its own mean
+                    value = criterion(*inputs)
+                results += [value.detach(), *torch.autograd.grad(value.sum(), inputs[:1])]
+            for one, other in zip(found, expected, strict=True):
+                # Distances of torch have an eps.
+                torch.testing.assert_close(one, other, rtol=1e-4 if "Triplet" in name else 1e-12, atol=1e-12)
+
+
+@marked
+def test_an_attribute_counts_as_it_is_at_a_call() -> None:
+    import torch
+
+    criterion: Any = compat.torch.HuberLoss()
+    criterion.delta = 2.0
+    assert criterion(torch.tensor([3.0]), torch.tensor([0.0])).item() == 4.0
+    weighted = compat.torch.CrossEntropyLoss(weight=torch.ones(4)).to(torch.float64)
+    assert weighted.weight.dtype == torch.float64
+    compiled: Any = torch.compile(weighted, fullgraph=True, backend="aot_eager")
+    logits, ids = torch.tensor(LOGITS), torch.tensor(IDS)
+    torch.testing.assert_close(compiled(logits, target=ids), weighted(logits, ids))
+
+
+@marked
+def test_what_replaced_parameters_of_old_is_said_by_torch_itself() -> None:
+    with pytest.warns(UserWarning, match="size_average and reduce args will be deprecated"):
+        criterion: Any = compat.torch.MSELoss(size_average=False)
+    assert criterion.reduction == "sum"
+
+
+@marked
+def test_a_distance_is_exact_unless_one_is_given() -> None:
+    import torch
+
+    points = torch.zeros(2, 3)
+    assert compat.torch.TripletMarginWithDistanceLoss(margin=1e-9)(points, points, points).item() == pytest.approx(1e-9)
+    distance = torch.nn.PairwiseDistance(eps=0.5)
+    given = compat.torch.TripletMarginWithDistanceLoss(distance_function=distance)
+    assert given.distance_function is distance
+
+
+@pytest.fixture
+def no_torch(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """As if PyTorch were not installed."""
+    monkeypatch.setattr(_classes, "find_spec", lambda _: None)
+    _classes.class_of.cache_clear()
+    yield
+    _classes.class_of.cache_clear()
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_without_torch_classes_are_plain(backend: Any, no_torch: None, name: str) -> None:
+    arrays, calls = CALLS[name]
+    recipe = CLASSES[name]
+    inputs = [backend.array(a) for a in arrays]
+    for keywords in calls:
+        given = {key: backend.array(v) if isinstance(v, np.ndarray) else v for key, v in keywords.items()}
+        criterion = getattr(compat.torch, name)(**given)
+        assert type(criterion).__mro__[1:] == (_classes.Criterion, object)
+        expected = recipe.function(*inputs, **given)
+        backend.check(criterion(*inputs), backend.numpy(expected), rtol=0)
+
+
+def test_a_plain_class_refuses_what_it_cannot_be_made_with(no_torch: None) -> None:
+    with pytest.raises(
+        TypeError, match="HuberLoss: got an unexpected keyword argument 'dleta'; it takes reduction, delta"
+    ):
+        compat.torch.HuberLoss(dleta=1.0)
+    with pytest.raises(TypeError, match="MSELoss: size_average is not supported, got False"):
+        compat.torch.MSELoss(size_average=False)
+    criterion = compat.torch.HuberLoss(delta=2.0)
+    assert repr(criterion) == "HuberLoss(delta=2.0)"
+    assert inspect.signature(type(criterion)) == CLASSES["HuberLoss"].signature
+
+
+def test_without_keras_its_classes_name_the_functions(no_torch: None) -> None:
+    with pytest.raises(AttributeError, match=r"compat\.keras\.Huber needs Keras to be installed; .*\.huber does not"):
+        compat.keras.Huber  # noqa: B018

@@ -1,0 +1,112 @@
+"""The classes of `polyloss.compat.keras` are those of `keras.losses`, on whichever backend ``KERAS_BACKEND`` names."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from polyloss import compat
+from polyloss.compat.keras.classes import CLASSES
+
+keras = pytest.importorskip("keras")
+pytestmark = [
+    pytest.mark.keras,
+    # Keras, about its own variables.
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
+]
+
+RNG = np.random.default_rng(6)
+PREDICTION = RNG.normal(0, 2, (6, 4)).astype("float32")
+TARGET = RNG.normal(0, 2, (6, 4)).astype("float32")
+SHARES = RNG.dirichlet(np.ones(4), 6).astype("float32")
+OTHER_SHARES = RNG.dirichlet(np.ones(4), 6).astype("float32")
+ONE_HOT = np.eye(4, dtype="float32")[[0, 1, 2, 3, 0, 1]]
+IDS = np.asarray([0, 1, 2, 3, 0, 1])
+BITS = (TARGET > 0).astype("float32")
+SIGNS = np.sign(TARGET)
+
+CALLS: dict[str, tuple[Any, Any, tuple[dict[str, Any], ...]]] = {
+    "BinaryCrossentropy": (BITS, SHARES, ({}, {"label_smoothing": 0.25})),
+    "BinaryFocalCrossentropy": (BITS, SHARES, ({}, {"apply_class_balancing": True, "gamma": 3.0})),
+    "CategoricalCrossentropy": (ONE_HOT, SHARES, ({}, {"label_smoothing": 0.25})),
+    "CategoricalFocalCrossentropy": (ONE_HOT, SHARES, ({}, {"alpha": 0.5})),
+    "Hinge": (SIGNS, PREDICTION, ({},)),
+    "Huber": (TARGET, PREDICTION, ({}, {"delta": 0.5})),
+    "KLDivergence": (OTHER_SHARES, SHARES, ({},)),
+    "LogCosh": (TARGET, PREDICTION, ({},)),
+    "MeanAbsoluteError": (TARGET, PREDICTION, ({},)),
+    "MeanSquaredError": (TARGET, PREDICTION, ({},)),
+    "SparseCategoricalCrossentropy": (
+        IDS,
+        PREDICTION,
+        ({"from_logits": True}, {"from_logits": True, "ignore_class": 1}),
+    ),
+    "SquaredHinge": (SIGNS, PREDICTION, ({},)),
+}
+MISSING = {
+    *("CTC", "CategoricalGeneralizedCrossEntropy", "CategoricalHinge", "Circle", "CosineSimilarity", "Dice"),
+    *("MeanAbsolutePercentageError", "MeanSquaredLogarithmicError", "Poisson", "Tversky"),
+}
+"""Classes of Keras that are not here yet."""
+
+
+def number(value: Any) -> Any:
+    return keras.ops.convert_to_numpy(value)
+
+
+def test_every_class_is_here_or_known_to_be_missing() -> None:
+    theirs = {name for name in dir(keras.losses) if inspect.isclass(getattr(keras.losses, name)) and name != "Loss"}
+    assert theirs <= CLASSES.keys() | MISSING
+    assert not CLASSES.keys() & MISSING
+    assert CALLS.keys() == CLASSES.keys()
+    assert CLASSES.keys() <= set(dir(compat.keras))
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_objects_are_those_of_keras_in_all_but_what_they_compute(name: str) -> None:
+    y_true, y_pred, calls = CALLS[name]
+    ours, theirs = getattr(compat.keras, name), getattr(keras.losses, name)
+    assert issubclass(ours, theirs)
+    assert inspect.signature(ours) == inspect.signature(theirs)
+    for keywords in calls:
+        for reduction in ("sum_over_batch_size", "mean_with_sample_weight", "sum", "none"):
+            one, other = (kind(**keywords, reduction=reduction) for kind in (ours, theirs))
+            for weight in (None, np.linspace(0, 2, 6, dtype="float32")):
+                found, expected = number(one(y_true, y_pred, weight)), number(other(y_true, y_pred, weight))
+                assert found.dtype == expected.dtype
+                np.testing.assert_allclose(found, expected, rtol=3e-6, atol=1e-6)
+            assert one.get_config().keys() == inspect.signature(theirs).parameters.keys() - {"dtype"}
+            again = keras.losses.deserialize(keras.losses.serialize(one))
+            assert type(again) is ours
+            assert again.get_config() == one.get_config()
+            np.testing.assert_array_equal(number(again(y_true, y_pred)), number(one(y_true, y_pred)))
+
+
+def test_a_model_is_trained_saved_and_loaded(tmp_path: Path) -> None:
+    """With a parameter that Keras forgets to save of its own class."""
+    model = keras.Sequential([keras.layers.Dense(4)])
+    model.compile("sgd", compat.keras.Huber(delta=0.25))
+    before = model.evaluate(PREDICTION, TARGET, verbose=0)
+    model.fit(PREDICTION, TARGET, epochs=3, verbose=0)
+    after = model.evaluate(PREDICTION, TARGET, verbose=0)
+    assert after < before
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert again.loss.delta == 0.25
+    assert again.evaluate(PREDICTION, TARGET, verbose=0) == pytest.approx(after, rel=1e-6)
+
+
+def test_masks_and_lists_are_for_keras() -> None:
+    tokens = np.asarray([[1, 2, 0, 0], [3, 1, 2, 0]])
+    y = RNG.normal(size=(2, 4, 3)).astype("float32")
+    found = []
+    for loss in (compat.keras.MeanSquaredError(), keras.losses.MeanSquaredError()):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.layers.Embedding(5, 3, mask_zero=True)])
+        model.compile(loss=loss)
+        found.append(model.evaluate(tokens, y, verbose=0))
+    assert found[0] == pytest.approx(found[1], rel=1e-6)
+    assert number(compat.keras.Huber()([0.0, 3.0], [1.0, 1.0])) == 1.0
+    assert repr(compat.keras.Huber(delta=2.0)).startswith("Huber(name='huber_loss', ")

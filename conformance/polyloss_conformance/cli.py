@@ -146,7 +146,7 @@ def conformance(
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from . import names, report
-    from .modules import public_losses
+    from .modules import load, not_checked, public_losses
     from .workers import Order, run_order
 
     console = Console()
@@ -168,6 +168,8 @@ def conformance(
             device,
         )
         order = order.checked()
+        # Who chooses losses by name asks for no others.
+        others = not_checked(load(order.module)) if order.module is not None and not chosen else {}
         with _progress(console, 11) as progress:
             bars = {name: progress.add_task(name, total=None, what="") for name in order.backends}
             results = run_order(
@@ -175,8 +177,10 @@ def conformance(
             )
     except ValueError as error:
         raise _fail(console, str(error)) from None
-    found = report.Report(results, report.versions(order.backends), time.monotonic() - start)
+    found = report.Report(results, report.versions(order.backends), time.monotonic() - start, others)
     console.print(found.table(console.width))
+    for name, why in others.items():
+        console.print(f"[yellow]not checked: {escape(f'{name}, {why}')}", highlight=False)
     if found.deviations:
         console.print(
             f"{len(found.deviations)} known deviations of built-ins were met: the HTML report has their inputs"

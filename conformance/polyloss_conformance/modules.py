@@ -9,6 +9,9 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import polyloss
+from polyloss.core.compose import Combinable
+
+from . import declared
 
 
 def public_losses(module: ModuleType = polyloss) -> dict[str, polyloss.Loss[Any]]:
@@ -16,10 +19,37 @@ def public_losses(module: ModuleType = polyloss) -> dict[str, polyloss.Loss[Any]
     return {name: value for name, value in vars(module).items() if isinstance(value, polyloss.Loss) and name[0] != "_"}
 
 
-def own_losses(module: ModuleType) -> dict[str, polyloss.Loss[Any]]:
-    """Those of them that are not polyloss's."""
+def own_losses(module: ModuleType) -> dict[str, polyloss.Loss[Any] | declared.Sum]:
+    """Those of them that are not polyloss's, and sums of losses."""
+    return _own(module)[0]
+
+
+def not_checked(module: ModuleType) -> dict[str, str]:
+    """What a module has beside them that computes a loss, by name, and why it is not checked."""
+    return _own(module)[1]
+
+
+def _own(module: ModuleType) -> tuple[dict[str, polyloss.Loss[Any] | declared.Sum], dict[str, str]]:
     shipped = list(public_losses().values())
-    return {name: loss for name, loss in public_losses(module).items() if loss not in shipped}
+    losses: dict[str, polyloss.Loss[Any] | declared.Sum] = {}
+    others: dict[str, str] = {}
+    for name, value in vars(module).items():
+        if name[0] == "_":
+            continue
+        if isinstance(value, polyloss.Loss):
+            losses |= {name: value} if value not in shipped else {}
+        elif isinstance(value, polyloss.LossSum):
+            try:
+                losses[name] = declared.as_one(value)
+            except ValueError as error:
+                others[name] = str(error)
+        elif isinstance(value, polyloss.MultiTask):
+            others[name] = "a total of several tasks; its losses are checked where they have names here"
+        elif isinstance(value, Combinable):
+            others[name] = (
+                f"a {type(value).__name__} of one framework; the loss in it is checked where it has a name here"
+            )
+    return losses, others
 
 
 def load(name: str) -> ModuleType:
@@ -97,12 +127,14 @@ def _imports(file: str) -> bool:
 
 def _check_cases(given: str, module: ModuleType, losses: Collection[str]) -> None:
     """Refuse `CASES` that nobody would call."""
+    others = not_checked(module)
     cases, what = getattr(module, "CASES", {}), f"--losses {given}: {module.__file__ or module.__name__}: CASES"
     if not isinstance(cases, Mapping):
         raise ValueError(f"{what} must be a dict of lists by the names of losses, got {cases!r}")
     for name, calls in cases.items():
         if name not in losses:
-            raise ValueError(f"{what} has calls of {name}; the losses here are {', '.join(losses)}")
+            why = f"which is not checked: {others[name]}" if name in others else ""
+            raise ValueError(f"{what} has calls of {name}{why and ', ' + why}; the losses here are {', '.join(losses)}")
         for number, call in enumerate(calls):
             if not (
                 isinstance(call, tuple | list)
@@ -118,17 +150,22 @@ def _check_cases(given: str, module: ModuleType, losses: Collection[str]) -> Non
 
 def _with_losses(given: str, module: ModuleType) -> ModuleType:
     """The module, unless it has no loss of its own."""
-    own = own_losses(module)
+    own, what = own_losses(module), f"--losses {given}: {module.__file__ or module.__name__}"
     if own:
         _check_cases(given, module, own)
         return module
+    if others := not_checked(module):
+        told = "; ".join(f"{name} is {why}" for name, why in others.items())
+        raise ValueError(
+            f"--losses {given}: {module.__file__ or module.__name__} has no loss that can be checked: {told}"
+        )
     functions = [
         f"{name} (line {value.__code__.co_firstlineno})"
         for name, value in vars(module).items()
         if isinstance(value, FunctionType) and name[0] != "_" and value.__module__ == module.__name__
     ]
     raise ValueError(
-        f"--losses {given}: {module.__file__ or module.__name__} declares no loss, which is a polyloss.Loss by a name "
+        f"{what} declares no loss, which is a polyloss.Loss by a name "
         "that does not begin with _; @polyloss.elementwise or @polyloss.rowwise makes one of a function"
         + (f", such as {functions[0]}" if functions else "")
     )

@@ -6,7 +6,7 @@ import math
 import platform
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import resources
 from typing import Any
 from xml.etree import ElementTree
@@ -146,6 +146,8 @@ class Report:
     versions: dict[str, str]
     """Of polyloss, Python, the platform and the frameworks."""
     seconds: float
+    not_checked: Mapping[str, str] = field(default_factory=dict)
+    """What computes a loss and was not called, by name, and why."""
 
     @property
     def deviations(self) -> list[dict[str, str]]:
@@ -247,6 +249,7 @@ class Report:
             },
             "passed": not self.failures,
             "cells": [_finite(asdict(c)) for row in self.cells().values() for c in row.values()],
+            "not_checked": dict(self.not_checked),
             "deviations": self.deviations,
             "results": [_finite(asdict(r)) for r in self.results],
         }
@@ -264,6 +267,12 @@ class Report:
                 if not r.passed:
                     failure = ElementTree.SubElement(test, "failure", message=_clean(r.message))
                     failure.text = _clean(f"{r.message}\n{r.call}")
+        if self.not_checked:
+            count = str(len(self.not_checked))
+            suite = ElementTree.SubElement(root, "testsuite", name="not checked", tests=count, skipped=count)
+            for name, why in self.not_checked.items():
+                test = ElementTree.SubElement(suite, "testcase", classname="not checked", name=name)
+                ElementTree.SubElement(test, "skipped", message=_clean(why))
         ElementTree.indent(root)
         return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 

@@ -44,7 +44,10 @@ def select(
         For a name that is not known, or not installed; the message lists those that are.
     """
     shipped = {**dict.fromkeys(data.LOSSES), **modules.public_losses()}
-    known = shipped if module is None else modules.own_losses(modules.load(module))
+    known, others = shipped, dict[str, str]()
+    if module is not None:
+        found = modules.load(module)
+        known, others = dict(modules.own_losses(found)), modules.not_checked(found)
     chosen = _known("dtype", dtypes, data.DTYPES)
     there = frameworks.installed()
     if device != "cpu" and not backends:
@@ -54,6 +57,9 @@ def select(
     able = [name for name in _known("backend", backends, there) if set(frameworks.dtypes(name)) & set(chosen)]
     if not able:
         raise ValueError(f"there is nothing to run: {', '.join(backends)} has no {', '.join(chosen)}")
+    for name in losses:
+        if name in others:
+            raise ValueError(f"{name} is not checked: it is {others[name]}")
     return Selection(
         tuple(able),
         {name: known[name] for name in _known("loss", losses, tuple(known))},

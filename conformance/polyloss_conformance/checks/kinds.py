@@ -14,7 +14,7 @@ from polyloss.core.arguments import IGNORED
 from polyloss.core.domains import REAL, Classes, Domain
 from polyloss_conformance import cases as data
 from polyloss_conformance import reference
-from polyloss_conformance.cases import numpy_dtype
+from polyloss_conformance.cases import Entry, numpy_dtype
 from polyloss_conformance.frameworks import Framework
 from polyloss_conformance.result import Result
 from polyloss_conformance.tolerances import EPS, HALVES
@@ -308,9 +308,22 @@ class Kinds:
 def check(name: str, loss: Any, framework: Framework, dtypes: Sequence[str], modes: Sequence[str]) -> Iterator[Result]:
     """All kinds of calls of a loss of polyloss."""
     entry = data.LOSSES[name]
-    arrays, shared = entry.ordinary_of(SHAPE), tuple(place for place in entry.shared if isinstance(place, int))
-    kinds = Kinds(name, loss, framework, arrays, entry.rowwise, shared, copies=4 if entry.batch else COPIES)
-    return kinds.check(dtypes, modes)
+    return of_entry(name, loss, framework, entry, entry.ordinary_of(SHAPE)).check(dtypes, modes)
+
+
+def of_entry(
+    name: str,
+    loss: Any,
+    framework: Framework,
+    entry: Entry,
+    arrays: tuple[Any, ...],
+    wanted: Sequence[int] | None = None,
+) -> Kinds:
+    """The kinds of calls of a loss that is called as `entry` says."""
+    shared = tuple(place for place in entry.shared if isinstance(place, int))
+    # All pairs of a batch exist at once.
+    copies = 4 if entry.batch else COPIES
+    return Kinds(name, loss, framework, arrays, entry.rowwise, shared, wanted, copies)
 
 
 def _inside(domain: Domain, default: Any) -> float:

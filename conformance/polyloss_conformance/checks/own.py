@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from polyloss.core.domains import REAL, Classes
-from polyloss_conformance import cases as data
+from polyloss.core.domains import REAL
 from polyloss_conformance import reference
 from polyloss_conformance.calls import split
 from polyloss_conformance.cases import Place, numpy_dtype
 from polyloss_conformance.compare import show
+from polyloss_conformance.declared import entry_of, generated
 from polyloss_conformance.frameworks import Framework, called, engine, placed
 from polyloss_conformance.result import Result
 from polyloss_conformance.tolerances import EPS, HALVES
@@ -30,27 +30,6 @@ Floats = NDArray[np.float64]
 STEP = 2.0**-10
 VALUE, GRADIENT = 16.0, 64.0
 """In eps, of the size of a value and of the largest element of a gradient: NumPy itself is no exact reference."""
-
-
-def generated(loss: Any) -> tuple[Any, ...]:
-    """Ordinary arguments, from what a loss says of its arrays."""
-    arrays: list[Any] = []
-    for key in loss.arrays:
-        domain = loss.domains.get(key, REAL)
-        name = f"{loss.__name__} {key}"
-        shape = (*laws.SHAPE, 5) if loss.rowwise and not domain.per_example else laws.SHAPE
-        if isinstance(domain, Classes):
-            arrays.append(data.classes(name, laws.SHAPE, 5))
-        elif domain.ends_only:
-            arrays.append(np.where(data.bits(name, shape) == 1, domain.high, domain.low))
-        elif np.isfinite(domain.low) and np.isfinite(domain.high):
-            width = domain.high - domain.low
-            arrays.append(data.uniform(name, shape, domain.low + 0.05 * width, domain.high - 0.05 * width))
-        elif np.isfinite(domain.low):
-            arrays.append(domain.low + data.uniform(name, shape, 0.1, 2.0))
-        else:
-            arrays.append(data.normal(name, shape))
-    return tuple(arrays)
 
 
 def calls(name: str, loss: Any, module: ModuleType) -> dict[str, tuple[tuple[Any, ...], dict[str, Any]]]:
@@ -86,7 +65,7 @@ def check(
 ) -> Iterator[Result]:
     """All that can be known of a user's loss on one framework, in some of its modes."""
     modes = framework.modes if modes is None else modes
-    ordinary = generated(loss)
+    entry, ordinary = entry_of(loss), generated(loss)
     try:
         called(loss, {}, {place: framework.array(array) for place, array in enumerate(ordinary)})
     except Exception as error:
@@ -98,8 +77,18 @@ def check(
         return
     places = _differentiable(loss, framework, dict(enumerate(ordinary)), {})
     wanted = tuple(place for place in places if isinstance(place, int))
-    yield from laws.laws(name, loss, framework, loss.arrays, ordinary, loss.rowwise, wanted=wanted)
-    yield from kinds.Kinds(name, loss, framework, ordinary, loss.rowwise, wanted=wanted).check(dtypes, modes)
+    yield from laws.laws(
+        name,
+        loss,
+        framework,
+        loss.arrays,
+        ordinary,
+        entry.rowwise,
+        shared=entry.shared,
+        wanted=wanted,
+        batch=entry.batch,
+    )
+    yield from kinds.of_entry(name, loss, framework, entry, generated(loss, laws.SHAPE), wanted).check(dtypes, modes)
     for case, (arrays, keywords) in calls(name, loss, module).items():
         for mode in modes:
             for dtype in (d for d in framework.dtypes if d in dtypes and (mode == "eager" or d == "float32")):

@@ -1,0 +1,136 @@
+"""``polyloss conformance --losses``: what is found in a user's file, how it is called, and what is said of it."""
+
+import json
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from typer.testing import CliRunner
+
+import polyloss
+from polyloss_conformance import declared
+from polyloss_conformance.cli import app
+
+Suite = Callable[..., str]
+
+
+@pytest.fixture
+def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suite:
+    """Runs the suite on a file of this text, on NumPy, in a folder of its own."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    name = f"losses_of_{tmp_path.name}"
+    file = tmp_path / f"{name}.py"
+
+    def run(text: str, *arguments: str, status: int = 0) -> str:
+        file.write_text("import numpy as np\nimport polyloss\n" + textwrap.dedent(text))
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        command = ["conformance", "--losses", str(file), "--html", str(tmp_path / "report.html"), *arguments]
+        command += [] if "--backend" in arguments else ["--backend", "numpy"]
+        result = CliRunner(env={"COLUMNS": "1000"}).invoke(app, command)
+        assert result.exit_code == status, result.output
+        return result.output
+
+    return run
+
+
+CUBE = """
+    @polyloss.elementwise
+    def {name}(xp, prediction, target, **call):
+        error = prediction - target
+        return xp.abs(error) ** 3, lambda: {factor} * error * xp.abs(error), lambda: -3 * error * xp.abs(error)
+"""
+KINDS = (
+    CUBE.format(name="cube", factor=3)
+    + """
+    @polyloss.rowwise
+    def squares(xp, prediction, target, **call):
+        error = prediction - target
+        return xp.sum(error * error, axis=-1), lambda: 2 * error, lambda: -2 * error
+
+    @polyloss.elementwise
+    def alone(xp, prediction, **call):
+        return prediction**2, lambda: 2 * prediction
+
+    elastic = 0.7 * polyloss.mse + 0.3 * polyloss.l1
+    labels = cube + polyloss.binary_cross_entropy_with_logits
+    of_sums = polyloss.LossSum([(2.0, elastic), (1.0, cube)])
+    of_rows = squares.partial() + squares
+    of_a_batch = polyloss.info_nce.partial(temperature=0.5)
+    of_a_layer = polyloss.linear_cross_entropy.partial(label_smoothing=0.1)
+    tasks = polyloss.multi_task({"a": cube, "b": polyloss.l1})
+    unlike = squares + polyloss.mse
+    no_labels = polyloss.hinge + polyloss.cross_entropy.partial(label_smoothing=0.1)
+    renamed = polyloss.mse
+    _hidden = polyloss.huber.partial(delta=2.0)
+    a_number, an_array, _private_sum = 1.0, np.zeros(3), elastic + elastic
+"""
+)
+CHECKED = ("cube", "squares", "alone", "elastic", "labels", "of_sums", "of_rows", "of_a_batch", "of_a_layer")
+NOT_CHECKED = {
+    "tasks": "a total of several tasks",
+    "unlike": "some of its terms are losses of elements, others of rows or of a batch",
+    "no_labels": "a sum of losses that no generated arrays fit",
+}
+
+
+def test_every_loss_of_a_file_is_checked_or_named(suite: Suite, tmp_path: Path) -> None:
+    files = tmp_path / "report.json", tmp_path / "report.xml"
+    output = suite(KINDS, "--json", str(files[0]), "--junit", str(files[1]))
+    data = json.loads(files[0].read_text())
+    compared = {result["loss"] for result in data["results"] if result["check"] == "value and gradient"}
+    assert compared == {cell["loss"] for cell in data["cells"]} == set(CHECKED)
+    assert set(data["not_checked"]) == set(NOT_CHECKED)
+    skipped = {test.get("name") for test in ElementTree.parse(files[1]).getroot().iter("testcase") if list(test)}
+    assert skipped == set(NOT_CHECKED)
+    for name, why in NOT_CHECKED.items():
+        assert why in output.partition(f"not checked: {name}, ")[2].partition("\n")[0]
+        assert why in data["not_checked"][name]
+        assert (
+            f"Not checked: <code>{name}</code>, {data['not_checked'][name]}" in (tmp_path / "report.html").read_text()
+        )
+
+
+@pytest.mark.parametrize(("name", "why"), NOT_CHECKED.items())
+def test_asked_for_by_name_it_is_an_error(name: str, why: str, suite: Suite) -> None:
+    assert why in suite(KINDS, "--loss", name, status=2)
+    assert "not checked" not in suite(KINDS, "--loss", "cube", "--dtype", "float64")
+    assert f"CASES has calls of {name}, which is not checked: " in suite(
+        KINDS + f"\n    CASES = {{'{name}': []}}", status=2
+    )
+
+
+def test_a_file_of_nothing_that_can_be_checked(suite: Suite) -> None:
+    output = suite("tasks = polyloss.multi_task({'a': polyloss.mse})", status=2)
+    assert "has no loss that can be checked: tasks is a total of several tasks" in output
+
+
+@pytest.mark.torch
+def test_a_module_of_a_framework_is_named(suite: Suite) -> None:
+    pytest.importorskip("torch")
+    output = suite("import polyloss_torch\nhuber, mine = polyloss_torch.Huber(), polyloss.huber.partial(delta=2.0)")
+    assert "not checked: huber, a Huber of one framework; the loss in it is checked where it has a name here" in output
+
+
+def test_a_sum_is_as_wrong_as_its_terms(suite: Suite) -> None:
+    output = suite(CUBE.format(name="_wrong", factor=2) + "\n    total = _wrong + polyloss.mse", status=1)
+    assert "gradient of prediction" in output
+    assert "total" in output
+
+
+@pytest.mark.parametrize(
+    "framework", [pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("torch", "jax", "tensorflow")]
+)
+def test_each_kind_of_loss_conforms_on(framework: str, suite: Suite) -> None:
+    pytest.importorskip(framework)
+    suite(KINDS, "--backend", framework, "--quick")
+
+
+@pytest.mark.parametrize("loss", [polyloss.mse, polyloss.cross_entropy, polyloss.hinge, polyloss.info_nce])
+def test_arrays_of_a_sum_fit_its_terms(loss: polyloss.Loss[...]) -> None:
+    total = declared.as_one(0.5 * loss + loss)
+    assert declared.entry_of(total) == declared.entry_of(loss)
+    for array in declared.generated(total):
+        assert array.shape[:1] == (4,)

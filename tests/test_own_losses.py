@@ -120,6 +120,14 @@ def test_a_sum_is_as_wrong_as_its_terms(suite: Suite) -> None:
     assert "total" in output
 
 
+def test_a_jump_of_the_third_derivative_is_no_error(suite: Suite) -> None:
+    """Difference quotients extrapolate over it. Where it is, an error is seen as before."""
+    cases = "\n    CASES = {'cube': [((np.asarray([0.0005, 0.001, 0.0015, -0.003, 0.5]), np.zeros(5)), {})]}"
+    suite(CUBE.format(name="cube", factor=3) + cases, "--dtype", "float64")
+    output = suite(CUBE.format(name="cube", factor=2.99) + cases, "--dtype", "float64", status=1)
+    assert "gradient of prediction" in output
+
+
 @pytest.mark.parametrize(
     "framework", [pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("torch", "jax", "tensorflow")]
 )

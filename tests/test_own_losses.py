@@ -142,3 +142,53 @@ def test_arrays_of_a_sum_fit_its_terms(loss: polyloss.Loss[...]) -> None:
     assert declared.entry_of(total) == declared.entry_of(loss)
     for array in declared.generated(total):
         assert array.shape[:1] == (4,)
+
+
+def test_what_is_beside_a_file_shadows_nothing(
+    suite: Suite, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A torch.py beside the file is not taken for torch; what Python has nowhere else is found."""
+    installed = tmp_path_factory.mktemp("installed")
+    monkeypatch.syspath_prepend(installed)
+    (installed / "widely_known.py").write_text("DELTA = 2.0")
+    (tmp_path / "widely_known.py").write_text("raise RuntimeError")
+    (tmp_path / "beside.py").write_text("from widely_known import DELTA")
+    try:
+        suite("import beside\nwide = polyloss.huber.partial(delta=beside.DELTA)", "--dtype", "float64")
+    finally:
+        for name in ("widely_known", "beside"):
+            sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize(
+    ("given", "line", "said"),
+    [
+        ("relatively.py", "from .beside import DELTA", "say --losses {here}.relatively in {above}"),
+        ("relatively", "from .beside import DELTA", "say --losses {here}.relatively in {above}"),
+        ("package/relatively.py", "from .beside import DELTA", "say --losses package.relatively in {root}"),
+        (
+            "package/inner/relatively.py",
+            "from ..beside import DELTA",
+            "say --losses package.inner.relatively in {root}",
+        ),
+        ("package.relatively", "from ..beside import DELTA", "say --losses {here}.package.relatively in {above}"),
+    ],
+)
+def test_relative_imports_need_a_package(
+    given: str, line: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.chdir(tmp_path)
+    for folder in (tmp_path / "package", tmp_path / "package" / "inner"):
+        folder.mkdir()
+        (folder / "__init__.py").touch()
+    file = tmp_path / f"{given.removesuffix('.py').replace('.', '/')}.py"
+    file.write_text(line)
+    try:
+        result = CliRunner().invoke(app, ["conformance", "--losses", given, "--no-html"])
+    finally:
+        for name in ("package", "package.inner"):
+            sys.modules.pop(name, None)
+    told = said.format(here=tmp_path.name, above=tmp_path.parent, root=tmp_path)
+    assert f"{file}, line 1 ({line}): ImportError: attempted relative import" in result.output
+    assert result.output.endswith(f"a relative import needs a package: {told}, or import absolutely\n")

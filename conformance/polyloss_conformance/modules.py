@@ -87,7 +87,8 @@ _GIVE = "give a module (my_losses, package.losses) or a file (folder/my_losses.p
 
 def _module(given: str, name: str, folder: Path) -> ModuleType:
     if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
+        # Last: what is beside the module is found, and a torch.py there is not taken for torch.
+        sys.path.append(str(folder))
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -101,8 +102,21 @@ def _module(given: str, name: str, folder: Path) -> ModuleType:
         way = 'put what shall not run on import under: if __name__ == "__main__":'
         raise _failed(given, error, way) from error
     except Exception as error:
-        whole = f'python -c "import {name}" in {folder} shows the whole error'
-        raise _failed(given, error, "correct it" if isinstance(error, SyntaxError) else whole) from error
+        if isinstance(error, SyntaxError):
+            way = "correct it"
+        elif isinstance(error, ImportError) and "attempted relative import" in str(error):
+            way = _dotted(name, folder)
+        else:
+            way = f'python -c "import {name}" in {folder} shows the whole error'
+        raise _failed(given, error, way) from error
+
+
+def _dotted(name: str, folder: Path) -> str:
+    """The way out for a module that imports relatively, and was not imported as a part of the package that it is in."""
+    package, parts = folder.joinpath(*name.split(".")[:-1]), [name.rpartition(".")[2]]
+    while (package / "__init__.py").exists() or len(parts) <= name.count(".") + 1:
+        package, parts = package.parent, [package.name, *parts]
+    return f"a relative import needs a package: say --losses {'.'.join(parts)} in {package}, or import absolutely"
 
 
 def _failed(given: str, error: BaseException, way: str) -> ValueError:

@@ -128,9 +128,29 @@ def test_a_jump_of_the_third_derivative_is_no_error(suite: Suite) -> None:
     assert "gradient of prediction" in output
 
 
-@pytest.mark.parametrize(
-    "framework", [pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("torch", "jax", "tensorflow")]
-)
+FRAMEWORKS = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("torch", "jax", "tensorflow")]
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("autodiff", [True, False])
+def test_a_branch_is_named_by_every_compiler(autodiff: bool, framework: str, suite: Suite) -> None:
+    """Only compilers see this one: an array without axes is a condition like any other, eagerly."""
+    pytest.importorskip(framework)
+    kernel = f"""
+    @polyloss.elementwise(autodiff={autodiff})
+    def branchy(xp, prediction, target, **call):
+        error = prediction - target
+        if xp.any(error > 100):
+            error = error + 1
+        return {"error**2" if autodiff else "error**2, lambda: 2 * error, lambda: -2 * error"}
+    """
+    output = suite(kernel, "--backend", framework, "--dtype", "float32", "--dtype", "float64", status=1)
+    assert output.count("a kernel cannot branch on values") == 1
+    assert "(line 7: if xp.any(error > 100):)" in output
+    assert "Error" not in output
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_each_kind_of_loss_conforms_on(framework: str, suite: Suite) -> None:
     pytest.importorskip(framework)
     suite(KINDS, "--backend", framework, "--quick")

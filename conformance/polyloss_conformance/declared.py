@@ -33,12 +33,12 @@ class Sum(polyloss.LossSum):
         }
         self.defaults: Mapping[str, Any] = {}
         self.static: frozenset[str] = frozenset()
-        self.autodiff = any(term.autodiff is True for term in _terms(total))
+        self.autodiff = any(term.autodiff is True for term in terms_of(total))
 
 
 def as_one(total: polyloss.LossSum) -> Sum:
     """A sum as one loss. ValueError where no arrays are made that fit all of its terms."""
-    terms = _terms(total)
+    terms = terms_of(total)
     for like in terms:
         arrays = generated(like)
         try:
@@ -54,15 +54,11 @@ def as_one(total: polyloss.LossSum) -> Sum:
     )
 
 
-def _terms(total: polyloss.LossSum) -> list[polyloss.Loss[Any]]:
-    """The losses of a sum, those of sums in it among them."""
-    found: list[polyloss.Loss[Any]] = []
-    for _, term in total.terms:
-        if isinstance(term, polyloss.Loss):
-            found.append(term)
-        elif isinstance(term, polyloss.LossSum):
-            found += _terms(term)
-    return found
+def terms_of(loss: Any) -> list[polyloss.Loss[Any]]:
+    """The losses in a sum, those of sums in it among them; of a loss, that alone."""
+    if isinstance(loss, polyloss.LossSum):
+        return [each for _, term in loss.terms for each in terms_of(term)]
+    return [loss] if isinstance(loss, polyloss.Loss) else []
 
 
 def _losses_shape(loss: polyloss.Loss[Any], arrays: tuple[Any, ...]) -> checks.Shape:

@@ -20,6 +20,7 @@ from polyloss_conformance.result import Result
 from polyloss_conformance.tolerances import EPS, HALVES
 
 from .laws import SHAPE, LossOf
+from .told import told
 
 INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 CLASSES = 300
@@ -95,7 +96,7 @@ class Kinds:
             with self.framework.unoptimised():
                 message = check(*arguments)
         except Exception as error:
-            message = f"{type(error).__name__}: {str(error).strip()[:300]}"
+            message = told(error, self.loss)
         return Result(self.name, self.framework.name, mode, dtype, kind, "kind of call", not message, message=message)
 
     # Class ids

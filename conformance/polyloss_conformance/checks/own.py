@@ -5,8 +5,6 @@ A module gives its losses as attributes, and may give calls of them as well, to 
     CASES = {"my_loss": [((prediction, target), {"delta": 2.0}), ...]}  # NumPy arrays: float64, class ids as integers
 """
 
-import re
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -25,6 +23,7 @@ from polyloss_conformance.result import Result
 from polyloss_conformance.tolerances import EPS, HALVES
 
 from . import kinds, laws
+from .told import told
 
 Floats = NDArray[np.float64]
 STEP = 2.0**-10
@@ -70,7 +69,7 @@ def check(
         called(loss, {}, {place: framework.array(array) for place, array in enumerate(ordinary)})
     except Exception as error:
         # Whatever else is asked of it would say so again.
-        message = _told(error, module)
+        message = told(error, loss)
         yield Result(
             name, framework.name, modes[0], "float64", "generated", "value and gradient", False, message=message
         )
@@ -96,7 +95,7 @@ def check(
                 try:
                     message, value, gradient = _compare(loss, framework, mode, dtype, arrays, keywords)
                 except Exception as error:
-                    message = _told(error, module)
+                    message = told(error, loss)
                 if not message and value is None and gradient is None:
                     continue  # NumPy in float64, without a gradient: it is what the others are compared with
                 text = f"{name}({', '.join(map(show, arrays))}, **{keywords!r})" if message else ""
@@ -113,19 +112,6 @@ def check(
                     message,
                     text,
                 )
-
-
-_BRANCHES = re.compile(r"[Tt]ruth value|Boolean value of Tensor|Python `?bool|TracerBool")
-"""What the frameworks say of an array in the place of a condition."""
-
-
-def _told(error: Exception, module: ModuleType) -> str:
-    """What went wrong, and in which line of the module."""
-    text = f"{type(error).__name__}: {str(error).strip()[:400]}"
-    if _BRANCHES.search(text):
-        text = "a kernel cannot branch on values by if, while, and, or, not: xp.where chooses, and & and | join"
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == module.__file__]
-    return f"{text} (line {own[-1].lineno}: {own[-1].line})" if own else text
 
 
 def _differentiable(

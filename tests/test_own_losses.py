@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 import polyloss
-from polyloss_conformance import declared
+from polyloss_conformance import compare, declared
 from polyloss_conformance.cli import app
 
 Suite = Callable[..., str]
@@ -164,6 +165,45 @@ def test_arrays_of_a_sum_fit_its_terms(loss: polyloss.Loss[...]) -> None:
         assert array.shape[:1] == (4,)
 
 
+ERROR = """
+    @polyloss.elementwise
+    def kernel(xp, prediction, target, **call):
+        error = {error}
+        return error**2, lambda: 2 * error, lambda: -2 * error
+"""
+
+
+@pytest.mark.filterwarnings("ignore:kernel. the kernel reads rng:UserWarning")
+@pytest.mark.parametrize(
+    ("error", "said", "laws"),
+    [
+        ("rng.normal() + prediction - target", "the loss of equal arrays, in another call, at [", 7),
+        (
+            "prediction - target - xp.mean(target)",
+            "the loss of an example by itself, and not among others, at [0, 0]",
+            2,
+        ),
+        ("(prediction - target) / prediction.size", "the loss of an example by itself, and not among others,", 1),
+    ],
+)
+def test_a_loss_that_is_none_of_its_examples_is_told_once(error: str, said: str, laws: int, suite: Suite) -> None:
+    """Almost no law holds of it: one cause, with the number of laws."""
+    text = "\n    rng = np.random.default_rng(0)" + ERROR.format(error=error)
+    output = suite(text, "--dtype", "float64", "--quick", status=1)
+    told = [line for line in output.splitlines() if "(law)" in line]
+    assert [line.partition("(law)")[2] for line in told] == [f", {laws} times" if laws > 1 else ""]
+    assert output.count(said) == 1
+    assert "longdouble" not in output
+    assert max(map(len, output.splitlines())) < 300
+
+
+def test_a_loss_that_is_no_number_is_told_once(suite: Suite) -> None:
+    output = suite(ERROR.format(error="xp.log(prediction) - target"), status=1)
+    assert "  the loss is nan where prediction is -" in output
+    assert "as in @polyloss.elementwise(prediction=polyloss.POSITIVE)" in output
+    assert "0 of 1 checks passed" in output
+
+
 def test_what_is_beside_a_file_shadows_nothing(
     suite: Suite, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,3 +252,10 @@ def test_relative_imports_need_a_package(
     told = said.format(here=tmp_path.name, above=tmp_path.parent, root=tmp_path)
     assert f"{file}, line 1 ({line}): ImportError: attempted relative import" in result.output
     assert result.output.endswith(f"a relative import needs a package: {told}, or import absolutely\n")
+
+
+def test_a_difference_is_shown_where_it_is_largest() -> None:
+    got, expected = np.asarray([[1.0, 2.0], [3.0, np.nan]]), np.asarray([[1.0, 2.5], [0.0, 1.0]])
+    message = compare.difference("value", got, expected, got != expected)
+    assert message == "value at [1, 1] is nan, expected 1.0 (3 of 4 differ)"
+    assert compare.difference("sum", got[0, 0], expected[0, 1], np.asarray(True)) == "sum is 1.0, expected 2.5"

@@ -113,6 +113,16 @@ def _ulp(size: LD, dtype: str) -> LD:
     return found
 
 
+def difference(what: str, got: LD, expected: LD, wrong: NDArray[np.bool_]) -> str:
+    """How arrays of one shape differ, in a line: where they do most, and in how many places."""
+    with np.errstate(invalid="ignore"):
+        distance = np.where(wrong, np.nan_to_num(np.abs(got - expected), nan=np.inf), -1)
+    place = np.unravel_index(int(np.argmax(distance)), distance.shape)
+    where = "" if place == () else f" at {list(map(int, place))}"
+    many = f" ({int(wrong.sum())} of {wrong.size} differ)" if wrong.size > 1 else ""
+    return f"{what}{where} is {float(got[place])!r}, expected {float(expected[place])!r}{many}"
+
+
 def show(array: Any) -> str:
     """An array in a few words, exactly enough to type it in."""
     array = np.asarray(array)

@@ -15,6 +15,7 @@ from polyloss.core.domains import REAL, Classes, Domain
 from polyloss_conformance import cases as data
 from polyloss_conformance import reference
 from polyloss_conformance.cases import Entry, numpy_dtype
+from polyloss_conformance.compare import difference
 from polyloss_conformance.frameworks import Framework
 from polyloss_conformance.result import Result
 from polyloss_conformance.tolerances import EPS, HALVES
@@ -344,4 +345,4 @@ def _close(got: Any, expected: Any, relative: float, what: str) -> str:
     with np.errstate(invalid="ignore"):
         limit = relative * max(1.0, float(np.abs(expected).max(initial=0.0)))
         right = (got == expected) | (np.abs(got - expected) <= limit)
-    return "" if right.all() else f"{what}: {got.tolist()}, expected {expected.tolist()}"[:600]
+    return "" if right.all() else difference(what, got, expected, ~right)

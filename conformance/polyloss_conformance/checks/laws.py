@@ -1,7 +1,7 @@
 """What holds of every loss, whatever its formula: checked beside the values, in float64, on every backend."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from polyloss_conformance import reference
 from polyloss_conformance.arrays import mask, uniform
 from polyloss_conformance.case import Place
-from polyloss_conformance.compare import LD
+from polyloss_conformance.compare import LD, difference
 from polyloss_conformance.frameworks import Framework
 from polyloss_conformance.losses import LOSSES
 from polyloss_conformance.result import Result
@@ -84,12 +84,13 @@ def laws(
     shared: Sequence[Place] = (),
     wanted: Sequence[int] | None = None,
     batch: bool = False,
+    exact: bool = True,
 ) -> Iterator[Result]:
     """The laws of any loss, at `arrays`: ordinary ones, with per-example losses of shape `SHAPE`.
 
     Those at `shared` are the same for all examples. There is a gradient by those at `wanted`: by all floating ones, if
     nothing is said. In a `batch`, where examples see each other, the losses have the first axis of `SHAPE` alone, and
-    what is masked is not seen.
+    what is masked is not seen. An `exact` rule is compared with elsewhere, in many shapes.
     """
     f = LossOf(loss, framework, rowwise)
 
@@ -97,9 +98,25 @@ def laws(
         try:
             with framework.unoptimised():
                 message = check()
+                # No law holds of a loss that is none of its examples: one cause, and not one for each law.
+                message = message and (foundation() or message)
         except Exception as error:
             message = told(error, loss)
         return Result(name, framework.name, "eager", "float64", law, "law", not message, message=message)
+
+    @cache
+    def foundation() -> str:
+        return again() or ("" if batch else alone())
+
+    def again() -> str:
+        one = f.value(arrays, reduction="none")
+        return _same(f.value(arrays, reduction="none"), one, "the loss of equal arrays, in another call,")
+
+    def alone() -> str:
+        here = (slice(1, 2), slice(2, 3))
+        each = f.value(arrays, reduction="none")[here]
+        one = [a if place in shared else a[here] for place, a in enumerate(arrays)]
+        return _same(f.value(one, reduction="none"), each, "the loss of an example by itself, and not among others,")
 
     shape = SHAPE[:1] if batch else SHAPE
     weight = uniform("law weight", shape, 0.25, 2.0)
@@ -183,6 +200,8 @@ def laws(
 
     if framework.name != "numpy" and len(arrays) > 1:
         yield result("arrays of NumPy beside those of the framework", mixed)
+    if not exact and not batch:
+        yield result("an example has its own loss", alone)
     yield result("none has the parts of sum and mean", parts)
     yield result("a weight multiplies", weights)
     yield result("the weighted mean divides by the weights", weighted_mean)
@@ -215,9 +234,8 @@ def _same(got: Any, expected: Any, what: str) -> str:
     if got.shape != expected.shape:
         return f"{what}: shape {got.shape}, expected {expected.shape}"
     limit = RELATIVE * max(1.0, float(np.abs(expected).max()))
-    if not (np.abs(got - expected) <= limit).all():
-        return f"{what}: {got.tolist()}, expected {expected.tolist()}"
-    return ""
+    right = np.abs(got - expected) <= limit
+    return "" if right.all() else difference(what, got, expected, ~right)
 
 
 def _at_truth(f: LossOf, ideal: Perfect) -> str:

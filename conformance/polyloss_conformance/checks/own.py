@@ -16,7 +16,7 @@ from polyloss.core.domains import REAL
 from polyloss_conformance import reference
 from polyloss_conformance.calls import split
 from polyloss_conformance.cases import Place, numpy_dtype
-from polyloss_conformance.compare import show
+from polyloss_conformance.compare import difference, show
 from polyloss_conformance.declared import entry_of, generated
 from polyloss_conformance.frameworks import Framework, called, engine, placed
 from polyloss_conformance.result import Result
@@ -66,10 +66,11 @@ def check(
     modes = framework.modes if modes is None else modes
     entry, ordinary = entry_of(loss), generated(loss)
     try:
-        called(loss, {}, {place: framework.array(array) for place, array in enumerate(ordinary)})
+        message = _undefined(loss, framework, ordinary)
     except Exception as error:
-        # Whatever else is asked of it would say so again.
         message = told(error, loss)
+    if message:
+        # Whatever else is asked of it would say so again.
         yield Result(
             name, framework.name, modes[0], "float64", "generated", "value and gradient", False, message=message
         )
@@ -86,6 +87,7 @@ def check(
         shared=entry.shared,
         wanted=wanted,
         batch=entry.batch,
+        exact=False,
     )
     yield from kinds.of_entry(name, loss, framework, entry, generated(loss, laws.SHAPE), wanted).check(dtypes, modes)
     for case, (arrays, keywords) in calls(name, loss, module).items():
@@ -112,6 +114,23 @@ def check(
                     message,
                     text,
                 )
+
+
+def _undefined(loss: Any, framework: Framework, ordinary: tuple[Any, ...]) -> str:
+    """Where the loss of ordinary arrays is no number."""
+    given: dict[Place, Any] = {place: framework.array(array) for place, array in enumerate(ordinary)}
+    with np.errstate(all="ignore"):
+        each = framework.numpy(called(loss, {"reduction": "none"}, given))
+    if np.isfinite(each).all():
+        return ""
+    spot = tuple(map(int, np.argwhere(~np.isfinite(each))[0]))
+    own = zip(loss.arrays, ordinary, strict=True)
+    example = ", ".join(f"{key} is {show(array[spot])}" for key, array in own if array.shape[: len(spot)] == each.shape)
+    decorator = "rowwise" if loss.rowwise else "elementwise"
+    return (
+        f"the loss is {float(each[spot])!r} where {example}; declare the range of an argument that may not be any "
+        f"number, as in @polyloss.{decorator}({loss.arrays[0]}=polyloss.POSITIVE)"
+    )
 
 
 def _differentiable(
@@ -171,9 +190,10 @@ def _compare(
     )
     size = np.abs(truth) + moves + (eps if dtype in HALVES else 0)
     first = framework.name == "numpy" and mode == "eager" and dtype == "float64"
-    value = None if first else float((np.abs(got - truth) / (eps * size)).max())
+    errors = np.abs(got - truth) / (eps * size)
+    value = None if first else float(errors.max())
     if value is not None and not value <= VALUE:
-        message = f"value is {got.tolist()}, on NumPy in float64 {truth.tolist()}"
+        message = difference("value", got, truth, ~(errors <= VALUE)) + ", as on NumPy in float64"
     gradient = None
     for place, found, (slope, doubt) in zip(wanted, outcome.gradients or (), slopes, strict=False):
         numbers = reference.to_longdouble(framework.numpy(found))

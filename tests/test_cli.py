@@ -139,6 +139,15 @@ def test_where_a_report_goes_is_checked_first(
     assert output.count("\n") == 1
 
 
+@pytest.mark.parametrize("first", ["--html", "--json"])
+def test_no_report_is_written_over_another(first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("polyloss_conformance.workers.run_order", lambda *_: pytest.fail("the work began"))
+    (tmp_path / "folder").mkdir()
+    one, other = str(tmp_path / "report"), str(tmp_path / "folder" / ".." / "report")
+    output = invoke("conformance", "--backend", "numpy", first, one, "--junit", other, status=2)
+    assert output == f"--junit {other}: {first} goes there too; give each a file of its own\n"
+
+
 def test_a_report_that_cannot_be_written_loses_nothing(
     files: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -326,8 +335,12 @@ def test_a_cause_is_told_once(files: tuple[Path, Path, Path], tmp_path: Path, mo
     output = conformance(files, "--losses", "wrong_in_two_ways", status=1)
     assert output.count("the difference quotient of the value") == 2  # of quartic by target, of scaled by scale
     assert "numpy: eager float16 float32 float64, small blocks float32, whole arrays float32" in output
+    page = files[0].read_text()
+    assert page.count("the difference quotient of the value") == 2
+    assert "numpy: eager float16 float32 float64, small blocks float32, whole arrays float32" in page
     failed = [result for result in json.loads(files[1].read_text())["results"] if not result["passed"]]
     assert len(failed) > 10
+    assert f"{len(failed)} of " in page
     assert len(ElementTree.parse(files[2]).getroot().findall(".//failure")) == len(failed)
 
 
@@ -543,6 +556,8 @@ def test_where_a_benchmark_goes_is_checked_first(option: str, tmp_path: Path) ->
     output = invoke("bench", "--backend", "numpy", option, str(tmp_path / "none" / "x.svg"), status=2)
     assert output.startswith(f"{option} {tmp_path}")
     assert "end in .svg or .png" in invoke("bench", "--plot", str(tmp_path / "x.txt"), status=2)
+    same = str(tmp_path / "x.svg")
+    assert "--json goes there too" in invoke("bench", "--json", same, "--plot", same, status=2)
 
 
 def test_a_deviation_has_an_example_of_its_own_function() -> None:

@@ -48,12 +48,16 @@ def _fail(console: Console, message: str, status: int = 2) -> typer.Exit:
 
 
 def _check_paths(console: Console, **paths: Path | None) -> None:
-    """Say before the work begins where a report cannot be written."""
+    """Say before the work begins where a report cannot be written, or would be written over by another."""
+    taken: dict[Path, str] = {}
     for option, path in paths.items():
         if path is None:
             continue
         problem = ""
-        if path.is_dir():
+        other = taken.setdefault(path.resolve(), option)
+        if other != option:
+            problem = f"--{other} goes there too; give each a file of its own"
+        elif path.is_dir():
             problem = "is a folder, not a file"
         elif not path.parent.is_dir():
             problem = f"there is no folder {path.parent}"

@@ -301,8 +301,9 @@ class Report:
         )
 
     def _details(self) -> dict[str, dict[str, Any]]:
-        """For each loss: its rows by backend, mode and dtype, each with its worst case; and its failures."""
+        """For each loss: its rows by backend, mode and dtype, each with its worst case; and what failed, by causes."""
         found: dict[str, dict[str, Any]] = {}
+        causes = self.causes
         for loss in self.losses:
             mine = [r for r in self.results if r.loss == loss]
             groups: dict[tuple[str, str, str], list[Result]] = {}
@@ -319,7 +320,8 @@ class Report:
                     for key, group in groups.items()
                 ],
                 "others": [(*key, len(group), sum(not r.passed for r in group)) for key, group in others.items()],
-                "failures": [r for r in mine if not r.passed],
+                "failed": sum(not r.passed for r in mine),
+                "causes": [cause for cause in causes if cause.example.loss == loss],
             }
         return found
 

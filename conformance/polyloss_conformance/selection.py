@@ -54,9 +54,11 @@ def select(
         there = tuple(name for name in there if frameworks.KNOWN[name].has_devices)
         if not there:
             raise ValueError(f"no backend here has a device {device}")
-    able = [name for name in _known("backend", backends, there) if set(frameworks.dtypes(name)) & set(chosen)]
-    if not able:
-        raise ValueError(f"there is nothing to run: {', '.join(backends)} has no {', '.join(chosen)}")
+    named = _known("backend", backends, there)
+    able = [name for name in named if set(frameworks.dtypes(name)) & set(chosen)]
+    idle = [f"{name} in {', '.join(frameworks.dtypes(name))}" for name in named if name not in able]
+    if idle and (backends or not able):
+        raise ValueError(f"nothing to run in {', '.join(chosen)}: the suite calls {'; '.join(idle)}")
     for name in losses:
         if name in others:
             raise ValueError(f"{name} is not checked: it is {others[name]}")

@@ -20,4 +20,4 @@ if not TYPE_CHECKING:
         if name in ("adapters", "compat"):
             return _import_module(f"{__name__}.{name}")
         names = _import_module(f"{__name__}.compat.names")
-        raise names.no_attribute(__name__, name, {known: f"{__name__}.{known}" for known in __all__})
+        raise names.no_attribute(__name__, name)

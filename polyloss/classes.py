@@ -9,7 +9,7 @@ import numpy as np
 
 import polyloss
 
-from .compat.names import no_attribute
+from .compat.names import no_attribute, public_names
 from .core import checks, words
 from .core.arguments import IGNORED, OF_A_CALL
 from .core.bind import check_constant
@@ -200,4 +200,5 @@ def no_class(module: str, name: str, made: Iterable[str], families: Sequence[str
 
     `families` are as in `compat.names`.
     """
-    return no_attribute(module, name, {classes()[one].__name__: f"{module}.{one}" for one in made}, families)
+    public = public_names(module) | {classes()[one].__name__: f"{module}.{one}" for one in made}
+    return no_attribute(module, name, public, families)

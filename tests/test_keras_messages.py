@@ -123,6 +123,20 @@ def test_a_bad_reduction_is_refused_where_it_is_given(wrong: Any, meant: str | N
     assert loss.reduction == "sum"
 
 
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        ("huber_los", "did you mean polyloss_keras.Huber?"),
+        ("KerasLos", "did you mean polyloss_keras.KerasLoss?"),
+        ("pinball", "nearest here: polyloss_keras.Quantile"),
+        ("value_and_grd", "did you mean polyloss.value_and_grad?"),
+    ],
+)
+def test_names_are_answered(name: str, way: str) -> None:
+    with pytest.raises(AttributeError, match=f"{re.escape(f'{name!r}; {way}')}$"):
+        getattr(polyloss_keras, name)
+
+
 @pytest.mark.parametrize("name", polyloss_keras.LOSSES)
 def test_words_are_attributes_like_any_other(name: str) -> None:
     loss = getattr(polyloss_keras, name)()

@@ -522,3 +522,47 @@ def test_every_name_that_is_answered_leads_somewhere() -> None:
         assert ways, name
         for way in ways:
             assert callable(operator.attrgetter(way.partition(".")[2])(polyloss))
+
+
+_SLIPS = {"huber_los": "huber", "HuberLos": "huber", "cros_entropy": "cross_entropy", "pinbal_loss": "quantile"}
+
+
+def _here(package: Any, loss: str) -> str:
+    """Where a package says that a loss is: the class that it has for it, or the loss itself."""
+    classes = words.class_name(loss) in dir(package)
+    return f"{package.__name__}.{words.class_name(loss)}" if classes else f"polyloss.{loss}"
+
+
+def test_every_package_answers_names(backend: Any) -> None:
+    package = importlib.import_module(type(backend_of(backend.array(1.0))).__module__)
+    for asked in (package, polyloss):
+        for slip, loss in _SLIPS.items():
+            with pytest.raises(AttributeError, match=rf"'{slip}'; did you mean {_here(asked, loss)}\?$"):
+                getattr(asked, slip)
+        with pytest.raises(
+            AttributeError, match=rf"'huber_loss'; nearest here: {_here(asked, 'huber')}; polyloss\.compat"
+        ):
+            _ = asked.huber_loss
+        for tool in ("grad", "value_and_grd"):
+            with pytest.raises(AttributeError, match=rf"'{tool}'; did you mean polyloss\.value_and_grad\?$"):
+                getattr(asked, tool)
+        with pytest.raises(AttributeError, match="'dice'; there is no such loss in polyloss yet"):
+            _ = asked.dice
+        for name in ("frobnicate", "_huber_loss", "__wrapped__"):
+            with pytest.raises(AttributeError, match=f"^module '{asked.__name__}' has no attribute '{name}'$"):
+                getattr(asked, name)
+    with pytest.raises(AttributeError, match=rf"'bakend'; did you mean {package.__name__}\.backend\?$"):
+        _ = package.bakend
+    with pytest.raises(ImportError, match="cannot import name 'huber_loss'"):
+        exec(f"from {package.__name__} import huber_loss")
+
+
+def test_a_slip_in_the_ending_of_a_short_name_is_not_any_loss() -> None:
+    for name in ("frob_loss", "my_loss", "FooLoss", "abc_los", "loss", "los"):
+        with pytest.raises(AttributeError, match=rf"has no attribute '{name}'(; did you mean polyloss\.Loss\?)?$"):
+            getattr(polyloss, name)
+
+
+def test_answers_are_not_imported_before_somebody_asks() -> None:
+    code = "import polyloss, polyloss_numpy, sys; assert 'polyloss.compat' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

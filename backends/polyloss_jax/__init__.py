@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -166,5 +166,14 @@ def _is_readable(array: Any) -> bool:
 
 
 backend = JaxBackend()
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        # Not for type checkers, which would take it that there is every name; and not imported before somebody asks.
+        from polyloss.compat.names import no_attribute
+
+        raise no_attribute(__name__, name, families=["optax"])
+
 
 __all__ = ["JaxBackend", "backend"]

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import array_api_compat
 import array_api_compat.numpy
@@ -137,5 +137,14 @@ class NumpyBackend(InMemory):
 
 
 backend = NumpyBackend()
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        # Not for type checkers, which would take it that there is every name; and not imported before somebody asks.
+        from polyloss.compat.names import no_attribute
+
+        raise no_attribute(__name__, name)
+
 
 __all__ = ["NumpyBackend", "backend"]

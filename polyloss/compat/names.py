@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from types import ModuleType
@@ -84,7 +85,11 @@ _MODULES: dict[str, ModuleType] = {"torch": torch, "keras": keras, "optax": opta
 
 def plain(name: str) -> str:
     """A name without what spellings differ in: ``CrossEntropyLoss`` is ``cross_entropy``."""
-    return re.sub(r"[^a-z0-9]", "", name.lower()).removesuffix("loss") or name.lower()
+    return _letters(name).removesuffix("loss") or name.lower()
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 @cache
@@ -105,7 +110,16 @@ def meanings(names: Iterable[str]) -> dict[str, str]:
 def near(name: str, names: Iterable[str], count: int = 2) -> list[str]:
     """Those of `names`, or what they mean, whose names look like this one."""
     meant = meanings(names)
-    return list(dict.fromkeys(meant[n] for n in difflib.get_close_matches(plain(name), meant, n=count, cutoff=0.8)))
+    return list(dict.fromkeys(meant[word] for word in _alike(name, meant, count)))
+
+
+def _alike(name: str, words: Iterable[str], count: int) -> list[str]:
+    """Those of `words`, in plain letters, that look like a name."""
+    words = tuple(words)
+    found = difflib.get_close_matches(plain(name), words, n=count, cutoff=0.8)
+    # The slip may be in the ending that plain names do not have. It makes short names alike: fewer slips are allowed.
+    whole = difflib.get_close_matches(_letters(name), [f"{word}loss" for word in words], n=count, cutoff=0.88)
+    return list(dict.fromkeys([*found, *(word.removesuffix("loss") for word in whole)]))[:count]
 
 
 @cache
@@ -118,21 +132,28 @@ def _twins() -> dict[str, str]:
     }
 
 
+def public_names(module: str) -> dict[str, str]:
+    """What somebody may look for in a module, with where it is: all that polyloss has, and what it has itself."""
+    found = {name: f"polyloss.{name}" for name in vars(polyloss)["__all__"]}
+    return found | {name: f"{module}.{name}" for name in vars(sys.modules[module])["__all__"]}
+
+
 def no_attribute(
-    module: str, name: str, public: Mapping[str, str], families: Sequence[str] = tuple(_FAMILIES)
+    module: str, name: str, public: Mapping[str, str] | None = None, families: Sequence[str] = tuple(_FAMILIES)
 ) -> AttributeError:
     """The error for a name that `module` does not have, with what it is called here.
 
     Parameters
     ----------
-    public : mapping
-        Names of losses, and other public ones, with where they are.
+    public : mapping, optional
+        Names of losses, and other public ones, with where they are: `public_names` unless given.
     families : sequence of str
         Whose names somebody may have in mind.
     """
     message = f"module {module!r} has no attribute {name!r}"
     if name.startswith("_"):
         return AttributeError(message)
+    public = public_names(module) if public is None else public
     ours = meanings(public).get(plain(name))
     tool = _TOOLS.get(name.lower())
     twins = _twins_of(name, ours, families)
@@ -158,8 +179,8 @@ def no_attribute(
             *filter(None, [package]),
         ]
     if not ways:
-        similar = near(name, public)
-        ways = [f"did you mean {' or '.join(public[n] for n in similar)}?"] if similar else []
+        similar = dict.fromkeys(public[one] for one in near(name, public))
+        ways = [f"did you mean {' or '.join(similar)}?"] if similar else []
     return AttributeError("; ".join([message, *ways]))
 
 
@@ -167,7 +188,7 @@ def attribute_of(family: str) -> Callable[[str], object]:
     """The function `__getattr__` of a module of `polyloss.compat`: its classes, or an error with what is nearest."""
     module = _MODULES[family].__name__
     losses = {twin.partition(".")[2]: loss for twin, loss in _twins().items() if twin.startswith(f"{family}.")}
-    public = {name: f"polyloss.{name}" for name in vars(polyloss)["__all__"]}
+    public = public_names("polyloss")
     meant = {word: [t for t, one in losses.items() if one == loss] for word, loss in meanings(public).items()}
     meant = {word: twins for word, twins in meant.items() if twins} | {plain(twin): [twin] for twin in losses}
     others = [other for other in _FAMILIES if other != family]
@@ -178,7 +199,7 @@ def attribute_of(family: str) -> Callable[[str], object]:
             return class_of(classes[name])
         word = plain(name)
         known_elsewhere = word in map(plain, MISSING) or word in losses_of_others()
-        alike = [] if known_elsewhere else difflib.get_close_matches(word, meant, n=1, cutoff=0.8)
+        alike = [] if known_elsewhere else _alike(name, meant, 1)
         twins = [] if name.startswith("_") else next((meant[one] for one in (word, *alike) if one in meant), [])
         if not twins:
             raise no_attribute(module, name, public, others)

@@ -17,7 +17,7 @@ from .core.compose import LossSum, scaled
 from .core.loss import Loss
 
 UNSET: Any = object()
-"""The default of a parameter that the terms of a sum have different defaults of."""
+"""The default of a parameter that has none, or of which the terms of a sum have different ones."""
 
 
 def classes() -> dict[str, Loss[Any]]:
@@ -43,11 +43,15 @@ def parameters_of(loss: Callable[..., Any], *, reduction: bool) -> list[inspect.
 
 
 def defaults_of(loss: Any, *, reduction: bool) -> dict[str, Any]:
-    """The parameters that an object may hold for `loss`, with their defaults: of a sum, those of all its terms."""
+    """The parameters that an object may hold for `loss`, with their defaults, or `UNSET`: of a sum, those of all its
+    terms."""
     terms = [term for _, term in terms_of(loss)]
     if not all(isinstance(term, Loss) for term in terms):
         return {}
-    first, *rest = ({p.name: p.default for p in parameters_of(term, reduction=reduction)} for term in terms)
+    first, *rest = (
+        {p.name: UNSET if p.default is p.empty else p.default for p in parameters_of(term, reduction=reduction)}
+        for term in terms
+    )
     return {
         name: value if all(same(value, other[name]) for other in rest) else UNSET
         for name, value in first.items()
@@ -77,9 +81,13 @@ def no_positional(
         return
     value = arguments[0]
     if isinstance(value, str | int | float | np.generic):
-        # What is a number by default is more likely to be meant than an array that one number would do for.
-        names = sorted(defaults, key=lambda name: name == "axis" or not isinstance(defaults[name], int | float))
-        meant = [name for name in names if _passes(check, name, value)]
+        # What is a number by default, or has no default, is more likely to be meant than an array that one number would
+        # do for.
+        likely = {name: default is UNSET or isinstance(default, int | float) for name, default in defaults.items()}
+        names = sorted(defaults, key=lambda name: name == "axis" or not likely[name])
+        flags = {name for name, default in defaults.items() if isinstance(default, bool)}
+        fits = [name for name in names if name not in flags or isinstance(value, bool)]
+        meant = [name for name in fits if _passes(check, name, value)]
         way = f", as in {owner}({first}{meant[0]}={value!r})" if meant else ""
     else:
         way = f"; make the object first, then call it with arrays: {owner}({first}...)({', '.join(arrays)})"
@@ -120,6 +128,16 @@ def check_parameters(owner: str, loss: Any, parameters: Mapping[str, Any], *, re
             raise of_one_term(loss, name) or words.unknown_keyword(loss.__name__, name, (), tuple(defaults))
         for term in terms:
             _check_value(term, name, value.item() if isinstance(value, np.generic) else value)
+
+
+def check_complete(owner: str, loss: Any, parameters: Iterable[str]) -> None:
+    """Raise for an object without a parameter that has no default: its calls bring none."""
+    known = defaults_of(loss, reduction=True)
+    for _, term in terms_of(loss):
+        for name in term.parameters:
+            if name not in term.defaults and name not in parameters:
+                own = f"{owner}(..., {name}=...)" if name in known else f"{term.__name__}.partial({name}=...)"
+                raise TypeError(f"{owner}: missing {name}, of which {term.__name__} has no default, as in {own}")
 
 
 def _check_value(loss: Loss[Any], name: str, value: Any) -> None:

@@ -223,6 +223,38 @@ def test_losses_of_a_user(sign: str, status: int, tmp_path: Path, monkeypatch: p
         assert (what in output) == bool(status)
 
 
+REQUIRED = """
+    import numpy as np, polyloss
+
+    @polyloss.elementwise(scale=polyloss.POSITIVE)
+    def declared(xp, prediction, target, *, scale, **call):
+        e = (prediction - target) / scale
+        return e**2, lambda: 2 * e / scale, lambda: -2 * e / scale
+
+    @polyloss.elementwise
+    def called(xp, prediction, target, *, how, **call):
+        e = how(prediction - target)
+        return e**2, lambda: 2 * e, lambda: -2 * e
+
+    @polyloss.elementwise
+    def neither(xp, prediction, target, *, scale, **call):
+        e = (prediction - target) / scale
+        return e**2, lambda: 2 * e / scale, lambda: -2 * e / scale
+
+    CASES = {"called": [((np.ones(3), np.zeros(3)), {"how": lambda error: error})]}
+"""
+
+
+def test_losses_of_a_user_with_parameters_that_have_no_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "required_losses.py").write_text(textwrap.dedent(REQUIRED))
+    monkeypatch.chdir(tmp_path)
+    output = invoke("conformance", "--backend", "numpy", "--losses", "required_losses.py", "--no-html", status=1)
+    said = " ".join(output.split())
+    assert "TypeError: neither: nobody knows what scale may be, which has no default: declare its domain, as in" in said
+    assert output.count("Error") == 1
+    assert "_empty" not in output
+
+
 @pytest.fixture
 def documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The example of docs/custom.md with its cases, as a file in a folder beside the working one."""

@@ -99,6 +99,22 @@ def test_parameters_of_a_sum() -> None:
         mixed(y, x, detla=3.0)
 
 
+@polyloss.elementwise(scale=polyloss.POSITIVE, autodiff=True)
+def scaled(xp: Any, /, prediction: Any, target: Any, *, scale: Any, flag: bool = False, **call: Any) -> Any:
+    return xp.abs(prediction - target) / scale
+
+
+def test_an_object_has_every_parameter_that_has_no_default() -> None:
+    way = "KerasLoss: missing scale, of which scaled has no default, as in "
+    for loss, own in {scaled: "KerasLoss(..., scale=...)", scaled + polyloss.mse: "scaled.partial(scale=...)"}.items():
+        with pytest.raises(TypeError, match=f"^{re.escape(way + own)}$"):
+            polyloss_keras.KerasLoss(loss)
+    with pytest.raises(TypeError, match=r"without one, as in KerasLoss\(loss, scale=2\.0\)$"):
+        polyloss_keras.KerasLoss(scaled, 2.0)
+    loss = polyloss_keras.KerasLoss(scaled, scale=4.0)
+    assert number(loss(np.zeros((2, 1)), np.ones((2, 1)))) == 0.25
+
+
 @pytest.mark.parametrize(
     ("wrong", "meant"),
     [

@@ -33,6 +33,48 @@ def cubic(xp: Any, /, prediction: Any, target: Any, *, scale: float = 2.0, **cal
     return scale * (prediction - target) ** 3
 
 
+@polyloss.elementwise(scale=polyloss.POSITIVE)
+def scaled(xp: Any, /, prediction: Any, target: Any, *, scale: Any, how: Any, **call: Any) -> Any:
+    """Two parameters without defaults, one of them a function."""
+    error = how(prediction - target) / scale
+    return error, lambda: xp.ones_like(error) / scale, lambda: -xp.ones_like(error) / scale
+
+
+def identity(array: Any) -> Any:
+    return array
+
+
+def test_parameters_without_defaults(backend: Any) -> None:
+    # Type checkers know of what is missing, but not of what `partial` gives.
+    loss: Any = scaled
+    x, y = backend.array(np.asarray([3.0, 1.0])), backend.array(np.zeros(2))
+    for number in (4.0, backend.array(np.asarray(4.0))):
+        backend.check(loss(x, y, scale=number, how=identity), 0.5)
+    chosen = loss.partial(how=identity)
+    backend.check(chosen(x, y, scale=4.0), 0.5)
+    backend.check((chosen.partial(scale=4.0) + polyloss.mse)(x, y), 5.5)
+    backend.check(backend.grad(chosen, x, y, scale=4.0)[0], [0.125, 0.125])
+    way = r"^scaled: missing {0}, which has no default, as in scaled\(prediction, target, {0}=\.\.\.\)"
+    for one, given, name in (
+        (loss, {}, "scale"),
+        (loss, {"scale": 2.0}, "how"),
+        (chosen, {}, "scale"),
+        (2.0 * chosen, {}, "scale"),
+        (polyloss.value_and_grad(chosen), {}, "scale"),
+    ):
+        with pytest.raises(TypeError, match=way.format(name)):
+            one(x, y, **given)
+    with pytest.raises(ValueError, match="scale must be positive, got -1"):
+        chosen(x, y, scale=-1.0)
+    with pytest.raises(TypeError, match="unexpected scael; did you mean scale"):
+        loss(x, y, scael=1.0)
+    assert (loss.parameters, loss.defaults, chosen.defaults) == (("scale", "how"), {}, {"how": identity})
+    assert "\nscale : required\n    Positive.\nhow : required\n" in loss.__doc__
+    assert "target: Any, *, scale: Any, how: Any, reduction: " in str(inspect.signature(loss)).replace("typing.", "")
+    for shown in (str(inspect.signature(loss)), loss.__doc__, repr(loss), repr(chosen), repr(loss.defaults)):
+        assert "_empty" not in str(shown)
+
+
 def test_what_a_loss_says_of_arrays_that_it_holds(backend: Any) -> None:
     """In one line, however large they are."""
     number, many = backend.array(np.asarray(0.1), "float32"), backend.array(np.ones(300))

@@ -21,6 +21,11 @@ import polyloss_torch  # noqa: E402
 pytestmark = pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 
 
+@polyloss.elementwise(scale=polyloss.POSITIVE, autodiff=True)
+def scaled(xp: Any, /, prediction: Any, target: Any, *, scale: Any, flag: bool = False, **call: Any) -> Any:
+    return xp.abs(prediction - target) / scale
+
+
 @pytest.fixture
 def x() -> Any:
     return torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -65,6 +70,23 @@ def test_module_refuses_at_construction(make: Any) -> None:
         make(reduction="avg")
     with pytest.raises(TypeError, match="unexpected where"):
         make(where=torch.ones(3, dtype=torch.bool))
+
+
+def test_a_module_has_every_parameter_that_has_no_default(x: Any, y: Any) -> None:
+    way = "polyloss_torch.module: missing {}, of which scaled has no default, as in {}"
+    for loss, own in {
+        scaled: "polyloss_torch.module(..., scale=...)",
+        scaled + scaled.partial(scale=2.0): "polyloss_torch.module(..., scale=...)",
+        scaled + polyloss.mse: "scaled.partial(scale=...)",
+    }.items():
+        with pytest.raises(TypeError, match=f"^{re.escape(way.format('scale', own))}$"):
+            polyloss_torch.module(loss)
+    criterion = polyloss_torch.module(scaled, scale=4.0)
+    torch.testing.assert_close(criterion(x, y), polyloss.l1(x, y) / 4)
+    assert repr(criterion) == "LossModule(<polyloss loss scaled>, scale=4.0)"
+    del criterion.scale
+    with pytest.raises(TypeError, match=r"^scaled: missing scale, which has no default"):
+        criterion(x, y)
 
 
 def test_module_of_a_sum(x: Any, y: Any) -> None:

@@ -15,6 +15,7 @@ from polyloss import Loss
 from polyloss.classes import (
     UNSET,
     check_attribute,
+    check_complete,
     check_parameters,
     classes,
     defaults_of,
@@ -90,6 +91,7 @@ class KerasLoss(keras.losses.Loss):  # type: ignore[misc]
         check = functools.partial(_check, owner, loss)
         no_positional(owner, arguments, known, check, ("y_true", "y_pred"), "" if self._of else "loss, ")
         _check(owner, loss, "reduction", reduction)
+        check_complete(owner, loss, parameters)
         for _, term in terms_of(loss):
             if len(term.arrays) != 2:
                 raise TypeError(f"{term.__name__} takes {', '.join(term.arrays)}: Keras has two arrays for a loss")

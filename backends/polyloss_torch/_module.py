@@ -12,6 +12,7 @@ from polyloss import Loss
 from polyloss.classes import (
     UNSET,
     check_attribute,
+    check_complete,
     check_parameters,
     classes,
     defaults_of,
@@ -65,6 +66,7 @@ class LossModule(torch.nn.Module, Combinable):
                 raise words.unknown_keyword(_name(loss), name, (), tuple(defaults))
         elif not modules and not isinstance(loss, torch.nn.Module):
             check_parameters(owner, loss, parameters, reduction=True)
+            check_complete(owner, loss, parameters)
         elif parameters:
             raise TypeError(
                 f"{owner}: unexpected {next(iter(parameters))}: {_name(loss)} is made of modules, which have their "

@@ -72,12 +72,17 @@ def _inputs(
     for key in keywords:
         if key in loss.arrays[: len(arrays)]:
             raise TypeError(f"{name}: {key} came twice, by its position and by its name")
-        if key not in loss.defaults and key not in loss.arrays[len(arrays) :]:
+        if key not in loss.parameters and key not in loss.arrays[len(arrays) :]:
             raise TypeError(unknown_keyword(name, key, loss.arrays, known_keywords(loss)))
     for key in loss.arrays[len(arrays) :]:
         if key not in keywords:
             raise TypeError(f"{name}: missing {key}")
         arrays += (keywords.pop(key),)
+    for key in loss.parameters:
+        if key not in loss.defaults and key not in keywords:
+            raise TypeError(
+                f"{name}: missing {key}, which has no default, as in {name}({', '.join(loss.arrays)}, {key}=...)"
+            )
     return arrays, keywords
 
 
@@ -193,7 +198,7 @@ def becomes_array(loss: Definition, name: str, value: Any) -> bool:
 def check_constant(loss: Definition, key: str, value: Any) -> None:
     """Raise where a parameter that is no array is out of its range."""
     if value is None:
-        if key in loss.defaults and key not in loss.optional:
+        if key in loss.parameters and key not in loss.optional:
             raise TypeError(f"{loss.__name__}: {key} must be a number or an array, got None")
         return
     if key == IGNORED:
@@ -215,13 +220,13 @@ def check_constant(loss: Definition, key: str, value: Any) -> None:
 
 def known_keywords(loss: Definition) -> tuple[str, ...]:
     """The keywords of a loss."""
-    return (*loss.defaults, *(("axis",) if loss.rowwise else ()), *COMMON)
+    return (*loss.parameters, *(("axis",) if loss.rowwise else ()), *COMMON)
 
 
 def _takes(loss: Definition, key: str, value: float) -> bool:
     """Whether a parameter may be this number."""
     default = loss.defaults.get(key)
-    if isinstance(value, bool) or isinstance(default, bool) or key not in loss.defaults:
+    if isinstance(value, bool) or isinstance(default, bool) or key not in loss.parameters:
         return isinstance(value, bool) and isinstance(default, bool)
     if key not in loss.domains and key != IGNORED and not isinstance(default, (int, float)):
         return False

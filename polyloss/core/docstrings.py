@@ -70,10 +70,11 @@ def _undescribed(sections: Mapping[str, str], loss: Definition) -> Iterator[str]
     for name in loss.arrays:
         if name not in names:
             yield _entry(f"{name} : array", _of_array(loss, name))
-    for name, default in loss.defaults.items():
+    for name in loss.parameters:
         if name not in names:
             domain = loss.domains.get(name, REAL)
-            yield _entry(f"{name} : {_kind(default, domain)}", _sentence(_range(domain)))
+            kind = _kind(loss.defaults[name], domain) if name in loss.defaults else "required"
+            yield _entry(f"{name} : {kind}", _sentence(_range(domain)))
     common = [name for name in (*(["axis"] if loss.rowwise else []), *Call.__annotations__) if name not in names]
     if common:
         every = "row-wise loss" if loss.rowwise else "loss"
@@ -114,15 +115,15 @@ def _result(loss: Definition) -> str:
 
 def _refusals(loss: Definition) -> Iterator[str]:
     """What is an error, and which."""
-    domains = {name: loss.domains.get(name, REAL) for name in (*loss.arrays, *loss.defaults)}
+    domains = {name: loss.domains.get(name, REAL) for name in (*loss.arrays, *loss.parameters)}
     floating = [name for name in loss.arrays if _is_floating(loss, name)]
     classes = [name for name in loss.arrays if isinstance(domains[name], Classes)]
-    static = [name for name in loss.defaults if name in loss.static]
+    static = [name for name in loss.parameters if name in loss.static]
     kinds = {"is not real floating": floating, "holds class ids that are not integers": classes, "is an array": static}
     types = [f"{_or([f'`{name}`' for name in names])} {wrong}" for wrong, names in kinds.items() if names]
     yield _entry("TypeError", f"If {_or([*types, 'the arrays come from different frameworks'], ', or ')}.")
     values = ["the shapes do not fit (nothing is broadcast)"]
-    if IGNORED in loss.defaults:
+    if IGNORED in loss.parameters:
         values.append(f"`{IGNORED}` comes with probabilities")
     ranges = [(name, text) for name, domain in domains.items() if (text := _range(domain))]
     if ranges:

@@ -27,8 +27,10 @@ class Definition:
         Whether the kernel returns its value alone; or the name of a parameter with which, when it is not None, it does.
     arrays : tuple of str
         The names of its arrays.
+    parameters : tuple of str
+        The names of its parameters.
     defaults : dict
-        Its parameters.
+        Those of them that may be left out.
     domains : dict
         The values that an argument may take, by its name.
     arguments : dict
@@ -49,6 +51,7 @@ class Definition:
     rowwise: bool
     autodiff: bool | str
     arrays: tuple[str, ...]
+    parameters: tuple[str, ...]
     defaults: dict[str, Any]
     domains: dict[str, Domain]
     arguments: dict[str, Argument]

@@ -85,7 +85,8 @@ class Loss(Definition, Combinable, Generic[P]):
         defaults: Mapping[str, Any] | None = None,
     ) -> None:
         own = list(inspect.signature(kernel).parameters.values())[1:]
-        parameters = {p.name: p.default for p in own if p.kind is p.KEYWORD_ONLY}
+        keywords = {p.name: p.default for p in own if p.kind is p.KEYWORD_ONLY}
+        parameters = {name: default for name, default in keywords.items() if default is not inspect.Parameter.empty}
         self.kernel = kernel
         self.signature, self.shapes, self.fuse = signature, dict(shapes or {}), fuse
         self.rowwise = fuse is None and "," in signature.partition(")")[0]
@@ -97,7 +98,8 @@ class Loss(Definition, Combinable, Generic[P]):
         given = {
             name: value.item() if isinstance(value, np.generic) else value for name, value in (defaults or {}).items()
         }
-        self.defaults = parameters | given
+        self.parameters = tuple(keywords)
+        self.defaults = {name: (parameters | given)[name] for name in keywords if name in parameters or name in given}
         self.fixed = given
         self.static = frozenset(n for n, default in parameters.items() if is_static(default, self.domains.get(n)))
         self.optional = frozenset(n for n, default in parameters.items() if default is None)
@@ -106,9 +108,10 @@ class Loss(Definition, Combinable, Generic[P]):
         self.__qualname__: str = kernel.__qualname__
         self.__module__ = kernel.__module__
         for name in (*self.domains, *self.shapes):
-            if name not in self.defaults and name not in self.arrays:
-                raise TypeError(f"{self.__name__} has no parameter {name}; it has {', '.join(self.defaults) or 'none'}")
-        self.arguments = declared(self.arrays, tuple(parameters), self.domains, signature, self.shapes)
+            if name not in self.parameters and name not in self.arrays:
+                known = ", ".join(self.parameters) or "none"
+                raise TypeError(f"{self.__name__} has no parameter {name}; it has {known}")
+        self.arguments = declared(self.arrays, self.parameters, self.domains, signature, self.shapes)
         self.__doc__ = docstrings.whole(kernel.__doc__, self)
         self.origin: Definition = self
         self._plans: dict[Any, tuple[Plan, Backend]] = {}
@@ -159,8 +162,8 @@ class Loss(Definition, Combinable, Generic[P]):
                     f"{self.__name__}: {name} comes with a call, not with partial, as in "
                     f"{self.__name__}({', '.join(self.arrays)}, {name}=...)"
                 )
-            if name not in self.defaults:
-                raise TypeError(bind.unknown_keyword(self.__name__, name, (), tuple(self.defaults)))
+            if name not in self.parameters:
+                raise TypeError(bind.unknown_keyword(self.__name__, name, (), self.parameters))
         loss = type(self)(
             self.kernel,
             signature=self.signature,

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, ParamSpec, TypeVar
 
 from . import checks, words
 from .backend import Backend, at_trace_time, find_backend, without_scalars
+from .kernel import Definition
 from .typing import Array
 
 P = ParamSpec("P")
@@ -169,7 +170,7 @@ class _ValueAndGrad:
         if isinstance(place, int) and -count <= place < count:
             return place % count
         came = (*(_shown(self.function, number) for number in range(count)), *keywords)
-        names = (*arrays, *getattr(self.function, "defaults", ()))
+        names = (*arrays, *(self.function.parameters if isinstance(self.function, Definition) else ()))
         raise ValueError(_no_argument(_name(self.function), place, came, names))
 
 

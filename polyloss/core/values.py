@@ -37,7 +37,7 @@ def check_values(binding: Binding, named: Mapping[str, Array]) -> None:
         if not bool(xp.any(flags)):
             continue
         above = domain.low == -math.inf < domain.high < math.inf
-        ignorable = classes is not None and IGNORED in loss.defaults and IGNORED not in named
+        ignorable = classes is not None and IGNORED in loss.parameters and IGNORED not in named
         # Its name again: a function of `compat` that calls it may have no such keyword.
         negative = f"to leave such examples out, {loss.__name__} takes {IGNORED}={{:.0f}}" if ignorable else ""
         error = checks.is_outside(

@@ -77,7 +77,7 @@ class Kinds:
             ids = self._places_of_ids()
             if ids:
                 yield self._result("ids of every integer dtype", self._integers, ids)
-            if ids and IGNORED in self.loss.defaults:
+            if ids and IGNORED in self.loss.parameters:
                 yield self._result("ignored ids of every integer dtype", self._ignored, ids)
             for mode in (mode for mode in EMPTY_MODES if mode in modes):
                 yield self._result("empty batch", self._empty, mode, mode=mode)
@@ -190,7 +190,7 @@ class Kinds:
             constant = key in self.loss.static or callable(default) or isinstance(default, str)
             if constant or key in (IGNORED, self.loss.autodiff):
                 continue
-            number = _inside(domain, default)
+            number = inside(domain, default)
             if self.rowwise and not domain.scalar:
                 classes = self.arrays[self.shared[0]].shape[0] if self.shared else self.arrays[0].shape[-1]
                 found[key] = number * np.linspace(0.5, 1.25, classes)
@@ -328,7 +328,7 @@ def of_entry(
     return Kinds(name, loss, framework, arrays, entry.rowwise, shared, wanted, copies)
 
 
-def _inside(domain: Domain, default: Any) -> float:
+def inside(domain: Domain, default: Any) -> float:
     """A number inside of a domain: the default, if it is none of the ends."""
     if isinstance(default, (int, float)) and domain.low < default < domain.high:
         return float(default)

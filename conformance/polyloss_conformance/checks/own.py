@@ -54,6 +54,22 @@ def _others(loss: Any) -> dict[str, float]:
     return {key: value for key, value in found.items() if value != loss.defaults[key]}
 
 
+def _complete(loss: Any, given: Sequence[Any]) -> Any:
+    """`loss` with a value of each parameter that has no default: that of a call of the user's, or one in its domain."""
+    found: dict[str, Any] = {}
+    for key in loss.parameters:
+        values = [keywords[key] for _, keywords in given if key in keywords]
+        if key in loss.defaults:
+            continue
+        if not values and key not in loss.domains:
+            raise TypeError(
+                f"{loss.__name__}: nobody knows what {key} may be, which has no default: declare its domain, as in "
+                f"{key}=polyloss.POSITIVE, or give calls as CASES"
+            )
+        found[key] = values[0] if values else kinds.inside(loss.domains[key], None)
+    return loss.partial(**found) if found else loss
+
+
 def check(
     name: str,
     loss: Any,
@@ -66,6 +82,7 @@ def check(
     modes = framework.modes if modes is None else modes
     entry, ordinary = entry_of(loss), generated(loss)
     try:
+        loss = _complete(loss, getattr(module, "CASES", {}).get(name, ()))
         message = _undefined(loss, framework, ordinary)
     except Exception as error:
         message = told(error, loss)
@@ -139,7 +156,7 @@ def _differentiable(
     """The floating arrays and parameters that there is a gradient by: on NumPy, where there is a closed form."""
     import polyloss
 
-    numbers = [p for p, a in given.items() if a.dtype == np.float64 and (isinstance(p, int) or p in loss.defaults)]
+    numbers = [p for p, a in given.items() if a.dtype == np.float64 and (isinstance(p, int) or p in loss.parameters)]
     if framework.differentiates or loss.autodiff is True:
         return tuple(numbers)
     found: list[Place] = []

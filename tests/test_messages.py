@@ -405,11 +405,11 @@ def test_names_that_compat_does_not_have() -> None:
 @pytest.mark.parametrize(
     ("family", "name", "way"),
     [
-        ("torch", "MSELoss", "nearest here: polyloss.compat.torch.mse_loss"),
+        ("torch", "MseLoss", "nearest here: polyloss.compat.torch.mse_loss"),
         ("torch", "huber", "nearest here: polyloss.compat.torch.huber_loss"),
         ("torch", "cross_entrpy", "nearest here: polyloss.compat.torch.cross_entropy"),
         ("torch", "hinge", "nearest here: polyloss.hinge; polyloss.compat.keras.hinge has Keras's signature and definition"),
-        ("keras", "Huber", "nearest here: polyloss.compat.keras.huber"),
+        ("keras", "HuberLoss", "nearest here: polyloss.compat.keras.huber"),
         ("keras", "mse_loss", "nearest here: polyloss.compat.keras.mean_squared_error"),
         ("optax", "hinge", "nearest here: polyloss.compat.optax.hinge_loss"),
         ("tf", "huber", "nearest here: polyloss.huber; polyloss.compat.keras.huber has Keras's signature and definition"),

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from polyloss import Loss
 from polyloss.core.domains import REAL
 from polyloss_conformance import reference
 from polyloss_conformance.calls import split
@@ -55,7 +56,12 @@ def _others(loss: Any) -> dict[str, float]:
 
 
 def _complete(loss: Any, given: Sequence[Any]) -> Any:
-    """`loss` with a value of each parameter that has no default: that of a call of the user's, or one in its domain."""
+    """`loss` with a value of each parameter that has no default: that of a call of the user's, or one in its domain.
+
+    The terms of a sum are losses of their own.
+    """
+    if not isinstance(loss, Loss):
+        return loss
     found: dict[str, Any] = {}
     for key in loss.parameters:
         values = [keywords[key] for _, keywords in given if key in keywords]

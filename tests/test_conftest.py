@@ -56,3 +56,31 @@ def test_unknown_backend_is_an_error(names: str, pytester: pytest.Pytester, pyte
     result = pytester.runpytest_subprocess(f"--backends={names}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*unknown backend*known: numpy*"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("-m", "numpy", "test_it.py"), pytest.ExitCode.OK),
+        (("-m", "plain", "test_it.py"), pytest.ExitCode.OK),
+        (("-m", "numpy", "test_lacking.py"), pytest.ExitCode.OK),
+        (("-m", "numpy"), pytest.ExitCode.NO_TESTS_COLLECTED),
+        (("-k", "nothing", "test_it.py"), pytest.ExitCode.NO_TESTS_COLLECTED),
+        (("-m", "numpy", "no_such_file.py"), pytest.ExitCode.USAGE_ERROR),
+        (("-m", "numpy", "test_it.py::no_such_test"), pytest.ExitCode.USAGE_ERROR),
+        (("-n", "1", "-m", "numpy", "no_such_file.py"), pytest.ExitCode.NO_TESTS_COLLECTED),
+    ],
+)
+def test_files_that_are_named_need_no_test_for_each_marker(
+    arguments: tuple[str, ...],
+    expected: pytest.ExitCode,
+    pytester: pytest.Pytester,
+    pytestconfig: pytest.Config,
+) -> None:
+    """`tox -e jax -- tests/test_it.py` runs pytest twice. A marker that finds nothing in all tests is an error."""
+    if "-n" in arguments:
+        pytest.importorskip("xdist")
+    pytester.copy_example(str(pytestconfig.rootpath / "tests" / "conftest.py"))
+    pytester.makepyfile(test_it="def test_plain():\n    pass\n")
+    pytester.makepyfile(test_lacking="import pytest\npytest.importorskip('no_such_framework')\n")
+    assert pytester.runpytest_subprocess("--backends=numpy", *arguments).ret == expected

@@ -11,8 +11,8 @@ import polyloss
 
 from .compat.names import no_attribute, public_names
 from .core import checks, words
-from .core.arguments import IGNORED, OF_A_CALL
-from .core.bind import check_constant
+from .core.arguments import OF_A_CALL
+from .core.bind import check_parameter
 from .core.compose import LossSum, scaled
 from .core.loss import Loss
 
@@ -104,7 +104,14 @@ def _passes(check: Callable[[str, Any], None], name: str, value: Any) -> bool:
     return True
 
 
-def check_parameters(owner: str, loss: Any, parameters: Mapping[str, Any], *, reduction: bool) -> None:
+def check_parameters(
+    owner: str,
+    loss: Any,
+    parameters: Mapping[str, Any],
+    *,
+    reduction: bool,
+    beside: Callable[[Any], Any] | None = None,
+) -> None:
     """Raise for an unknown keyword, or a value out of its range, before there is a call.
 
     Parameters
@@ -117,6 +124,8 @@ def check_parameters(owner: str, loss: Any, parameters: Mapping[str, Any], *, re
         Keywords for it.
     reduction : bool
         Whether `reduction` may be one of them.
+    beside : callable, optional
+        Of a value, an array such as calls will bring, where that is known: of another framework no parameter may be.
     """
     terms = [term for _, term in terms_of(loss)]
     for term in terms:
@@ -126,8 +135,9 @@ def check_parameters(owner: str, loss: Any, parameters: Mapping[str, Any], *, re
     for name, value in parameters.items():
         if name not in defaults:
             raise of_one_term(loss, name) or words.unknown_keyword(loss.__name__, name, (), tuple(defaults))
+        value = value.item() if isinstance(value, np.generic) else value
         for term in terms:
-            _check_value(term, name, value.item() if isinstance(value, np.generic) else value)
+            _check_value(term, name, value, None if beside is None else beside(value))
 
 
 def check_complete(owner: str, loss: Any, parameters: Iterable[str]) -> None:
@@ -140,15 +150,13 @@ def check_complete(owner: str, loss: Any, parameters: Iterable[str]) -> None:
                 raise TypeError(f"{owner}: missing {name}, of which {term.__name__} has no default, as in {own}")
 
 
-def _check_value(loss: Loss[Any], name: str, value: Any) -> None:
+def _check_value(loss: Loss[Any], name: str, value: Any, like: Any) -> None:
     if name == "reduction":
         words.check_reduction(loss.__name__, value)
-    elif name == "axis" and (isinstance(value, bool) or not isinstance(value, int)):
+    elif name != "axis":
+        check_parameter(loss, name, value, like)
+    elif isinstance(value, bool) or not isinstance(value, int):
         raise checks.not_static(loss.__name__, name, value)
-    elif value is None or isinstance(value, (bool, int, float, str)):
-        check_constant(loss, name, value)
-    elif name == IGNORED and not checks.may_be_one_id(value):
-        raise checks.one_id(loss.__name__, name, value)
 
 
 def _no_loss(owner: str, value: Any) -> TypeError:

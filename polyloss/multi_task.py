@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
 from .core import checks, words
-from .core.backend import Backend, backend_of, find_backend
+from .core.backend import Backend, backend_of, find_backend, unwrapped
 from .core.compose import Combinable, described, factor_of, scaled, widened_keywords
 from .core.dtypes import astype, widened, working
 from .core.kernel import BoundKernel
@@ -167,10 +167,7 @@ class MultiTask:
             total = sum(terms[1:], start=terms[0])
             return self._narrow(total, dtypes), (lambda: self.weights, lambda: None)
 
-        log_variances = backend.asarray(log_variances, next(iter(losses.values())))
-        checks.real_floating("multi_task", "log_variances", xp, log_variances)
-        shape = tuple(log_variances.shape)
-        checks.shape_is("multi_task", "log_variances", shape, (len(losses),), "one value per task, shape")
+        log_variances = self._log_variances(backend, log_variances, next(iter(losses.values())))
         factors = {task: self.weights[task] * self._factor_of(task) for task in losses}
         original = log_variances.dtype
         dtype = functools.reduce(xp.result_type, [*wide, working(xp, original)])
@@ -234,6 +231,19 @@ class MultiTask:
         backend = checks.common_backend("multi_task", arguments)
         first = next(value for value in arguments.values() if find_backend(type(value)) is backend)
         return backend, backend.namespace(first)
+
+    def check_log_variances(self, log_variances: Any, like: Array) -> None:
+        """Raise for log-variances with which no call would succeed; `like` is an array such as the calls will bring."""
+        backend, _ = self._backend({self.arrays[0]: like, "log_variances": unwrapped(log_variances)})
+        if log_variances is not None:
+            self._log_variances(backend, unwrapped(log_variances), like)
+
+    def _log_variances(self, backend: Backend, given: Any, like: Array) -> Array:
+        found = backend.asarray(given, like)
+        checks.real_floating("multi_task", "log_variances", backend.namespace(found), found)
+        expected = (len(self.losses),)
+        checks.shape_is("multi_task", "log_variances", tuple(found.shape), expected, "one value per task, shape")
+        return found
 
     def _options(self, options: Mapping[str, Mapping[str, Any]] | None) -> dict[str, Mapping[str, Any]]:
         self._check_tasks("options", options or {}, every=False)

@@ -99,6 +99,31 @@ def test_parameters_of_a_sum() -> None:
         mixed(y, x, detla=3.0)
 
 
+@pytest.mark.parametrize("given", [list, np.asarray, keras.ops.convert_to_tensor, keras.Variable])
+def test_parameters_that_are_arrays_are_checked_where_they_are_given(given: Any) -> None:
+    quantile, good = polyloss_keras.Quantile(), given([0.05, 0.5])
+    for bad, shown in (([0.05, 5.0], "5 (element 1"), ([np.nan, 0.5], "nan (element 0")):
+        message = re.escape(f"quantile: q must be in (0, 1), got {shown}")
+        for refused in (
+            lambda bad=bad: polyloss_keras.Quantile(q=given(bad)),
+            lambda bad=bad: polyloss_keras.KerasLoss(polyloss.quantile + polyloss.quantile, q=given(bad)),
+            lambda bad=bad: setattr(quantile, "q", given(bad)),
+        ):
+            with pytest.raises(ValueError, match=message):
+                refused()
+    with pytest.raises(ValueError, match="gamma must have the shape of a number"):
+        polyloss_keras.SoftmaxFocal(gamma=given([1.0, 2.0]))
+    quantile.q = good
+    expected = polyloss.quantile(LOGITS[:, :2], HOT[:, :2], q=np.asarray([0.05, 0.5]))
+    assert number(quantile(HOT[:, :2], LOGITS[:, :2])) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_what_is_no_parameter_is_refused_where_it_is_given() -> None:
+    for value, message in ((object(), "must be an array, got object"), (np.abs, "must be a real number or an array")):
+        with pytest.raises(TypeError, match=f"huber: delta {message}"):
+            polyloss_keras.Huber(delta=value)
+
+
 @polyloss.elementwise(scale=polyloss.POSITIVE, autodiff=True)
 def scaled(xp: Any, /, prediction: Any, target: Any, *, scale: Any, flag: bool = False, **call: Any) -> Any:
     return xp.abs(prediction - target) / scale

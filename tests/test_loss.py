@@ -127,6 +127,49 @@ def test_partial(backend: Any) -> None:
         quartic.partial(pwer=1.0)
 
 
+def test_a_partial_refuses_what_its_calls_would(backend: Any) -> None:
+    """And says the same, but for how its users make an array."""
+    x = backend.array(np.asarray([[3.0, 0.5], [1.0, -1.0]]))
+    pair, ids = (x, 0 * x), (x, backend.array(np.asarray([0, 1])))
+
+    def array(values: Any) -> Any:
+        return backend.array(np.asarray(values))
+
+    refused: list[tuple[Any, Any, str, Any]] = [
+        (polyloss.quantile, pair, "q", array([0.05, 5.0])),
+        (polyloss.quantile, pair, "q", array([0.05, np.nan])),
+        (polyloss.quantile, pair, "q", array(1)),
+        (polyloss.huber, pair, "delta", array(-1.0)),
+        (polyloss.huber, pair, "delta", -1.0),
+        (polyloss.huber, pair, "delta", [1.0, 2.0]),
+        (polyloss.huber, pair, "delta", {"delta": 1.0}),
+        (polyloss.huber, pair, "delta", np.abs),
+        (polyloss.huber, pair, "delta", "mad"),
+        (polyloss.tukey_biweight, pair, "scale", "med"),
+        (polyloss.cross_entropy, ids, "class_weight", [1.0, 2.0]),
+        (polyloss.cross_entropy, ids, "label_smoothing", array([0.1, 0.2])),
+        (polyloss.cross_entropy, ids, "ignore_index", array(0.5)),
+        (polyloss.cross_entropy, ids, "ignore_index", [0, 1]),
+        (polyloss.triplet_margin, (x, x, x), "swap", array(True)),
+    ]
+    for loss, arrays, name, value in refused:
+        with pytest.raises((TypeError, ValueError)) as called:
+            loss(*arrays, **{name: value})
+        with pytest.raises(called.type) as made:
+            loss.partial(**{name: value})
+        assert str(made.value).partition("; make it one")[0] == str(called.value).partition("; make it one")[0]
+    taken: list[tuple[Any, Any, str, Any]] = [
+        (polyloss.quantile, pair, "q", array([0.05, 0.5])),
+        (polyloss.huber, pair, "delta", array(2)),
+        (polyloss.tukey_biweight, pair, "scale", "mad"),
+        (polyloss.cross_entropy, ids, "class_weight", array([0.0, 2.0])),
+        (polyloss.cross_entropy, ids, "ignore_index", array(1)),
+        (polyloss.softmax_focal, ids, "gamma", np.float64(2.0)),
+    ]
+    for loss, arrays, name, value in taken:
+        backend.check(loss.partial(**{name: value})(*arrays), backend.numpy(loss(*arrays, **{name: value})))
+
+
 def test_arrays_by_keyword(backend: Any) -> None:
     x = backend.array(np.asarray([3.0, 0.5]))
     y = backend.array(np.asarray([1.0, 1.0]))

@@ -8,6 +8,7 @@ import re
 import sys
 from typing import Any
 
+import numpy as np
 import pytest
 
 import polyloss
@@ -70,6 +71,63 @@ def test_module_refuses_at_construction(make: Any) -> None:
         make(reduction="avg")
     with pytest.raises(TypeError, match="unexpected where"):
         make(where=torch.ones(3, dtype=torch.bool))
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("Quantile", {"q": torch.tensor([0.05, 5.0])}, r"q must be in \(0, 1\), got 5 \(element 1 of shape \(2,\)\)"),
+        ("Quantile", {"q": [0.05, 0.5]}, r"q must be an array, got list; make it one: torch\.tensor\(q\)"),
+        ("Quantile", {"q": np.asarray([0.05, 0.5])}, r"q is numpy; convert what is NumPy's, as in torch\.tensor\(q\)"),
+        ("Huber", {"delta": Parameter(torch.tensor(-1.0))}, "delta must be positive, got -1"),
+        ("Huber", {"delta": torch.tensor([1.0, torch.nan])}, "delta must be positive, got nan"),
+        ("Huber", {"delta": torch.tensor(0)}, "delta must be positive, got 0"),
+        ("Huber", {"delta": torch.tensor(1j)}, "delta must be real, got dtype torch.complex64"),
+        ("Huber", {"delta": torch.tensor(1.0, dtype=torch.bfloat16) - 2}, "delta must be positive, got -1"),
+        ("CrossEntropy", {"class_weight": torch.ones(2).to_sparse()}, "class_weight must be a plain array, .*to_dense"),
+        ("CrossEntropy", {"ignore_index": torch.tensor(1.5)}, "ignore_index must be a whole number"),
+        ("InfoNce", {"temperature": torch.ones(2)}, "temperature must have the shape of a number"),
+        ("LinearCrossEntropy", {"bias": torch.tensor([1, 2])}, "bias must be real floating"),
+        ("TripletMargin", {"swap": torch.tensor(True)}, "swap must be known while a call is traced"),
+    ],
+)  # fmt: skip
+def test_parameters_that_are_arrays_are_checked_where_they_are_given(name: str, values: Any, message: str) -> None:
+    made = getattr(polyloss_torch, name)
+    criterion = made()
+    with pytest.raises((TypeError, ValueError), match=message):
+        made(**values)
+    for key, value in values.items():
+        with pytest.raises((TypeError, ValueError), match=message):
+            setattr(criterion, key, value)
+    assert repr(criterion) == f"{name}()"
+
+
+def test_parameters_that_cannot_be_looked_at_are_taken() -> None:
+    bad = torch.tensor(-1.0)
+    assert polyloss_torch.Huber(delta=bad.to("meta")).delta.is_meta
+
+    def made(delta: Any) -> Any:
+        return polyloss_torch.Huber(delta=delta)(torch.ones(2), torch.zeros(2))
+
+    assert torch.func.vmap(made)(bad[None]).isnan().all()
+
+
+def test_log_variances_are_checked_where_they_are_given() -> None:
+    total = polyloss.multi_task({"depth": polyloss.mse, "pose": polyloss.l1})
+    criterion = polyloss_torch.module(total, log_variances=torch.zeros(2))
+    for value, message in (
+        ([0.0, 0.0], "log_variances must be an array, got list"),
+        (torch.zeros(3), "log_variances must have one value per task"),
+        (torch.zeros(2, dtype=torch.int64), "log_variances must be real floating"),
+        (np.zeros(2), "log_variances is numpy"),
+    ):
+        for give in (
+            lambda value=value: polyloss_torch.module(total, log_variances=value),
+            lambda value=value: setattr(criterion, "log_variances", value),
+        ):
+            with pytest.raises((TypeError, ValueError), match=message):
+                give()
+    criterion.log_variances = None
 
 
 def test_a_module_has_every_parameter_that_has_no_default(x: Any, y: Any) -> None:

@@ -119,7 +119,7 @@ def test_what_does_not_require_a_gradient_is_a_buffer() -> None:
 @pytest.mark.parametrize("value", [2.0, torch.tensor(2.0), "x", [2.0]], ids=["number", "tensor", "string", "list"])
 def test_a_learned_parameter_is_not_replaced_by_accident(value: Any) -> None:
     """As of any module: an optimizer would go on to change what nobody uses."""
-    learned = torch.nn.Parameter(torch.tensor(1.0))
+    learned = torch.nn.Parameter(torch.ones(1))
     weights = polyloss.multi_task({"depth": polyloss.mse})
     for criterion, name in (
         (polyloss_torch.Huber(delta=learned), "delta"),
@@ -131,11 +131,11 @@ def test_a_learned_parameter_is_not_replaced_by_accident(value: Any) -> None:
         assert [parameter is learned for parameter in criterion.parameters()] == [True]
         with torch.no_grad():
             getattr(criterion, name).fill_(2.0)
-        other = torch.nn.Parameter(torch.tensor(3.0))
+        other = torch.nn.Parameter(torch.full((1,), 3.0))
         setattr(criterion, name, other)
         assert [parameter is other for parameter in criterion.parameters()] == [True]
         delattr(criterion, name)
-        setattr(criterion, name, 2.0)
+        setattr(criterion, name, torch.full((1,), 2.0))
         assert not list(criterion.parameters())
         assert getattr(criterion, name) == 2.0
 

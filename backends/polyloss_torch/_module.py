@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from polyloss import Loss
 from polyloss.classes import (
     UNSET,
     check_attribute,
@@ -65,7 +64,7 @@ class LossModule(torch.nn.Module, Combinable):
             for name in parameters.keys() - defaults.keys():
                 raise words.unknown_keyword(_name(loss), name, (), tuple(defaults))
         elif not modules and not isinstance(loss, torch.nn.Module):
-            check_parameters(owner, loss, parameters, reduction=True)
+            check_parameters(owner, loss, parameters, reduction=True, beside=_beside)
             check_complete(owner, loss, parameters)
         elif parameters:
             raise TypeError(
@@ -93,8 +92,7 @@ class LossModule(torch.nn.Module, Combinable):
                     f"{checks.describe(value)}; set its value: with torch.no_grad(): criterion.{name}.fill_(...) or "
                     ".copy_(...); or assign another torch.nn.Parameter; or del it first, to have it learned no more"
                 )
-            if not isinstance(self.loss, MultiTask):
-                check_parameters(self.__name__, self.loss, {name: value}, reduction=True)
+            _check_one(self.__name__, self.loss, name, value)
             # It may have been a number and become a tensor, or the other way round.
             with suppress(AttributeError):
                 super().__delattr__(name)
@@ -194,8 +192,17 @@ def module(loss: Callable[..., Any], **parameters: Any) -> LossModule:
     return LossModule(loss, **parameters)
 
 
-def _check_one(owner: str, loss: Loss[Any], name: str, value: Any) -> None:
-    check_parameters(owner, loss, {name: value}, reduction=True)
+def _check_one(owner: str, loss: Callable[..., Any], name: str, value: Any) -> None:
+    """Raise for a parameter with which no call would succeed."""
+    if isinstance(loss, MultiTask):
+        loss.check_log_variances(value, _beside(value))
+    else:
+        check_parameters(owner, loss, {name: value}, reduction=True, beside=_beside)
+
+
+def _beside(value: Any) -> torch.Tensor:
+    """A tensor such as calls bring, where `value` may be beside it."""
+    return torch.empty(0, device=value.device if isinstance(value, torch.Tensor) else "cpu")
 
 
 @functools.cache

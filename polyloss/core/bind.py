@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from . import checks, words
+from . import checks, values, words
 from .arguments import EXAMPLES, IGNORED, OF_A_CALL, row_of
-from .backend import Backend, at_trace_time, find_backend
+from .backend import Backend, at_trace_time, backend_of, find_backend, unwrapped
+from .binding import check_keyword_alone
 from .call import BoundCall
 from .domains import REAL, Classes
-from .dtypes import working
+from .dtypes import cast, is_floating, working
 from .kernel import Definition
 from .plan import Plan
 from .typing import Array, Namespace
@@ -193,6 +194,26 @@ def becomes_array(loss: Definition, name: str, value: Any) -> bool:
         return False
     domain = loss.domains.get(name)
     return domain is None or value not in domain.special
+
+
+def check_parameter(loss: Definition, key: str, value: Any, like: Array | None = None) -> None:
+    """Raise for a parameter with which no call would succeed, before there is one.
+
+    `like` is an array such as the calls will bring, where that is known.
+    """
+    value = unwrapped(value)
+    if not _is_data(loss, key, value) or isinstance(value, (int, float)):
+        return
+    backend = checks.common_backend(loss.__name__, ({} if like is None else {loss.arrays[0]: like}) | {key: value})
+    array = backend.asarray(value, like)
+    check_keyword_alone(loss.__name__, loss.arguments[key], backend.namespace(array), array)
+    domain = loss.domains.get(key, REAL)
+    if not domain.everything and backend.readable(array):
+        array = backend.look(array)
+        xp = backend_of(array).namespace(array)
+        # In its own dtype: which one calls are computed in, only their arrays tell.
+        array = cast(xp, array, working(xp, array.dtype) if is_floating(xp, array) else xp.float32)
+        values.check_parameter(loss.__name__, key, domain, xp, array)
 
 
 def check_constant(loss: Definition, key: str, value: Any) -> None:

@@ -215,23 +215,15 @@ class Binding:
         self, xp: Namespace, argument: Argument, value: Array, rows: checks.Shape, lengths: Mapping[Axis, int | None]
     ) -> None:
         name, key, shape = self.loss.__name__, argument.name, tuple(value.shape)
-        if key == "where":
-            checks.boolean(name, key, xp, value)
-        elif key == IGNORED:
-            if not checks.is_integer(xp, value) or shape:
-                raise checks.one_id(name, key, value)
-            return
-        else:
-            (checks.real_floating if argument.part == "all" and argument.dims[0] else checks.real)(name, key, xp, value)
+        check_keyword_alone(name, argument, xp, value)
         if argument.part == "first":
             checks.shape_starts(name, key, shape, rows)
         elif argument.part == "last":
             whole = rows if EXAMPLES in argument.dims[0] else tuple(lengths[letter, 0] for letter in argument.dims[0])
             checks.shape_ends(name, key, shape, whole, EXAMPLES not in argument.dims[0])
-        else:
+        elif argument.dims[0]:
             expected = tuple(map(lengths.get, self.axes(argument, value, len(rows))))
-            what = f"one number per {WORDS[argument.dims[0][0]][0]}, shape" if expected else "the shape of a number,"
-            checks.shape_is(name, key, shape, expected, what)
+            checks.shape_is(name, key, shape, expected, f"one number per {WORDS[argument.dims[0][0]][0]}, shape")
 
     def mask(self, xp: Namespace, named: Mapping[str, Array]) -> Array | None:
         """Which examples count: those of ``where`` whose class is not ignored."""
@@ -246,6 +238,21 @@ class Binding:
                     kept = cast(xp, ids, kind) != cast(xp, ignored, kind)
                     mask = kept if mask is None else mask & kept
         return mask
+
+
+def check_keyword_alone(loss: str, argument: Argument, xp: Namespace, value: Array) -> None:
+    """Raise for what dtype and shape of a keyword tell without the arrays of a call."""
+    key, shape = argument.name, tuple(value.shape)
+    if key == "where":
+        checks.boolean(loss, key, xp, value)
+    elif key == IGNORED:
+        if not checks.is_integer(xp, value) or shape:
+            raise checks.one_id(loss, key, value)
+    else:
+        floating = argument.part == "all" and argument.dims[0]
+        (checks.real_floating if floating else checks.real)(loss, key, xp, value)
+        if not argument.dims[0]:
+            checks.shape_is(loss, key, shape, (), "the shape of a number,")
 
 
 def holds_ids(xp: Namespace, array: Array, domain: Domain) -> bool:

@@ -154,12 +154,6 @@ def boolean(loss: str, name: str, xp: Namespace, array: Array) -> None:
         )
 
 
-def may_be_one_id(value: Any) -> bool:
-    """Whether what is no number of Python may hold one class id: an array without axes."""
-    shape = getattr(value, "shape", None)
-    return shape is not None and not tuple(shape)
-
-
 def one_id(loss: str, name: str, value: Any) -> TypeError:
     """The error for what is not the one class id to ignore."""
     several = isinstance(value, (list, tuple, set)) or bool(tuple(getattr(value, "shape", ())))

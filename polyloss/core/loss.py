@@ -94,10 +94,7 @@ class Loss(Definition, Combinable, Generic[P]):
         self.tasks = tuple(tasks)
         self.domains = dict(domains or {})
         self.arrays = tuple(p.name for p in own if p.kind is p.POSITIONAL_OR_KEYWORD)
-        # A scalar of NumPy is a number like any other.
-        given = {
-            name: value.item() if isinstance(value, np.generic) else value for name, value in (defaults or {}).items()
-        }
+        given = dict(defaults or {})
         self.parameters = tuple(keywords)
         self.defaults = {name: (parameters | given)[name] for name in keywords if name in parameters or name in given}
         self.fixed = given
@@ -156,7 +153,11 @@ class Loss(Definition, Combinable, Generic[P]):
         >>> float(wide(np.asarray([3.0]), np.asarray([0.0])))
         4.5
         """
-        for name in parameters:
+        # A scalar of NumPy is a number like any other.
+        parameters = {
+            name: value.item() if isinstance(value, np.generic) else value for name, value in parameters.items()
+        }
+        for name, value in parameters.items():
             if name in bind.COMMON or (name == "axis" and self.rowwise):
                 raise TypeError(
                     f"{self.__name__}: {name} comes with a call, not with partial, as in "
@@ -164,6 +165,7 @@ class Loss(Definition, Combinable, Generic[P]):
                 )
             if name not in self.parameters:
                 raise TypeError(bind.unknown_keyword(self.__name__, name, (), self.parameters))
+            bind.check_parameter(self, name, value)
         loss = type(self)(
             self.kernel,
             signature=self.signature,

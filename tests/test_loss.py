@@ -125,6 +125,15 @@ def test_partial(backend: Any) -> None:
     backend.check(backend.grad(loss, *arrays)[0], 2 * 4 * (2 * x) ** 3 / 2)
     with pytest.raises(TypeError, match="unexpected pwer; did you mean power"):
         quartic.partial(pwer=1.0)
+    # Neither knows of the other, whichever is called first; what follows from the kernel they share.
+    again = loss.partial(power=0.5)
+    for one, power in ((quartic, 1.0), (again, 0.5), (loss, 2.0)):
+        backend.check(one(*arrays), np.mean((power * x) ** 4))
+        assert one.defaults == {"power": power}
+        assert f"power : float or array, default {power}" in (one.__doc__ or "")
+        assert one.arguments is quartic.arguments
+    assert (quartic.fixed, loss.fixed, again.fixed) == ({}, {"power": 2.0}, {"power": 0.5})
+    assert repr(pickle.loads(pickle.dumps(again))) == repr(again)
 
 
 def test_a_partial_refuses_what_its_calls_would(backend: Any) -> None:

@@ -35,9 +35,10 @@ def whole(written: str | None, loss: Definition) -> str | None:
 
     One in another style than that of NumPy is left alone. ``python -OO`` leaves none, and none is made.
     """
-    if sys.flags.optimize > 1 or (written is not None and _OTHER_STYLE.search(written)):
+    known = None if sys.flags.optimize > 1 else _sections(written or "")
+    if known is None:
         return written
-    sections = dict(split(inspect.cleandoc(written or "")))
+    sections = dict(known)
     sections["Parameters"] = "\n".join(filter(None, [sections.get("Parameters"), *_undescribed(sections, loss)]))
     sections.setdefault("Returns", _entry("array", _result(loss)))
     sections.setdefault("Raises", "\n".join(_refusals(loss)))
@@ -53,6 +54,11 @@ def joined(sections: Mapping[str, str]) -> str:
 
 # This and `_entry` take the time, and `Loss.partial` comes with the same texts again and again.
 @functools.cache
+def _sections(written: str) -> Mapping[str, str] | None:
+    """The sections of what an author wrote; None where it is in another style."""
+    return None if _OTHER_STYLE.search(written) else split(inspect.cleandoc(written))
+
+
 def split(docstring: str) -> Mapping[str, str]:
     """The sections of a docstring, by title."""
     parts = _HEADING.split(docstring)

@@ -82,7 +82,6 @@ class Loss(Definition, Combinable, Generic[P]):
         autodiff: bool | str = False,
         tasks: Sequence[str] = (),
         domains: Mapping[str, Domain] | None = None,
-        defaults: Mapping[str, Any] | None = None,
     ) -> None:
         own = list(inspect.signature(kernel).parameters.values())[1:]
         keywords = {p.name: p.default for p in own if p.kind is p.KEYWORD_ONLY}
@@ -94,10 +93,8 @@ class Loss(Definition, Combinable, Generic[P]):
         self.tasks = tuple(tasks)
         self.domains = dict(domains or {})
         self.arrays = tuple(p.name for p in own if p.kind is p.POSITIONAL_OR_KEYWORD)
-        given = dict(defaults or {})
         self.parameters = tuple(keywords)
-        self.defaults = {name: (parameters | given)[name] for name in keywords if name in parameters or name in given}
-        self.fixed = given
+        self.defaults = parameters
         self.static = frozenset(n for n, default in parameters.items() if is_static(default, self.domains.get(n)))
         self.optional = frozenset(n for n, default in parameters.items() if default is None)
         self.floats = frozenset(n for n, default in parameters.items() if isinstance(default, float))
@@ -109,9 +106,8 @@ class Loss(Definition, Combinable, Generic[P]):
                 known = ", ".join(self.parameters) or "none"
                 raise TypeError(f"{self.__name__} has no parameter {name}; it has {known}")
         self.arguments = declared(self.arrays, self.parameters, self.domains, signature, self.shapes)
-        self.__doc__ = docstrings.whole(kernel.__doc__, self)
         self.origin: Definition = self
-        self._plans: dict[Any, tuple[Plan, Backend]] = {}
+        self._take({})
 
     @property
     def __signature__(self) -> inspect.Signature:
@@ -166,18 +162,19 @@ class Loss(Definition, Combinable, Generic[P]):
             if name not in self.parameters:
                 raise TypeError(bind.unknown_keyword(self.__name__, name, (), self.parameters))
             bind.check_parameter(self, name, value)
-        loss = type(self)(
-            self.kernel,
-            signature=self.signature,
-            shapes=self.shapes,
-            fuse=self.fuse,
-            autodiff=self.autodiff,
-            tasks=self.tasks,
-            domains=self.domains,
-            defaults=self.fixed | parameters,
-        )
-        loss.origin, loss.__module__ = self.origin, self.__module__
+        loss = object.__new__(type(self))
+        # Nothing else depends on the defaults: what is made of the kernel takes longer than a call.
+        vars(loss).update(vars(self))
+        loss._take(self.fixed | parameters)
         return loss
+
+    def _take(self, given: Mapping[str, Any]) -> None:
+        """Have some defaults beside those of the kernel."""
+        known = {**self.origin.defaults, **given}
+        self.fixed = dict(given)
+        self.defaults = {name: known[name] for name in self.parameters if name in known}
+        self.__doc__ = docstrings.whole(self.kernel.__doc__, self)
+        self._plans: dict[Any, tuple[Plan, Backend]] = {}
 
     def closed_form(
         self, arguments: Sequence[Array], keywords: Mapping[str, Any], argnums: Sequence[int | str]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from polyloss_conformance import cases, compatibility, deviations
+from polyloss_conformance import cases, deviations
 from polyloss_conformance.builtins import TWINS
 from polyloss_conformance.deviations import Deviation, Ledger
 
@@ -162,14 +162,6 @@ def test_every_entry_is_about_built_ins_and_cases_that_exist(entry: Deviation) -
 
 def test_no_two_entries_say_the_same() -> None:
     assert len({(entry.builtin, entry.reason) for entry in TABLE}) == len(TABLE)
-
-
-@pytest.mark.docs
-def test_the_document_is_up_to_date() -> None:
-    path = Path(__file__).parents[1] / "docs" / "compatibility.md"
-    assert path.read_text() == compatibility.markdown(), (
-        "run python -m polyloss_conformance.compatibility > docs/compatibility.md"
-    )
 
 
 def test_ledgers_of_parts_are_one() -> None:

@@ -136,6 +136,18 @@ def compare(pytestconfig: pytest.Config) -> Callable[..., None]:
 
 
 @pytest.mark.docs
+@pytest.mark.parametrize("page", ["compatibility", "rosetta"])
+def test_page_is_up_to_date(page: str, pytestconfig: pytest.Config) -> None:
+    from polyloss_conformance import compatibility, rosetta
+
+    markdown = {"compatibility": compatibility.markdown, "rosetta": rosetta.markdown}[page]()
+    path = ROOT / "docs" / f"{page}.md"
+    if pytestconfig.getoption("--update-docs"):
+        path.write_text(markdown)
+    assert path.read_text() == markdown
+
+
+@pytest.mark.docs
 def test_guide_table_is_up_to_date(compare: Callable[..., None]) -> None:
     from polyloss_conformance import guide
 

@@ -366,6 +366,44 @@ def _gradient_rule(name: str, function: Any) -> str:
 
 
 @app.command()
+def rosetta(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="A loss, a function or a class: huber, torch.nn.SmoothL1Loss, keras.losses.Huber, mae."),
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the whole table.")] = False,
+) -> None:
+    """The phrase book: what a loss and its arguments are called in polyloss and in each other library."""
+    import inspect
+
+    from . import names
+    from . import rosetta as book
+    from .modules import public_losses
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    console = Console()
+    if (name is None) != markdown:
+        raise _fail(console, "give a NAME or --markdown, one of both")
+    if name is None:
+        typer.echo(book.markdown(), nl=False)
+        return
+    known = public_losses()
+    try:
+        loss = names.resolve(name, tuple(known))
+    except ValueError as error:
+        raise _fail(console, str(error)) from None
+    console.print(f"[bold]polyloss.{loss}[/]{escape(str(inspect.signature(known[loss])))}\n", highlight=False)
+    # Frameworks that are imported meanwhile may have something to say.
+    found = [(phrase.call, list(phrase.lines())) for phrase in book.phrases(loss, first=name)]
+    for call, lines in found:
+        console.print(f"[bold]{escape(call)}", highlight=False, soft_wrap=True)
+        for line in lines:
+            console.print(Padding(Text(line), (0, 0, 0, 4)), highlight=False)
+    if not found:
+        console.print("no other library here has it")
+
+
+@app.command()
 def guide() -> None:
     """Which loss for which task."""
     from . import guide as advice

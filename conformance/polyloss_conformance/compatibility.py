@@ -1,7 +1,6 @@
 """``docs/compatibility.md``: what a built-in is called here, and where it differs from the exact result.
 
-Written from the functions of `polyloss.compat` and the table of deviations:
-``python -m polyloss_conformance.compatibility > docs/compatibility.md``.
+Written from the functions of `polyloss.compat` and the table of deviations.
 """
 
 import importlib
@@ -14,7 +13,7 @@ from .deviations import Deviation, load
 _HEAD = """\
 # Coming from a built-in
 
-<!-- written by `python -m polyloss_conformance.compatibility` -->
+<!-- written by `pytest tests/test_docs.py --update-docs` -->
 
 `polyloss.compat.torch`, `polyloss.compat.keras`, `polyloss.compat.optax` and `polyloss.compat.tf` hold functions with
 the names, parameters and meaning of the built-ins, for the arrays of any framework. A training script moves by one
@@ -99,7 +98,3 @@ def _row(entry: Deviation, family: str) -> str:
         entry.exact if shown else "",
     )
     return f"| {' | '.join(cells)} |"
-
-
-if __name__ == "__main__":
-    print(markdown(), end="")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from polyloss_conformance import builtins, deviations, reference
+from polyloss_conformance import builtins, deviations, frameworks, reference
 from polyloss_conformance import cases as data
 from polyloss_conformance.builtins import FAMILIES, Twin
 from polyloss_conformance.calls import (
@@ -55,6 +55,15 @@ def run(
                 found = _one_by_one(twin, functions, at_dtype, framework, dtype)
             for who, case, reduction, parts in found:
                 yield _result(twin, who, case, framework, dtype, reduction, parts, ledger)
+
+
+def measured(twin: Twin, case: Case, dtype: str) -> dict[str, float]:
+    """The worst error of a built-in in one call, of value and gradient; empty where it is not installed."""
+    if not twin.available() or dtype not in case.dtypes:
+        return {}
+    found = _one_by_one(twin, [("built-in", twin.builtin())], [case], frameworks.framework(twin.backend), dtype)
+    *_, parts = next(found)
+    return {part: worst for part, (_, worst, _) in parts.items()}
 
 
 def confirm(framework: Framework) -> Iterator[Result]:

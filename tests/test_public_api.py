@@ -101,7 +101,7 @@ def test_signature_is_what_a_call_takes(name: str) -> None:
     values: dict[str, Any] = dict.fromkeys(entry.arrays, rows)
     if "log_probabilities" in values:
         values["log_probabilities"] = np.log(rows)
-    if name in ("hinge", "squared_hinge"):
+    if entry.domains.get("target") == polyloss.SIGN:
         values["target"] = np.sign(rows)
     elif entry.domains.get("target") is not None and entry.domains["target"].per_example:
         values["target"] = np.asarray([entry.domains["target"].low, 1.0, 1.0])

@@ -62,7 +62,7 @@ MISSING = (
     *("root_mean_squared_error", "log_poisson_loss", "nce_loss", "sampled_softmax_loss"),
     *("binary_dice_loss", "multiclass_generalized_dice_loss", "convex_kl_divergence", "generalized_kl_divergence"),
     *("ctc_loss_with_forward_probs", "make_fenchel_young_loss", "multiclass_hinge_loss", "ranking_softmax_loss"),
-    *("multiclass_perceptron_loss", "perceptron_loss", "multiclass_sparsemax_loss", "sparsemax_loss"),
+    *("multiclass_perceptron_loss", "multiclass_sparsemax_loss", "sparsemax_loss"),
     *("poly_loss_cross_entropy",),
 )
 """Losses of these libraries, and others that are well known, which are not here."""

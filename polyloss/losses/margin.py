@@ -6,7 +6,7 @@ from polyloss.core.declare import elementwise
 from polyloss.core.domains import SIGN
 from polyloss.core.typing import Array, Call, KernelResult, Namespace
 
-__all__ = ["hinge", "squared_hinge"]
+__all__ = ["hinge", "perceptron", "squared_hinge"]
 
 
 @elementwise(tasks=["binary"], target=SIGN)
@@ -25,6 +25,7 @@ def hinge(xp: Namespace, scores: Array, target: Array, **call: Unpack[Call]) -> 
     See Also
     --------
     squared_hinge
+    perceptron : without a margin.
 
     Notes
     -----
@@ -85,7 +86,48 @@ def squared_hinge(xp: Namespace, scores: Array, target: Array, **call: Unpack[Ca
     )
 
 
+@elementwise(tasks=["binary"], target=SIGN)
+def perceptron(xp: Namespace, scores: Array, target: Array, **call: Unpack[Call]) -> KernelResult:
+    r"""Perceptron loss.
+
+    .. math:: \ell(s, t) = \max(0,\, -t s)
+
+    Parameters
+    ----------
+    scores : array
+        Real floating.
+    target : array of the same shape
+        Labels -1 and 1. Labels 0 and 1 are refused.
+
+    See Also
+    --------
+    hinge : with a margin of 1.
+
+    Notes
+    -----
+    The gradient at a score of 0 is 0, that of least norm; optax has -1/2 there. So a model all of whose scores are 0
+    learns nothing: start from other ones, or take `hinge`.
+
+    References
+    ----------
+    F. Rosenblatt, "The Perceptron: A Probabilistic Model for Information Storage and Organization in the Brain",
+    Psychological Review 65, 1958.
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss
+    >>> polyloss.perceptron(np.asarray([0.5, -2.0, 0.5]), np.asarray([1.0, 1.0, -1.0]), reduction="none")
+    array([0. , 2. , 0.5])
+    """
+    missing = _positive_part(xp, -target * scores)
+    return missing, lambda: -target * xp.sign(missing), lambda: -xp.where(missing == 0, 0.0, scores)
+
+
 def _missing(xp: Namespace, scores: Array, target: Array) -> Array:
-    """What a score lacks to the margin. NaN stays NaN."""
-    missing = 1.0 - target * scores
-    return xp.where(missing <= 0, 0.0, missing)
+    """What a score lacks to the margin."""
+    return _positive_part(xp, 1.0 - target * scores)
+
+
+def _positive_part(xp: Namespace, x: Array) -> Array:
+    # A NaN is neither above nor below, and stays.
+    return xp.where(x <= 0, 0.0, x)

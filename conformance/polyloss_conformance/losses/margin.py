@@ -80,3 +80,40 @@ SQUARED_HINGE = _margin(
         ),
     ),
 )
+
+
+@of_score
+def _perceptron(score: Any, t: Any) -> Any:
+    return positive_part(-t * score)
+
+
+# fmt: off
+def _perceptron_cases(case: Cases) -> None:
+    case.edge("zero_scores", floats(0, 0, -0.0), floats(1, -1, 1),
+              note="trap: -1/2 where training starts; here 0")
+    case.edge("correct_or_not", floats(1.5, -7, 1e4, -1.25, 9, -2**-12), floats(1, 1, 1, -1, -1, 1))
+    case.edge("huge_and_tiny", floats(3e38, -3e38, 1e-37, -1e-37), floats(-1, -1, -1, 1), dtypes=WIDE)
+    case.edge("infinite_scores", floats(inf, -inf, -inf, inf), floats(1, -1, 1, -1))
+    case.refuse("label_zero", ValueError, "target", floats(0.5, -1), floats(1, 0), values=True,
+                note="trap: labels 0 and 1 are accepted and wrong")
+# fmt: on
+
+
+PERCEPTRON = Spec(
+    loss="perceptron",
+    arrays=("scores", "target"),
+    ordinary=_ordinary,
+    exact=_perceptron,
+    questions=(_perceptron_cases,),
+    ideal=_ideal,
+    laws=Laws(smooth=False),
+    twins=(Twin("optax", "perceptron_loss", optax.plain),),
+    advice=(
+        Advice(
+            "binary",
+            "the right side alone, no margin",
+            "perceptron(scores, target)",
+            "labels -1 and +1; scores of 0 have no gradient",
+        ),
+    ),
+)

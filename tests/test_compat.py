@@ -98,9 +98,14 @@ def test_every_function_is_a_twin() -> None:
     ],
 )
 def test_legacy_arguments_are_refused_and_the_message_says_what_to_use(name: str, legacy: Any, reduction: str) -> None:
-    count = 3 if "triplet" in name or "cosine" in name else 2
     with pytest.raises(TypeError, match=f"{name}: .*use reduction='{reduction}'"):
-        getattr(compat.torch, name)(*[LOGITS] * count, **legacy)
+        getattr(compat.torch, name)(*[LOGITS] * needed(name), **legacy)
+
+
+def needed(name: str) -> int:
+    """How many arrays a function of torch takes."""
+    parameters = inspect.signature(getattr(compat.torch, name)).parameters.values()
+    return sum(p.default is p.empty for p in parameters)
 
 
 @pytest.mark.parametrize("name", compat.torch.__all__)
@@ -113,9 +118,10 @@ def test_only_the_reductions_of_torch(name: str, reduction: Any) -> None:
         "cosine_embedding_loss": (LOGITS, TARGET, np.sign(LOGITS[:, 0])),
         "soft_margin_loss": (LOGITS, np.sign(LOGITS)),
         "hinge_embedding_loss": (UNIFORM, np.sign(LOGITS)),
+        "margin_ranking_loss": (LOGITS, UNIFORM, np.sign(LOGITS)),
     }
     with pytest.raises(ValueError, match="reduction"):
-        getattr(compat.torch, name)(*arrays.get(name, [UNIFORM] * (3 if "triplet" in name else 2)), reduction=reduction)
+        getattr(compat.torch, name)(*arrays.get(name, [UNIFORM] * needed(name)), reduction=reduction)
 
 
 def test_what_torch_accepts_is_refused() -> None:

@@ -35,6 +35,7 @@ ARRAYS: dict[Any, Any] = {
     torch.triplet_margin_with_distance_loss: (X, P, LOG),
     torch.soft_margin_loss: (X, SIGNS),
     torch.hinge_embedding_loss: (P, SIGNS),
+    torch.margin_ranking_loss: (X, P, SIGNS),
     optax.squared_error: (X, P),
     optax.l2_loss: (X, P),
     optax.huber_loss: (X, P),

@@ -55,7 +55,7 @@ _TOOLS = {"grad": "value_and_grad", "gradient": "value_and_grad", "jit": "compil
 """Functions of other libraries, and ours."""
 
 MISSING = (
-    *("adaptive_log_softmax_with_loss", "gaussian_nll_loss", "margin_ranking_loss"),
+    *("adaptive_log_softmax_with_loss", "gaussian_nll_loss"),
     *("multi_margin_loss", "multilabel_margin_loss", "multilabel_soft_margin_loss", "poisson_nll_loss", "ctc_loss"),
     *("categorical_hinge", "categorical_generalized_cross_entropy", "circle", "dice", "poisson", "sup_con"),
     *("mean_absolute_percentage_error", "mean_squared_logarithmic_error", "tversky", "mape", "msle", "rmse"),

@@ -3,10 +3,10 @@
 from typing import Unpack
 
 from polyloss.core.declare import elementwise
-from polyloss.core.domains import SIGN
+from polyloss.core.domains import NONNEGATIVE, SIGN, finite
 from polyloss.core.typing import Array, Call, KernelResult, Namespace
 
-__all__ = ["hinge", "perceptron", "squared_hinge"]
+__all__ = ["hinge", "margin_ranking", "perceptron", "squared_hinge"]
 
 
 @elementwise(tasks=["binary"], target=SIGN)
@@ -121,6 +121,63 @@ def perceptron(xp: Namespace, scores: Array, target: Array, **call: Unpack[Call]
     """
     missing = _positive_part(xp, -target * scores)
     return missing, lambda: -target * xp.sign(missing), lambda: -xp.where(missing == 0, 0.0, scores)
+
+
+@elementwise(tasks=["ranking"], target=SIGN, margin=finite(NONNEGATIVE))
+def margin_ranking(
+    xp: Namespace,
+    x1: Array,
+    x2: Array,
+    target: Array,
+    *,
+    margin: float | Array = 0.0,
+    **call: Unpack[Call],
+) -> KernelResult:
+    r"""Margin ranking loss: of two scores, the right one should be the larger, by a margin.
+
+    .. math:: \ell(x_1, x_2, t) = \max(0,\, m - t\,(x_1 - x_2))
+
+    Parameters
+    ----------
+    x1, x2 : array
+        Scores, real floating, both of the same shape.
+    target : array of the same shape
+        Labels -1 and 1: 1 where `x1` should be the larger one, -1 where `x2` should. There is no label for a tie:
+        mask such pairs.
+    margin : float or array, default 0.0
+        :math:`m`; an array has the shape of the last axes of `x1`.
+
+    See Also
+    --------
+    hinge
+    triplet_margin : of distances between embeddings.
+
+    Notes
+    -----
+    The gradient exactly at the margin is 0, that of least norm: with a margin of 0, so is that of equal scores. PyTorch
+    has the whole slope there. It takes a target of 0, whose loss is the margin whatever the scores.
+
+    References
+    ----------
+    R. Herbrich, T. Graepel and K. Obermayer, "Large Margin Rank Boundaries for Ordinal Regression", Advances in Large
+    Margin Classifiers, 2000.
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss
+    >>> x1, x2, target = np.asarray([3.0, 3.0]), np.asarray([1.0, 1.0]), np.asarray([1.0, -1.0])
+    >>> polyloss.margin_ranking(x1, x2, target, margin=0.5, reduction="none")
+    array([0. , 2.5])
+    """
+    ahead = x1 - x2
+    missing = _positive_part(xp, margin - target * ahead)
+    return (
+        missing,
+        lambda: -target * xp.sign(missing),
+        lambda: target * xp.sign(missing),
+        lambda: -xp.where(missing == 0, 0.0, ahead),
+        {"margin": lambda: xp.sign(missing)},
+    )
 
 
 def _missing(xp: Namespace, scores: Array, target: Array) -> Array:

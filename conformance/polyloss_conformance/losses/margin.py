@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from polyloss_conformance.arrays import WIDE, Shape, floats, inf, normal, signs
+from polyloss_conformance.arrays import WIDE, Shape, floats, inf, normal, signs, uniform
 from polyloss_conformance.case import Cases
 from polyloss_conformance.exact.jets import positive_part
-from polyloss_conformance.exact.rules import of_score
+from polyloss_conformance.exact.numbers import ZERO, Number
+from polyloss_conformance.exact.rules import Local, inputs_of, local, of_score
 from polyloss_conformance.spec import Advice, Laws, Perfect, Spec
-from polyloss_conformance.translations import Twin, keras, optax
+from polyloss_conformance.translations import REDUCTIONS, Call, Said, Twin, keras, optax
 
 
 def _ordinary(name: str, shape: Shape) -> tuple[Any, ...]:
@@ -114,6 +115,75 @@ PERCEPTRON = Spec(
             "the right side alone, no margin",
             "perceptron(scores, target)",
             "labels -1 and +1; scores of 0 have no gradient",
+        ),
+    ),
+)
+
+
+def _margin_ranking(x1: Number, x2: Number, target: Number, margin: Number = ZERO) -> Local:
+    one, two, t = inputs_of((x1, x2, target))
+    ahead = one - two
+    ahead = ahead.rounded(abs(ahead.value), "ahead")
+    return local(positive_part(-t * ahead + margin), (x1, x2, target))
+
+
+def _two_scores(name: str, shape: Shape) -> tuple[Any, ...]:
+    return normal(name, shape), normal(name + "2", shape), signs(name + "y", shape)
+
+
+_PAIRS = _two_scores("pairs", (4, 3))
+
+
+# fmt: off
+def _margin_ranking_cases(case: Cases) -> None:
+    case.sample("margin_0.5", *_PAIRS, margin=0.5)
+    case.sample("margin_per_element", *_PAIRS, margin=uniform("margins", (4, 3), 0.0, 2.0))
+    case.sample("integer_labels", *_PAIRS[:2], _PAIRS[2].astype(np.int64), margin=0.5, reduction="mean")
+    case.edge("equal_scores", floats(0, 0, 5), floats(0, 0, 5), floats(1, -1, 1),
+              note="trap: the whole slope where training starts; here 0")
+    case.edge("at_the_margin", floats(1, -1, 1), floats(0.5, -0.5, 1.5), floats(1, -1, -1), margin=0.5,
+              note="trap: the whole slope at the margin; here 0")
+    case.edge("around_the_margin", floats(1 - 2**-8, 1 + 2**-7, 0), floats(0, 0, 1 - 2**-8), floats(1, 1, -1),
+              margin=1.0)
+    case.edge("near_each_other", floats(1 + 2**-7, 1024, -3), floats(1, 1032, -3 - 2**-6), floats(-1, 1, -1))
+    case.edge("huge_and_tiny", floats(3e38, 1e38, 1e-37), floats(1e38, 3e38, -1e-37), floats(-1, -1, -1), dtypes=WIDE)
+    case.edge("infinite_scores", floats(inf, 0, -inf, inf, 1), floats(0, inf, inf, -inf, -inf), floats(1, 1, 1, -1, 1),
+              margin=0.5)
+    case.refuse("label_zero", ValueError, "target", floats(0.5, -1), floats(1, 0), floats(1, 0), values=True,
+                note="trap: 0 does not ignore a pair, its loss is the margin")
+    case.refuse("margin_negative", ValueError, "margin", *_PAIRS, margin=-1.0)
+    case.refuse("margin_infinite", ValueError, "margin", *_PAIRS, margin=inf)
+# fmt: on
+
+
+def _margin_ranking_ideal(name: str) -> list[Perfect]:
+    x, _, sign = _two_scores(f"perfect {name}", (4, 3))
+    zeros = np.zeros((4, 3))
+    return [Perfect((x + 2.0 * sign, x, sign), zeros, parameters={"margin": 0.5}), Perfect((x, x, sign), zeros)]
+
+
+def _torch_margin_ranking(call: Call) -> Said | None:
+    if not call.has("margin") or call.reduction == "weighted_mean" or hasattr(call.parameters.get("margin"), "shape"):
+        return None
+    return Said(call.arrays, {**call.parameters, "reduction": call.reduction})
+
+
+MARGIN_RANKING = Spec(
+    loss="margin_ranking",
+    arrays=("x1", "x2", "target"),
+    differentiable=(0, 1, 2),
+    ordinary=_two_scores,
+    exact=_margin_ranking,
+    questions=(_margin_ranking_cases,),
+    ideal=_margin_ranking_ideal,
+    laws=Laws(perfect=None, smooth=False),
+    twins=(Twin("torch", "margin_ranking_loss", _torch_margin_ranking, reductions=REDUCTIONS[:3]),),
+    advice=(
+        Advice(
+            "ranking",
+            "which of two scores is larger",
+            "margin_ranking(x1, x2, target)",
+            "the right one ahead by a margin; labels -1 and +1",
         ),
     ),
 )

@@ -6,9 +6,10 @@ refused, a mean over nothing is 0 and not NaN, logarithms are not clamped, and d
 
 from typing import TYPE_CHECKING, Any
 
-from . import binary, divergence, multiclass, regression, similarity
+from . import binary, divergence, margin, multiclass, regression, similarity
 from .binary import *
 from .divergence import *
+from .margin import *
 from .multiclass import *
 from .regression import *
 from .similarity import *
@@ -16,6 +17,7 @@ from .similarity import *
 __all__ = []
 __all__ += binary.__all__
 __all__ += divergence.__all__
+__all__ += margin.__all__
 __all__ += multiclass.__all__
 __all__ += regression.__all__
 __all__ += similarity.__all__

@@ -42,6 +42,7 @@ ARRAYS: dict[Any, Any] = {
     optax.log_cosh: (X, P),
     torch.cosine_embedding_loss: (X, P, SIGNS[:, 0]),
     optax.hinge_loss: (X, SIGNS),
+    optax.multiclass_hinge_loss: (X, Y),
     optax.perceptron_loss: (X, SIGNS),
     optax.sigmoid_binary_cross_entropy: (X, P),
     optax.sigmoid_focal_loss: (X, P),

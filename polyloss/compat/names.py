@@ -57,11 +57,11 @@ _TOOLS = {"grad": "value_and_grad", "gradient": "value_and_grad", "jit": "compil
 MISSING = (
     *("adaptive_log_softmax_with_loss", "gaussian_nll_loss"),
     *("multi_margin_loss", "multilabel_margin_loss", "multilabel_soft_margin_loss", "poisson_nll_loss", "ctc_loss"),
-    *("categorical_hinge", "categorical_generalized_cross_entropy", "circle", "dice", "poisson", "sup_con"),
+    *("categorical_generalized_cross_entropy", "circle", "dice", "poisson", "sup_con"),
     *("mean_absolute_percentage_error", "mean_squared_logarithmic_error", "tversky", "mape", "msle", "rmse"),
     *("root_mean_squared_error", "log_poisson_loss", "nce_loss", "sampled_softmax_loss"),
     *("binary_dice_loss", "multiclass_generalized_dice_loss", "convex_kl_divergence", "generalized_kl_divergence"),
-    *("ctc_loss_with_forward_probs", "make_fenchel_young_loss", "multiclass_hinge_loss", "ranking_softmax_loss"),
+    *("ctc_loss_with_forward_probs", "make_fenchel_young_loss", "ranking_softmax_loss"),
     *("multiclass_perceptron_loss", "multiclass_sparsemax_loss", "sparsemax_loss"),
     *("poly_loss_cross_entropy",),
 )

@@ -14,6 +14,8 @@ from .kernel import Definition
 from .reduction import expand
 from .typing import Array, Namespace
 
+_OF_ONE_HOT = "; argmax along the axis of the classes makes these of one-hot rows"
+
 Axis: TypeAlias = tuple[str, int]
 """A letter and, of the examples, which of their axes."""
 
@@ -131,7 +133,7 @@ class Binding:
             argument, array = self.loss.arguments[key], named[key]
             axes = self.axes(argument, array, len(rows))
             if isinstance(domain, Classes):
-                self._check_classes(xp, key, named, rows, lengths)
+                self._check_classes(xp, key, domain.ids_only, named, rows, lengths)
             else:
                 if domain.ends_only and domain.low < 0 and checks.is_kind(xp, array, "bool"):
                     # True would pass, until a False comes.
@@ -179,6 +181,7 @@ class Binding:
         self,
         xp: Namespace,
         key: str,
+        ids_only: bool,
         named: Mapping[str, Array],
         rows: checks.Shape,
         lengths: Mapping[Axis, int | None],
@@ -197,6 +200,7 @@ class Binding:
                 hint = f"; for classes along another axis of {first} say axis={fits[0]}" if fits else ""
                 if checks.same_shape(shape, whole) and whole != (*rows, 1):
                     hint = f"; if these are probabilities, such as one-hot rows, convert them to {dtype} first"
+                    hint = _OF_ONE_HOT if ids_only else hint
                 checks.shape_is(name, key, shape, rows, "class ids, one per row, shape", hint)
             return
         if checks.same_shape(shape, rows):
@@ -204,6 +208,9 @@ class Binding:
                 f"{name}: {key} with one value per row holds class ids: integers; got dtype {array.dtype}; convert "
                 "them to integers first"
             )
+        if ids_only:
+            what = checks.describe(array)
+            raise TypeError(f"{name}: {key} must be class ids: integers, one per row; got {what}{_OF_ONE_HOT}")
         checks.real_floating(name, key, xp, array, dtype, " or class ids")
         what = f"probabilities in the shape of {first}," if alike else "a probability for each class, shape"
         ids = "class ids (integers)" if alike else "class ids (integers), one per row"

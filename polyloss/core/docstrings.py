@@ -129,7 +129,8 @@ def _refusals(loss: Definition) -> Iterator[str]:
     types = [f"{_or([f'`{name}`' for name in names])} {wrong}" for wrong, names in kinds.items() if names]
     yield _entry("TypeError", f"If {_or([*types, 'the arrays come from different frameworks'], ', or ')}.")
     values = ["the shapes do not fit (nothing is broadcast)"]
-    if IGNORED in loss.parameters:
+    ids_only = any(isinstance(domain, Classes) and domain.ids_only for domain in domains.values())
+    if IGNORED in loss.parameters and not ids_only:
         values.append(f"`{IGNORED}` comes with probabilities")
     ranges = [(name, text) for name, domain in domains.items() if (text := _range(domain))]
     if ranges:
@@ -143,7 +144,7 @@ def _range(domain: Domain) -> str:
     if domain.everything:
         return ""
     text = domain.expected()
-    if isinstance(domain, Classes):
+    if isinstance(domain, Classes) and not domain.ids_only:
         text = f"class ids in [0, C) or {text}"
     for name in domain.named or ():
         text += f' or "{name}"'

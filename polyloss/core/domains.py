@@ -139,20 +139,30 @@ LABELS = replace(UNIT, hint={-1.0: "({name} + 1) / 2 makes these of labels -1 an
 
 @dataclass(frozen=True)
 class Classes(Domain):
-    """A target that is class ids (integers, one per row) or class probabilities (floats, one per entry)."""
+    """A target that is class ids (integers, one per row) or class probabilities (floats, one per entry).
+
+    Parameters
+    ----------
+    ids_only : bool
+        Whether probabilities are refused.
+    """
 
     low: float = 0
     high: float = 1
+    ids_only: bool = False
     __hash__ = object.__hash__
 
     def outside(self, xp: Namespace, array: Array, classes: int | None = None) -> Array:
         return super().outside(xp, array) if classes is None else (array < 0) | (array >= classes)
 
     def expected(self, classes: int | None = None) -> str:
-        return f"probabilities {self}" if classes is None else f"class ids in [0, {classes})"
+        if classes is None and not self.ids_only:
+            return f"probabilities {self}"
+        return f"class ids in [0, {'C' if classes is None else classes})"
 
 
 CLASSES = Classes()
+CLASS_IDS = Classes(ids_only=True)
 
 
 @dataclass(frozen=True)

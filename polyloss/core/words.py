@@ -28,6 +28,7 @@ OUR_NAMES = {
     "smooth": ("label_smoothing",),
     "positive_weight": ("pos_weight",),
     "norm_degree": ("p",),
+    "p": ("power",),
     "linear_weight": ("weight",),
     "linear_bias": ("bias",),
     "epsilon": ("delta", "label_smoothing", "clip"),

@@ -10,6 +10,7 @@ from .divergence import *
 from .linear import *
 from .margin import *
 from .multiclass import *
+from .multiclass_margin import *
 from .regression import *
 from .robust import *
 from .similarity import *

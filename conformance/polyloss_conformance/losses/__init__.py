@@ -2,10 +2,21 @@
 
 from polyloss_conformance.spec import Spec
 
-from . import batch, binary, divergence, linear, margin, multiclass, regression, robust, similarity
+from . import batch, binary, divergence, linear, margin, multiclass, multiclass_margin, regression, robust, similarity
 from .functions import HELPERS
 
-FAMILIES = (regression, robust, binary, multiclass, margin, divergence, similarity, batch, linear)
+FAMILIES = (
+    regression,
+    robust,
+    binary,
+    multiclass,
+    margin,
+    multiclass_margin,
+    divergence,
+    similarity,
+    batch,
+    linear,
+)
 
 LOSSES: dict[str, Spec] = {
     spec.loss: spec for family in FAMILIES for spec in vars(family).values() if isinstance(spec, Spec)

@@ -9,11 +9,12 @@ refused.
 
 from typing import TYPE_CHECKING, Any
 
-from . import binary, divergence, margin, multiclass, regression
+from . import binary, divergence, margin, multiclass, multiclass_margin, regression
 from .binary import *
 from .divergence import *
 from .margin import *
 from .multiclass import *
+from .multiclass_margin import *
 from .regression import *
 
 __all__ = []
@@ -21,6 +22,7 @@ __all__ += binary.__all__
 __all__ += divergence.__all__
 __all__ += margin.__all__
 __all__ += multiclass.__all__
+__all__ += multiclass_margin.__all__
 __all__ += regression.__all__
 
 if TYPE_CHECKING:

@@ -4,11 +4,12 @@ What differs on purpose, because the built-in is wrong there: shapes are never b
 are refused and never wrap around, and the distances of `triplet_margin_loss` are exact for every `norm_degree`.
 """
 
-from . import binary, divergence, margin, multiclass, regression, similarity
+from . import binary, divergence, margin, multiclass, multiclass_margin, regression, similarity
 from .binary import *
 from .divergence import *
 from .margin import *
 from .multiclass import *
+from .multiclass_margin import *
 from .regression import *
 from .similarity import *
 
@@ -17,5 +18,6 @@ __all__ += binary.__all__
 __all__ += divergence.__all__
 __all__ += margin.__all__
 __all__ += multiclass.__all__
+__all__ += multiclass_margin.__all__
 __all__ += regression.__all__
 __all__ += similarity.__all__

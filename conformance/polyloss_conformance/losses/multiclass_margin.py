@@ -1,0 +1,117 @@
+"""Losses of one class of many, or of several, whose scores shall clear a margin."""
+
+from typing import Any
+
+import numpy as np
+
+from polyloss.core.entries import one_hot
+from polyloss_conformance.arrays import WIDE, Shape, classes, floats, ids, inf, mask, normal
+from polyloss_conformance.case import Cases
+from polyloss_conformance.exact.jets import Jet, maximum, positive_part
+from polyloss_conformance.exact.numbers import ONE, ZERO, Number
+from polyloss_conformance.exact.rules import Local, inputs_of, local
+from polyloss_conformance.spec import Advice, Laws, Perfect, Spec
+from polyloss_conformance.translations import Call, Said, Twin
+
+from ._examples import CUBE, CUBE_IDS, IDS, LOGITS
+
+
+def _ordinary(name: str, shape: Shape) -> tuple[Any, ...]:
+    return normal(name, (*shape, 5), 2.0), classes(name + "y", shape, 5)
+
+
+def _difference(one: Jet, other: Jet, name: Any) -> Jet:
+    """A difference of two scores, which is rounded."""
+    difference = one - other
+    return difference.rounded(abs(difference.value), ("difference", name))
+
+
+# fmt: off
+def _of_ids(case: Cases) -> None:
+    case.sample("one_row", LOGITS[0], np.asarray(2), note="a single row: ids have no axis left")
+    case.sample("class_axis_1", CUBE, CUBE_IDS, axis=1)
+    case.sample("ignore_index_with_mask", LOGITS, ids(0, -1, 1, 2, 3, 1), ignore_index=-1, reduction="mean",
+                where=mask(True, True, False, True, True, True))
+    case.edge("one_class", floats([3], [0], [-1]), np.zeros(3, dtype=np.int64), note="no other class: 0")
+    case.edge("int32_ids", LOGITS, IDS.astype(np.int32), reduction="mean")
+    case.edge("masked_class", floats([3, -inf, 0], [-inf, 2, 0.25], [-inf, -inf, 3]), ids(0, 2, 2),
+              note="-inf masks a class")
+    case.edge("infinite_scores", floats([inf, 0, 1], [-3, inf, 0], [-inf, 2, 1]), ids(0, 2, 0))
+    case.edge("huge_and_tiny", floats([3e38, 1e38, -1e38], [1e-37, 0, -1e-37], [-1e38, 1e38, 0]), ids(0, 0, 2),
+              dtypes=WIDE)
+    case.refuse("label_too_large", ValueError, "target", LOGITS, ids(0, 4, 1, 2, 3, 1), values=True)
+    case.refuse("label_minus_one", ValueError, "target", LOGITS, ids(0, -1, 1, 2, 3, 1), values=True,
+                note="trap: a row of no class has a loss")
+    case.refuse("float_ids", TypeError, "target", LOGITS, IDS.astype(np.float64))
+    case.refuse("one_hot", TypeError, "argmax", LOGITS, np.eye(4)[IDS])
+    case.refuse("one_hot_integers", ValueError, "argmax", LOGITS, np.eye(4, dtype=np.int64)[IDS])
+# fmt: on
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# The best other class
+
+
+def _multiclass_hinge(scores: list[Number], target: int, margin: Number = ONE) -> Local:
+    jets = inputs_of(scores, (0,))
+    others = [score for c, score in enumerate(jets) if c != target]
+    missing = positive_part(_difference(maximum(others), jets[target], "best") + margin) if others else Jet(ZERO)
+    return local(missing, (scores, target))
+
+
+# fmt: off
+def _multiclass_hinge_cases(case: Cases) -> None:
+    for margin in (0.0, 0.5, 3.0):
+        case.sample(f"margin_{margin:g}", LOGITS, IDS, margin=margin)
+    case.sample("known_values", floats([-3, -5, -6], [2, 1.5, 1.875]), ids(0, 0),
+                note="trap: three losses of this name: Keras has 4 and 0.875, torch 0 and 0.4583")
+    case.edge("at_the_margin", floats([2, 1, 0], [-1, 0, 0], [0, 0, 1]), ids(0, 1, 2), note="trap: a half, here 0")
+    case.edge("tied_others", floats([2, 2, 0], [5, -1, 5], [7, 7, 7]), ids(2, 1, 0), note="they share the slope")
+    case.edge("around_the_margin", floats([1 - 2**-8, 0], [1 + 2**-7, 0]), ids(0, 0))
+    case.edge("correct_by_more", floats([3.2, 0, -1], [-2.1, -7.3, -9], [3.4, 1.3, 2]), ids(0, 0, 0),
+              note="B17: exactly 0")
+    case.edge("near_each_other", floats([1024, 1032, 0], [1 + 2**-7, 1, -3]), ids(0, 1))
+    case.refuse("margin_negative", ValueError, "margin", LOGITS, IDS, margin=-1.0)
+    case.refuse("margin_infinite", ValueError, "margin", LOGITS, IDS, margin=inf)
+# fmt: on
+
+
+def _ideal(name: str) -> list[Perfect]:
+    scores, hard = normal(f"perfect {name}", (4, 3, 5)), classes(f"perfect {name}", (4, 3), 5)
+    return [Perfect((scores + 20.0 * np.eye(5)[hard], hard), np.zeros((4, 3)))]
+
+
+def _optax(call: Call) -> Said | None:
+    if not call.has():
+        return None
+    scores, target = call.to(-1, *call.arrays)
+    # The built-in's result has the dtype of its own one-hot rows: that of no argument.
+    return Said((scores, target), {}, lambda value: call.xp.astype(value, scores.dtype))
+
+
+def _keras(call: Call) -> Said | None:
+    if not call.has():
+        return None
+    scores, target = call.to(-1, *call.arrays)
+    return Said((call.xp.astype(one_hot(call.xp, target, scores), scores.dtype), scores), {})
+
+
+MULTICLASS_HINGE = Spec(
+    loss="multiclass_hinge",
+    arrays=("scores", "target"),
+    rowwise=True,
+    ordinary=_ordinary,
+    exact=_multiclass_hinge,
+    questions=(_of_ids, _multiclass_hinge_cases),
+    ideal=_ideal,
+    laws=Laws(perfect=None, smooth=False),
+    twins=(Twin("optax", "multiclass_hinge_loss", _optax), Twin("keras", "categorical_hinge", _keras)),
+    advice=(
+        Advice(
+            "multi-class",
+            "a maximal margin",
+            "multiclass_hinge(scores, class_ids)",
+            "the right class ahead of the best other one",
+        ),
+    ),
+)

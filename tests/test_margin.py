@@ -1,0 +1,53 @@
+"""Losses of margins: what the records of the losses do not say."""
+
+import functools
+from typing import Any
+
+import numpy as np
+import pytest
+
+import polyloss
+from polyloss.compat import keras as like_keras
+
+pytestmark = pytest.mark.unoptimised
+
+SCORES = np.asarray([[-3.0, -5.0, -6.0], [2.0, 1.5, 1.875], [0.5, 0.25, 4.0]])
+IDS = np.asarray([0, 0, 1])
+HOT = np.eye(3)[IDS]
+
+
+@pytest.mark.parametrize("target", [HOT, 2 * HOT - 1, HOT.astype(np.int64), HOT == 1], ids=["0", "-1", "int", "bool"])
+def test_categorical_hinge_of_targets_with_a_one_in_each_row(backend: Any, target: Any) -> None:
+    expected = polyloss.multiclass_hinge(SCORES, IDS, reduction="none")
+    np.testing.assert_array_equal(expected, [0.0, 0.875, 4.75])
+    target = backend.array(target, str(target.dtype))
+    backend.check(like_keras.categorical_hinge(target, backend.array(SCORES)), expected)
+
+
+BAD = np.asarray([[0.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.5, 0.5, 0.0]])
+
+
+@pytest.mark.parametrize("row", range(3))
+def test_categorical_hinge_refuses_other_rows(backend: Any, row: int) -> None:
+    target = np.where(np.arange(3)[:, None] == row, BAD, HOT)
+    with pytest.raises(ValueError, match="categorical_hinge: y_true must be one-hot: a 1 in each row, and 0 elsewhere"):
+        like_keras.categorical_hinge(backend.array(target), backend.array(SCORES))
+    if backend.has_autodiff:
+        found = backend.compile(like_keras.categorical_hinge)(backend.array(target), backend.array(SCORES))
+        np.testing.assert_array_equal(np.isnan(backend.numpy(found)), np.arange(3) == row)
+
+
+def test_what_are_no_class_ids_is_told_how_to_make_them(backend: Any) -> None:
+    scores = backend.array(SCORES)
+    with pytest.raises(TypeError, match=r"multiclass_hinge: target must be class ids.*; argmax along the axis of the"):
+        polyloss.multiclass_hinge(scores, backend.array(HOT))
+    with pytest.raises(ValueError, match=r"multiclass_hinge: target must have class ids.*; argmax along the axis of"):
+        polyloss.multiclass_hinge(scores, backend.array(HOT, "int64"))
+
+
+def test_ids_that_cannot_be_seen_make_their_row_nan(backend: Any) -> None:
+    if not backend.has_autodiff:
+        pytest.skip("nothing is traced")
+    compiled = backend.compile(functools.partial(polyloss.multiclass_hinge, reduction="none"))
+    found = backend.numpy(compiled(backend.array(SCORES), backend.array([0, 3, -1])))
+    np.testing.assert_array_equal(np.isnan(found), [False, True, True])

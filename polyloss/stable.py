@@ -38,6 +38,17 @@ def times(xp: Namespace, factor: Array | float, array: Array) -> Array:
     return factor * xp.where(factor == 0, 0.0, array)
 
 
+def exp_minus_line(xp: Namespace, x: Array) -> Array:
+    """``exp(x) - 1 - x``, which starts as ``x^2 / 2``, exact near 0."""
+    near = (x > -1.0) & (x < 1.0)
+    y = xp.where(near, x, 0.0)
+    # x^2 / 2 (1 + x/3 (1 + x/4 (1 + ...)))
+    series = xp.ones_like(y)
+    for n in range(20, 2, -1):
+        series = 1.0 + y / n * series
+    return xp.where(near, 0.5 * y * y * series, xp.expm1(x) - x)
+
+
 class Softmax(NamedTuple):
     """Entries of rows, as their distance to the largest of the row; and what the whole row sums to.
 

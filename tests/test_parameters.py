@@ -45,6 +45,10 @@ CASES: list[Case] = [
     (polyloss.softmax_focal, (LOGITS, SOFT), "alpha", CLASSES, {"gamma": 1.5}),
     (polyloss.softmax_focal, (LOGITS, IDS), "gamma", 1.5, {"alpha": CLASSES}),
     (polyloss.softmax_focal, (LOGITS, SOFT), "gamma", 2.0, {}),
+    (polyloss.poly1_cross_entropy, (LOGITS, IDS), "epsilon", -1.0 + 2**-10, {}),
+    (polyloss.poly1_cross_entropy, (LOGITS, SOFT), "epsilon", 2.0, {}),
+    (polyloss.generalized_cross_entropy, (LOGITS, IDS), "q", 0.75, {}),
+    (polyloss.generalized_cross_entropy, (LOGITS, SOFT), "q", 2.0**-7, {}),
     (polyloss.binary_cross_entropy_with_logits, BINARY, "pos_weight", 2.0, {}),
     (polyloss.binary_cross_entropy_with_logits, BINARY, "pos_weight", EACH, {"label_smoothing": 0.25}),
     (polyloss.binary_cross_entropy_with_logits, BINARY, "label_smoothing", 0.25, {"pos_weight": 2.0}),
@@ -149,6 +153,9 @@ def test_parameters_at_kinks(backend: Any) -> None:
         assert by(polyloss.contrastive, (one, zero), "margin", 1.0, power=power) == 0.0
     rows = backend.array([[0.0]]), backend.array([[1.0]]), backend.array([[2.0]])
     assert by(polyloss.triplet_margin, rows, "margin", 1.0) == 0.0
+    # A degree of 0 that is learned: the limit, cross entropy.
+    even = backend.array([[0.0, 0.0]]), backend.array([[1.0, 0.0]])
+    np.testing.assert_allclose(by(polyloss.generalized_cross_entropy, even, "q", 0.0), -0.5 * np.log(2.0) ** 2)
     # A power of 0 that is learned.
     logits, target = backend.array([0.5]), backend.array([1.0])
     entropy, wrong = np.log1p(np.exp(-0.5)), 1.0 / (1.0 + np.exp(0.5))

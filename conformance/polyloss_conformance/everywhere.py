@@ -117,7 +117,7 @@ def _bad_options(case: Cases, entry: Entry) -> None:
     vector, matrix = case.ordinary((6,)), case.ordinary(entry.table)
     case.refuse("unknown_reduction", ValueError, "reduction", *matrix, reduction="average")
     case.refuse("reduction_not_a_name", (ValueError, TypeError), "reduction", *matrix, reduction=None)
-    case.refuse("unknown_keyword", TypeError, "epsilon", *matrix, epsilon=1e-7)
+    case.refuse("unknown_keyword", TypeError, "fuzz", *matrix, fuzz=1e-7)
     case.refuse("argument_missing", TypeError, entry.arrays[entry.own[1]], *matrix[:entry.own[1]])
     case.refuse("weight_along_the_wrong_axis", ValueError, "sample_weight", *matrix, sample_weight=floats(1, 2, 3),
                 note="trap: shape (3,) would weight the columns of (4, 3)")

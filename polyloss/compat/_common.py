@@ -27,7 +27,9 @@ _NO_LOSS = "prediction and target"
 """Stands for the name of the twin in what `as_probabilities` says."""
 
 
-def of_arrays(*, loss: str, ids: str | None = None) -> Callable[[Callable[P, Array]], Callable[P, Array]]:
+def of_arrays(
+    *, loss: str, ids: str | None = None, numbers: Sequence[str] = ()
+) -> Callable[[Callable[P, Array]], Callable[P, Array]]:
     """A function of plain arrays of one framework: all that has no default is one, or a number, an array full of it.
 
     A variable is what it holds, and what is no array of numbers is refused by name.
@@ -38,13 +40,17 @@ def of_arrays(*, loss: str, ids: str | None = None) -> Callable[[Callable[P, Arr
         The loss of polyloss that it computes, which is its attribute `__loss__` then.
     ids : str, optional
         The argument that holds class ids: a number there is that of a single row.
+    numbers : sequence of str
+        Arguments without a default that are numbers all the same.
     """
 
     def decorate(function: Callable[P, Array]) -> Callable[P, Array]:
         twin = function.__name__
         parameters = inspect.signature(function).parameters
         names = tuple(parameters)
-        needed = [name for name, p in parameters.items() if p.default is p.empty and name not in _OF_ELEMENTS]
+        needed = [
+            name for name, p in parameters.items() if p.default is p.empty and name not in (*_OF_ELEMENTS, *numbers)
+        ]
 
         def called(*args: Any, **kwargs: Any) -> Array:
             for name in kwargs:

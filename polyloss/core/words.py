@@ -54,8 +54,10 @@ _LOGITS = {
     "binary_cross_entropy_with_logits": "it takes logits, and binary_cross_entropy takes probabilities",
     "cross_entropy": "it takes logits, and nll takes log-probabilities",
     "nll": "it takes log-probabilities, and cross_entropy takes logits",
+    "generalized_cross_entropy": "it takes logits",
     "kl_divergence": "it takes log-probabilities: log_softmax of logits",
     "linear_cross_entropy": "it makes logits of hidden and weight",
+    "poly1_cross_entropy": "it takes logits",
     "sigmoid_focal": "it takes logits",
     "softmax_focal": "it takes logits",
 }

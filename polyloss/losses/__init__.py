@@ -9,6 +9,7 @@ from .binary import *
 from .divergence import *
 from .linear import *
 from .margin import *
+from .modified_cross_entropy import *
 from .multiclass import *
 from .multiclass_margin import *
 from .regression import *

@@ -10,6 +10,7 @@ from polyloss.core.domains import CLASSES, LOG_PROBABILITIES, NONNEGATIVE, UNIT,
 from polyloss.core.entries import one_hot
 from polyloss.core.typing import Array, KernelResult, Namespace, RowCall
 
+from ._classes import at, expected, picked_slope, weighted
 from ._focus import WHOLE, focus_of_many
 
 __all__ = ["cross_entropy", "nll", "softmax_focal"]
@@ -83,16 +84,16 @@ def cross_entropy(
     """
     if is_integer(xp, target) and numeric.is_zero(label_smoothing):
         picked, hot, others = numeric.softmax_at(xp, logits, target)
-        weight, cost = _at(xp, hot, class_weight), numeric.minus_log_softmax(xp, picked)
+        weight, cost = at(xp, hot, class_weight), numeric.minus_log_softmax(xp, picked)
         return (
-            _weighted(xp, weight, cost[..., 0]),
-            lambda: _picked_slope(xp, picked, hot, others, weight),
+            weighted(xp, weight, cost[..., 0]),
+            lambda: picked_slope(xp, picked, hot, others, weight),
             {"class_weight": lambda: xp.where(hot, cost, 0.0)},
         )
 
     row = numeric.softmax_of(xp, logits)
     costs = numeric.minus_log_softmax(xp, row)
-    value, mass, *gradients = _expected(xp, costs, logits, target, class_weight, label_smoothing)
+    value, mass, *gradients = expected(xp, costs, logits, target, class_weight, label_smoothing)
     return value, lambda: numeric.minus_log_softmax_slope(xp, row, mass), *gradients
 
 
@@ -158,8 +159,8 @@ def nll(
     costs = -log_probabilities
     if is_integer(xp, target) and numeric.is_zero(label_smoothing):
         hot = one_hot(xp, target, costs)
-        weight = _at(xp, hot, class_weight)
-        value = _weighted(xp, weight, xp.sum(xp.where(hot, costs, 0.0), axis=-1))
+        weight = at(xp, hot, class_weight)
+        value = weighted(xp, weight, xp.sum(xp.where(hot, costs, 0.0), axis=-1))
         one = xp.ones_like(value) * (1.0 if weight is None else weight)
         return (
             value,
@@ -167,7 +168,7 @@ def nll(
             {"class_weight": lambda: xp.where(hot, costs, 0.0)},
         )
 
-    value, mass, *gradients = _expected(xp, costs, log_probabilities, target, class_weight, label_smoothing)
+    value, mass, *gradients = expected(xp, costs, log_probabilities, target, class_weight, label_smoothing)
     return value, lambda: -mass, *gradients
 
 
@@ -229,13 +230,13 @@ def softmax_focal(
     """
     if is_integer(xp, target):
         picked, hot, others = numeric.softmax_at(xp, logits, target)
-        weight = _at(xp, hot, alpha)
+        weight = at(xp, hot, alpha)
         cost, slope, log_miss = _focused(xp, logits, picked, gamma)
-        value = _weighted(xp, weight, cost[..., 0])
+        value = weighted(xp, weight, cost[..., 0])
 
         def gradient() -> Array:
             factor = slope()[..., 0]
-            return _picked_slope(xp, picked, hot, others, factor if weight is None else weight * factor)
+            return picked_slope(xp, picked, hot, others, factor if weight is None else weight * factor)
 
         by_parameter = {
             "alpha": lambda: xp.where(hot, cost, 0.0),
@@ -245,70 +246,12 @@ def softmax_focal(
 
     row = numeric.softmax_of(xp, logits)
     costs, slopes, log_misses = _focused(xp, logits, row, gamma)
-    value, mass, by_target, by_parameter = _expected(xp, costs, logits, target, alpha)
+    value, mass, by_target, by_parameter = expected(xp, costs, logits, target, alpha)
     by_parameter = {
         "alpha": by_parameter["class_weight"],
         "gamma": lambda: xp.sum(numeric.times(xp, mass, numeric.times(xp, costs, log_misses())), axis=-1),
     }
     return value, lambda: numeric.minus_log_softmax_slope(xp, row, mass * slopes()), by_target, by_parameter
-
-
-def _at(xp: Namespace, hot: Array, weight: float | Array | None) -> float | Array | None:
-    """The weight of each row's class."""
-    if weight is None or numeric.is_number(weight):
-        return weight
-    return xp.sum(xp.where(hot, weight, 0.0), axis=-1)
-
-
-def _weighted(xp: Namespace, weight: float | Array | None, costs: Array) -> Array:
-    return costs if weight is None else numeric.times(xp, weight, costs)
-
-
-def _picked_slope(xp: Namespace, picked: numeric.Softmax, hot: Array, others: Array, factor: Array | None) -> Array:
-    """The derivative of ``factor * minus_log_softmax(picked)`` by the logits, with `factor` a constant."""
-    # By the logit of the class itself p - 1, by another one its p.
-    gradient = xp.where(hot, -picked.rest, others) / picked.total
-    if factor is None:
-        return gradient
-    return (factor if numeric.is_number(factor) else factor[..., None]) * gradient
-
-
-def _expected(
-    xp: Namespace,
-    costs: Array,
-    logits: Array,
-    target: Array,
-    weight: float | Array | None,
-    label_smoothing: float | Array = 0.0,
-) -> tuple[Any, ...]:
-    """What the target, smoothed and weighted, makes of the costs of all classes.
-
-    And the factor of each cost in it; and the derivatives by the target, where it is one of probabilities, and by the
-    parameters.
-    """
-    ids = is_integer(xp, target)
-    q = smoothed = xp.astype(one_hot(xp, target, logits), logits.dtype) if ids else target
-    possible = ~numeric.is_infinite(xp, logits, -1)
-    count = xp.maximum(xp.sum(xp.astype(possible, logits.dtype), axis=-1, keepdims=True), 1.0)
-    if not numeric.is_zero(label_smoothing):
-        smoothed = (1.0 - label_smoothing) * q + xp.where(possible, label_smoothing / count, 0.0)
-    mass = smoothed if weight is None else weight * smoothed
-
-    def by_target() -> Array:
-        # What a masked class would cost is left out.
-        slope = (1.0 - label_smoothing) * xp.where(possible, costs, 0.0)
-        return slope if weight is None else numeric.times(xp, weight, slope)
-
-    def by_label_smoothing() -> Array:
-        change = xp.where(possible, 1.0 / count, 0.0) - q
-        return xp.sum(numeric.times(xp, change if weight is None else weight * change, costs), axis=-1)
-
-    by_parameter = {
-        "class_weight": lambda: numeric.times(xp, smoothed, costs),
-        "label_smoothing": by_label_smoothing,
-    }
-    value = xp.sum(numeric.times(xp, mass, costs), axis=-1)
-    return value, mass, *(() if ids else (by_target,)), by_parameter
 
 
 def _focused(xp: Namespace, logits: Array, row: numeric.Softmax, gamma: float | Array) -> tuple[Any, ...]:

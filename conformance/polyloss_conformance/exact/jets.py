@@ -209,6 +209,13 @@ def exponential(x: Any) -> Any:
     return _function(x, y, y, y)
 
 
+def exponential_minus_1(x: Any) -> Any:
+    """exp(x) - 1"""
+    v = plain(x)
+    y = exp(v)
+    return _function(x, mp.expm1(v) if y else -ONE, y, y)
+
+
 def logarithm(x: Any) -> Any:
     """log(x), x > 0"""
     v = plain(x)

@@ -2,7 +2,19 @@
 
 from polyloss_conformance.spec import Spec
 
-from . import batch, binary, divergence, linear, margin, multiclass, multiclass_margin, regression, robust, similarity
+from . import (
+    batch,
+    binary,
+    divergence,
+    linear,
+    margin,
+    modified_cross_entropy,
+    multiclass,
+    multiclass_margin,
+    regression,
+    robust,
+    similarity,
+)
 from .functions import HELPERS
 
 FAMILIES = (
@@ -10,6 +22,7 @@ FAMILIES = (
     robust,
     binary,
     multiclass,
+    modified_cross_entropy,
     margin,
     multiclass_margin,
     divergence,

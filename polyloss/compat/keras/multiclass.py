@@ -3,10 +3,10 @@
 from typing import Any
 
 import polyloss
-from polyloss.compat._common import as_probabilities, namespace, of_arrays, widened
+from polyloss.compat._common import as_probabilities, namespace, nll, of_arrays, widened
 from polyloss.core import checks
 from polyloss.core.backend import backend_of
-from polyloss.core.domains import NONNEGATIVE, UNIT
+from polyloss.core.domains import NONNEGATIVE, UNIT, Domain
 from polyloss.core.typing import Array
 
 from ._common import comparable, log, parameter, power, same_axes, smoothed
@@ -14,6 +14,7 @@ from ._common import comparable, log, parameter, power, same_axes, smoothed
 __all__ = [
     "categorical_crossentropy",
     "categorical_focal_crossentropy",
+    "categorical_generalized_cross_entropy",
     "sparse_categorical_crossentropy",
 ]
 
@@ -101,6 +102,29 @@ def categorical_focal_crossentropy(
         return xp.sum(xp.moveaxis(losses, axis, -1) * alpha, axis=-1)
 
     return widened(of_probabilities, y_pred, y_true)
+
+
+@of_arrays(loss="generalized_cross_entropy", ids="y_true", numbers=["q"])
+def categorical_generalized_cross_entropy(y_true: Array, y_pred: Array, q: float) -> Array:
+    """`polyloss.generalized_cross_entropy` of class ids and probabilities, which are taken as they are.
+
+    The gradient at a probability of 0, where the slope is infinite, is 0. Class ids may be in a column.
+    """
+    loss = "categorical_generalized_cross_entropy"
+    q = parameter(loss, "q", q, Domain(low=0, high=1, open_low=True), y_pred)
+    ids = _class_ids(loss, y_true, y_pred)
+    if ids.ndim == y_pred.ndim and ids.shape[-1] == 1:
+        ids = namespace(ids).squeeze(ids, axis=-1)
+
+    def of_probabilities(y_pred: Array) -> Array:
+        # nll picks the class of each row, and checks that it exists.
+        xp, p = namespace(y_pred), nll(-y_pred, ids, reduction="none")
+        log = xp.log(xp.where(p == 0, 1.0, p)) * q
+        # Far out the derivative of expm1 has no digits, near 0 the difference has none.
+        power_minus_1 = xp.where(log > -1.0, xp.expm1(log), xp.exp(log) - 1.0)
+        return -xp.where(p == 0, -1.0, power_minus_1) / q
+
+    return widened(of_probabilities, y_pred)
 
 
 def _rows(array: Array, axis: int) -> checks.Shape:

@@ -8,10 +8,29 @@ from polyloss.core import checks
 from polyloss.core.typing import Array
 
 __all__ = [
+    "poly_loss_cross_entropy",
     "safe_softmax_cross_entropy",
     "softmax_cross_entropy",
     "softmax_cross_entropy_with_integer_labels",
 ]
+
+
+@of_arrays(loss="poly1_cross_entropy")
+def poly_loss_cross_entropy(
+    logits: Array,
+    labels: Array,
+    *,
+    epsilon: Array | float = 2.0,
+    axis: int | tuple[int, ...] | None = -1,
+    where: Array | None = None,
+) -> Array:
+    """`polyloss.poly1_cross_entropy` of probabilities.
+
+    `where` selects rows, or classes where it has as many axes as `logits`.
+    """
+    loss = "poly_loss_cross_entropy"
+    logits, labels, rows = _selected(loss, logits, labels, axis, where)
+    return polyloss.poly1_cross_entropy(logits, labels, epsilon=epsilon, where=rows, reduction="none")
 
 
 @of_arrays(loss="cross_entropy")
@@ -22,13 +41,7 @@ def softmax_cross_entropy(
 
     `where` selects rows, or classes where it has as many axes as `logits`.
     """
-    loss = "softmax_cross_entropy"
-    logits, labels = last(loss, logits, axis), last(loss, as_probabilities(labels, logits), axis)
-    rows, classes = _rows_and_classes(loss, where, logits, axis)
-    if classes is not None:
-        xp = namespace(logits)
-        logits = xp.where(classes, logits, -float("inf"))
-        labels = xp.where(classes, labels, 0.0)
+    logits, labels, rows = _selected("softmax_cross_entropy", logits, labels, axis, where)
     return polyloss.cross_entropy(logits, labels, where=rows, reduction="none")
 
 
@@ -54,6 +67,19 @@ def safe_softmax_cross_entropy(logits: Array, labels: Array) -> Array:
     """`polyloss.cross_entropy` of probabilities; a class of probability 0 may have logit -inf."""
     labels = as_probabilities(labels, logits)
     return polyloss.cross_entropy(logits, labels, reduction="none")
+
+
+def _selected(
+    loss: str, logits: Array, labels: Array, axis: int | tuple[int, ...] | None, where: Array | None
+) -> tuple[Array, Array, Array | None]:
+    """Logits and probabilities, classes last and masked where `where` leaves them out; and the rows that it selects."""
+    logits, labels = last(loss, logits, axis), last(loss, as_probabilities(labels, logits), axis)
+    rows, classes = _rows_and_classes(loss, where, logits, axis)
+    if classes is not None:
+        xp = namespace(logits)
+        logits = xp.where(classes, logits, -float("inf"))
+        labels = xp.where(classes, labels, 0.0)
+    return logits, labels, rows
 
 
 def _rows_and_classes(

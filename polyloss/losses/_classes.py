@@ -1,0 +1,99 @@
+"""What a target of classes, ids or probabilities, makes of what each class costs."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+from polyloss import stable as numeric
+from polyloss.core.checks import is_integer
+from polyloss.core.entries import one_hot
+from polyloss.core.typing import Array, Gradient, KernelResult, Namespace
+
+
+def at(xp: Namespace, hot: Array, weight: float | Array | None) -> float | Array | None:
+    """The weight of each row's class."""
+    if weight is None or numeric.is_number(weight):
+        return weight
+    return xp.sum(xp.where(hot, weight, 0.0), axis=-1)
+
+
+def weighted(xp: Namespace, weight: float | Array | None, costs: Array) -> Array:
+    return costs if weight is None else numeric.times(xp, weight, costs)
+
+
+def picked_slope(xp: Namespace, picked: numeric.Softmax, hot: Array, others: Array, factor: Array | None) -> Array:
+    """The derivative of ``factor * minus_log_softmax(picked)`` by the logits, with `factor` a constant."""
+    # By the logit of the class itself p - 1, by another one its p.
+    gradient = xp.where(hot, -picked.rest, others) / picked.total
+    if factor is None:
+        return gradient
+    return (factor if numeric.is_number(factor) else factor[..., None]) * gradient
+
+
+def expected(
+    xp: Namespace,
+    costs: Array,
+    logits: Array,
+    target: Array,
+    weight: float | Array | None,
+    label_smoothing: float | Array = 0.0,
+) -> tuple[Any, ...]:
+    """What the target, smoothed and weighted, makes of the costs of all classes.
+
+    And the factor of each cost in it; and the derivatives by the target, where it is one of probabilities, and by the
+    parameters.
+    """
+    ids = is_integer(xp, target)
+    q = smoothed = xp.astype(one_hot(xp, target, logits), logits.dtype) if ids else target
+    possible = ~numeric.is_infinite(xp, logits, -1)
+    count = xp.maximum(xp.sum(xp.astype(possible, logits.dtype), axis=-1, keepdims=True), 1.0)
+    if not numeric.is_zero(label_smoothing):
+        smoothed = (1.0 - label_smoothing) * q + xp.where(possible, label_smoothing / count, 0.0)
+    mass = smoothed if weight is None else weight * smoothed
+
+    def by_target() -> Array:
+        # What a masked class would cost is left out.
+        slope = (1.0 - label_smoothing) * xp.where(possible, costs, 0.0)
+        return slope if weight is None else numeric.times(xp, weight, slope)
+
+    def by_label_smoothing() -> Array:
+        change = xp.where(possible, 1.0 / count, 0.0) - q
+        return xp.sum(numeric.times(xp, change if weight is None else weight * change, costs), axis=-1)
+
+    by_parameter = {
+        "class_weight": lambda: numeric.times(xp, smoothed, costs),
+        "label_smoothing": by_label_smoothing,
+    }
+    value = xp.sum(numeric.times(xp, mass, costs), axis=-1)
+    return value, mass, *(() if ids else (by_target,)), by_parameter
+
+
+class Costs(NamedTuple):
+    """What each class costs by its probability, and on demand the derivatives of that."""
+
+    value: Array
+    slope: Gradient
+    """By the negative logarithm of the probability."""
+    by_parameter: Mapping[str, Gradient]
+
+
+def of_costs(xp: Namespace, logits: Array, target: Array, costs_of: Callable[[numeric.Softmax], Costs]) -> KernelResult:
+    """The loss ``sum(q * costs)`` of classes with the shares `q` in the target."""
+    if is_integer(xp, target):
+        picked, hot, others = numeric.softmax_at(xp, logits, target)
+        cost = costs_of(picked)
+        by_parameter = {name: partial(_only, by) for name, by in cost.by_parameter.items()}
+        return cost.value[..., 0], lambda: picked_slope(xp, picked, hot, others, cost.slope()[..., 0]), by_parameter
+    row = numeric.softmax_of(xp, logits)
+    costs = costs_of(row)
+    value, mass, by_target, _ = expected(xp, costs.value, logits, target, None)
+    by_parameter = {name: partial(_total, xp, mass, by) for name, by in costs.by_parameter.items()}
+    return value, lambda: numeric.minus_log_softmax_slope(xp, row, mass * costs.slope()), by_target, by_parameter
+
+
+def _only(by: Gradient) -> Array:
+    return by()[..., 0]
+
+
+def _total(xp: Namespace, mass: Array, by: Gradient) -> Array:
+    return xp.sum(numeric.times(xp, mass, by()), axis=-1)

@@ -34,6 +34,7 @@ WRITTEN = {
     "zero or positive": r"\\ge 0|[Zz]ero or positive",
     "in [0, 1]": r"\[0, 1\]|\b0 or 1\b",
     "-1 or 1": r"-1 and 1\b",
+    "above -1": r"above -1\b",
     "at most 0 (0.1 for rounding)": r"at most 0[;,] up to\s+0\.1 passes for rounding",
     "class ids in [0, C)": r"class ids in \[0, C\)\.$",
     "probabilities in [0, 1]": r"class ids in \[0, C\)\. Real floating: probabilities in \[0, 1\]",

@@ -40,7 +40,7 @@ def test_all_losses_are_there() -> None:
     assert set(LOSSES) >= {
         *("cross_entropy", "linear_cross_entropy", "nll"),
         *("binary_cross_entropy", "binary_cross_entropy_with_logits"),
-        *("mse", "l1", "huber", "smooth_l1", "log_cosh", "tukey_biweight"),
+        *("mse", "l1", "huber", "smooth_l1", "log_cosh", "tukey_biweight", "mape", "msle"),
         *("contrastive", "contrastive_embedding", "triplet_margin"),
         *("sigmoid_focal", "softmax_focal", "kl_divergence", "hinge", "squared_hinge"),
     }

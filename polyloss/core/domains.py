@@ -79,6 +79,8 @@ class Domain:
             return ("positive" if self.open_low else "zero or positive") + (" and finite" if self.open_high else "")
         if self.low == -math.inf:
             return f"{'below' if self.open_high else 'at most'} {self.high:g}"
+        if self.high == math.inf and self.open_low and not self.open_high:
+            return f"above {self.low:g}"
         return f"in {'(' if self.open_low else '['}{self.low:g}, {self.high:g}{')' if self.open_high else ']'}"
 
     @property

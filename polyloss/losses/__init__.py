@@ -13,6 +13,7 @@ from .modified_cross_entropy import *
 from .multiclass import *
 from .multiclass_margin import *
 from .regression import *
+from .relative import *
 from .robust import *
 from .similarity import *
 

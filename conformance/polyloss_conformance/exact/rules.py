@@ -53,7 +53,7 @@ def inputs_of(nested: Any, place: tuple[int, ...] = ()) -> Any:
     return nested if isinstance(nested, int) or nested is None else Jet(nested, {place: ONE})
 
 
-def _parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
+def of_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters that a dtype would round count as rounded inputs."""
     made: dict[str, Any] = {}
     for key, value in parameters.items():
@@ -103,7 +103,7 @@ def of_residual(function: Function) -> Rule:
         x, t = inputs_of((prediction, target))
         difference = x - t
         residual = difference.rounded(abs(difference.value), "residual")
-        return local(function(residual, **_parameters(parameters)), (prediction, target))
+        return local(function(residual, **of_parameters(parameters)), (prediction, target))
 
     return rule
 
@@ -114,7 +114,7 @@ def of_score(function: Function) -> Rule:
     def rule(score: Number, target: Number, **parameters: Any) -> Local:
         x, t = inputs_of((score, target))
         x, t = x.rounded(abs(score), "score"), t.rounded(label_size(target), "target")
-        return local(function(x, t, **_parameters(parameters)), (score, target))
+        return local(function(x, t, **of_parameters(parameters)), (score, target))
 
     return rule
 
@@ -134,7 +134,7 @@ def of_rows(function: Function) -> Rule:
             _rounded(given, abs if isinstance(given, list) else label_size, (place,))
             for place, given in enumerate(inputs_of(inputs))
         ]
-        return local(function(*jets, **_parameters(parameters)), inputs)
+        return local(function(*jets, **of_parameters(parameters)), inputs)
 
     return rule
 
@@ -186,5 +186,5 @@ class Batch:
         inputs = [*arrays, *learned.values()]
         jets = [_rounded(jet, abs, (place,)) for place, jet in enumerate(inputs_of(inputs))]
         named = dict(zip(learned, jets[len(arrays) :], strict=True))
-        rows = self.function(*jets[: len(arrays)], **named, **_parameters(parameters))
+        rows = self.function(*jets[: len(arrays)], **named, **of_parameters(parameters))
         return [local(row, inputs) for row in rows]

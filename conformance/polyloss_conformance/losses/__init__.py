@@ -12,6 +12,7 @@ from . import (
     multiclass,
     multiclass_margin,
     regression,
+    relative,
     robust,
     similarity,
 )
@@ -19,6 +20,7 @@ from .functions import HELPERS
 
 FAMILIES = (
     regression,
+    relative,
     robust,
     binary,
     multiclass,

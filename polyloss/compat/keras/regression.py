@@ -1,7 +1,7 @@
 """The losses of `keras.losses` of a prediction and its target."""
 
 import polyloss
-from polyloss.compat._common import of_arrays
+from polyloss.compat._common import as_probabilities, namespace, of_arrays
 from polyloss.core.typing import Array
 
 from ._common import averaged
@@ -10,8 +10,13 @@ __all__ = [
     "huber",
     "log_cosh",
     "mean_absolute_error",
+    "mean_absolute_percentage_error",
     "mean_squared_error",
+    "mean_squared_logarithmic_error",
 ]
+
+EPSILON = 1e-7
+"""What `keras.config.epsilon` is, unless somebody sets it."""
 
 
 @of_arrays(loss="mse")
@@ -36,3 +41,17 @@ def huber(y_true: Array, y_pred: Array, delta: float = 1.0) -> Array:
 def log_cosh(y_true: Array, y_pred: Array) -> Array:
     """`polyloss.log_cosh`, averaged over the last axis."""
     return averaged(polyloss.log_cosh, y_true, y_pred)
+
+
+@of_arrays(loss="mape")
+def mean_absolute_percentage_error(y_true: Array, y_pred: Array) -> Array:
+    """`polyloss.mape`, averaged over the last axis. A target closer to 0 than 1e-7 counts as 1e-7 in the divisor."""
+    return averaged(polyloss.mape, y_true, y_pred, floor=EPSILON)
+
+
+@of_arrays(loss="msle")
+def mean_squared_logarithmic_error(y_true: Array, y_pred: Array) -> Array:
+    """`polyloss.msle`, averaged over the last axis. What is below 1e-7 is replaced by that."""
+    y_true = as_probabilities(y_true, y_pred)
+    xp = namespace(y_pred)
+    return averaged(polyloss.msle, *(xp.where(y < EPSILON, EPSILON, y) for y in (y_true, y_pred)))

@@ -33,6 +33,7 @@ CALLS: dict[str, tuple[tuple[Any, ...], tuple[dict[str, Any], ...]]] = {
     "KLDivLoss": ((np.log(SHARES), SHARES[::-1].copy()), ({"reduction": "batchmean"}, {"reduction": "sum"})),
     "L1Loss": ((LOGITS, OTHER), ({}, {"reduction": "none"})),
     "MSELoss": ((LOGITS, OTHER), ({}, {"reduction": "sum"})),
+    "MarginRankingLoss": ((LOGITS, OTHER, SIGNS), ({}, {"margin": 0.5, "reduction": "sum"})),
     "NLLLoss": ((np.log(SHARES), IDS), ({}, {"weight": WEIGHT, "ignore_index": 1})),
     "NLLLoss2d": ((np.log(SHARES), IDS), ({},)),
     "SmoothL1Loss": ((LOGITS, OTHER), ({}, {"beta": 0.5})),
@@ -41,7 +42,7 @@ CALLS: dict[str, tuple[tuple[Any, ...], tuple[dict[str, Any], ...]]] = {
     "TripletMarginWithDistanceLoss": ((LOGITS, OTHER, SHARES), ({}, {"swap": True})),
 }
 MISSING = {
-    *("AdaptiveLogSoftmaxWithLoss", "CTCLoss", "GaussianNLLLoss", "LinearCrossEntropyLoss", "MarginRankingLoss"),
+    *("AdaptiveLogSoftmaxWithLoss", "CTCLoss", "GaussianNLLLoss", "LinearCrossEntropyLoss"),
     *("MultiLabelMarginLoss", "MultiLabelSoftMarginLoss", "MultiMarginLoss", "PoissonNLLLoss"),
 }
 """Classes of PyTorch that are not here yet."""

@@ -32,12 +32,16 @@ CALLS: dict[str, tuple[Any, Any, tuple[dict[str, Any], ...]]] = {
     "BinaryFocalCrossentropy": (BITS, SHARES, ({}, {"apply_class_balancing": True, "gamma": 3.0})),
     "CategoricalCrossentropy": (ONE_HOT, SHARES, ({}, {"label_smoothing": 0.25})),
     "CategoricalFocalCrossentropy": (ONE_HOT, SHARES, ({}, {"alpha": 0.5})),
+    "CategoricalGeneralizedCrossEntropy": (IDS, SHARES, ({}, {"q": 0.75})),
+    "CategoricalHinge": (ONE_HOT, np.abs(PREDICTION), ({},)),
     "Hinge": (SIGNS, PREDICTION, ({},)),
     "Huber": (TARGET, PREDICTION, ({}, {"delta": 0.5})),
     "KLDivergence": (OTHER_SHARES, SHARES, ({},)),
     "LogCosh": (TARGET, PREDICTION, ({},)),
     "MeanAbsoluteError": (TARGET, PREDICTION, ({},)),
+    "MeanAbsolutePercentageError": (TARGET, PREDICTION, ({},)),
     "MeanSquaredError": (TARGET, PREDICTION, ({},)),
+    "MeanSquaredLogarithmicError": (SHARES, OTHER_SHARES, ({},)),
     "SparseCategoricalCrossentropy": (
         IDS,
         PREDICTION,
@@ -46,8 +50,7 @@ CALLS: dict[str, tuple[Any, Any, tuple[dict[str, Any], ...]]] = {
     "SquaredHinge": (SIGNS, PREDICTION, ({},)),
 }
 MISSING = {
-    *("CTC", "CategoricalGeneralizedCrossEntropy", "CategoricalHinge", "Circle", "CosineSimilarity", "Dice"),
-    *("MeanAbsolutePercentageError", "MeanSquaredLogarithmicError", "Poisson", "Tversky"),
+    *("CTC", "Circle", "CosineSimilarity", "Dice", "Poisson", "Tversky"),
 }
 """Classes of Keras that are not here yet."""
 

@@ -10,20 +10,37 @@ from polyloss.core.typing import Array
 from .binary import binary_crossentropy, binary_focal_crossentropy
 from .divergence import kl_divergence
 from .margin import hinge, squared_hinge
-from .multiclass import categorical_crossentropy, categorical_focal_crossentropy, sparse_categorical_crossentropy
-from .regression import huber, log_cosh, mean_absolute_error, mean_squared_error
+from .multiclass import (
+    categorical_crossentropy,
+    categorical_focal_crossentropy,
+    categorical_generalized_cross_entropy,
+    sparse_categorical_crossentropy,
+)
+from .multiclass_margin import categorical_hinge
+from .regression import (
+    huber,
+    log_cosh,
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    mean_squared_error,
+    mean_squared_logarithmic_error,
+)
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "BinaryCrossentropy": binary_crossentropy,
     "BinaryFocalCrossentropy": binary_focal_crossentropy,
     "CategoricalCrossentropy": categorical_crossentropy,
     "CategoricalFocalCrossentropy": categorical_focal_crossentropy,
+    "CategoricalGeneralizedCrossEntropy": categorical_generalized_cross_entropy,
+    "CategoricalHinge": categorical_hinge,
     "Hinge": hinge,
     "Huber": huber,
     "KLDivergence": kl_divergence,
     "LogCosh": log_cosh,
     "MeanAbsoluteError": mean_absolute_error,
+    "MeanAbsolutePercentageError": mean_absolute_percentage_error,
     "MeanSquaredError": mean_squared_error,
+    "MeanSquaredLogarithmicError": mean_squared_logarithmic_error,
     "SparseCategoricalCrossentropy": sparse_categorical_crossentropy,
     "SquaredHinge": squared_hinge,
 }
@@ -35,7 +52,11 @@ def _not_ignored(y_true: Array, losses: Array, *, ignore_class: int | None, **_:
     return namespace(y_true).reshape(y_true, tuple(losses.shape)) != ignore_class
 
 
+_COUNTED = {"SparseCategoricalCrossentropy": _not_ignored}
+_DEFAULTS: dict[str, dict[str, Any]] = {"CategoricalGeneralizedCrossEntropy": {"q": 0.5}}
+"""What the functions have no default of."""
+
 CLASSES: dict[str, Recipe] = {
-    name: recipe("keras", name, function, counted=_not_ignored if name == "SparseCategoricalCrossentropy" else None)
+    name: recipe("keras", name, function, counted=_COUNTED.get(name), **_DEFAULTS.get(name, {}))
     for name, function in _FUNCTIONS.items()
 }

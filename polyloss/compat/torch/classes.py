@@ -7,6 +7,7 @@ from polyloss.compat._classes import Recipe, recipe
 
 from .binary import binary_cross_entropy, binary_cross_entropy_with_logits, soft_margin_loss
 from .divergence import kl_div
+from .margin import margin_ranking_loss
 from .multiclass import cross_entropy, nll_loss
 from .regression import huber_loss, l1_loss, mse_loss, smooth_l1_loss
 from .similarity import (
@@ -26,6 +27,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "KLDivLoss": kl_div,
     "L1Loss": l1_loss,
     "MSELoss": mse_loss,
+    "MarginRankingLoss": margin_ranking_loss,
     "NLLLoss": nll_loss,
     "NLLLoss2d": nll_loss,
     "SmoothL1Loss": smooth_l1_loss,

@@ -404,6 +404,39 @@ def rosetta(
 
 
 @app.command()
+def migrate(
+    file: Annotated[Path, typer.Argument(help="A training script.", exists=True, dir_okay=False)],
+    write: Annotated[bool, typer.Option("--write", help="Change the file.")] = False,
+) -> None:
+    """Rewrite the losses of a script to those of polyloss.compat, which take the same arguments on any arrays."""
+    import importlib.util
+
+    console = Console()
+    if importlib.util.find_spec("libcst") is None:
+        raise _fail(
+            console, 'scripts are read with LibCST, which is not installed: pip install "polyloss-array[migrate]"'
+        )
+    from .migrate import migrate as rewritten
+
+    try:
+        found = rewritten(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _fail(console, f"{file}: {error}") from None
+    for change in found.changes:
+        became = f" -> {change.after}" if change.after != change.before else " stays"
+        console.print(
+            f"[bold]{escape(f'{file}:{change.line}: {change.before}{became}')}", highlight=False, soft_wrap=True
+        )
+        for remark in change.remarks:
+            console.print(Padding(Text(remark), (0, 0, 0, 4)), highlight=False)
+    count = sum(change.after != change.before for change in found.changes)
+    if write and count:
+        file.write_text(found.code, encoding="utf-8")
+    state = "rewritten" if write else "to rewrite: --write does it"
+    console.print(f"{count} losses {state}" if count else "there is no loss here that polyloss.compat has")
+
+
+@app.command()
 def guide() -> None:
     """Which loss for which task."""
     from . import guide as advice

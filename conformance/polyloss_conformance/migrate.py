@@ -1,0 +1,190 @@
+"""Rewrite the losses of a training script to those of `polyloss.compat`, which take the same arguments.
+
+A name is known by what it was imported as, wherever it is used: called, passed on, or subclassed. All else of the file
+stays as it is, to the last space.
+"""
+
+import importlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import libcst as cst
+from libcst import matchers
+from libcst.codemod import CodemodContext
+from libcst.codemod.visitors import AddImportsVisitor, RemoveImportsVisitor
+from libcst.helpers import get_full_name_for_node
+from libcst.metadata import MetadataWrapper, ParentNodeProvider, PositionProvider, QualifiedNameProvider
+
+from polyloss.compat.names import MISSING, losses_of_others, plain
+
+from . import deviations
+from .rosetta import CLASSES
+
+PLACES: Mapping[str, Sequence[str]] = {
+    "torch": ("torch.nn.functional", "torch.nn"),
+    "keras": ("keras.losses", "tensorflow.keras.losses", "tf_keras.losses"),
+    "optax": ("optax", "optax.losses"),
+    "tf": ("tensorflow.nn",),
+}
+"""Where the losses of a library are found, by the name of its module in `polyloss.compat`."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A loss that was met.
+
+    Parameters
+    ----------
+    line : int
+        Where, counted from 1.
+    before, after : str
+        The code as it was and as it is; the same where there is no twin.
+    remarks : tuple of str
+        What is another result now, and why.
+    """
+
+    line: int
+    before: str
+    after: str
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass
+class Migration:
+    """A script, rewritten."""
+
+    code: str
+    changes: list[Change] = field(default_factory=list)
+
+
+def migrate(code: str) -> Migration:
+    """A script with the losses of `polyloss.compat` in the place of the libraries' own.
+
+    Raises
+    ------
+    ValueError
+        If it is no Python.
+    """
+    try:
+        wrapper = MetadataWrapper(cst.parse_module(code))
+    except cst.ParserSyntaxError as error:
+        raise ValueError(f"line {error.raw_line}: {error.message}") from None
+    context = CodemodContext()
+    rewriter = _Rewriter(context, wrapper.module)
+    tree = wrapper.visit(rewriter)
+    if rewriter.added:
+        tree = AddImportsVisitor(context).transform_module(tree)
+        tree = RemoveImportsVisitor(context).transform_module(tree)
+    return Migration(tree.code, rewriter.changes)
+
+
+def twin_of(qualified: str) -> tuple[str, str] | None:
+    """The library and the name of the twin of a function or class; None where it is no loss that is here."""
+    module, _, name = qualified.rpartition(".")
+    for library, places in PLACES.items():
+        if module in places and name in _names(library):
+            return library, name
+    return None
+
+
+def is_missing(qualified: str) -> bool:
+    """Whether something is a loss of a library that has no twin yet."""
+    module, _, name = qualified.rpartition(".")
+    return any(module in places for places in PLACES.values()) and plain(name) in map(plain, MISSING)
+
+
+def _names(library: str) -> Collection[str]:
+    _, classes = CLASSES.get(library, ("", {}))
+    functions: Sequence[str] = importlib.import_module(f"polyloss.compat.{library}").__all__
+    return {*functions, *classes}
+
+
+def _remarks(library: str, name: str) -> tuple[str, ...]:
+    """Where the built-in is wrong or means something else, so that results may change."""
+    _, classes = CLASSES.get(library, ("", {}))
+    function = classes[name].function.__name__ if name in classes else name
+    found = [d for d in deviations.load() if f"{library}.{function}" in {b.partition("(")[0] for b in d.builtin}]
+    return tuple(dict.fromkeys(d.reason for d in found if d.kind != "value"))
+
+
+class _Rewriter(cst.CSTTransformer):
+    METADATA_DEPENDENCIES = (QualifiedNameProvider, PositionProvider, ParentNodeProvider)
+
+    def __init__(self, context: CodemodContext, module: cst.Module) -> None:
+        super().__init__()
+        self.context = context
+        self.module = module
+        self.changes: list[Change] = []
+        self.added: set[str] = set()
+        self._taken = {node.value for node in matchers.findall(module, matchers.Name()) if isinstance(node, cst.Name)}
+        self._imports: dict[str, tuple[str, str | None, str | None]] = {}
+        """What a name was imported as: from where, what, and under which other name."""
+
+    def visit_Import(self, node: cst.Import) -> bool:
+        for alias in node.names:
+            name = alias.evaluated_name
+            self._imports[alias.evaluated_alias or name.partition(".")[0]] = (name, None, alias.evaluated_alias)
+        return False
+
+    def visit_ImportFrom(self, node: cst.ImportFrom) -> bool:
+        module = None if node.relative else get_full_name_for_node(node.module or "")
+        if module is not None and not isinstance(node.names, cst.ImportStar):
+            for alias in node.names:
+                known = alias.evaluated_alias
+                self._imports[known or alias.evaluated_name] = (module, alias.evaluated_name, known)
+        return False
+
+    def leave_Call(self, original: cst.Call, updated: cst.Call) -> cst.BaseExpression:
+        if isinstance(original.func, cst.Attribute) and original.func.attr.value == "compile":
+            for arg in original.args:
+                if arg.keyword is not None and arg.keyword.value == "loss" and isinstance(arg.value, cst.SimpleString):
+                    self._named(arg.value)
+        return updated
+
+    def leave_Attribute(self, original: cst.Attribute, updated: cst.Attribute) -> cst.BaseExpression:
+        return self._replaced(original, updated)
+
+    def leave_Name(self, original: cst.Name, updated: cst.Name) -> cst.BaseExpression:
+        parent = self.get_metadata(ParentNodeProvider, original)
+        if isinstance(parent, cst.Attribute | cst.AssignTarget) or (
+            isinstance(parent, cst.Arg) and parent.keyword is original
+        ):
+            return updated
+        return self._replaced(original, updated)
+
+    def _replaced(self, original: cst.BaseExpression, updated: cst.BaseExpression) -> cst.BaseExpression:
+        # What was assigned here is somebody's own.
+        names = [n.name for n in self.get_metadata(QualifiedNameProvider, original, set()) if n.source.name == "IMPORT"]
+        line = self.get_metadata(PositionProvider, original).start.line
+        before = self.module.code_for_node(original)
+        for qualified in names:
+            found = twin_of(qualified)
+            if found is not None:
+                return self._twin(*found, line, before)
+            if is_missing(qualified):
+                self.changes.append(Change(line, before, before, ("there is no twin of it in polyloss yet",)))
+        return updated
+
+    def _named(self, string: cst.SimpleString) -> None:
+        """A loss that Keras is told by a string is its own."""
+        _, classes = CLASSES["keras"]
+        meant = losses_of_others().get(plain(str(string.evaluated_value)))
+        ways = [name for name, recipe in classes.items() if getattr(recipe.function, "__loss__", "") == meant]
+        if ways:
+            line = self.get_metadata(PositionProvider, string).start.line
+            remark = f"named by a string, it is Keras's own: polyloss.compat.keras.{ways[0]}() is the twin"
+            self.changes.append(Change(line, string.value, string.value, (remark,)))
+
+    def _twin(self, library: str, name: str, line: int, before: str) -> cst.BaseExpression:
+        alias = f"{library}_losses"
+        while alias in self._taken:
+            alias += "_"
+        if library not in self.added:
+            self.added.add(library)
+            AddImportsVisitor.add_needed_import(self.context, "polyloss.compat", library, alias)
+        imported = self._imports.get(before.partition(".")[0])
+        if imported is not None:
+            RemoveImportsVisitor.remove_unused_import(self.context, *imported)
+        after = f"{alias}.{name}"
+        self.changes.append(Change(line, before, after, _remarks(library, name)))
+        return cst.parse_expression(after)

@@ -1,0 +1,156 @@
+"""`polyloss migrate` puts the twins in the place of the libraries' losses, and leaves all else as it is."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+libcst = pytest.importorskip("libcst")
+
+from typer.testing import CliRunner  # noqa: E402
+
+from polyloss_conformance.cli import app  # noqa: E402
+from polyloss_conformance.migrate import PLACES, _names, migrate, twin_of  # noqa: E402
+
+BEFORE = """\
+import torch
+import torch.nn.functional as F
+from keras.losses import Huber as H, Loss
+from torch import nn
+from torch.nn.functional import huber_loss, relu
+
+criterion = nn.CrossEntropyLoss( label_smoothing=0.1 )   # as it was
+
+
+class Model(nn.Module):
+    def loss(self, x, y):
+        return F.mse_loss(x, y) + relu(huber_loss(x, y,
+                                                  delta=2.0))
+
+
+losses = [H(2.0), nn.CTCLoss(), torch.nn.functional.l1_loss]
+"""
+AFTER = """\
+from keras.losses import Loss
+from torch import nn
+from torch.nn.functional import relu
+from polyloss.compat import keras as keras_losses, torch as torch_losses
+
+criterion = torch_losses.CrossEntropyLoss( label_smoothing=0.1 )   # as it was
+
+
+class Model(nn.Module):
+    def loss(self, x, y):
+        return torch_losses.mse_loss(x, y) + relu(torch_losses.huber_loss(x, y,
+                                                  delta=2.0))
+
+
+losses = [keras_losses.Huber(2.0), nn.CTCLoss(), torch_losses.l1_loss]
+"""
+
+
+def test_a_script() -> None:
+    found = migrate(BEFORE)
+    assert found.code == AFTER
+    assert [(c.line, c.before, c.after) for c in found.changes] == [
+        (7, "nn.CrossEntropyLoss", "torch_losses.CrossEntropyLoss"),
+        (12, "F.mse_loss", "torch_losses.mse_loss"),
+        (12, "huber_loss", "torch_losses.huber_loss"),
+        (16, "H", "keras_losses.Huber"),
+        (16, "nn.CTCLoss", "nn.CTCLoss"),
+        (16, "torch.nn.functional.l1_loss", "torch_losses.l1_loss"),
+    ]
+    assert found.changes[4].remarks == ("there is no twin of it in polyloss yet",)
+    assert "Shapes that differ are broadcast" in " ".join(found.changes[1].remarks)
+    assert migrate(found.code).code == found.code
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("import optax\noptax.huber_loss(1, 2)\n", "optax_losses.huber_loss(1, 2)\n"),
+        ("import optax\noptax.losses.huber_loss(1, 2)\n", "optax_losses.huber_loss(1, 2)\n"),
+        ("import tensorflow as tf\ntf.nn.l2_loss(t)\n", "tf_losses.l2_loss(t)\n"),
+        ("import tensorflow as tf\ntf.keras.losses.Huber()\n", "keras_losses.Huber()\n"),
+        ("from tensorflow.keras import losses\nlosses.huber(y, p)\n", "keras_losses.huber(y, p)\n"),
+        ("import keras\nkeras.losses.Huber()\n", "keras_losses.Huber()\n"),
+    ],
+)
+def test_names_are_known_whatever_they_were_imported_as(before: str, after: str) -> None:
+    library = after.partition("_")[0]
+    assert migrate(before).code == f"from polyloss.compat import {library} as {library}_losses\n\n{after}"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import torch\nmodel = torch.nn.Linear(3, 4)\n",
+        "def mse_loss(a, b):\n    return a - b\nmse_loss(1, 2)\n",
+        "import mine as F\nF.mse_loss(1, 2)\n",
+        "import torch.nn.functional as F\ndef loss(F):\n    return F.mse_loss(1, 2)\n",
+        "call(mse_loss=3)\n",
+        "",
+    ],
+)
+def test_what_is_no_loss_of_a_library_stays(code: str) -> None:
+    found = migrate(code)
+    assert found.code == code
+    assert found.changes == []
+
+
+def test_a_name_that_is_taken_is_not_used_again() -> None:
+    found = migrate("import torch.nn.functional as F\ntorch_losses = [F.mse_loss]\n")
+    assert (
+        found.code == "from polyloss.compat import torch as torch_losses_\n\ntorch_losses = [torch_losses_.mse_loss]\n"
+    )
+
+
+def test_a_loss_named_by_a_string_is_pointed_out() -> None:
+    found = migrate('model.compile("sgd", loss="mse")\n')
+    assert found.code == 'model.compile("sgd", loss="mse")\n'
+    assert "polyloss.compat.keras.MeanSquaredError() is the twin" in found.changes[0].remarks[0]
+
+
+def test_every_twin_is_found_where_its_library_has_it() -> None:
+    for library, places in PLACES.items():
+        for name in _names(library):
+            assert any(twin_of(f"{place}.{name}") == (library, name) for place in places)
+    assert twin_of("torch.nn.Linear") is None
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="runs a script of PyTorch")
+def test_a_migrated_script_gives_the_same() -> None:
+    script = """
+import torch
+import torch.nn.functional as F
+torch.manual_seed(0)
+logits, ids = torch.randn(6, 4, requires_grad=True), torch.arange(6) % 4
+criterion = torch.nn.CrossEntropyLoss(label_smoothing=0.1)
+loss = criterion(logits, ids) + F.smooth_l1_loss(logits[:, 0], logits[:, 1], beta=0.5)
+loss.backward()
+result = loss.item(), logits.grad.sum().item()
+"""
+    before: dict[str, object] = {}
+    after: dict[str, object] = {}
+    exec(script, before)
+    migrated = migrate(script).code
+    assert migrated.count("torch_losses.") == 2
+    exec(migrated, after)
+    assert after["result"] == pytest.approx(before["result"], rel=1e-5, abs=1e-6)
+
+
+def test_the_command(tmp_path: Path) -> None:
+    run = CliRunner()
+    path = tmp_path / "train.py"
+    path.write_text(BEFORE)
+    shown = run.invoke(app, ["migrate", str(path)])
+    assert shown.exit_code == 0
+    assert f"{path}:12: F.mse_loss -> torch_losses.mse_loss" in shown.output
+    assert "5 losses to rewrite: --write does it" in shown.output
+    assert path.read_text() == BEFORE
+    assert "5 losses rewritten" in run.invoke(app, ["migrate", str(path), "--write"]).output
+    assert path.read_text() == migrate(BEFORE).code
+    path.write_text("def (:\n")
+    wrong = run.invoke(app, ["migrate", str(path)])
+    assert wrong.exit_code == 2
+    assert "train.py: line 1: " in wrong.output

@@ -71,7 +71,6 @@ MISSING = (
     "make_fenchel_young_loss",
     "multi_margin_loss",
     "multiclass_generalized_dice_loss",
-    "multiclass_perceptron_loss",
     "multiclass_sparsemax_loss",
     "multilabel_margin_loss",
     "multilabel_soft_margin_loss",

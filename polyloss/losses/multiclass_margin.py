@@ -8,7 +8,7 @@ from polyloss.core.domains import CLASS_IDS, NONNEGATIVE, finite, scalar
 from polyloss.core.entries import one_hot, pick
 from polyloss.core.typing import Array, KernelResult, Namespace, RowCall
 
-__all__ = ["multiclass_hinge"]
+__all__ = ["multiclass_hinge", "multiclass_perceptron"]
 
 
 @rowwise(tasks=["multi-class"], target=CLASS_IDS, margin=scalar(finite(NONNEGATIVE)))
@@ -63,6 +63,54 @@ def multiclass_hinge(
     """
     value, slope = _behind(xp, scores, target, margin)
     return value, slope, {"margin": lambda: xp.sign(value)}
+
+
+@rowwise(tasks=["multi-class"], target=CLASS_IDS)
+def multiclass_perceptron(
+    xp: Namespace,
+    scores: Array,
+    target: Array,
+    *,
+    ignore_index: int | Array | None = None,
+    **call: Unpack[RowCall],
+) -> KernelResult:
+    r"""Perceptron loss of many classes: how far the best class is ahead of the right one.
+
+    .. math:: \ell(s, y) = \max_c s_c - s_y
+
+    Parameters
+    ----------
+    scores : array of shape (..., C)
+        Real floating. The class axis is `axis`. A score of ``-inf`` masks its class.
+    target : array of shape (...)
+        Integers: class ids in [0, C).
+    ignore_index : int or integer array without axes, optional
+        Rows with this class id count for nothing. It need not be a valid id.
+
+    See Also
+    --------
+    multiclass_hinge : with a margin.
+    perceptron : of two classes.
+
+    Notes
+    -----
+    The gradient is the one of least norm: 0 where the right class is one of those that tie for the best, and else
+    shared equally by these; optax has shares of the right class too. So a model all of whose scores are equal learns
+    nothing: start from other ones, or take `multiclass_hinge`.
+
+    References
+    ----------
+    M. Collins, "Discriminative Training Methods for Hidden Markov Models: Theory and Experiments with Perceptron
+    Algorithms", EMNLP 2002.
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss
+    >>> scores = np.asarray([[2.0, 1.5, 1.875], [2.0, 1.5, 1.875]])
+    >>> polyloss.multiclass_perceptron(scores, np.asarray([0, 1]), reduction="none")
+    array([0. , 0.5])
+    """
+    return _behind(xp, scores, target, 0.0)
 
 
 def _behind(xp: Namespace, scores: Array, target: Array, margin: float | Array) -> tuple[Array, Callable[[], Array]]:

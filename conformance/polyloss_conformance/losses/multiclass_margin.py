@@ -53,10 +53,12 @@ def _of_ids(case: Cases) -> None:
 
 
 def _multiclass_hinge(scores: list[Number], target: int, margin: Number = ONE) -> Local:
-    jets = inputs_of(scores, (0,))
-    others = [score for c, score in enumerate(jets) if c != target]
-    missing = positive_part(_difference(maximum(others), jets[target], "best") + margin) if others else Jet(ZERO)
-    return local(missing, (scores, target))
+    return local(_behind(inputs_of(scores, (0,)), target, margin), (scores, target))
+
+
+def _behind(scores: list[Jet], y: int, margin: Number) -> Jet:
+    others = scores[:y] + scores[y + 1 :]
+    return positive_part(_difference(maximum(others), scores[y], "best") + margin) if others else Jet(ZERO)
 
 
 # fmt: off
@@ -112,6 +114,40 @@ MULTICLASS_HINGE = Spec(
             "a maximal margin",
             "multiclass_hinge(scores, class_ids)",
             "the right class ahead of the best other one",
+        ),
+    ),
+)
+
+
+def _multiclass_perceptron(scores: list[Number], target: int) -> Local:
+    return local(_behind(inputs_of(scores, (0,)), target, ZERO), (scores, target))
+
+
+# fmt: off
+def _multiclass_perceptron_cases(case: Cases) -> None:
+    case.edge("equal_scores", floats([0, 0, 0], [7, 7, -1]), ids(1, 0),
+              note="trap: shares where training starts; here 0")
+    case.edge("tied_others", floats([2, 2, 0], [5, -1, 5]), ids(2, 1), note="they share the slope")
+    case.edge("near_each_other", floats([1024, 1032, 0], [1 + 2**-7, 1, -3]), ids(0, 1))
+# fmt: on
+
+
+MULTICLASS_PERCEPTRON = Spec(
+    loss="multiclass_perceptron",
+    arrays=("scores", "target"),
+    rowwise=True,
+    ordinary=_ordinary,
+    exact=_multiclass_perceptron,
+    questions=(_of_ids, _multiclass_perceptron_cases),
+    ideal=_ideal,
+    laws=Laws(perfect=None, smooth=False),
+    twins=(Twin("optax", "multiclass_perceptron_loss", _optax),),
+    advice=(
+        Advice(
+            "multi-class",
+            "the right class alone, no margin",
+            "multiclass_perceptron(scores, class_ids)",
+            "how far the best class is ahead of the right one",
         ),
     ),
 )

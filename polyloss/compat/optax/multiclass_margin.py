@@ -6,6 +6,7 @@ from polyloss.core.typing import Array
 
 __all__ = [
     "multiclass_hinge_loss",
+    "multiclass_perceptron_loss",
 ]
 
 
@@ -13,3 +14,9 @@ __all__ = [
 def multiclass_hinge_loss(scores: Array, labels: Array) -> Array:
     """`polyloss.multiclass_hinge` of every row, classes last."""
     return polyloss.multiclass_hinge(scores, labels, reduction="none")
+
+
+@of_arrays(loss="multiclass_perceptron", ids="labels")
+def multiclass_perceptron_loss(scores: Array, labels: Array) -> Array:
+    """`polyloss.multiclass_perceptron` of every row, classes last."""
+    return polyloss.multiclass_perceptron(scores, labels, reduction="none")

@@ -52,6 +52,8 @@ ARRAYS: dict[Any, Any] = {
     optax.softmax_cross_entropy_with_integer_labels: (X, Y),
     optax.safe_softmax_cross_entropy: (X, P),
     optax.kl_divergence: (LOG, P),
+    optax.generalized_kl_divergence: (LOG, P),
+    optax.convex_kl_divergence: (LOG, P),
     optax.kl_divergence_with_log_targets: (LOG, LOG),
     optax.triplet_margin_loss: (X, P, LOG),
 }

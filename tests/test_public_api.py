@@ -22,6 +22,7 @@ PREDICTIONS = {
     "prediction",
     "logits",
     "log_probabilities",
+    "log_prediction",
     "probabilities",
     "scores",
     "distance",

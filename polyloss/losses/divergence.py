@@ -8,7 +8,7 @@ from polyloss.core.declare import rowwise
 from polyloss.core.domains import LOG_PROBABILITIES, NONNEGATIVE
 from polyloss.core.typing import Array, KernelResult, Namespace, RowCall
 
-__all__ = ["kl_divergence"]
+__all__ = ["generalized_kl_divergence", "kl_divergence"]
 
 
 @rowwise(
@@ -71,13 +71,7 @@ def kl_divergence(
     >>> round(float(polyloss.kl_divergence(log_predicted, target)), 4)
     0.1308
     """
-    if log_target:
-        absent, t = numeric.is_infinite(xp, target, -1), xp.exp(target)
-    else:
-        absent, t = target == 0, target
-    # t log t tends to 0 with t: such a class is left out before its logarithm is taken.
-    log_t = xp.where(absent, 0.0, target) if log_target else xp.log(xp.where(absent, 1.0, target))
-    log_ratio = xp.where(absent, 0.0, log_t - log_probabilities)
+    absent, t, log_ratio = _compared(xp, log_probabilities, target, log_target)
 
     def by_target() -> Array:
         # By t it is log(t / p) + 1, and by log t that times t.
@@ -85,3 +79,77 @@ def kl_divergence(
         return t * slope if log_target else slope
 
     return xp.sum(t * log_ratio, axis=-1), lambda: -t, by_target
+
+
+@rowwise(
+    tasks=["distribution"],
+    target=replace(NONNEGATIVE, unless="log_target", hint="log_target=True takes logarithms"),
+)
+def generalized_kl_divergence(
+    xp: Namespace,
+    log_prediction: Array,
+    target: Array,
+    *,
+    log_target: bool = False,
+    **call: Unpack[RowCall],
+) -> KernelResult:
+    r"""Generalized Kullback-Leibler divergence of a prediction from a target: of amounts that need not sum to 1.
+
+    .. math:: \ell(a, t) = \sum_c \left( t_c\, (\log t_c - a_c) - t_c + e^{a_c} \right)
+
+    It is zero where each :math:`e^{a_c} = t_c`, and positive elsewhere, whatever the sums are.
+
+    Parameters
+    ----------
+    log_prediction : array of shape (..., C)
+        Real floating, the *logarithms* of the predicted amounts.
+    target : array of the same shape
+        Amounts, zero or positive; or with `log_target` their logarithms.
+    log_target : bool, default False
+        Whether `target` holds logarithms. ``-inf`` is an amount of 0.
+
+    See Also
+    --------
+    kl_divergence : of distributions.
+
+    Notes
+    -----
+    optax has the same, but adds what nearly cancels: small numbers without digits, negative ones too, where the
+    prediction is nearly right; and NaN where an amount of 0 is predicted to be 0. The gradient with respect to a target
+    of 0, where the slope is infinite, is 0.
+
+    References
+    ----------
+    L. M. Bregman, "The relaxation method of finding the common point of convex sets and its application to the
+    solution of problems in convex programming", USSR Computational Mathematics and Mathematical Physics 7, 1967.
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss
+    >>> predicted, target = np.asarray([[1.0, 2.0, 4.0]]), np.asarray([[1.0, 4.0, 0.0]])
+    >>> round(float(polyloss.generalized_kl_divergence(np.log(predicted), target)), 4)
+    4.7726
+    """
+    absent, t, log_ratio = _compared(xp, log_prediction, target, log_target)
+    prediction = xp.exp(log_prediction)
+    # With p = t exp(-r) it is t (exp(-r) - 1 + r), where the terms nearly cancel.
+    near = ~absent & (log_ratio > -1.0) & (log_ratio < 1.0)
+    close = t * numeric.exp_minus_line(xp, xp.where(near, -log_ratio, 0.0))
+    # Without its ratio where that is infinite already, and -inf.
+    apart = prediction + t * xp.where(near | numeric.is_infinite(xp, log_prediction, 1), 0.0, log_ratio - 1.0)
+
+    def by_target() -> Array:
+        return t * log_ratio if log_target else log_ratio
+
+    return xp.sum(xp.where(near, close, apart), axis=-1), lambda: prediction - t, by_target
+
+
+def _compared(xp: Namespace, log_prediction: Array, target: Array, log_target: bool) -> tuple[Array, Array, Array]:
+    """Where the target is 0; the target itself; and the logarithm of its ratio to the prediction, 0 where it is 0."""
+    if log_target:
+        absent, t = numeric.is_infinite(xp, target, -1), xp.exp(target)
+    else:
+        absent, t = target == 0, target
+    # t log t tends to 0 with t: such a class is left out before its logarithm is taken.
+    log_t = xp.where(absent, 0.0, target) if log_target else xp.log(xp.where(absent, 1.0, target))
+    return absent, t, xp.where(absent, 0.0, log_t - log_prediction)

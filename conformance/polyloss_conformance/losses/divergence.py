@@ -20,12 +20,14 @@ from ._examples import CUBE, CUBE_SOFT, IDS, LOGITS, SOFT
 _LOG_P, _Q = log_softmax(LOGITS), SOFT
 
 
-@of_rows
-def _kl_divergence(log_probabilities: list[Any], target: list[Any], log_target: bool = False) -> Any:
+def _divergence(log_probabilities: list[Any], target: list[Any], log_target: bool = False) -> Any:
     pairs = zip(log_probabilities, target, strict=True)
     if log_target:
         return sum((exponential(log_t) * (log_t - log_p) for log_p, log_t in pairs), ZERO)
     return sum((times_logarithm(t) - t * log_p for log_p, t in pairs), ZERO)
+
+
+_kl_divergence = of_rows(_divergence)
 
 
 def _ordinary(name: str, shape: Shape) -> tuple[Any, ...]:
@@ -135,4 +137,74 @@ KL_DIVERGENCE = Spec(
         ),
     ),
     benchmark=Benchmark(make=_distributions, shapes=((128, 128), (8192, 1000)), quick=((128, 128),)),
+)
+
+
+@of_rows
+def _generalized_kl_divergence(log_prediction: list[Any], target: list[Any], log_target: bool = False) -> Any:
+    total = sum((exponential(log_p) for log_p in log_prediction), ZERO)
+    total = total - sum((exponential(t) if log_target else t for t in target), ZERO)
+    return total + _divergence(log_prediction, target, log_target)
+
+
+def _amounts(name: str, shape: Shape) -> tuple[Any, ...]:
+    rows = (*shape, 5)
+    return normal(name, rows), np.exp(normal(name + "y", rows))
+
+
+# fmt: off
+def _generalized_cases(case: Cases) -> None:
+    log_p, amounts = LOGITS, 3.0 * SOFT
+    case.sample("known_direction", np.log(floats([0.5, 0.5], [0.25, 4])), floats([0.25, 0.75], [0.5, 1]),
+                note="trap: of the target from the prediction; not normalised")
+    case.sample("one_row", log_p[0], amounts[0])
+    case.sample("class_axis_1", CUBE, 3.0 * CUBE_SOFT, axis=1, reduction="mean")
+    case.sample("log_target", log_p, LOGITS[::-1].copy(), log_target=True)
+    case.edge("nearly_equal", np.log(floats([0.5, 0.25, 3], [0.125, 40, 0.75])) + 2**-6,
+              floats([0.5, 0.25, 3], [0.125, 40, 0.75]), note="trap: what is left of a sum that cancels, or below 0")
+    case.edge("equal_log", log_p, log_p.copy(), log_target=True, note="exactly 0")
+    case.edge("factors", floats([0, 0, 0, 0], [1, 1, 1, 1]),
+              np.exp(floats([0.5, -0.5, 0.99, -0.99], [0, 2, 1.5, 0.25])))
+    case.edge("zero_target", floats([-0.5, -1, -2], [0, -30, -30]), floats([0, 1, 0], [1, 0, 0]),
+              note="trap: 0·log 0")
+    case.edge("zero_target_and_prediction", floats([-inf, -0.5, -1], [0, -inf, -inf]), floats([0, 0.5, 0.5], [1, 0, 0]),
+              note="B7: NaN")
+    case.edge("impossible_class", floats([-inf, -0.5, -1]), floats([0.25, 0.25, 0.5]), note="+inf")
+    case.edge("infinite_prediction", floats([inf, 1], [inf, 1]), floats([2, 1], [0, 3]), note="+inf, not inf - inf")
+    case.edge("log_target_minus_inf", floats([-0.5, -1, -2], [-inf, 0, -3]), floats([-inf, 0, -inf], [-inf, -0.5, -1]),
+              log_target=True, note="B7: NaN")
+    case.edge("large", floats([10, -1e3], [8, -9]), floats([1e4, 1e3], [1, 0.5]))
+    case.edge("tiny_target", floats([-0.5, -1], [-80, -0.0625]), floats([1e-20, 1], [1e-37, 1]), dtypes=WIDE)
+    case.refuse("target_negative", ValueError, "target", log_p, -amounts, values=True)
+    case.refuse("row_against_matrix", ValueError, "shape", log_p, amounts[:1])
+    case.refuse("class_ids", ValueError, "target", log_p, IDS)
+# fmt: on
+
+
+def _generalized_ideal(name: str) -> list[Perfect]:
+    log_amounts = normal(f"perfect {name}", (4, 3, 5))
+    return [Perfect((log_amounts, log_amounts), np.zeros((4, 3)), parameters={"log_target": True})]
+
+
+GENERALIZED_KL_DIVERGENCE = Spec(
+    loss="generalized_kl_divergence",
+    arrays=("log_prediction", "target"),
+    rowwise=True,
+    ordinary=_amounts,
+    exact=_generalized_kl_divergence,
+    questions=(_generalized_cases,),
+    ideal=_generalized_ideal,
+    laws=Laws(perfect=None),
+    twins=(
+        Twin("optax", "generalized_kl_divergence", partial(_optax_kl, log_target=False)),
+        Twin("optax", "convex_kl_divergence", partial(_optax_kl, log_target=False)),
+    ),
+    advice=(
+        Advice(
+            "distribution",
+            "amounts that do not sum to 1",
+            "generalized_kl_divergence(log_amounts, target)",
+            "the total counts, too; never below 0",
+        ),
+    ),
 )

@@ -1,11 +1,16 @@
 """The losses of `optax.losses` of two distributions."""
 
+import math
+
+import polyloss
 from polyloss.compat import _common
 from polyloss.compat._common import last, namespace, of_arrays, spread
 from polyloss.core import checks
 from polyloss.core.typing import Array
 
 __all__ = [
+    "convex_kl_divergence",
+    "generalized_kl_divergence",
     "kl_divergence",
     "kl_divergence_with_log_targets",
 ]
@@ -19,7 +24,8 @@ def kl_divergence(
     where: Array | None = None,
 ) -> Array:
     """`polyloss.kl_divergence`. `where` selects the elements that are summed. Logarithms may be positive."""
-    return _kl_divergence("kl_divergence", log_predictions, targets, axis, where, log_target=False)
+    log_predictions, targets = _selected("kl_divergence", log_predictions, targets, axis, where)
+    return _common.kl_divergence(log_predictions, targets, reduction="none")
 
 
 @of_arrays(loss="kl_divergence")
@@ -30,26 +36,61 @@ def kl_divergence_with_log_targets(
     where: Array | None = None,
 ) -> Array:
     """`polyloss.kl_divergence` of two logarithms, of any sign. `where` selects the elements that are summed."""
-    return _kl_divergence("kl_divergence_with_log_targets", log_predictions, log_targets, axis, where, log_target=True)
+    loss = "kl_divergence_with_log_targets"
+    log_predictions, log_targets = _selected(loss, log_predictions, log_targets, axis, where, nothing=-math.inf)
+    return _common.kl_divergence(log_predictions, log_targets, log_target=True, reduction="none")
 
 
-def _kl_divergence(
+@of_arrays(loss="generalized_kl_divergence")
+def generalized_kl_divergence(
+    log_predictions: Array,
+    targets: Array,
+    axis: int | tuple[int, ...] | None = -1,
+    where: Array | None = None,
+) -> Array:
+    """`polyloss.generalized_kl_divergence`. `where` selects the elements that are summed."""
+    return _generalized_kl_divergence("generalized_kl_divergence", log_predictions, targets, axis, where)
+
+
+@of_arrays(loss="generalized_kl_divergence")
+def convex_kl_divergence(
+    log_predictions: Array,
+    targets: Array,
+    axis: int | tuple[int, ...] | None = -1,
+    where: Array | None = None,
+) -> Array:
+    """`polyloss.generalized_kl_divergence`, by a former name."""
+    return _generalized_kl_divergence("convex_kl_divergence", log_predictions, targets, axis, where)
+
+
+def _generalized_kl_divergence(
+    loss: str,
+    log_predictions: Array,
+    targets: Array,
+    axis: int | tuple[int, ...] | None,
+    where: Array | None,
+) -> Array:
+    log_predictions, targets = _selected(loss, log_predictions, targets, axis, where, predicted=-math.inf)
+    return polyloss.generalized_kl_divergence(log_predictions, targets, reduction="none")
+
+
+def _selected(
     loss: str,
     log_predictions: Array,
     targets: Array,
     axis: int | tuple[int, ...] | None,
     where: Array | None,
     *,
-    log_target: bool,
-) -> Array:
+    predicted: float = 0.0,
+    nothing: float = 0.0,
+) -> tuple[Array, Array]:
+    """Both with one axis for all of `axis`, the last. What `where` leaves out is `nothing`, and `predicted` that."""
     if where is not None:
         xp = namespace(log_predictions)
         shape = tuple(log_predictions.shape)
         checks.boolean(loss, "where", xp, where)
         where = spread(loss, "where", where, log_predictions, "log_predictions")
         checks.shape_is(loss, "targets", tuple(targets.shape), shape, "the shape of log_predictions,")
-        log_predictions = xp.where(where, log_predictions, 0.0)
-        targets = xp.where(where, targets, -float("inf") if log_target else 0.0)
-    return _common.kl_divergence(
-        last(loss, log_predictions, axis), last(loss, targets, axis), log_target=log_target, reduction="none"
-    )
+        log_predictions = xp.where(where, log_predictions, predicted)
+        targets = xp.where(where, targets, nothing)
+    return last(loss, log_predictions, axis), last(loss, targets, axis)

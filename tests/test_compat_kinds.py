@@ -47,6 +47,7 @@ ARRAYS: dict[Any, Any] = {
     optax.perceptron_loss: (X, SIGNS),
     optax.sigmoid_binary_cross_entropy: (X, P),
     optax.sigmoid_focal_loss: (X, P),
+    optax.sparsemax_loss: (X, P),
     optax.poly_loss_cross_entropy: (X, P),
     optax.softmax_cross_entropy: (X, P),
     optax.softmax_cross_entropy_with_integer_labels: (X, Y),

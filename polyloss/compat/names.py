@@ -80,7 +80,6 @@ MISSING = (
     "rmse",
     "root_mean_squared_error",
     "sampled_softmax_loss",
-    "sparsemax_loss",
     "sup_con",
     "tversky",
 )

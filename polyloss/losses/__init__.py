@@ -16,6 +16,7 @@ from .regression import *
 from .relative import *
 from .robust import *
 from .similarity import *
+from .sparse import *
 
 if not TYPE_CHECKING:
     # Type checkers see the names above, and understand none that are computed.

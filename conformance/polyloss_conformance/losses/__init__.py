@@ -15,6 +15,7 @@ from . import (
     relative,
     robust,
     similarity,
+    sparse,
 )
 from .functions import HELPERS
 
@@ -31,6 +32,7 @@ FAMILIES = (
     similarity,
     batch,
     linear,
+    sparse,
 )
 
 LOSSES: dict[str, Spec] = {

@@ -7,6 +7,7 @@ from polyloss.core.typing import Array
 __all__ = [
     "sigmoid_binary_cross_entropy",
     "sigmoid_focal_loss",
+    "sparsemax_loss",
 ]
 
 
@@ -22,3 +23,9 @@ def sigmoid_focal_loss(
 ) -> Array:
     """`polyloss.sigmoid_focal` of every element."""
     return polyloss.sigmoid_focal(logits, labels, alpha=alpha, gamma=gamma, reduction="none")
+
+
+@of_arrays(loss="binary_sparsemax")
+def sparsemax_loss(logits: Array, labels: Array) -> Array:
+    """`polyloss.binary_sparsemax` of every element. Labels are 0 and 1, or between."""
+    return polyloss.binary_sparsemax(logits, labels, reduction="none")

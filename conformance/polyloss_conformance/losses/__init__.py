@@ -26,13 +26,13 @@ FAMILIES = (
     binary,
     multiclass,
     modified_cross_entropy,
+    sparse,
     margin,
     multiclass_margin,
     divergence,
     similarity,
     batch,
     linear,
-    sparse,
 )
 
 LOSSES: dict[str, Spec] = {

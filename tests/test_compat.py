@@ -86,7 +86,12 @@ def test_every_function_is_a_twin() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in compat.torch.__all__ if n not in ("huber_loss", "linear_cross_entropy") and "distance" not in n]
+    "name",
+    [
+        n
+        for n in compat.torch.__all__
+        if n not in ("huber_loss", "linear_cross_entropy", "gaussian_nll_loss") and "distance" not in n
+    ],
 )
 @pytest.mark.parametrize(
     ("legacy", "reduction"),
@@ -118,10 +123,26 @@ def test_only_the_reductions_of_torch(name: str, reduction: Any) -> None:
         "cosine_embedding_loss": (LOGITS, TARGET, np.sign(LOGITS[:, 0])),
         "soft_margin_loss": (LOGITS, np.sign(LOGITS)),
         "hinge_embedding_loss": (UNIFORM, np.sign(LOGITS)),
+        "multi_margin_loss": (LOGITS, IDS),
+        "multilabel_margin_loss": (LOGITS, np.full(LOGITS.shape, -1)),
         "margin_ranking_loss": (LOGITS, UNIFORM, np.sign(LOGITS)),
     }
     with pytest.raises(ValueError, match="reduction"):
         getattr(compat.torch, name)(*arrays.get(name, [UNIFORM] * needed(name)), reduction=reduction)
+
+
+def test_cosines_of_the_features_that_are_selected() -> None:
+    optax = compat.optax
+    some = np.asarray([True, False, True, True])
+    for name, sign, offset in (("cosine_similarity", 1.0, 0.0), ("cosine_distance", -1.0, 1.0)):
+        function = getattr(optax, name)
+        x, y = LOGITS[:, some], TARGET[:, some]
+        cosine = np.sum(x * y, axis=-1) / (np.linalg.norm(x, axis=-1) * np.linalg.norm(y, axis=-1))
+        np.testing.assert_allclose(function(LOGITS, TARGET, where=some), offset + sign * cosine)
+        whole = np.sum(LOGITS * TARGET) / (np.linalg.norm(LOGITS) * np.linalg.norm(TARGET))
+        np.testing.assert_allclose(function(LOGITS, TARGET, axis=None), offset + sign * whole)
+        with pytest.raises(ValueError, match=rf"{name}: epsilon must be 0 .*; got 1e-08"):
+            function(LOGITS, TARGET, epsilon=1e-8)
 
 
 def test_what_torch_accepts_is_refused() -> None:

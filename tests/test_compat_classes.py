@@ -28,22 +28,26 @@ CALLS: dict[str, tuple[tuple[Any, ...], tuple[dict[str, Any], ...]]] = {
     "BCEWithLogitsLoss": ((LOGITS, BITS), ({}, {"weight": WEIGHT, "pos_weight": 2 * WEIGHT})),
     "CosineEmbeddingLoss": ((LOGITS, OTHER, SIGNS[:, 0]), ({}, {"margin": 0.25})),
     "CrossEntropyLoss": ((LOGITS, IDS), ({}, {"weight": WEIGHT, "ignore_index": 2, "label_smoothing": 0.25})),
+    "GaussianNLLLoss": ((LOGITS, OTHER, SHARES), ({}, {"full": True, "eps": 0.25, "reduction": "sum"})),
     "HingeEmbeddingLoss": ((np.abs(LOGITS), SIGNS), ({}, {"margin": 2.0})),
     "HuberLoss": ((LOGITS, OTHER), ({}, {"reduction": "sum", "delta": 0.5})),
     "KLDivLoss": ((np.log(SHARES), SHARES[::-1].copy()), ({"reduction": "batchmean"}, {"reduction": "sum"})),
     "L1Loss": ((LOGITS, OTHER), ({}, {"reduction": "none"})),
     "MSELoss": ((LOGITS, OTHER), ({}, {"reduction": "sum"})),
     "MarginRankingLoss": ((LOGITS, OTHER, SIGNS), ({}, {"margin": 0.5, "reduction": "sum"})),
+    "MultiLabelMarginLoss": ((LOGITS, np.tile([2, 0, -1, 1], (6, 1))), ({}, {"reduction": "none"})),
+    "MultiLabelSoftMarginLoss": ((LOGITS, BITS), ({}, {"weight": WEIGHT, "reduction": "none"})),
+    "MultiMarginLoss": ((LOGITS, IDS), ({}, {"p": 2, "margin": 0.5, "weight": WEIGHT})),
     "NLLLoss": ((np.log(SHARES), IDS), ({}, {"weight": WEIGHT, "ignore_index": 1})),
     "NLLLoss2d": ((np.log(SHARES), IDS), ({},)),
+    "PoissonNLLLoss": ((LOGITS, np.round(4 * SHARES)), ({}, {"full": True, "reduction": "sum"})),
     "SmoothL1Loss": ((LOGITS, OTHER), ({}, {"beta": 0.5})),
     "SoftMarginLoss": ((LOGITS, SIGNS), ({}, {"reduction": "none"})),
     "TripletMarginLoss": ((LOGITS, OTHER, SHARES), ({}, {"margin": 2.0, "p": 1, "swap": True})),
     "TripletMarginWithDistanceLoss": ((LOGITS, OTHER, SHARES), ({}, {"swap": True})),
 }
 MISSING = {
-    *("AdaptiveLogSoftmaxWithLoss", "CTCLoss", "GaussianNLLLoss", "LinearCrossEntropyLoss"),
-    *("MultiLabelMarginLoss", "MultiLabelSoftMarginLoss", "MultiMarginLoss", "PoissonNLLLoss"),
+    *("AdaptiveLogSoftmaxWithLoss", "CTCLoss", "LinearCrossEntropyLoss"),
 }
 """Classes of PyTorch that are not here yet."""
 

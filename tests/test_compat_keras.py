@@ -34,6 +34,7 @@ CALLS: dict[str, tuple[Any, Any, tuple[dict[str, Any], ...]]] = {
     "CategoricalFocalCrossentropy": (ONE_HOT, SHARES, ({}, {"alpha": 0.5})),
     "CategoricalGeneralizedCrossEntropy": (IDS, SHARES, ({}, {"q": 0.75})),
     "CategoricalHinge": (ONE_HOT, np.abs(PREDICTION), ({},)),
+    "CosineSimilarity": (TARGET, PREDICTION, ({}, {"axis": 1})),
     "Hinge": (SIGNS, PREDICTION, ({},)),
     "Huber": (TARGET, PREDICTION, ({}, {"delta": 0.5})),
     "KLDivergence": (OTHER_SHARES, SHARES, ({},)),
@@ -42,6 +43,7 @@ CALLS: dict[str, tuple[Any, Any, tuple[dict[str, Any], ...]]] = {
     "MeanAbsolutePercentageError": (TARGET, PREDICTION, ({},)),
     "MeanSquaredError": (TARGET, PREDICTION, ({},)),
     "MeanSquaredLogarithmicError": (SHARES, OTHER_SHARES, ({},)),
+    "Poisson": (np.round(4 * SHARES), OTHER_SHARES, ({},)),
     "SparseCategoricalCrossentropy": (
         IDS,
         PREDICTION,
@@ -50,7 +52,7 @@ CALLS: dict[str, tuple[Any, Any, tuple[dict[str, Any], ...]]] = {
     "SquaredHinge": (SIGNS, PREDICTION, ({},)),
 }
 MISSING = {
-    *("CTC", "Circle", "CosineSimilarity", "Dice", "Poisson", "Tversky"),
+    *("CTC", "Circle", "Dice", "Tversky"),
 }
 """Classes of Keras that are not here yet."""
 

@@ -12,6 +12,7 @@ import polyloss
 from polyloss import compat
 from polyloss.compat import keras as keras_compat
 from polyloss.compat import tf as tf_compat
+from polyloss.compat.keras import aliases
 from polyloss_conformance import deviations
 from polyloss_conformance.builtins import FAMILIES
 
@@ -64,6 +65,10 @@ def test_residuals() -> None:
         both(name, TARGET, LOGITS, wrt=(0, 1))
     # Keras takes its constant log(2) in float32.
     both("log_cosh", TARGET, LOGITS, wrt=(0, 1), rtol=1e-6)
+    both("mean_absolute_percentage_error", TARGET, LOGITS, wrt=(0, 1))
+    both("mean_squared_logarithmic_error", LABELS, PROBABILITIES, wrt=(0, 1), rtol=1e-6)
+    both("mean_squared_logarithmic_error", TARGET, LOGITS, wrt=(0, 1), rtol=1e-6)
+    both("poisson", np.round(3 * LABELS), 1 + PROBABILITIES, wrt=(0, 1), rtol=1e-4)
     for delta in (0.5, 2):
         both("huber", TARGET, LOGITS, wrt=(0, 1), delta=delta)
 
@@ -276,7 +281,37 @@ def test_divergence() -> None:
     both("kl_divergence", SIMPLEX, PROBABILITIES, wrt=(0, 1), rtol=1e-6)
 
 
+NO_TWIN = {
+    *("circle", "ctc", "dice", "tversky"),
+}
+"""The functions of `keras.losses` that have none yet."""
+
+
+def functions(module: Any) -> dict[str, Any]:
+    """The losses of a module that are functions."""
+    public = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+    tools = {"deserialize", "get", "serialize"}
+    return {name: value for name, value in public.items() if inspect.isfunction(value) and name not in tools}
+
+
+def test_every_function_of_keras_has_a_twin_or_is_known_to_have_none() -> None:
+    found = functions(keras.losses)
+    assert {*found} >= {"mean_squared_error", "categorical_crossentropy", "poisson"}
+    assert {*found} - {*keras_compat.__all__} - NO_TWIN == set()
+    assert NO_TWIN & {*keras_compat.__all__} == set()
+
+
+def test_a_short_name_is_the_function_itself() -> None:
+    found = {name: value.__name__ for name, value in functions(tf.keras.losses).items() if name != value.__name__}
+    assert {"mse", "MSE", "kld", "logcosh"} <= {*found}
+    here = {name: getattr(keras_compat, name) for name in aliases.__all__}
+    assert here == {name: getattr(keras_compat, full) for name, full in found.items() if full not in NO_TWIN}
+    assert {*here} & {*keras_compat.__all__} == set()
+
+
 def test_tf_nn() -> None:
+    both("log_poisson_loss", np.round(3 * LABELS), LOGITS, wrt=(0, 1))
+    both("log_poisson_loss", 2 + LABELS, LOGITS, wrt=(0, 1), compute_full_loss=True)
     both("sigmoid_cross_entropy_with_logits", LABELS, LOGITS, wrt=(0, 1))
     for weight in (2.5, WEIGHT):
         both("weighted_cross_entropy_with_logits", LABELS, LOGITS, wrt=(0, 1), pos_weight=weight)

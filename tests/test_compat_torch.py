@@ -136,6 +136,7 @@ def test_binary(reduction: str) -> None:
                 pos_weight=pos_weight,
                 reduction=reduction,
             )
+        both("multilabel_soft_margin_loss", LOGITS, target, wrt=(0, 1), weight=weight, reduction=reduction)
     both("soft_margin_loss", LOGITS, np.where(target < 0.5, -1.0, 1.0), reduction=reduction)
     both("hinge_embedding_loss", probabilities, np.where(target < 0.5, -1.0, 1.0), margin=0.4, reduction=reduction)
 
@@ -149,6 +150,21 @@ def test_regression(reduction: str) -> None:
         both("huber_loss", LOGITS, target, wrt=(0, 1), reduction=reduction, delta=0.7, weight=weight)
     for beta in (0.0, 0.7, 2):
         both("smooth_l1_loss", LOGITS, target, wrt=(0, 1), reduction=reduction, beta=beta)
+
+
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+def test_likelihood(reduction: str) -> None:
+    target = LOGITS[::-1].copy()
+    counts = np.round(4 * np.abs(target))
+    both("poisson_nll_loss", LOGITS, counts, reduction=reduction)
+    both("poisson_nll_loss", LOGITS, 1.5 + counts, wrt=(0, 1), full=True, reduction=reduction)
+    both("poisson_nll_loss", np.exp(LOGITS), counts, log_input=False, eps=0.0, full=True, reduction=reduction)
+    variance = np.exp(target)
+    for full in (False, True):
+        both("gaussian_nll_loss", LOGITS, target, variance, wrt=(0, 1, 2), full=full, reduction=reduction)
+    both("gaussian_nll_loss", LOGITS, target, variance[:, 0], wrt=(0, 1, 2), eps=0.5, reduction=reduction)
+    both("gaussian_nll_loss", LOGITS, target, variance[:, :1], wrt=(0, 1, 2), reduction=reduction)
+    both("gaussian_nll_loss", LOGITS, target, wrt=(0, 1), var=0.25, reduction=reduction)
 
 
 @pytest.mark.parametrize("reduction", ["none", "sum", "mean", "batchmean"])

@@ -31,6 +31,8 @@ OLDER_THAN_PAPERS = {"mse", "l1"}
 
 
 WRITTEN = {
+    "positive": r": positive\b",
+    "zero or positive and finite": r"zero or positive and finite",
     "zero or positive": r"\\ge 0|[Zz]ero or positive",
     "in [0, 1]": r"\[0, 1\]|\b0 or 1\b",
     "-1 or 1": r"-1 and 1\b",

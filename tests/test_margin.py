@@ -8,6 +8,7 @@ import pytest
 
 import polyloss
 from polyloss.compat import keras as like_keras
+from polyloss.compat import torch as like_torch
 
 pytestmark = pytest.mark.unoptimised
 
@@ -51,3 +52,45 @@ def test_ids_that_cannot_be_seen_make_their_row_nan(backend: Any) -> None:
     compiled = backend.compile(functools.partial(polyloss.multiclass_hinge, reduction="none"))
     found = backend.numpy(compiled(backend.array(SCORES), backend.array([0, 3, -1])))
     np.testing.assert_array_equal(np.isnan(found), [False, True, True])
+
+
+def test_a_batch_without_examples_costs_nothing(backend: Any) -> None:
+    # PyTorch's own returns what is in memory.
+    for reduction in ("mean", "sum"):
+        nothing = backend.array(np.zeros((0, 3))), backend.array(np.zeros(0, np.int64))
+        backend.check(like_torch.multi_margin_loss(*nothing, reduction=reduction), 0.0)
+
+
+def test_the_power_of_multi_margin_is_found_by_its_name_in_pytorch(backend: Any) -> None:
+    with pytest.raises(TypeError, match=r"multi_margin: unexpected p; did you mean power\?"):
+        polyloss.multi_margin(backend.array(SCORES), backend.array(IDS), p=2)  # type: ignore[call-arg]
+    with pytest.raises(ValueError, match=r"multi_margin_loss: p must be 1 or 2, got 3"):
+        like_torch.multi_margin_loss(backend.array(SCORES), backend.array(IDS), p=3)
+
+
+def test_multilabel_margin_loss_of_ids_ended_by_minus_one(backend: Any) -> None:
+    scores, lists = (
+        np.asarray([[0.1, 0.2, 0.4, 0.8]] * 4),
+        np.asarray([[3, 0, -1, 1], [-1, 3, 3, 9], [0, 1, 2, 3], [3] * 4]),
+    )
+    labels = np.asarray([[1, 0, 0, 1], [0, 0, 0, 0], [1, 1, 1, 1], [0, 0, 0, 1]])
+    expected = polyloss.multilabel_margin(scores, labels, reduction="none")
+    np.testing.assert_allclose(expected, [0.85, 0.0, 0.0, 0.325])
+    found = like_torch.multilabel_margin_loss(backend.array(scores), backend.array(lists), reduction="none")
+    backend.check(found, expected)
+    bad = backend.array(np.where(lists == 0, 4, lists)), backend.array(np.where(lists == 0, -2, lists))
+    for target in bad:
+        with pytest.raises(
+            ValueError, match=r"multilabel_margin_loss: target must be class ids in \[0, 4\), ended by -1"
+        ):
+            like_torch.multilabel_margin_loss(backend.array(scores), target)
+        if backend.has_autodiff:
+            compiled = backend.compile(functools.partial(like_torch.multilabel_margin_loss, reduction="none"))
+            found = backend.numpy(compiled(backend.array(scores), target))
+            np.testing.assert_array_equal(np.isnan(found), [True, False, True, False])
+
+
+def test_a_label_of_nan_shows(backend: Any) -> None:
+    target = backend.array([[1.0, float("nan"), 0.0], [1.0, 0.0, 0.0]])
+    found = polyloss.multilabel_margin(backend.array(SCORES[:2]), target, reduction="none")
+    np.testing.assert_array_equal(np.isnan(backend.numpy(found)), [True, False])

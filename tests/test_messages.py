@@ -369,8 +369,8 @@ def test_losses_that_are_not_here_yet() -> None:
         ("clip_loss", "polyloss.info_nce (with symmetric=True)"),
         ("MultipleNegativesRankingLoss", "polyloss.info_nce"),
         *(
-            (name, "polyloss.cosine_embedding (1 - cosine, where every target is 1); polyloss.compat.torch...")
-            for name in ("cosine_distance", "cosine_similarity", "CosineSimilarity")
+            (name, "polyloss.cosine_distance (1 - cosine; with similarity=True minus the cosine); polyloss.compat...")
+            for name in ("cosine_similarity", "CosineSimilarity")
         ),
     ],
 )
@@ -382,8 +382,8 @@ def test_names_of_losses_without_a_twin(name: str, way: str) -> None:
 
 def test_a_class_that_keras_cannot_have_leads_to_the_loss() -> None:
     made = {"huber": "polyloss_keras.Huber"}
-    message = str(names.no_attribute("polyloss_keras", "CosineSimilarity", made, ["keras"]))
-    assert message.endswith("; nearest here: polyloss.cosine_embedding (1 - cosine, where every target is 1)")
+    message = str(names.no_attribute("polyloss_keras", "CosineLoss", made, ["keras"]))
+    assert "; nearest here: polyloss.cosine_distance (1 - cosine; with similarity=True minus the cosine)" in message
 
 
 def test_names_that_compat_does_not_have() -> None:

@@ -43,6 +43,7 @@ def test_all_losses_are_there() -> None:
         *("binary_cross_entropy", "binary_cross_entropy_with_logits"),
         *("mse", "l1", "huber", "smooth_l1", "log_cosh", "tukey_biweight", "mape", "msle"),
         *("contrastive", "contrastive_embedding", "triplet_margin"),
+        *("poisson_nll", "gaussian_nll"),
         *("sigmoid_focal", "softmax_focal", "kl_divergence", "hinge", "squared_hinge"),
     }
 
@@ -91,7 +92,14 @@ def test_signature(name: str) -> None:
 def test_argument_names_are_uniform(name: str) -> None:
     first, *rest = loss(name).arrays
     assert first in PREDICTIONS
-    assert rest in (["target"], ["x2", "target"], ["positive", "negative"], ["weight", "target"], ["key"])
+    assert rest in (
+        ["target"],
+        ["x2", "target"],
+        ["positive", "negative"],
+        ["weight", "target"],
+        ["key"],
+        ["target", "variance"],
+    )
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -102,11 +110,12 @@ def test_signature_is_what_a_call_takes(name: str) -> None:
     values: dict[str, Any] = dict.fromkeys(entry.arrays, rows)
     if "log_probabilities" in values:
         values["log_probabilities"] = np.log(rows)
-    if entry.domains.get("target") == polyloss.SIGN:
-        values["target"] = np.sign(rows)
-    elif entry.domains.get("target") is not None and entry.domains["target"].per_example:
-        values["target"] = np.asarray([entry.domains["target"].low, 1.0, 1.0])
-    elif name == "linear_cross_entropy" or getattr(entry.domains.get("target"), "ids_only", False):
+    domain = entry.domains.get("target", polyloss.Domain())
+    if domain.per_example:
+        values["target"] = np.asarray([domain.low, 1.0, 1.0])
+    elif domain.ends_only:
+        values["target"] = np.where(rows > 0.5, domain.high, domain.low)
+    elif name == "linear_cross_entropy" or getattr(domain, "ids_only", False):
         values["target"] = np.asarray([0, 1, 0])
     defaults = {p.name: p.default for p in inspect.signature(entry).parameters.values() if p.kind is p.KEYWORD_ONLY}
     assert float(entry(**values, **defaults)) == float(entry(*values.values()))

@@ -95,8 +95,8 @@ def is_missing(qualified: str) -> bool:
 
 def _names(library: str) -> Collection[str]:
     _, classes = CLASSES.get(library, ("", {}))
-    functions: Sequence[str] = importlib.import_module(f"polyloss.compat.{library}").__all__
-    return {*functions, *classes}
+    module = importlib.import_module(f"polyloss.compat.{library}")
+    return {*(name for name, value in vars(module).items() if hasattr(value, "__loss__")), *classes}
 
 
 def _remarks(library: str, name: str) -> tuple[str, ...]:

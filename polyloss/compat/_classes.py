@@ -71,13 +71,18 @@ def recipe(
     without: Iterable[str] = (),
     refused: Iterable[str] = (),
     counted: Callable[..., Array | None] | None = None,
+    keyword_only: bool = False,
     **defaults: Any,
 ) -> Recipe:
     """A class made with all that has a default, in a function or here, but for what the library does not have."""
     parameters = [
         p.replace(default=defaults.get(p.name, p.default)) for p in inspect.signature(function).parameters.values()
     ]
-    kept = tuple(p for p in parameters if p.default is not p.empty and p.name not in without)
+    kept = tuple(
+        p.replace(kind=p.KEYWORD_ONLY) if keyword_only else p
+        for p in parameters
+        if p.default is not p.empty and p.name not in without
+    )
     return Recipe(library, name, function, kept, tuple(p.name for p in kept if p.name in refused), counted)
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,7 +16,7 @@ from polyloss.core.arguments import IGNORED
 from polyloss.core.backend import backend_of, find_backend, unwrapped
 from polyloss.core.domains import Domain, LogProbabilities
 from polyloss.core.loss import Loss
-from polyloss.core.typing import Array, Namespace
+from polyloss.core.typing import Array, KernelResult, Namespace
 
 P = ParamSpec("P")
 
@@ -101,6 +102,8 @@ def _by_its_names(twin: str, names: Sequence[str], message: str) -> str | None:
     text = words.without_order(text)
     if "from_logits" in names:
         text = re.sub(r"; \w+ takes logits$", "; from_logits=True takes logits", text)
+    # A way out that this twin does not have.
+    text = re.sub(r"; (\w+)=True takes [\w -]+$", lambda m: m[0] if theirs.get(m[1], m[1]) in names else "", text)
     # Not the adjective: "must be positive".
     argument = rf"(?<![\w.])(?<!be )(?<!or )({'|'.join(theirs)})(?!\w)"
     return f"{twin}: {re.sub(argument, lambda match: theirs[match[1]], text)}"
@@ -179,6 +182,28 @@ def of_any_logarithms(loss: Loss[P]) -> Loss[P]:
 nll, kl_divergence = of_any_logarithms(polyloss.nll), of_any_logarithms(polyloss.kl_divergence)
 
 
+def _poisson_nll(
+    xp: Namespace, /, prediction: Array, target: Array, *, log_rate: bool = False, **call: Any
+) -> KernelResult:
+    value, by_prediction, by_target = polyloss.poisson_nll.kernel(xp, prediction, target, log_rate=log_rate)
+    counted = target > 1
+    t = xp.where(counted, target, 1.0)
+    log = xp.log(t)
+    factorial = t * log - t + 0.5 * (log + math.log(2.0 * math.pi))
+    return (
+        value + xp.where(counted, factorial, 0.0),
+        by_prediction,
+        lambda: by_target() + xp.where(counted, log + 0.5 / t, 0.0),
+    )
+
+
+_poisson_nll.__name__ = "poisson_nll"
+poisson_nll_stirling = Loss(
+    _poisson_nll, signature=polyloss.poisson_nll.signature, domains=polyloss.poisson_nll.domains
+)
+"""`polyloss.poisson_nll` and, of counts above 1, Stirling's approximation of the logarithm of the factorial."""
+
+
 def static_number(loss: str, name: str, value: Any) -> float:
     """A number that decides what is computed; an array may hold it, if that can be looked at."""
     backend = find_backend(type(value))
@@ -189,10 +214,10 @@ def static_number(loss: str, name: str, value: Any) -> float:
     return value
 
 
-def no_eps(loss: str, eps: Any) -> None:
-    """Refuse what would change distances, which are exact."""
-    if static_number(loss, "eps", eps) not in (0, 1e-6):
-        raise ValueError(f"{loss}: eps must be 0 or left alone: distances are exact; got {eps!r}")
+def no_eps(loss: str, eps: Any, *, default: float = 1e-6, exact: str = "distances") -> None:
+    """Refuse what would change what is exact."""
+    if static_number(loss, "eps", eps) not in (0, default):
+        raise ValueError(f"{loss}: eps must be 0 or left alone: {exact} are exact; got {eps!r}")
 
 
 def spread(loss: str, name: str, array: Array | float, like: Array, what: str) -> Array:

@@ -3,10 +3,11 @@
 import polyloss
 from polyloss.core.typing import Array
 
-from ._common import as_probabilities, broadcasts, namespace, needs, of_arrays
+from ._common import as_probabilities, broadcasts, namespace, needs, of_arrays, poisson_nll_stirling
 
 __all__ = [
     "l2_loss",
+    "log_poisson_loss",
     "sigmoid_cross_entropy_with_logits",
     "softmax_cross_entropy_with_logits",
     "sparse_softmax_cross_entropy_with_logits",
@@ -50,3 +51,12 @@ def sparse_softmax_cross_entropy_with_logits(labels: Array, logits: Array, name:
 def l2_loss(t: Array, name: str | None = None) -> Array:
     """Half the sum of squares: half of `polyloss.mse` against 0, summed."""
     return 0.5 * polyloss.mse(t, namespace(t).zeros_like(t), reduction="sum")
+
+
+@of_arrays(loss="poisson_nll")
+def log_poisson_loss(
+    targets: Array, log_input: Array, compute_full_loss: bool = False, name: str | None = None
+) -> Array:
+    """`polyloss.poisson_nll` of logarithms of rates, every element. The full loss has Stirling's approximation."""
+    loss = poisson_nll_stirling if compute_full_loss else polyloss.poisson_nll
+    return loss(log_input, targets, log_rate=True, reduction="none")

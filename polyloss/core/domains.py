@@ -87,6 +87,11 @@ class Domain:
     def everything(self) -> bool:
         return self.low == -math.inf and self.high == math.inf and not self.open_high
 
+    @property
+    def safe(self) -> float:
+        """A value in the domain, for what does not count: 0 if that is one."""
+        return next((value for value in (0.0, 1.0, self.low, self.high) if self.holds(value)), 0.0)
+
     def outside(self, xp: Namespace, array: Array, classes: int | None = None) -> Array:
         """True where a value is not in the domain. False at NaN."""
         if self.ends_only:

@@ -11,6 +11,11 @@ def one_hot(xp: Namespace, ids: Array, classes: Array) -> Array:
     return ids[..., None] == positions(xp, classes, -1, ids.dtype)
 
 
+def width(array: Array) -> Any:
+    """How many entries a row has: a number, or an array where that is unknown while tracing."""
+    return backend_of(array).length(array, -1, array.dtype)
+
+
 def positions(xp: Namespace, array: Array, axis: int, dtype: Any) -> Array:
     """0, 1 and so on, one for each entry of an axis."""
     count = backend_of(array).length(array, axis, dtype)

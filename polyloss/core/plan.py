@@ -154,7 +154,7 @@ class Plan(Binding):
         return names
 
     def prepare(self, xp: Namespace, named: Mapping[str, Array]) -> "Ready":
-        """The arrays as a kernel wants them: rows last, in float32 or float64, masked examples at 0.
+        """The arrays as a kernel wants them: rows last, in float32 or float64, masked examples at a safe value.
 
         Where losses share more than parameters, the examples have one axis.
         """
@@ -180,7 +180,8 @@ class Plan(Binding):
                 ready = row_last(self, xp, ready)
             if mask is not None and argument.of_examples:
                 # Safe input instead of a safe result: NaN in a masked example then meets no derivative.
-                ready = xp.where(expand(mask, ready.ndim), ready, xp.zeros_like(ready))
+                safe = xp.full_like(ready, domain.safe) if domain.safe else xp.zeros_like(ready)
+                ready = xp.where(expand(mask, ready.ndim), ready, safe)
             arrays[name] = ready
         for name in self.names[len(arrays) :]:
             if name not in ("where", IGNORED):

@@ -40,6 +40,9 @@ OUR_NAMES = {
     "quantile": ("q",),
     "quantiles": ("q",),
     "alpha": ("q",),
+    "log_input": ("log_rate",),
+    "var": ("variance",),
+    "log_var": ("log_variance",),
 }
 """Keywords of other libraries, and ours."""
 

@@ -6,7 +6,9 @@ from polyloss.core.loss import Loss as _Loss
 
 from .batch import *
 from .binary import *
+from .cosine import *
 from .divergence import *
+from .likelihood import *
 from .linear import *
 from .margin import *
 from .modified_cross_entropy import *

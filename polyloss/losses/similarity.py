@@ -1,84 +1,25 @@
 """Losses of distances between embeddings."""
 
 import functools
-import math
 import operator
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeAlias, Unpack
+from typing import Any, Unpack
 
 from polyloss import stable as numeric
 from polyloss.core.backend import stop_gradient
 from polyloss.core.checks import describe, shape_is
 from polyloss.core.declare import elementwise, rowwise
-from polyloss.core.domains import LABELS, NONNEGATIVE, POSITIVE, SIGN, Domain, finite, per_example, scalar, static
+from polyloss.core.domains import LABELS, NONNEGATIVE, POSITIVE, Domain, finite, per_example, scalar, static
 from polyloss.core.typing import Array, Call, KernelResult, Namespace, RowCall
 
-__all__ = ["contrastive", "contrastive_embedding", "cosine_embedding", "triplet_margin"]
+from ._norms import Slope, length_of, positive_part, power_of_two
+
+__all__ = ["contrastive", "contrastive_embedding", "triplet_margin"]
 
 _ZERO_OR_ONE = static(Domain(low=0, high=1, ends_only=True))
 _ONE_OR_TWO = replace(_ZERO_OR_ONE, low=1, high=2)
 _NORM = static(Domain(low=1))
-
-
-_Slope: TypeAlias = Callable[[Array], Array]
-"""A gradient along the last axis, times a factor for each row."""
-
-
-def _length(xp: Namespace, x: Array, p: float = 2.0) -> tuple[Array, _Slope]:
-    """The p-norm along the last axis, and its gradient: that of least norm where it has none.
-
-    The largest coordinate is scaled to the middle of the range first, so that no power over- or underflows. The norm
-    does not depend on the scale, which is therefore a constant to every derivative.
-    """
-    if p == 1:
-        return xp.sum(xp.abs(x), axis=-1), lambda factor: factor[..., None] * xp.sign(x)
-    largest = stop_gradient(xp.max(xp.abs(x), axis=-1, keepdims=True))
-    if p == math.inf:
-        shares = _shared(xp, xp.where(xp.abs(x) == largest, xp.sign(x), 0.0))
-        # Through the shares, and not `largest` itself, for the derivatives to come.
-        return xp.sum(shares * x, axis=-1), lambda factor: factor[..., None] * shares
-    if p == 2:
-        scale = _power_of_two(xp, largest)
-        y = x * scale
-        total = xp.sum(y * y, axis=-1, keepdims=True)
-        zero = total == 0
-        root = xp.sqrt(xp.where(zero, 1.0, total))
-        # Times a quotient that is 0 at the zero vector: so are the gradient and all of its derivatives.
-        return (
-            xp.where(zero, 0.0, root / scale)[..., 0],
-            lambda factor: y * xp.where(zero, 0.0, factor[..., None] / root),
-        )
-    scale = xp.where((largest > 0) & xp.isfinite(largest), largest, 1.0)
-    y = x / scale
-    some = y != 0
-    size = xp.where(some, xp.where(y < 0, -y, y), 1.0)
-    total = xp.sum(xp.where(some, size**p, 0.0), axis=-1, keepdims=True)
-    zero = total == 0
-    safe = xp.where(zero, 1.0, total)
-
-    def slope(factor: Array) -> Array:
-        return factor[..., None] * xp.where(some, xp.sign(y) * size ** (p - 1.0) / safe ** (1.0 - 1.0 / p), 0.0)
-
-    return xp.where(zero, 0.0, safe ** (1.0 / p) * scale)[..., 0], slope
-
-
-def _power_of_two(xp: Namespace, largest: Array) -> Array:
-    """A factor that brings `largest` where its square and many of them fit, and that rounds nothing."""
-    octaves = round(math.log2(float(xp.finfo(largest.dtype).max))) / 128
-    scale = xp.where(largest < 2.0 ** (-50 * octaves), 2.0 ** (100 * octaves), xp.ones_like(largest))
-    return xp.where(largest > 2.0 ** (40 * octaves), 2.0 ** (-80 * octaves), scale)
-
-
-def _shared(xp: Namespace, signs: Array) -> Array:
-    """Equal shares of the coordinates that tie for the maximum."""
-    ties = xp.sum(xp.abs(signs), axis=-1, keepdims=True)
-    return signs / xp.where(ties == 0, 1.0, ties)
-
-
-def _positive_part(xp: Namespace, x: Array) -> Array:
-    # A NaN is neither above nor below, and stays.
-    return xp.where(x <= 0, 0.0, x)
 
 
 @elementwise(
@@ -140,7 +81,7 @@ def contrastive(
     [0.125, 1.125]
     """
     similar, dissimilar = _shares(target, similar_label)
-    gap = _positive_part(xp, margin - distance)
+    gap = positive_part(xp, margin - distance)
     # An infinite distance of a dissimilar pair counts nothing: the factor 0 must not meet it.
     near = xp.where((similar == 0) & numeric.is_infinite(xp, distance, 1), 0.0, distance)
 
@@ -227,7 +168,7 @@ def contrastive_embedding(
     [0.125, 0.125]
     """
     apart = x1 - x2
-    distance, along = _length(xp, apart)
+    distance, along = length_of(xp, apart)
     value, by_distance, by_target, by_parameter = contrastive.kernel(
         xp, distance, target, margin=margin, similar_label=similar_label, factor=factor, power=power
     )
@@ -237,90 +178,10 @@ def contrastive_embedding(
             return along(by_distance())
         # Of a similar pair it is the difference itself, which has no kink where the points meet.
         similar, dissimilar = _shares(target, similar_label)
-        push = dissimilar * _positive_part(xp, margin - distance)
+        push = dissimilar * positive_part(xp, margin - distance)
         return (2.0 * factor) * (similar[..., None] * apart - along(push))
 
     return value, slope, lambda: -slope(), by_target, by_parameter
-
-
-@rowwise(
-    tasks=["similarity"],
-    target=per_example(SIGN),
-    margin=scalar(Domain(low=-1, high=1)),
-)
-def cosine_embedding(
-    xp: Namespace,
-    x1: Array,
-    x2: Array,
-    target: Array,
-    *,
-    margin: float | Array = 0.0,
-    **call: Unpack[RowCall],
-) -> KernelResult:
-    r"""Cosine embedding loss: similar pairs should point the same way, others away from each other, up to a margin.
-
-    .. math::
-        \ell = \begin{cases} 1 - \cos(x_1, x_2) & t = 1 \\ \max(0, \cos(x_1, x_2) - m) & t = -1 \end{cases}
-        \qquad \cos(x_1, x_2) = \frac{x_1 \cdot x_2}{\lVert x_1 \rVert_2\, \lVert x_2 \rVert_2}
-
-    There is no epsilon: the cosine with a zero vector is 0, and so is its gradient. The gradient exactly at the margin
-    is 0.
-
-    Parameters
-    ----------
-    x1, x2 : array
-        Embeddings, real floating, both of the same shape, the features along `axis`.
-    target : array
-        Signs, -1 and 1: 1 where a pair is similar, -1 where it is not; of the shape of `x1` without `axis`.
-    margin : float or array, default 0.0
-        :math:`m`.
-
-    See Also
-    --------
-    contrastive_embedding : of the Euclidean distance.
-
-    Notes
-    -----
-    ``torch.nn.functional.cosine_embedding_loss`` adds 1e-12 to each squared length: its gradient at a zero vector is of
-    the order of 1e6, and short vectors count less. Vectors that nearly point the same way do not cancel here: the loss
-    is computed from their difference, :math:`1 - \cos = \lVert u_1 - u_2 \rVert^2 / 2` of unit vectors.
-
-    References
-    ----------
-    J. Bromley et al., "Signature Verification using a Siamese Time Delay Neural Network", NIPS 1993.
-
-    Examples
-    --------
-    >>> import numpy as np, polyloss
-    >>> x1, x2 = np.asarray([[1.0, 0.0], [1.0, 0.0]]), np.asarray([[0.0, 2.0], [3.0, 0.0]])
-    >>> polyloss.cosine_embedding(x1, x2, np.asarray([1, -1]), margin=0.25, reduction="none").tolist()
-    [1.0, 0.75]
-    """
-    (length1, along1), (length2, along2) = _length(xp, x1), _length(xp, x2)
-    unit1, unit2 = along1(xp.ones_like(length1)), along2(xp.ones_like(length2))
-    apart = unit1 - unit2
-    zero = (length1 == 0) | (length2 == 0)
-    versine = xp.where(zero, 1.0, 0.5 * xp.sum(apart * apart, axis=-1))
-    gap = xp.sum(unit1 * unit2, axis=-1) - margin
-    similar = target > 0
-
-    def sign() -> Array:
-        return xp.where(similar, 1.0, xp.where(gap > 0, -1.0, xp.zeros_like(gap)))
-
-    def turn(apart: Array, unit: Array, length: Array) -> Array:
-        # The derivative of 1 - cos: what of the difference is across the unit vector, by its length.
-        along = xp.sum(apart * unit, axis=-1, keepdims=True)
-        share = xp.where(zero, 0.0, sign() / xp.where(zero, 1.0, length))
-        return share[..., None] * (apart - along * unit)
-
-    return (
-        xp.where(similar, versine, _positive_part(xp, gap)),
-        lambda: turn(apart, unit1, length1),
-        lambda: turn(-apart, unit2, length2),
-        # A label chooses: no loss changes with it a little.
-        lambda: xp.zeros_like(gap),
-        {"margin": lambda: xp.where(similar, 0.0, sign())},
-    )
 
 
 @rowwise(tasks=["similarity"], autodiff="distance", margin=scalar(finite(NONNEGATIVE)), p=_NORM)
@@ -413,21 +274,21 @@ def triplet_margin(
         _, to_anchor, *to_positive = parts()
         return sum(to_positive, start=to_anchor)
 
-    return _positive_part(xp, gap), by_anchor, by_positive, by_negative, {"margin": active}
+    return positive_part(xp, gap), by_anchor, by_positive, by_negative, {"margin": active}
 
 
 def _distances(
     xp: Namespace, differences: list[Array], p: float, squared: bool
-) -> tuple[list[Array], list[_Slope], Callable[[Array, Array], Array]]:
+) -> tuple[list[Array], list[Slope], Callable[[Array, Array], Array]]:
     """Amounts that compare as the distances do, their slopes times a factor per row, how much one exceeds another."""
     if squared and p == 2:
         # Squares are scaled alike, so that two which overflow still have a difference.
         largest = [xp.max(xp.abs(x), axis=-1, keepdims=True) for x in differences]
-        scale = _power_of_two(xp, stop_gradient(functools.reduce(xp.maximum, largest)))
+        scale = power_of_two(xp, stop_gradient(functools.reduce(xp.maximum, largest)))
         amounts = [xp.sum((x * scale) * (x * scale), axis=-1) for x in differences]
-        slopes: list[_Slope] = [functools.partial(_square_slope, x) for x in differences]
+        slopes: list[Slope] = [functools.partial(_square_slope, x) for x in differences]
         return amounts, slopes, lambda near, far: ((near - far) / scale[..., 0]) / scale[..., 0]
-    norms = [_length(xp, x, p) for x in differences]
+    norms = [length_of(xp, x, p) for x in differences]
     amounts = [length for length, _ in norms]
     if squared:
         slopes = [functools.partial(_slope_of_square, length, slope) for length, slope in norms]
@@ -441,7 +302,7 @@ def _square_slope(difference: Array, factor: Array) -> Array:
     return (2.0 * factor)[..., None] * difference
 
 
-def _slope_of_square(length: Array, slope: _Slope, factor: Array) -> Array:
+def _slope_of_square(length: Array, slope: Slope, factor: Array) -> Array:
     # The factor, which may be 0, first: twice a length may be too large.
     return slope((2.0 * factor) * length)
 
@@ -470,4 +331,4 @@ def _by_own_distance(
     if swap:
         other = measure(positive, negative)
         far = xp.where(far < other, far, xp.where(other < far, other, 0.5 * far + 0.5 * other))
-    return _positive_part(xp, near - far + margin)
+    return positive_part(xp, near - far + margin)

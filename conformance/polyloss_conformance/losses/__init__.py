@@ -5,7 +5,9 @@ from polyloss_conformance.spec import Spec
 from . import (
     batch,
     binary,
+    cosine,
     divergence,
+    likelihood,
     linear,
     margin,
     modified_cross_entropy,
@@ -23,6 +25,7 @@ FAMILIES = (
     regression,
     relative,
     robust,
+    likelihood,
     binary,
     multiclass,
     modified_cross_entropy,
@@ -31,6 +34,7 @@ FAMILIES = (
     multiclass_margin,
     divergence,
     similarity,
+    cosine,
     batch,
     linear,
 )

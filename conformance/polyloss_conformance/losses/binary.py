@@ -107,6 +107,19 @@ def _torch_soft_margin(call: Call) -> Said | None:
     return Said((logits, 2 * target - 1), {"reduction": call.reduction})
 
 
+def _torch_multilabel(call: Call) -> Said | None:
+    said = torch.elements(call, weight="mean")
+    if said is None or call.reduction == "weighted_mean":
+        return None
+    if call.reduction == "none" or call.arrays[0].ndim < 2:
+        # Of a single class.
+        weight = said.keywords.get("weight")
+        one = {} if weight is None else {"weight": weight[..., None]}
+        return Said([array[..., None] for array in said.args], {**said.keywords, **one})
+    classes = call.arrays[0].shape[-1] if call.reduction == "sum" else 1
+    return Said(said.args, said.keywords, lambda value: value * classes)
+
+
 def _tf_weighted(call: Call) -> Said | None:
     weight = call.parameters.get("pos_weight")
     if weight is None or not call.has("pos_weight"):
@@ -132,6 +145,7 @@ BINARY_CROSS_ENTROPY_WITH_LOGITS = Spec(
             constants=(1,),
             admits=labels_are_hard,
         ),
+        Twin("torch", "multilabel_soft_margin_loss", _torch_multilabel, reductions=REDUCTIONS[:3]),
         Twin(
             "keras",
             "binary_crossentropy",

@@ -5,15 +5,15 @@ from typing import Any
 import numpy as np
 
 from polyloss.core.entries import one_hot
-from polyloss_conformance.arrays import WIDE, Shape, classes, floats, ids, inf, mask, normal
+from polyloss_conformance.arrays import WIDE, Shape, bits, classes, floats, ids, inf, mask, normal
 from polyloss_conformance.case import Cases
 from polyloss_conformance.exact.jets import Jet, maximum, positive_part
 from polyloss_conformance.exact.numbers import ONE, ZERO, Number
 from polyloss_conformance.exact.rules import Local, inputs_of, local
 from polyloss_conformance.spec import Advice, Laws, Perfect, Spec
-from polyloss_conformance.translations import Call, Said, Twin
+from polyloss_conformance.translations import REDUCTIONS, Call, Said, Twin
 
-from ._examples import CUBE, CUBE_IDS, IDS, LOGITS
+from ._examples import CLASS_WEIGHT, CUBE, CUBE_IDS, IDS, LOGITS
 
 
 def _ordinary(name: str, shape: Shape) -> tuple[Any, ...]:
@@ -148,6 +148,153 @@ MULTICLASS_PERCEPTRON = Spec(
             "the right class alone, no margin",
             "multiclass_perceptron(scores, class_ids)",
             "how far the best class is ahead of the right one",
+        ),
+    ),
+)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# All other classes
+
+
+def _multi_margin(
+    scores: list[Number], target: int, class_weight: Any = None, margin: Number = ONE, power: int = 1
+) -> Local:
+    jets = inputs_of(scores, (0,))
+    missing = [
+        positive_part(_difference(score, jets[target], c) + margin) for c, score in enumerate(jets) if c != target
+    ]
+    total = sum((gap if power == 1 else gap * gap for gap in missing), Jet(ZERO))
+    weight = ONE if class_weight is None else class_weight[target]
+    return local(total * weight / len(jets), (scores, target))
+
+
+# fmt: off
+def _multi_margin_cases(case: Cases) -> None:
+    case.sample("power_2_margin_0.5", LOGITS, IDS, power=2, margin=0.5, reduction="mean")
+    case.sample("class_weight", LOGITS, IDS, class_weight=CLASS_WEIGHT)
+    case.sample("class_weight_mean", LOGITS, IDS, class_weight=CLASS_WEIGHT, power=2, reduction="mean",
+                note="trap: divided by the number of rows, and not by their weights")
+    case.sample("class_weight_weighted_mean", LOGITS, IDS, class_weight=CLASS_WEIGHT, reduction="weighted_mean")
+    case.sample("known_values", floats([-3, -5, -6], [2, 1.5, 1.875]), ids(0, 0), note="divided by all classes")
+    for power in (1, 2):
+        case.edge(f"at_the_margin_power_{power}", floats([2, 1, 0], [0, -1, 0.5]), ids(0, 1), power=power)
+    case.edge("around_the_margin", floats([1 - 2**-8, 0], [1 + 2**-7, 0]), ids(0, 0))
+    case.edge("huge_power_2", floats([0, 1.5e19, 1.5e19, 0], [-1e19, 0, 1e18, -1e19]), ids(0, 0), power=2, dtypes=WIDE,
+              note="the squares fit, their sum does not")
+    case.edge("class_weight_zero", floats([-inf, 0, 1], [3, 1, 2]), ids(0, 1), class_weight=floats(0, 2, 1), power=2,
+              note="trap: a weight of 0 times an infinite loss")
+    case.refuse("power_3", ValueError, "power", LOGITS, IDS, power=3)
+    case.refuse("margin_negative", ValueError, "margin", LOGITS, IDS, margin=-1.0)
+    case.refuse("class_weight_too_short", ValueError, "class_weight", LOGITS, IDS, class_weight=np.ones(3))
+    case.refuse("class_weight_negative", ValueError, "class_weight", LOGITS, IDS, class_weight=floats(1, -1, 1, 1),
+                values=True)
+# fmt: on
+
+
+def _torch_multi_margin(call: Call) -> Said | None:
+    if not call.has("class_weight", "margin", "power") or call.reduction == "weighted_mean" or len(call.rows) > 1:
+        return None
+    if str(call.arrays[1].dtype).rpartition(".")[2] == "int32":
+        return None
+    names = {"class_weight": "weight", "power": "p"}
+    keywords = {names.get(key, key): value for key, value in call.parameters.items()}
+    return Said(call.to(-1, *call.arrays), {**keywords, "reduction": call.reduction})
+
+
+MULTI_MARGIN = Spec(
+    loss="multi_margin",
+    arrays=("scores", "target"),
+    rowwise=True,
+    ordinary=_ordinary,
+    exact=_multi_margin,
+    questions=(_of_ids, _multi_margin_cases),
+    ideal=_ideal,
+    laws=Laws(perfect=None, smooth=False),
+    twins=(Twin("torch", "multi_margin_loss", _torch_multi_margin, reductions=REDUCTIONS[:3]),),
+    advice=(
+        Advice(
+            "multi-class",
+            "a margin to every other class",
+            "multi_margin(scores, class_ids)",
+            "a sum over the other classes; power=2 is smooth",
+        ),
+    ),
+)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Several right classes
+
+
+def _multilabel_margin(scores: list[Number], target: list[Number], margin: Number = ONE) -> Local:
+    jets = inputs_of(scores, (0,))
+    right, wrong = ([c for c, label in enumerate(target) if label == which] for which in (1, 0))
+    missing = [positive_part(_difference(jets[i], jets[j], (i, j)) + margin) for j in right for i in wrong]
+    return local(sum(missing, Jet(ZERO)) / len(jets), (scores, target))
+
+
+def _scores_and_labels(name: str, shape: Shape) -> tuple[Any, ...]:
+    return normal(name, (*shape, 5), 1.5), bits(name + "y", (*shape, 5))
+
+
+_LABELS = bits("labels", (6, 4))
+
+
+# fmt: off
+def _multilabel_margin_cases(case: Cases) -> None:
+    case.sample("margin_0.5", LOGITS, _LABELS, margin=0.5)
+    case.sample("class_axis_1", CUBE, bits("cube labels", CUBE.shape), axis=1)
+    case.sample("known_value", floats([0.1, 0.2, 0.4, 0.8]), floats([1, 0, 0, 1]), note="0.85")
+    case.sample("integer_labels", LOGITS, _LABELS.astype(np.int64), reduction="mean")
+    case.edge("all_or_none", floats([1, 2, 3], [1, 2, 3]), floats([1, 1, 1], [0, 0, 0]), note="no pair: 0")
+    case.edge("at_the_margin", floats([2, 1, 0], [0, -1, 0.5]), floats([1, 0, 0], [0, 1, 1]))
+    case.edge("infinite_scores", floats([inf, 0, 1], [-inf, 0, 1], [0, -inf, 1]),
+              floats([1, 0, 0], [1, 0, 0], [1, 0, 1]))
+    case.edge("huge_and_tiny", floats([-1e38, 1e38, 0], [1e-37, 0, -1e-37]), floats([1, 0, 1], [0, 1, 0]), dtypes=WIDE)
+    case.refuse("label_two", ValueError, "target", LOGITS, 2 * _LABELS, values=True)
+    case.refuse("soft_labels", ValueError, "target", LOGITS, 0.5 * _LABELS, values=True)
+    case.refuse("class_ids", ValueError, "target", LOGITS, IDS)
+    case.refuse("margin_negative", ValueError, "margin", LOGITS, _LABELS, margin=-1.0)
+# fmt: on
+
+
+def _multilabel_ideal(name: str) -> list[Perfect]:
+    scores, hard = _scores_and_labels(f"perfect {name}", (4, 3))
+    return [Perfect((scores + 20.0 * hard, hard), np.zeros((4, 3)))]
+
+
+def _torch_multilabel_margin(call: Call) -> Said | None:
+    if not call.has() or call.reduction == "weighted_mean":
+        return None
+    xp, classes = call.xp, call.arrays[0].shape[call.axis]
+    scores, target = (xp.reshape(array, (-1, classes)) for array in call.to(-1, *call.arrays))
+    # The ids of the right classes, and then -1.
+    found = xp.sort(xp.where(target == 1, xp.arange(classes, dtype=xp.int64), classes), axis=-1)
+    found = xp.where(found == classes, -1, found)
+    rows = call.rows
+    shaped = (lambda value: xp.reshape(value, rows)) if call.reduction == "none" else (lambda value: value)
+    return Said((scores, found), {"reduction": call.reduction}, shaped)
+
+
+MULTILABEL_MARGIN = Spec(
+    loss="multilabel_margin",
+    arrays=("scores", "target"),
+    rowwise=True,
+    ordinary=_scores_and_labels,
+    exact=_multilabel_margin,
+    questions=(_multilabel_margin_cases,),
+    ideal=_multilabel_ideal,
+    laws=Laws(perfect=None, smooth=False),
+    twins=(
+        Twin("torch", "multilabel_margin_loss", _torch_multilabel_margin, reductions=REDUCTIONS[:3], constants=(1,)),
+    ),
+    advice=(
+        Advice(
+            "multi-label",
+            "a margin between right and wrong",
+            "multilabel_margin(scores, target)",
+            "every right class ahead of every wrong one",
         ),
     ),
 )

@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyloss.core.backend import backend_of
-from polyloss_conformance.arrays import WIDE, Shape, bits, floats, inf, nan, normal, uniform
+from polyloss_conformance.arrays import WIDE, Shape, bits, floats, inf, normal, uniform
 from polyloss_conformance.benchmark import Benchmark, normal32
 from polyloss_conformance.case import Cases
-from polyloss_conformance.exact.jets import minimum, norm, plain, positive_part
+from polyloss_conformance.exact.jets import minimum, norm, positive_part
 from polyloss_conformance.exact.numbers import ONE
-from polyloss_conformance.exact.rules import of_differences, of_rows, of_score
+from polyloss_conformance.exact.rules import of_differences, of_score
 from polyloss_conformance.spec import Advice, Laws, Perfect, Spec
 from polyloss_conformance.translations import REDUCTIONS, Array, Call, Said, Twin, labels_are_hard
 
@@ -180,92 +180,6 @@ CONTRASTIVE_EMBEDDING = Spec(
             "pairs of embeddings",
             "contrastive_embedding(x1, x2, same)",
             "pulls pairs together, pushes others a margin apart",
-        ),
-    ),
-)
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Directions
-
-_SIGNS = 2 * _PAIR - 1
-
-
-@of_rows
-def _cosine_embedding(x1: Any, x2: Any, target: Any, margin: Any = 0) -> Any:
-    if not any(map(plain, x1)) or not any(map(plain, x2)):
-        return 1 + 0 * x1[0] if plain(target) > 0 else positive_part(0 * x1[0] - margin)
-    one, two = ([a / norm(row) for a in row] for row in (x1, x2))
-    if plain(target) > 0:
-        # Of unit vectors, 1 - cos is half of the squared distance: sixty digits would cancel.
-        return sum((a - b) * (a - b) for a, b in zip(one, two, strict=True)) / 2
-    products = [a * b for a, b in zip(one, two, strict=True)]
-    cosine = sum(products).rounded(sum(abs(plain(product)) for product in products), "cosine")
-    return positive_part(cosine - margin)
-
-
-# fmt: off
-def _cosine_embedding_cases(case: Cases) -> None:
-    for margin in (-0.5, 0.0, 0.25, 0.75):
-        case.sample(f"margin_{margin:g}", _E1, _E2, _SIGNS, margin=margin)
-    case.sample("feature_axis_1", CUBE, _CUBE2, 2 * bits("cube pairs", (2, 3)) - 1, axis=1)
-    case.sample("feature_axis_0", _E1.T.copy(), _E2.T.copy(), _SIGNS, axis=0, reduction="mean")
-    case.sample("one_pair", _E1[0], _E2[0], np.asarray(1.0))
-    case.sample("integer_labels", _E1, _E2, np.asarray([1, -1, 1, -1, 1, -1]), margin=0.5)
-    case.edge("same_direction", floats([1, 2, 3], [-0.5, 2, 1]), floats([2, 4, 6], [-0.5, 2, 1]), floats(-1, -1))
-    case.edge("nearly_the_same_direction", floats([1, 2, 3], [1, 2, 3]),
-              floats([1, 2, 3 + 2**-7], [1, 2 + 2**-7, 3]), floats(1, -1), note="trap: one minus a rounded cosine")
-    case.edge("opposite", floats([1, 2], [1, 2]), floats([-1, -2], [-2, -4]), floats(1, -1), margin=-0.5)
-    case.edge("across", floats([1, 0], [0, 2]), floats([0, 3], [1, 0]), floats(1, -1),
-              note="a hinge exactly at 0")
-    case.edge("zero_vectors", floats([0, 0], [1, 2], [0, 0], [0, 0]), floats([1, 2], [0, 0], [0, 0], [1, 0]),
-              floats(1, 1, 1, -1), margin=-0.5, note="trap: 0/0, or a gradient of 1e6 by an epsilon")
-    case.edge("tiny", floats([1e-20, 2e-20], [3e-25, 1e-25]), floats([1, 3], [2, 1]), floats(1, -1), dtypes=WIDE,
-              note="the square underflows")
-    case.edge("huge", floats([1e20, 2e20], [3e37, -1e37]), floats([1, -2], [2, 1]), floats(1, -1), dtypes=WIDE,
-              note="the square overflows")
-    case.edge("one_feature", floats([1], [-0.5], [3]), floats([0.5], [0.5], [0.25]), floats(1, 1, -1))
-    case.refuse("label_zero", ValueError, "target", _E1, _E2, np.zeros(6), values=True,
-                note="trap: torch counts such a pair for nothing")
-    for bad in (-1.5, 2.0, nan):
-        case.refuse(f"margin_{bad:g}", ValueError, "margin", _E1, _E2, _SIGNS, margin=bad)
-    case.refuse("other_features", ValueError, "shape", _E1, _E2[:, :3], _SIGNS)
-    case.refuse("target_in_a_column", ValueError, "target", _E1, _E2, _SIGNS.reshape(6, 1))
-# fmt: on
-
-
-def _embeddings_and_sign(name: str, shape: Shape) -> tuple[Any, ...]:
-    x1, x2, same = _embeddings_and_label(name, shape)
-    return x1, x2, 2 * same - 1
-
-
-def _cosine_embedding_ideal(name: str) -> list[Perfect]:
-    rows, sign = normal(f"rows {name}", (4, 3, 5)), 2 * bits(f"hard {name}", (4, 3)) - 1
-    return [Perfect((rows, rows * sign[..., None], sign), np.zeros((4, 3)))]
-
-
-def _torch_cosine_embedding(call: Call) -> Said | None:
-    if not call.has("margin") or call.options or call.reduction == "weighted_mean" or call.arrays[0].ndim > 2:
-        return None
-    return Said(call.to(-1, *call.arrays), {**call.parameters, "reduction": call.reduction})
-
-
-COSINE_EMBEDDING = Spec(
-    loss="cosine_embedding",
-    arrays=("x1", "x2", "target"),
-    rowwise=True,
-    ordinary=_embeddings_and_sign,
-    exact=_cosine_embedding,
-    questions=(_cosine_embedding_cases,),
-    ideal=_cosine_embedding_ideal,
-    laws=Laws(perfect=None, symmetric=True, smooth=False),
-    twins=(Twin("torch", "cosine_embedding_loss", _torch_cosine_embedding, reductions=REDUCTIONS[:3]),),
-    advice=(
-        Advice(
-            "similarity",
-            "directions of pairs",
-            "cosine_embedding(x1, x2, same_or_not)",
-            "pairs point the same way, others do not, whatever their lengths",
         ),
     ),
 )

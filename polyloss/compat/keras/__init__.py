@@ -4,14 +4,18 @@ Mind the order: `y_true` comes first, and classification takes probabilities unl
 A target without the last axis of length 1 of the prediction, or with one more, is given the same axes, as there.
 What differs on purpose, because the built-in is wrong there: probabilities are not clipped, logits never take a
 detour through probabilities, labels are not converted by what else is in the batch, and class ids out of range are
-refused.
+refused. The short names of `tf.keras.losses`, such as `mse` and `MSE`, are there too: they are no functions of their
+own, and not in `__all__`.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from . import binary, divergence, margin, multiclass, multiclass_margin, regression
+from . import binary, cosine, divergence, likelihood, margin, multiclass, multiclass_margin, regression
+from .aliases import *
 from .binary import *
+from .cosine import *
 from .divergence import *
+from .likelihood import *
 from .margin import *
 from .multiclass import *
 from .multiclass_margin import *
@@ -19,7 +23,9 @@ from .regression import *
 
 __all__ = []
 __all__ += binary.__all__
+__all__ += cosine.__all__
 __all__ += divergence.__all__
+__all__ += likelihood.__all__
 __all__ += margin.__all__
 __all__ += multiclass.__all__
 __all__ += multiclass_margin.__all__

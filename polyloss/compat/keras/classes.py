@@ -8,7 +8,9 @@ from polyloss.compat._common import namespace
 from polyloss.core.typing import Array
 
 from .binary import binary_crossentropy, binary_focal_crossentropy
+from .cosine import cosine_similarity
 from .divergence import kl_divergence
+from .likelihood import poisson
 from .margin import hinge, squared_hinge
 from .multiclass import (
     categorical_crossentropy,
@@ -33,6 +35,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "CategoricalFocalCrossentropy": categorical_focal_crossentropy,
     "CategoricalGeneralizedCrossEntropy": categorical_generalized_cross_entropy,
     "CategoricalHinge": categorical_hinge,
+    "CosineSimilarity": cosine_similarity,
     "Hinge": hinge,
     "Huber": huber,
     "KLDivergence": kl_divergence,
@@ -41,6 +44,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "MeanAbsolutePercentageError": mean_absolute_percentage_error,
     "MeanSquaredError": mean_squared_error,
     "MeanSquaredLogarithmicError": mean_squared_logarithmic_error,
+    "Poisson": poisson,
     "SparseCategoricalCrossentropy": sparse_categorical_crossentropy,
     "SquaredHinge": squared_hinge,
 }

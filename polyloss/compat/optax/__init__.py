@@ -4,8 +4,9 @@ What differs on purpose, because the built-in is wrong there: shapes are never b
 are refused and never wrap around, and the distances of `triplet_margin_loss` are exact for every `norm_degree`.
 """
 
-from . import binary, divergence, margin, multiclass, multiclass_margin, regression, similarity
+from . import binary, cosine, divergence, margin, multiclass, multiclass_margin, regression, similarity
 from .binary import *
+from .cosine import *
 from .divergence import *
 from .margin import *
 from .multiclass import *
@@ -15,6 +16,7 @@ from .similarity import *
 
 __all__ = []
 __all__ += binary.__all__
+__all__ += cosine.__all__
 __all__ += divergence.__all__
 __all__ += margin.__all__
 __all__ += multiclass.__all__

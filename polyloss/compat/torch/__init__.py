@@ -6,19 +6,25 @@ refused, a mean over nothing is 0 and not NaN, logarithms are not clamped, and d
 
 from typing import TYPE_CHECKING, Any
 
-from . import binary, divergence, margin, multiclass, regression, similarity
+from . import binary, cosine, divergence, likelihood, margin, multiclass, multiclass_margin, regression, similarity
 from .binary import *
+from .cosine import *
 from .divergence import *
+from .likelihood import *
 from .margin import *
 from .multiclass import *
+from .multiclass_margin import *
 from .regression import *
 from .similarity import *
 
 __all__ = []
 __all__ += binary.__all__
+__all__ += cosine.__all__
 __all__ += divergence.__all__
+__all__ += likelihood.__all__
 __all__ += margin.__all__
 __all__ += multiclass.__all__
+__all__ += multiclass_margin.__all__
 __all__ += regression.__all__
 __all__ += similarity.__all__
 

@@ -1,7 +1,8 @@
 """The losses of `torch.nn.functional` of two classes, or of labels that are each true or not."""
 
 import polyloss
-from polyloss.compat._common import of_arrays
+from polyloss.compat._common import namespace, of_arrays, widened
+from polyloss.core.entries import width
 from polyloss.core.typing import Array
 
 from ._common import is_one, refuse_legacy, rescaled
@@ -9,6 +10,7 @@ from ._common import is_one, refuse_legacy, rescaled
 __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "multilabel_soft_margin_loss",
     "soft_margin_loss",
 ]
 
@@ -46,6 +48,31 @@ def binary_cross_entropy_with_logits(
     refuse_legacy("binary_cross_entropy_with_logits", size_average, reduce)
     keywords = rescaled("binary_cross_entropy_with_logits", input, weight, reduction, repeat=True)
     return polyloss.binary_cross_entropy_with_logits(input, target, pos_weight=pos_weight, **keywords)
+
+
+@of_arrays(loss="binary_cross_entropy_with_logits")
+def multilabel_soft_margin_loss(
+    input: Array,
+    target: Array,
+    weight: Array | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Array:
+    """`polyloss.binary_cross_entropy_with_logits`, averaged over the classes: the last axis.
+
+    ``"sum"`` is a sum of such averages. `weight` is one number for each class, or for each element.
+    """
+    refuse_legacy("multilabel_soft_margin_loss", size_average, reduce)
+    keywords = rescaled("multilabel_soft_margin_loss", input, weight, reduction, repeat=True)
+
+    def of_rows(input: Array, target: Array) -> Array:
+        losses = polyloss.binary_cross_entropy_with_logits(input, target, **keywords)
+        return losses / width(input) if reduction == "sum" else namespace(losses).mean(losses, axis=-1)
+
+    if reduction == "mean":
+        return polyloss.binary_cross_entropy_with_logits(input, target, **keywords)
+    return widened(of_rows, input, target)
 
 
 @of_arrays(loss="binary_cross_entropy_with_logits")

@@ -1,0 +1,62 @@
+"""The losses of `torch.nn.functional` of a distribution that is predicted."""
+
+import polyloss
+from polyloss.compat._common import namespace, no_eps, of_arrays, only, poisson_nll_stirling, spread, static_number
+from polyloss.core.backend import stop_gradient
+from polyloss.core.domains import NONNEGATIVE
+from polyloss.core.typing import Array
+
+from ._common import refuse_legacy, rescaled
+
+__all__ = [
+    "gaussian_nll_loss",
+    "poisson_nll_loss",
+]
+
+
+@of_arrays(loss="poisson_nll")
+def poisson_nll_loss(
+    input: Array,
+    target: Array,
+    log_input: bool = True,
+    full: bool = False,
+    size_average: bool | None = None,
+    eps: float = 1e-8,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Array:
+    """`polyloss.poisson_nll`, of logarithms of rates unless `log_input` says otherwise.
+
+    `full` adds Stirling's approximation, as there. Logarithms are exact, so `eps`, which the built-in adds to rates,
+    adds nothing here. A value other than 0 and the built-in's default is refused.
+    """
+    refuse_legacy("poisson_nll_loss", size_average, reduce)
+    no_eps("poisson_nll_loss", eps, default=1e-8, exact="logarithms")
+    loss = poisson_nll_stirling if full else polyloss.poisson_nll
+    return loss(input, target, log_rate=bool(log_input), **rescaled("poisson_nll_loss", input, None, reduction))
+
+
+@of_arrays(loss="gaussian_nll")
+def gaussian_nll_loss(
+    input: Array,
+    target: Array,
+    var: Array | float,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
+) -> Array:
+    """`polyloss.gaussian_nll`. A variance below `eps` is replaced by that, and has the gradient of that, as there.
+
+    `var` may be a number, have a last axis of length 1, or lack the last axis.
+    """
+    loss = "gaussian_nll_loss"
+    eps = static_number(loss, "eps", eps)
+    keywords = rescaled(loss, input, None, reduction)
+    xp = namespace(input)
+    var = only(loss, "var", var, NONNEGATIVE)
+    if var.ndim and var.ndim == input.ndim - 1:
+        var = xp.expand_dims(var, axis=-1)
+    var = spread(loss, "var", var, input, "input")
+    return polyloss.gaussian_nll(
+        input, target, var + stop_gradient(xp.where(var < eps, eps - var, 0.0)), full=bool(full), **keywords
+    )

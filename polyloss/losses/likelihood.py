@@ -1,0 +1,149 @@
+"""Negative log-likelihoods: a prediction says of what distribution its target is."""
+
+import math
+from dataclasses import replace
+from typing import Unpack
+
+from polyloss import stable as numeric
+from polyloss.core.declare import elementwise
+from polyloss.core.domains import NONNEGATIVE, POSITIVE, finite
+from polyloss.core.typing import Array, Call, KernelResult, Namespace
+
+__all__ = ["gaussian_nll", "poisson_nll"]
+
+
+@elementwise(
+    tasks=["counts"],
+    prediction=replace(NONNEGATIVE, unless="log_rate", hint="log_rate=True takes logarithms of rates"),
+    target=finite(NONNEGATIVE),
+)
+def poisson_nll(
+    xp: Namespace, prediction: Array, target: Array, *, log_rate: bool = False, **call: Unpack[Call]
+) -> KernelResult:
+    r"""Negative log-likelihood of counts: the Poisson loss, of rates or of their logarithms.
+
+    .. math:: \ell = \mu - t \log \mu, \qquad \mu = \begin{cases} x & \text{a rate} \\ e^x & \text{its logarithm}
+        \end{cases}
+
+    Without :math:`\log t!`, which no prediction changes: a loss may be negative, and that of :math:`\mu = t` is the
+    least. A count of 0 is :math:`\mu` alone, even at a rate of 0; any other one is infinite there.
+
+    Parameters
+    ----------
+    prediction : array
+        :math:`x`, real floating, of any shape: rates, zero or positive; or with `log_rate` their logarithms.
+    target : array
+        :math:`t`, of the shape of `prediction`: counts, zero or positive and finite. They need not be whole.
+    log_rate : bool, default False
+        Whether `prediction` holds logarithms, which may be any numbers: what a network without an activation gives.
+
+    See Also
+    --------
+    gaussian_nll : of measurements.
+
+    Notes
+    -----
+    The defaults of others differ: Keras takes rates, ``torch.nn.functional.poisson_nll_loss`` and
+    ``tf.nn.log_poisson_loss`` take logarithms. Rates have a constant added under the logarithm there: PyTorch's loss of
+    a rate of 1e-8 and a count of 1 is 17.7, Keras's 16.0, and the true value 18.4. What `full` adds there is an
+    approximation of :math:`\log t!`, off by 0.04 at a count of 2. The gradient with respect to a count of 0 at a rate
+    of 0, where the slope is infinite, is 0.
+
+    References
+    ----------
+    J. A. Nelder and R. W. M. Wedderburn, "Generalized Linear Models", Journal of the Royal Statistical Society A 135,
+    1972.
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss
+    >>> rate, count = np.asarray([2.0, 0.5]), np.asarray([2.0, 0.0])
+    >>> polyloss.poisson_nll(rate, count, reduction="none").round(4).tolist()
+    [0.6137, 0.5]
+    >>> polyloss.poisson_nll(np.log(rate), count, log_rate=True, reduction="none").round(4).tolist()
+    [0.6137, 0.5]
+    """
+    # An infinite rate costs infinitely much, however large the count.
+    absent, infinite = target == 0, numeric.is_infinite(xp, prediction, 1)
+    if log_rate:
+        rate, left_out = xp.exp(prediction), absent & numeric.is_infinite(xp, prediction, -1)
+        value = rate - target * xp.where(absent | infinite, 0.0, prediction)
+        return value, lambda: rate - target, lambda: -xp.where(left_out, 0.0, prediction)
+    left_out = absent & (prediction == 0)
+    value = prediction - target * xp.log(xp.where(absent | infinite, 1.0, prediction))
+
+    def by_prediction() -> Array:
+        return 1.0 - target / xp.where(absent, 1.0, prediction)
+
+    return value, by_prediction, lambda: -xp.log(xp.where(left_out, 1.0, prediction))
+
+
+@elementwise(
+    tasks=["regression"],
+    variance=replace(POSITIVE, unless="log_variance", hint="log_variance=True takes logarithms of variances"),
+)
+def gaussian_nll(
+    xp: Namespace,
+    prediction: Array,
+    target: Array,
+    variance: Array,
+    *,
+    log_variance: bool = False,
+    full: bool = False,
+    **call: Unpack[Call],
+) -> KernelResult:
+    r"""Negative log-likelihood of measurements with a predicted variance each.
+
+    .. math:: \ell = \frac{1}{2} \left( \log v + \frac{(x - t)^2}{v} \right)
+
+    A large variance excuses a large error, and costs its logarithm. With a variance of 1 everywhere it is half of
+    `mse`. The error is divided before it is squared: nothing overflows that is not too large itself.
+
+    Parameters
+    ----------
+    prediction : array
+        :math:`x`, real floating, of any shape.
+    target : array
+        :math:`t`, of the shape of `prediction`.
+    variance : array
+        :math:`v`, of the shape of `prediction`: positive; or with `log_variance` its logarithm.
+    log_variance : bool, default False
+        Whether `variance` holds logarithms, which may be any numbers: what a network without an activation gives.
+    full : bool, default False
+        Whether :math:`\frac{1}{2} \log 2 \pi` is added, which makes it the negative logarithm of a density.
+
+    See Also
+    --------
+    mse : of a variance that all have in common.
+
+    Notes
+    -----
+    ``torch.nn.functional.gaussian_nll_loss`` replaces a variance below 1e-6 by that, takes no logarithms, and is
+    infinite in float32 from errors of 1.8e19 on. Keras, TensorFlow and optax have no such loss.
+
+    References
+    ----------
+    D. A. Nix and A. S. Weigend, "Estimating the mean and variance of the target probability distribution", IEEE
+    International Conference on Neural Networks, 1994.
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss
+    >>> prediction, target, variance = np.asarray([3.0]), np.asarray([1.0]), np.asarray([4.0])
+    >>> round(float(polyloss.gaussian_nll(prediction, target, variance)), 4)
+    1.1931
+    >>> round(float(polyloss.gaussian_nll(prediction, target, np.log(variance), log_variance=True)), 4)
+    1.1931
+    """
+    error = prediction - target
+    constant = 0.5 * math.log(2.0 * math.pi) if full else 0.0
+    if log_variance:
+        # The inverse of the deviation, finite: an error of 0 stays 0.
+        limit = math.floor(math.log(float(xp.finfo(error.dtype).max)))
+        inverse = xp.exp(xp.clip(-0.5 * variance, None, limit))
+        score = error * inverse
+        value = 0.5 * (variance + score * score) + constant
+        return value, lambda: score * inverse, lambda: -score * inverse, lambda: 0.5 * (1.0 - score * score)
+    slope = error / variance
+    value = 0.5 * (xp.log(variance) + error * slope) + constant
+    return value, lambda: slope, lambda: -slope, lambda: 0.5 * (1.0 / variance - slope * slope)

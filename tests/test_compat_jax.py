@@ -51,6 +51,19 @@ def both(name: str, *arrays: Any, wrt: Sequence[int] = (0,), rtol: float = 1e-9,
         np.testing.assert_allclose(one, other, rtol=rtol, atol=1e-12)
 
 
+NO_TWIN = {
+    *("binary_dice_loss", "dice_loss", "multiclass_generalized_dice_loss", "multiclass_sparsemax_loss"),
+    *("ctc_loss", "ctc_loss_with_forward_probs", "make_fenchel_young_loss", "ntxent", "ranking_softmax_loss"),
+    "smooth_labels",
+}
+"""The losses of `optax.losses` that have none yet."""
+
+
+def test_every_loss_of_optax_has_a_twin_or_is_known_to_have_none() -> None:
+    public = {n for n in dir(optax.losses) if not n.startswith("_") and callable(getattr(optax.losses, n))}
+    assert public - {*compat.__all__} == NO_TWIN
+
+
 @pytest.mark.parametrize("name", compat.__all__)
 def test_the_signature_is_that_of_the_built_in(name: str) -> None:
     expected = inspect.signature(getattr(optax.losses, name)).parameters.values()

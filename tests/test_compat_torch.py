@@ -46,6 +46,17 @@ def both(
         torch.testing.assert_close(one, other, rtol=rtol, atol=1e-12)
 
 
+NO_TWIN = {"ctc_loss"}
+"""The losses of `torch.nn.functional` that have none yet."""
+
+
+def test_every_loss_of_torch_has_a_twin_or_is_known_to_have_none() -> None:
+    public = {name for name in dir(F) if not name.startswith("_") and callable(getattr(F, name))}
+    losses = {name for name in public if name.endswith("_loss") or "cross_entropy" in name} | {"kl_div"}
+    # An older version may lack some that are here.
+    assert losses - {*compat.__all__} == NO_TWIN
+
+
 @pytest.mark.parametrize("name", compat.__all__)
 def test_the_signature_is_that_of_the_built_in(name: str) -> None:
     if not hasattr(F, name):

@@ -1,6 +1,8 @@
 """The classes of `polyloss.compat.keras` are those of `keras.losses`, on whichever backend ``KERAS_BACKEND`` names."""
 
 import inspect
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,24 @@ def test_objects_are_those_of_keras_in_all_but_what_they_compute(name: str) -> N
             assert type(again) is ours
             assert again.get_config() == one.get_config()
             np.testing.assert_array_equal(number(again(y_true, y_pred)), number(one(y_true, y_pred)))
+
+
+COLUMNS = [name for name in CLASSES if "Categorical" not in name]
+"""Classes whose examples may be numbers: of a target and a prediction, one may be a column."""
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_a_column_and_a_vector_are_the_same_examples(name: str) -> None:
+    target = SIGNS[:, 0] if "Hinge" in name else BITS[:, 0]
+    prediction = np.linspace(0.125, 0.875, 6, dtype="float32")
+    ours, theirs = getattr(compat.keras, name)(), getattr(keras.losses, name)()
+    for y_true, y_pred in ((target, prediction[:, None]), (target[:, None], prediction)):
+        np.testing.assert_allclose(number(ours(y_true, y_pred)), number(theirs(y_true, y_pred)), rtol=3e-6, atol=1e-6)
+
+
+def test_an_older_keras_lacks_some_classes() -> None:
+    code = "import keras; del keras.losses.CategoricalGeneralizedCrossEntropy; import polyloss_keras as p; p.Huber()"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_model_is_trained_saved_and_loaded(tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ KINDS = (
     of_sums = polyloss.LossSum([(2.0, elastic), (1.0, cube)])
     of_rows = squares.partial() + squares
     of_a_batch = polyloss.info_nce.partial(temperature=0.5)
+    of_classes = polyloss.cross_entropy + polyloss.softmax_focal
     of_a_layer = polyloss.linear_cross_entropy.partial(label_smoothing=0.1)
     tasks = polyloss.multi_task({"a": cube, "b": polyloss.l1})
     unlike = squares + polyloss.mse
@@ -69,7 +70,19 @@ KINDS = (
     a_number, an_array, _private_sum = 1.0, np.zeros(3), elastic + elastic
 """
 )
-CHECKED = ("cube", "squares", "alone", "elastic", "labels", "of_sums", "of_rows", "of_a_batch", "of_a_layer")
+CHECKED = (
+    "cube",
+    "squares",
+    "alone",
+    "elastic",
+    "labels",
+    "of_sums",
+    "of_rows",
+    "of_a_batch",
+    "of_classes",
+    "of_classes",
+    "of_a_layer",
+)
 NOT_CHECKED = {
     "tasks": "a total of several tasks",
     "unlike": "some of its terms are losses of elements, others of rows or of a batch",

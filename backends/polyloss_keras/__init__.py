@@ -35,7 +35,6 @@ from polyloss.multi_task import MultiTask
 from ._config import from_config, from_plain, to_config, to_plain
 from ._evaluate import evaluate
 from ._private import get_keras_mask
-from ._twins import twin_class
 
 
 @keras.saving.register_keras_serializable("polyloss")
@@ -221,7 +220,9 @@ def _make(name: str, loss: Loss[Any]) -> type[KerasLoss]:
 LOSSES = {name: _make(name, loss) for name, loss in classes().items() if len(loss.arrays) == 2}
 globals().update(LOSSES)
 for _recipe in CLASSES.values():
-    class_of(_recipe)
+    # An older Keras lacks some.
+    if hasattr(keras.losses, _recipe.name):
+        class_of(_recipe)
 
 
 def __getattr__(name: str) -> Callable[..., KerasLoss]:
@@ -234,4 +235,4 @@ def __getattr__(name: str) -> Callable[..., KerasLoss]:
     raise no_class("polyloss_keras", name, LOSSES, ["keras"])
 
 
-__all__ = ["KerasLoss", "twin_class", *LOSSES]
+__all__ = ["KerasLoss", *LOSSES]

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from polyloss.compat._classes import Recipe
+from polyloss.compat.keras._common import same_rank
 
 from ._private import set_keras_mask
 
@@ -26,8 +27,8 @@ def twin_class(recipe: Recipe) -> type[keras.losses.Loss]:
         return {name: getattr(self, name) for name in recipe.options}
 
     def call(self: Any, y_true: Any, y_pred: Any) -> Any:
-        # Lists are left to the loss.
-        y_true, y_pred = (keras.ops.convert_to_tensor(y, dtype=self.dtype) for y in (y_true, y_pred))
+        # Of lists, Keras has converted the numbers in them alone.
+        y_true, y_pred = same_rank(*(keras.ops.convert_to_tensor(y, dtype=self.dtype) for y in (y_true, y_pred)))
         losses = recipe.function(y_true, y_pred, **options(self))
         counted = recipe.counted and recipe.counted(y_true, losses, **options(self))
         if counted is not None:

@@ -42,7 +42,6 @@ from ._private import (
     tangent_of,
     with_tangent,
 )
-from ._twins import twin_class
 
 xp: Any = _namespace
 """Of array-api-compat, type checkers know nothing."""
@@ -356,4 +355,4 @@ def __dir__() -> list[str]:
     return [*globals(), *classes()]
 
 
-__all__ = ["LossModule", "TorchBackend", "backend", "module", "twin_class"]
+__all__ = ["LossModule", "TorchBackend", "backend", "module"]

@@ -19,7 +19,8 @@ def twin_class(recipe: Recipe) -> type[torch.nn.Module]:
         own.__init__(self, *arguments, **keywords)
         given = signature.bind(*arguments, **keywords).arguments
         for name in options:
-            # PyTorch has a distance of its own where none is given.
+            # What was given counts, and not what PyTorch made of it: a distance of its own where there was none. But a
+            # reduction may come of older parameters, and tensors are buffers now.
             if not isinstance(getattr(self, name), str | torch.Tensor | None):
                 setattr(self, name, given.get(name, signature.parameters[name].default))
 

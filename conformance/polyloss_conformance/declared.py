@@ -31,6 +31,7 @@ class Sum(polyloss.LossSum):
         self.domains: Mapping[str, Domain] = {
             name: like.domains[its] for name, its in zip(self.arrays, like.arrays, strict=True) if its in like.domains
         }
+        self.parameters: tuple[str, ...] = ()
         self.defaults: Mapping[str, Any] = {}
         self.static: frozenset[str] = frozenset()
         self.autodiff = any(term.autodiff is True for term in terms_of(total))

@@ -7,6 +7,7 @@ stays as it is, to the last space.
 import importlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import libcst as cst
 from libcst import matchers
@@ -90,20 +91,33 @@ def twin_of(qualified: str) -> tuple[str, str] | None:
 def is_missing(qualified: str) -> bool:
     """Whether something is a loss of a library that has no twin yet."""
     module, _, name = qualified.rpartition(".")
-    return any(module in places for places in PLACES.values()) and plain(name) in map(plain, MISSING)
+    known = plain(name) in map(plain, MISSING)
+    # All that is public where there are losses alone is one.
+    return any(module in places for places in PLACES.values()) and (known or _is_named_so(module, name))
+
+
+def _is_named_so(module: str, name: str) -> bool:
+    words = name.lower()
+    tools = ("loss", "get", "serialize", "deserialize", "compute_average_loss", "scale_regularization_loss")
+    return words not in tools and (module.endswith(".losses") or words.endswith("loss"))
 
 
 def _names(library: str) -> Collection[str]:
     _, classes = CLASSES.get(library, ("", {}))
-    module = importlib.import_module(f"polyloss.compat.{library}")
-    return {*(name for name, value in vars(module).items() if hasattr(value, "__loss__")), *classes}
+    return {*(name for name, value in _module(library).items() if hasattr(value, "__loss__")), *classes}
+
+
+def _module(library: str) -> dict[str, Any]:
+    return vars(importlib.import_module(f"polyloss.compat.{library}"))
 
 
 def _remarks(library: str, name: str) -> tuple[str, ...]:
     """Where the built-in is wrong or means something else, so that results may change."""
     _, classes = CLASSES.get(library, ("", {}))
-    function = classes[name].function.__name__ if name in classes else name
-    found = [d for d in deviations.load() if f"{library}.{function}" in {b.partition("(")[0] for b in d.builtin}]
+    function = classes[name].function if name in classes else _module(library)[name]
+    known = f"{library}.{function.__name__}"
+    found = [d for d in deviations.load() if known in {b.partition("(")[0] for b in d.builtin}]
+    # What is off by rounding alone is hardly another result.
     return tuple(dict.fromkeys(d.reason for d in found if d.kind != "value"))
 
 
@@ -128,7 +142,10 @@ class _Rewriter(cst.CSTTransformer):
 
     def visit_ImportFrom(self, node: cst.ImportFrom) -> bool:
         module = None if node.relative else get_full_name_for_node(node.module or "")
-        if module is not None and not isinstance(node.names, cst.ImportStar):
+        if isinstance(node.names, cst.ImportStar):
+            if any(module in places for places in PLACES.values()):
+                self._stays(node, f"from {module} import *", "name what is imported: these names are not followed")
+        elif module is not None:
             for alias in node.names:
                 known = alias.evaluated_alias
                 self._imports[known or alias.evaluated_name] = (module, alias.evaluated_name, known)
@@ -136,9 +153,10 @@ class _Rewriter(cst.CSTTransformer):
 
     def leave_Call(self, original: cst.Call, updated: cst.Call) -> cst.BaseExpression:
         if isinstance(original.func, cst.Attribute) and original.func.attr.value == "compile":
-            for arg in original.args:
-                if arg.keyword is not None and arg.keyword.value == "loss" and isinstance(arg.value, cst.SimpleString):
-                    self._named(arg.value)
+            for place, arg in enumerate(original.args):
+                if arg.keyword.value == "loss" if arg.keyword is not None else place == 1:
+                    for string in matchers.findall(arg.value, matchers.SimpleString()):
+                        self._named(cst.ensure_type(string, cst.SimpleString))
         return updated
 
     def leave_Attribute(self, original: cst.Attribute, updated: cst.Attribute) -> cst.BaseExpression:
@@ -162,8 +180,11 @@ class _Rewriter(cst.CSTTransformer):
             if found is not None:
                 return self._twin(*found, line, before)
             if is_missing(qualified):
-                self.changes.append(Change(line, before, before, ("there is no twin of it in polyloss yet",)))
+                self._stays(original, before, "there is no twin of it in polyloss yet")
         return updated
+
+    def _stays(self, node: cst.CSTNode, code: str, why: str) -> None:
+        self.changes.append(Change(self.get_metadata(PositionProvider, node).start.line, code, code, (why,)))
 
     def _named(self, string: cst.SimpleString) -> None:
         """A loss that Keras is told by a string is its own."""
@@ -171,9 +192,8 @@ class _Rewriter(cst.CSTTransformer):
         meant = losses_of_others().get(plain(str(string.evaluated_value)))
         ways = [name for name, recipe in classes.items() if getattr(recipe.function, "__loss__", "") == meant]
         if ways:
-            line = self.get_metadata(PositionProvider, string).start.line
-            remark = f"named by a string, it is Keras's own: polyloss.compat.keras.{ways[0]}() is the twin"
-            self.changes.append(Change(line, string.value, string.value, (remark,)))
+            twin = f"polyloss.compat.keras.{ways[0]}()"
+            self._stays(string, string.value, f"named by a string, it is Keras's own: {twin} is the twin")
 
     def _twin(self, library: str, name: str, line: int, before: str) -> cst.BaseExpression:
         alias = f"{library}_losses"

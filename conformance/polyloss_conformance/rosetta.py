@@ -5,7 +5,7 @@ written down what it asks of the loss: with an argument changed, whatever change
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, NamedTuple
@@ -13,7 +13,6 @@ from unittest import mock
 
 import numpy as np
 
-import polyloss
 from polyloss.compat.keras.classes import CLASSES as OF_KERAS
 from polyloss.compat.torch.classes import CLASSES as OF_TORCH
 from polyloss.core.loss import Loss
@@ -41,6 +40,10 @@ class Phrase(NamedTuple):
     """For each argument of the built-in what it is here: a name, or what becomes of it; empty where that is nothing."""
     given: tuple[str, ...]
     """Its arrays, in their order."""
+    keywords: dict[str, Any]
+    """What else it is called with that is not its default."""
+    ours: str
+    """The call of polyloss that gives the same."""
     remark: str
     """What the built-in does with the loss."""
 
@@ -64,14 +67,14 @@ class Phrase(NamedTuple):
     @property
     def call(self) -> str:
         """The call of the built-in, its arguments in the words of polyloss."""
-        known = vars(polyloss)[self.twin.loss].arrays
         words = [self.words[name] for name in self.given]
-        arrays = [word if word in known else "..." for word in words]
-        own = [part for part in self.twin.variant.split(", ") if part]
+        arrays = ["..." if " " in word else word for word in words]
+        own = [f"{name}={value!r}" for name, value in self.keywords.items()]
         return f"{self.builtin}({', '.join([*arrays, *own])})"
 
     def lines(self) -> Iterator[str]:
         """What is to be said of it."""
+        yield f"in polyloss: {self.ours}"
         if self.classes:
             yield f"as a class: {', '.join(self.classes)}"
         yield f"on any arrays: {self.here}"
@@ -99,10 +102,12 @@ class Phrase(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What a loss was asked."""
+    """What a loss was asked, and what it answered."""
 
+    loss: Loss[Any]
     arrays: dict[str, Any]
     keywords: dict[str, Any]
+    value: Any
 
 
 @contextmanager
@@ -112,9 +117,11 @@ def listening(to: str) -> Iterator[list[Asked]]:
     original = Loss.__call__
 
     def call(self: Loss[Any], *arrays: Any, **keywords: Any) -> Any:
+        value = original(self, *arrays, **keywords)
         if self.__name__ == to:
-            heard.append(Asked(dict(zip(self.arrays, arrays, strict=False)), self.defaults | keywords))
-        return original(self, *arrays, **keywords)
+            named = dict(zip(self.arrays, arrays, strict=False))
+            heard.append(Asked(self, named, self.defaults | keywords, value))
+        return value
 
     with mock.patch.object(Loss, "__call__", call), np.errstate(all="ignore"):
         yield heard
@@ -140,48 +147,114 @@ def _phrase(twin: Twin) -> Phrase | None:
             if twin.expressible(case, reduction):
                 said = twin.says(Call(case.at("float64"), reduction))
                 assert said is not None
-                words = _words(twin, said.args, said.keywords)
+                heard = _Conversation(twin, said.args, said.keywords)
                 remark = " ".join((inspect.getdoc(twin.twin()) or "").split())
-                given = inspect.signature(twin.twin()).bind(*said.args, **said.keywords).arguments
-                arrays = tuple(name for name, value in given.items() if isinstance(value, np.ndarray))
-                return Phrase(twin, case, words, arrays, remark)
+                arrays = tuple(heard.arrays)
+                return Phrase(twin, case, heard.words(), arrays, heard.keywords(), heard.ours(), remark)
     return None
 
 
-def _words(twin: Twin, arrays: Sequence[Any], keywords: Mapping[str, Any]) -> dict[str, str]:
-    function = twin.twin()
-    given = dict(inspect.signature(function).bind(*arrays, **keywords).arguments)
-    loss, before, result = _asked(function, given, twin.loss)
-    words = {name: _name_of(value, loss, before) for name, value in given.items() if isinstance(value, np.ndarray)}
-    for name, parameter in inspect.signature(function).parameters.items():
-        if name in words or (name not in given and parameter.default is parameter.empty):
-            continue
-        words[name] = "" if f"{name}=" in twin.variant else _meaning(function, given, name, twin.loss, before, result)
-    return words
+class _Conversation:
+    """What one call of a twin asks of a loss, to be compared with what others ask."""
+
+    def __init__(self, twin: Twin, arrays: Sequence[Any], keywords: Mapping[str, Any]) -> None:
+        self.function = twin.twin()
+        self.fixed = twin.variant
+        self.given = dict(inspect.signature(self.function).bind(*arrays, **keywords).arguments)
+        self.arrays = {name: value for name, value in self.given.items() if isinstance(value, np.ndarray)}
+        # Of probabilities, most ask another loss than that of logits.
+        for self.loss in (twin.loss, "nll", "binary_cross_entropy"):
+            self.result, self.asked = self._call({})
+            if self.asked is not None:
+                break
+
+    def _call(self, changed: Mapping[str, Any]) -> tuple[Any, Asked | None]:
+        with listening(self.loss) as heard:
+            result = self.function(**{**self.given, **changed})
+        return result, heard[-1] if heard else None
+
+    def keywords(self) -> dict[str, Any]:
+        """The parameters of the call that are not as by default."""
+        known = inspect.signature(self.function).parameters
+        said = {name: value for name, value in self.given.items() if name != "reduction" and _is_plain(value)}
+        return {name: value for name, value in said.items() if value != known[name].default}
+
+    def ours(self) -> str:
+        """The same in polyloss."""
+        if self.asked is None:
+            return ""
+        loss, arrays, keywords, value = self.asked
+        own = [
+            f"{name}={now!r}"
+            for name, now in keywords.items()
+            if name not in ("axis", "reduction") and _is_plain(now) and now != loss.defaults.get(name)
+        ]
+        call = f"polyloss.{loss.__name__}({', '.join([*arrays, *own])})"
+        shape = np.shape(self.result)
+        if shape == np.shape(value):
+            ratios = np.asarray(self.result) / np.where(value == 0, np.nan, value)
+            ratio = ratios[np.isfinite(ratios)]
+            if ratio.size and np.allclose(ratio, ratio[0]):
+                return call if np.isclose(ratio[0], 1) else f"{ratio[0]:.3g} * {call}".replace("-1 * ", "-")
+        elif shape == np.shape(value)[:-1] and np.allclose(self.result, np.mean(value, axis=-1)):
+            return f"{call}, averaged over the last axis"
+        return f"made of {call}"
+
+    def words(self) -> dict[str, str]:
+        """What each argument is here."""
+        words = {name: self._name_of(name, value) for name, value in self.arrays.items()}
+        for name, parameter in inspect.signature(self.function).parameters.items():
+            if name not in words and (name in self.given or parameter.default is not parameter.empty):
+                default = self.given.get(name, parameter.default)
+                words[name] = "" if f"{name}=" in self.fixed else self._meaning(name, default)
+        return words
+
+    def _name_of(self, name: str, value: Any) -> str:
+        """What an array is called: that of the loss which it is, or which changes with it."""
+        if self.asked is None:
+            return "an array"
+        known = {key: now for key, now in {**self.asked.arrays, **self.asked.keywords}.items() if _is_array(now)}
+        for alike in (_same, _rearranged):
+            for key, now in known.items():
+                if alike(now, value):
+                    return key
+        # Its rows in another order are as good as they were.
+        return self._change(name, value[::-1]) or "an array"
+
+    def _meaning(self, name: str, default: Any) -> str:
+        """What another value of a parameter changes."""
+        for value in _others(name, default, self.given):
+            with suppress(Exception):
+                if found := self._change(name, value):
+                    return found
+        return ""
+
+    def _change(self, name: str, value: Any) -> str:
+        """What changes in what the loss is asked, once an argument is another."""
+        result, after = self._call({name: value})
+        before = self.asked
+        if before is None or after is None:
+            return ""
+        new = {key: now for key, now in after.keywords.items() if not _alike(now, before.keywords.get(key))}
+        if new:
+            # Most of all what it is itself, then what comes with it.
+            first = min(new, key=lambda key: not _alike(new[key], value))
+            rest = [f"{key}={now!r}" for key, now in new.items() if key != first and isinstance(now, str)]
+            return " with ".join([first, *rest])
+        moved = [key for key, now in after.arrays.items() if not _alike(now, before.arrays[key])]
+        if moved and name not in self.arrays and all(_rearranged(after.arrays[k], before.arrays[k]) for k in moved):
+            return "axis"
+        if moved:
+            return f"made into {' and '.join(moved)}"
+        return "" if _alike(self.result, result) else "applied to the result"
 
 
-def _asked(function: Callable[..., Any], given: Mapping[str, Any], loss: str) -> tuple[str, Asked | None, Any]:
-    """The loss that a function asks, what, and the result. Of probabilities, most ask `nll`."""
-    for name in (loss, "nll", "binary_cross_entropy"):
-        with listening(name) as heard:
-            result = function(**given)
-        if heard:
-            return name, heard[-1], result
-    return loss, None, result
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray)
 
 
-def _name_of(value: Any, loss: str, asked: Asked | None) -> str:
-    """What an array of a built-in is called here."""
-    if asked is None:
-        return "an array"
-    for name, other in {**asked.arrays, **asked.keywords}.items():
-        if other is value or (isinstance(other, np.ndarray) and _same(other, value)):
-            return name
-    for name, other in asked.arrays.items():
-        if isinstance(other, np.ndarray) and _rearranged(other, value):
-            return name
-    rest = [name for name, other in asked.arrays.items() if np.shape(other) == np.shape(value)]
-    return f"made into {rest[-1]}" if rest else "an array"
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, bool | int | float | str)
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -192,35 +265,9 @@ def _rearranged(one: Any, other: Any) -> bool:
     return _same(np.sort(one, axis=None), np.sort(other, axis=None))
 
 
-def _meaning(
-    function: Callable[..., Any], given: Mapping[str, Any], name: str, loss: str, before: Asked | None, result: Any
-) -> str:
-    """What changes in what a loss is asked, once a parameter of a built-in is another."""
-    default = given.get(name, inspect.signature(function).parameters[name].default)
-    for value in _others(name, default, given):
-        with suppress(Exception):
-            _, after, changed = _asked(function, {**given, name: value}, loss)
-            if before is None or after is None:
-                continue
-            new = {key: now for key, now in after.keywords.items() if not _alike(now, before.keywords.get(key))}
-            if new:
-                # Most of all what it is itself, then what comes with it.
-                first = min(new, key=lambda key: not _alike(new[key], value))
-                rest = [f"{key}={now!r}" for key, now in new.items() if key != first and isinstance(now, str)]
-                return " with ".join([first, *rest])
-            moved = [key for key, now in after.arrays.items() if not _alike(now, before.arrays[key])]
-            if moved and all(_rearranged(after.arrays[key], before.arrays[key]) for key in moved):
-                return "axis"
-            if moved:
-                return f"made into {' and '.join(moved)}"
-            if not _alike(result, changed):
-                return "applied to the result"
-    return ""
-
-
 def _alike(one: Any, other: Any) -> bool:
-    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
-        return isinstance(one, np.ndarray) and isinstance(other, np.ndarray) and _same(one, other)
+    if _is_array(one) or _is_array(other):
+        return _is_array(one) and _is_array(other) and _same(one, other)
     return one is other or bool(one == other)
 
 
@@ -253,19 +300,27 @@ def markdown() -> str:
     parts = [
         "# The same loss elsewhere\n",
         "<!-- written by `pytest tests/test_docs.py --update-docs`, as `polyloss rosetta --markdown` prints it -->\n",
-        "Each line computes the loss above it, with arrays that are named as in polyloss; beside it, what the",
-        "arguments of the built-in are called here. `polyloss rosetta NAME` shows one loss, or a function or a class",
-        "of another library, with how far the built-ins that are installed are off, and where they are wrong.",
-        "`polyloss.compat` has each of them with its signature: [compatibility.md](compatibility.md).\n",
+        "Calls of other libraries beside those of polyloss that give the same, with arrays that are named as in",
+        "polyloss; and what the arguments of the built-in are called here. `polyloss rosetta NAME` shows one loss, or",
+        "a function or a class of another library, with how far the built-ins that are installed are off, and where",
+        "they are wrong. `polyloss.compat` has each of them: [compatibility.md](compatibility.md).\n",
     ]
     for loss, found in table():
-        parts.append(f"## `polyloss.{loss}({', '.join(vars(polyloss)[loss].arrays)})`\n")
-        parts.append("| elsewhere | class | arguments |\n|---|---|---|")
+        parts.append(f"## `{loss}`\n")
+        parts.append("| elsewhere | in polyloss | class | arguments |\n|---|---|---|---|")
         for phrase in found:
             classes = "<br>".join(f"`{name}`" for name in phrase.classes)
-            parts.append(f"| `{phrase.call}` | {classes} | {arguments(phrase)} |")
+            parts.append(f"| `{phrase.call}` | {_as_code(phrase.ours)} | {classes} | {arguments(phrase)} |")
         parts.append("")
     return "\n".join(parts).strip() + "\n"
+
+
+def _as_code(text: str) -> str:
+    """A call as code, and what is said around it."""
+    start, end = text.find("polyloss."), text.rfind(")") + 1
+    before, call, behind = text[:start], text[start:end], text[end:]
+    said = before.startswith("made of ")
+    return f"{before}`{call}`{behind}" if said else f"`{before}{call}`{behind}"
 
 
 def arguments(phrase: Phrase) -> str:

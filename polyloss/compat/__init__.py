@@ -1,8 +1,9 @@
 """The built-in losses of four libraries, with their signatures, on the arrays of any framework.
 
 Somebody who moves a training script changes one import: `polyloss.compat.torch.cross_entropy` takes what
-`torch.nn.functional.cross_entropy` takes, and means what it means. None of these modules imports its framework.
-Where a built-in is wrong, the function here is right; ``docs/compatibility.md`` lists every such place.
+`torch.nn.functional.cross_entropy` takes, and means what it means. None of these modules imports its framework; who
+asks for a class has it imported, where it is installed. Where a built-in is wrong, the function here is right;
+``docs/compatibility.md`` lists every such place.
 """
 
 from typing import TYPE_CHECKING

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 from polyloss.core.typing import Array
 
 _ADAPTERS = {"torch": "polyloss_torch", "keras": "polyloss_keras"}
-"""What makes the classes of a library."""
+"""Whose module `_twins` makes the classes of a library."""
 
 
 class Recipe(NamedTuple):
@@ -102,7 +102,7 @@ def class_of(recipe: Recipe) -> type:
                 f"polyloss.compat.keras.{recipe.name} needs Keras to be installed; {function} does not"
             )
         return type(recipe.name, (Criterion,), recipe.attributes() | {"recipe": recipe})
-    made: type = import_module(_ADAPTERS[recipe.library]).twin_class(recipe)
+    made: type = import_module(f"{_ADAPTERS[recipe.library]}._twins").twin_class(recipe)
     return made
 
 

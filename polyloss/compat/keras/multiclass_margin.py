@@ -17,7 +17,7 @@ __all__ = [
 def categorical_hinge(y_true: Array, y_pred: Array) -> Array:
     """`polyloss.multiclass_hinge` of every row, classes last. Targets are one-hot: 1, and 0 or -1 elsewhere.
 
-    The best one of the others is one of these: the built-in has a score of 0 among them, that of the right class.
+    The right class is never one of the others: the built-in has it among them, with a score of 0.
     """
     loss = "categorical_hinge"
     y_true = as_probabilities(y_true, y_pred)
@@ -28,7 +28,9 @@ def categorical_hinge(y_true: Array, y_pred: Array) -> Array:
     bad = ~right & (y_true != 0) & (y_true != -1) | (ones != 1)
     if backend_of(y_true).readable(y_true):
         seen = backend_of(y_true).look(y_true)
-        checks.none_outside(loss, "y_true", namespace(seen), seen, bad, "one-hot: a 1 in each row, and 0 elsewhere")
+        checks.none_outside(
+            loss, "y_true", namespace(seen), seen, bad, "one-hot: a 1 in each row, 0 or -1 elsewhere"
+        )
     # Where it cannot be looked at, an id that no class has makes its row NaN.
     ids = xp.astype(xp.argmax(xp.astype(right, xp.int32), axis=-1), xp.int32)
     return polyloss.multiclass_hinge(

@@ -138,12 +138,19 @@ def gaussian_nll(
     error = prediction - target
     constant = 0.5 * math.log(2.0 * math.pi) if full else 0.0
     if log_variance:
-        # The inverse of the deviation, finite: an error of 0 stays 0.
+        # The root of the inverse deviation, finite: an error of 0 stays 0. Where it has been cut off, the square of any
+        # other error is infinite all the same, for it takes this four times.
         limit = math.floor(math.log(float(xp.finfo(error.dtype).max)))
-        inverse = xp.exp(xp.clip(-0.5 * variance, None, limit))
-        score = error * inverse
-        value = 0.5 * (variance + score * score) + constant
-        return value, lambda: score * inverse, lambda: -score * inverse, lambda: 0.5 * (1.0 - score * score)
+        root = xp.exp(xp.clip(-0.25 * variance, None, limit))
+        score = error * root * root
+        square = score * score
+        # An infinite square wins over the logarithm of a variance of 0.
+        value = 0.5 * xp.where(numeric.is_infinite(xp, square, 1), square, variance + square) + constant
+
+        def by_error() -> Array:
+            return score * root * root
+
+        return value, by_error, lambda: -by_error(), lambda: 0.5 * (1.0 - square)
     slope = error / variance
     value = 0.5 * (xp.log(variance) + error * slope) + constant
     return value, lambda: slope, lambda: -slope, lambda: 0.5 * (1.0 / variance - slope * slope)

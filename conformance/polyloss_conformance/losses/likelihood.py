@@ -136,7 +136,7 @@ def _gaussian_nll(
     difference = x - t
     residual, v = difference.rounded(abs(difference.value), "residual"), v.rounded(abs(variance), "variance")
     if log_variance:
-        value = (v + residual * residual * exponential(-v)) / 2
+        value = (v + residual * residual * _exponential(-v)) / 2
     else:
         value = (_logarithm(v) + residual * residual / v) / 2
     return local(value + mp.log(2 * mp.pi) / 2 if full else value, (prediction, target, variance))
@@ -165,6 +165,11 @@ def _gaussian_nll_cases(case: Cases) -> None:
     case.edge("large_half", floats(4e4, 300), floats(-1e4, 0), floats(6e4, 1))
     case.edge("far_log_variance", floats(1e-20, 1e10, 1), floats(0, 0, 0), floats(-90, 60, 200), log_variance=True,
               dtypes=WIDE)
+    case.edge("tiny_log_variance", floats(1e-30, -1e-20, 1e-30, 0), floats(0, 0, 0, 0),
+              floats(-200, -240, -3000, -3000), log_variance=True, dtypes=WIDE,
+              note="trap: an inverse deviation that is too large, or cut off")
+    case.edge("log_variance_minus_inf", floats(1, -1e-3, 0), floats(0, 0, 0), floats(-inf, -inf, -inf),
+              log_variance=True, note="+inf, not inf - inf; -inf without an error")
     case.edge("infinite", floats(inf, 1), floats(0, -inf), floats(4, 4))
     case.edge("infinite_variance", floats(1, 0), floats(0, 0), floats(inf, inf))
     bad = floats(1, 0, -1)

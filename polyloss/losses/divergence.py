@@ -76,9 +76,9 @@ def kl_divergence(
     def by_target() -> Array:
         # By t it is log(t / p) + 1, and by log t that times t.
         slope = xp.where(absent, 0.0, log_ratio + 1.0)
-        return t * slope if log_target else slope
+        return _times(xp, t, slope) if log_target else slope
 
-    return xp.sum(t * log_ratio, axis=-1), lambda: -t, by_target
+    return xp.sum(_times(xp, t, log_ratio), axis=-1), lambda: -t, by_target
 
 
 @rowwise(
@@ -136,10 +136,11 @@ def generalized_kl_divergence(
     near = ~absent & (log_ratio > -1.0) & (log_ratio < 1.0)
     close = t * numeric.exp_minus_line(xp, xp.where(near, -log_ratio, 0.0))
     # Without its ratio where that is infinite already, and -inf.
-    apart = prediction + t * xp.where(near | numeric.is_infinite(xp, log_prediction, 1), 0.0, log_ratio - 1.0)
+    left_out = near | numeric.is_infinite(xp, log_prediction, 1)
+    apart = prediction + _times(xp, t, xp.where(left_out, 0.0, log_ratio - 1.0))
 
     def by_target() -> Array:
-        return t * log_ratio if log_target else log_ratio
+        return _times(xp, t, log_ratio) if log_target else log_ratio
 
     return xp.sum(xp.where(near, close, apart), axis=-1), lambda: prediction - t, by_target
 
@@ -153,3 +154,8 @@ def _compared(xp: Namespace, log_prediction: Array, target: Array, log_target: b
     # t log t tends to 0 with t: such a class is left out before its logarithm is taken.
     log_t = xp.where(absent, 0.0, target) if log_target else xp.log(xp.where(absent, 1.0, target))
     return absent, t, xp.where(absent, 0.0, log_t - log_prediction)
+
+
+def _times(xp: Namespace, t: Array, log_ratio: Array) -> Array:
+    """``t * log_ratio``, infinite where the ratio is: where its logarithm is finite, a t of 0 has but underflowed."""
+    return xp.where(xp.isinf(log_ratio), 1.0, t) * log_ratio

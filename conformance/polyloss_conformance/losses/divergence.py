@@ -55,6 +55,8 @@ def _cases(case: Cases) -> None:
     case.edge("impossible_class", floats([-inf, -0.5, -1]), floats([0.25, 0.25, 0.5]), note="+inf")
     case.edge("log_target_minus_inf", floats([-0.5, -1, -2], [-inf, 0, -3]), floats([-inf, 0, -inf], [-inf, -0.5, -1]),
               log_target=True, note="B7: NaN")
+    case.edge("log_target_underflows", floats([-inf, -1], [-2, -inf]), floats([-200, 0], [0, -800]), log_target=True,
+              dtypes=WIDE, note="trap: 0·inf, where +inf is exact")
     case.edge("confident", floats([-1e-4, -9, -10], [-100, -1e4, 0]), floats([1 - 2**-7, 2**-8, 2**-8], [0, 0, 1]))
     case.edge("tiny_target", floats([-0.5, -1], [-3, -0.0625]), floats([1e-20, 1], [1e-37, 1]), dtypes=WIDE)
     case.edge("one_class", np.zeros((3, 1)), np.ones((3, 1)))
@@ -173,6 +175,9 @@ def _generalized_cases(case: Cases) -> None:
     case.edge("infinite_prediction", floats([inf, 1], [inf, 1]), floats([2, 1], [0, 3]), note="+inf, not inf - inf")
     case.edge("log_target_minus_inf", floats([-0.5, -1, -2], [-inf, 0, -3]), floats([-inf, 0, -inf], [-inf, -0.5, -1]),
               log_target=True, note="B7: NaN")
+    case.edge("log_target_underflows", floats([-inf, -1], [-2, -inf], [inf, 1]),
+              floats([-200, 0], [0, -800], [-200, 1]), log_target=True, dtypes=WIDE,
+              note="trap: 0·inf, where +inf is exact")
     case.edge("large", floats([10, -1e3], [8, -9]), floats([1e4, 1e3], [1, 0.5]))
     case.edge("tiny_target", floats([-0.5, -1], [-80, -0.0625]), floats([1e-20, 1], [1e-37, 1]), dtypes=WIDE)
     case.refuse("target_negative", ValueError, "target", log_p, -amounts, values=True)

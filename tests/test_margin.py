@@ -68,6 +68,8 @@ def test_the_power_of_multi_margin_is_found_by_its_name_in_pytorch(backend: Any)
         polyloss.multi_margin(backend.array(SCORES), backend.array(IDS), p=2)  # type: ignore[call-arg]
     with pytest.raises(ValueError, match=r"multi_margin_loss: p must be 1 or 2, got 3"):
         like_torch.multi_margin_loss(backend.array(SCORES), backend.array(IDS), p=3)
+    with pytest.raises(ValueError, match=r"multi_margin_loss: p must be 1 or 2, got 1.5"):
+        like_torch.multi_margin_loss(backend.array(SCORES), backend.array(IDS), p=1.5)  # type: ignore[arg-type]
 
 
 def test_multilabel_margin_loss_of_ids_ended_by_minus_one(backend: Any) -> None:

@@ -1,5 +1,7 @@
 """The losses of `torch.nn.functional` of scores of many classes that shall clear a margin."""
 
+from typing import Any
+
 import polyloss
 from polyloss.compat._common import namespace, of_arrays, static_number
 from polyloss.core import checks
@@ -29,7 +31,7 @@ def multi_margin_loss(
     """`polyloss.multi_margin`, classes last; a mean divides by the number of rows, whatever the weights."""
     refuse_legacy("multi_margin_loss", size_average, reduce)
     checks.one_of("multi_margin_loss", "reduction", reduction, REDUCTIONS)
-    power = int(static_number("multi_margin_loss", "p", p))
+    power: Any = static_number("multi_margin_loss", "p", p)
     return polyloss.multi_margin(
         input, target, class_weight=weight, margin=margin, power=power, reduction=literal(reduction)
     )

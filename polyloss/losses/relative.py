@@ -82,7 +82,7 @@ def msle(xp: Namespace, prediction: Array, target: Array, **call: Unpack[Call]) 
     .. math:: \ell = \left( \log(1 + x) - \log(1 + t) \right)^2
 
     About the square of the relative error for large numbers, and of the error itself for small ones. Exact where both
-    are alike: the logarithms are not subtracted.
+    are alike: the logarithms are not subtracted, but where one is far larger.
 
     Parameters
     ----------
@@ -115,9 +115,12 @@ def msle(xp: Namespace, prediction: Array, target: Array, **call: Unpack[Call]) 
     """
     error = prediction - target
     above = error > 0
-    # log((1 + larger) / (1 + smaller)), from how much more the larger one is.
-    growth = xp.where(above, error, -error) / (1.0 + xp.where(above, target, prediction))
-    size = xp.log1p(growth)
+    more = xp.where(above, error, -error)
+    larger, smaller = xp.where(above, prediction, target), xp.where(above, target, prediction)
+    # log((1 + larger) / (1 + smaller)), from how much more the larger one is; from both, where that is too large.
+    far = more > 0.25 * float(xp.finfo(error.dtype).max) * (1.0 + smaller)
+    apart = xp.log1p(xp.where(far, larger, 0.0)) - xp.log1p(xp.where(far, smaller, 0.0))
+    size = xp.where(far, apart, xp.log1p(xp.where(far, 0.0, more) / (1.0 + smaller)))
     ratio = xp.where(above, size, -size)
 
     def slope(array: Array) -> Array:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from polyloss_conformance.arrays import DOUBLE, WIDE, Shape, floats, inf, nan, normal
+from polyloss_conformance.arrays import DOUBLE, SINGLE, WIDE, Shape, floats, inf, nan, normal
 from polyloss_conformance.case import Case, Cases
 from polyloss_conformance.exact.jets import logarithm_of_rest, plain, positive_part
 from polyloss_conformance.exact.numbers import INFINITE, ONE, ZERO, Number, mp
@@ -137,6 +137,10 @@ def _msle_cases(case: Cases) -> None:
     case.edge("close_to_target", floats(1, 1 + 2**-7, 1000), floats(1 + 2**-7, 1, 1001))
     case.edge("close_to_minus_one", floats(-1 + 2**-8, -1 + 2**-7, 1000), floats(1000, -1 + 2**-8, -1 + 2**-8))
     case.edge("huge", floats(1e18, 1e30, 1), floats(2e18, 0, 1e30), dtypes=WIDE)
+    case.edge("huge_beside_minus_one", floats(3e38, -1 + 2**-8, 3e38), floats(-1 + 2**-8, 2e38, 3), dtypes=WIDE,
+              note="trap: a ratio that is too large, and a logarithm that is not")
+    case.edge("huge_beside_minus_one_single", floats(3e38, -0.9999999), floats(-0.9999999, 3e38), dtypes=SINGLE)
+    case.edge("huge_beside_minus_one_double", floats(1.5e308, -1 + 2**-50), floats(-1 + 2**-50, 1e308), dtypes=DOUBLE)
     case.edge("infinite", floats(inf, 1), floats(1, inf))
     minus_one, zero = floats(-1, 0, 1), floats(0, 0, 0)
     case.refuse("prediction_minus_one", ValueError, "prediction must be above -1", minus_one, zero, values=True)

@@ -110,6 +110,19 @@ def test_objects_are_those_of_torch_in_all_but_what_they_compute(name: str) -> N
 
 
 @marked
+@pytest.mark.parametrize("name", CLASSES)
+def test_arrays_have_the_names_that_torch_has(name: str) -> None:
+    import torch
+
+    arrays = [torch.tensor(a) for a in CALLS[name][0]]
+    criterion = getattr(compat.torch, name)()
+    names = list(inspect.signature(getattr(torch.nn, name).forward).parameters)[1:]
+    expected = criterion(*arrays)
+    torch.testing.assert_close(criterion(**dict(zip(names, arrays, strict=True))), expected)
+    torch.testing.assert_close(criterion(arrays[0], **dict(zip(names[1:], arrays[1:], strict=True))), expected)
+
+
+@marked
 def test_an_attribute_counts_as_it_is_at_a_call() -> None:
     import torch
 

@@ -123,6 +123,16 @@ def test_a_model_is_trained_saved_and_loaded(tmp_path: Path) -> None:
     assert again.evaluate(PREDICTION, TARGET, verbose=0) == pytest.approx(after, rel=1e-6)
 
 
+def test_ignored_classes_count_in_no_mean_while_training() -> None:
+    losses = []
+    for kind in (compat.keras.SparseCategoricalCrossentropy, keras.losses.SparseCategoricalCrossentropy):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
+        model.compile("sgd", kind(from_logits=True, ignore_class=1))
+        losses.append(model.fit(PREDICTION, IDS, epochs=2, verbose=0, batch_size=4).history["loss"])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
 def test_masks_and_lists_are_for_keras() -> None:
     tokens = np.asarray([[1, 2, 0, 0], [3, 1, 2, 0]])
     y = RNG.normal(size=(2, 4, 3)).astype("float32")

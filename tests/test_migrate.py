@@ -1,5 +1,6 @@
 """`polyloss migrate` puts the twins in the place of the libraries' losses, and leaves all else as it is."""
 
+import codecs
 import importlib.util
 import operator
 from pathlib import Path
@@ -12,7 +13,7 @@ libcst = pytest.importorskip("libcst")
 from typer.testing import CliRunner  # noqa: E402
 
 from polyloss_conformance.cli import app  # noqa: E402
-from polyloss_conformance.migrate import PLACES, _names, migrate, twin_of  # noqa: E402
+from polyloss_conformance.migrate import PLACES, _names, migrate, migrate_file, twin_of  # noqa: E402
 
 INSTALLED = [top for top in ("torch", "keras", "optax", "tensorflow") if importlib.util.find_spec(top)]
 
@@ -115,6 +116,62 @@ def test_a_loss_named_by_a_string_is_pointed_out(call: str) -> None:
     found = migrate(code)
     assert found.code == code
     assert "polyloss.compat.keras.MeanSquaredError() is the twin" in found.changes[0].remarks[0]
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "isinstance(x, nn.MSELoss)",
+        "issubclass(x, (nn.MSELoss, int))",
+        "type(x) is nn.MSELoss",
+        "x in (nn.MSELoss,)",
+        "nn.MSELoss = 3",
+        "match x:\n    case nn.MSELoss():\n        pass",
+    ],
+)
+def test_what_is_compared_or_changed_stays(use: str) -> None:
+    code = f"import torch.nn as nn\n{use}\n"
+    found = migrate(code)
+    assert found.code == code
+    assert [(change.before, change.after) for change in found.changes] == [("nn.MSELoss", "nn.MSELoss")]
+    assert found.changes[0].remarks[0].startswith(("something is compared with it", "it is changed"))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import torch.nn as nn\nnn = load()\nx = nn.MSELoss()\n",
+        "try:\n    from torch.nn import MSELoss\nexcept ImportError:\n    from mine import MSELoss\nx = MSELoss()\n",
+        "import torch.nn as F\nimport mine as F\nx = F.MSELoss()\n",
+    ],
+)
+def test_a_name_that_may_be_something_else_stays(code: str) -> None:
+    found = migrate(code)
+    assert found.code == code
+    assert [change.remarks for change in found.changes] == [("the name may be something else here",)]
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8])
+def test_a_file_keeps_its_bytes(tmp_path: Path, mark: bytes, ends: str) -> None:
+    path = tmp_path / "train.py"
+    path.write_bytes(mark + BEFORE.replace("\n", ends).encode())
+    migrate_file(path)
+    assert path.read_bytes() == mark + BEFORE.replace("\n", ends).encode()
+    migrate_file(path, write=True)
+    assert path.read_bytes() == mark + AFTER.replace("\n", ends).encode()
+
+
+def test_other_encodings_and_notebooks(tmp_path: Path) -> None:
+    path = tmp_path / "train.py"
+    path.write_bytes("# -*- coding: latin-1 -*-\n# é\nimport optax\noptax.huber_loss(1, 2)\n".encode("latin-1"))
+    migrate_file(path, write=True)
+    assert "# é" in path.read_bytes().decode("latin-1")
+    assert b"optax_losses.huber_loss" in path.read_bytes()
+    notebook = tmp_path / "train.ipynb"
+    notebook.write_text("{}")
+    with pytest.raises(ValueError, match="a notebook is no script"):
+        migrate_file(notebook)
 
 
 @pytest.mark.parametrize(

@@ -376,7 +376,6 @@ def rosetta(
     """The phrase book: what a loss and its arguments are called in polyloss and in each other library."""
     import inspect
 
-    from . import names
     from . import rosetta as book
     from .modules import public_losses
 
@@ -389,7 +388,7 @@ def rosetta(
         return
     known = public_losses()
     try:
-        loss = names.resolve(name, tuple(known))
+        loss = book.loss_of(name, tuple(known))
     except ValueError as error:
         raise _fail(console, str(error)) from None
     console.print(f"[bold]polyloss.{loss}[/]{escape(str(inspect.signature(known[loss])))}\n", highlight=False)
@@ -416,10 +415,10 @@ def migrate(
         raise _fail(
             console, 'scripts are read with LibCST, which is not installed: pip install "polyloss-array[migrate]"'
         )
-    from .migrate import migrate as rewritten
+    from .migrate import migrate_file
 
     try:
-        found = rewritten(file.read_text(encoding="utf-8"))
+        found = migrate_file(file, write=write)
     except ValueError as error:
         raise _fail(console, f"{file}: {error}") from None
     for change in found.changes:
@@ -430,10 +429,12 @@ def migrate(
         for remark in change.remarks:
             console.print(Padding(Text(remark), (0, 0, 0, 4)), highlight=False)
     count = sum(change.after != change.before for change in found.changes)
-    if write and count:
-        file.write_text(found.code, encoding="utf-8")
     state = "rewritten" if write else "to rewrite: --write does it"
-    console.print(f"{count} losses {state}" if count else "there is no loss here that polyloss.compat has")
+    console.print(
+        f"{count} {'loss' if count == 1 else 'losses'} {state}"
+        if count
+        else "there is no loss here that polyloss.compat has"
+    )
 
 
 @app.command()

@@ -4,9 +4,11 @@ A name is known by what it was imported as, wherever it is used: called, passed 
 stays as it is, to the last space.
 """
 
+import codecs
 import importlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import libcst as cst
@@ -14,7 +16,13 @@ from libcst import matchers
 from libcst.codemod import CodemodContext
 from libcst.codemod.visitors import AddImportsVisitor, RemoveImportsVisitor
 from libcst.helpers import get_full_name_for_node
-from libcst.metadata import MetadataWrapper, ParentNodeProvider, PositionProvider, QualifiedNameProvider
+from libcst.metadata import (
+    MetadataWrapper,
+    ParentNodeProvider,
+    PositionProvider,
+    QualifiedNameProvider,
+    QualifiedNameSource,
+)
 
 from polyloss.compat.names import MISSING, losses_of_others, plain
 
@@ -58,6 +66,32 @@ class Migration:
     changes: list[Change] = field(default_factory=list)
 
 
+def migrate_file(path: Path, *, write: bool = False) -> Migration:
+    """`migrate` of a file, with the encoding and the ends of lines that it has.
+
+    Raises
+    ------
+    ValueError
+        If it is no script.
+    """
+    if path.suffix == ".ipynb":
+        raise ValueError("a notebook is no script: save it as one first")
+    content = path.read_bytes()
+    mark = codecs.BOM_UTF8 if content.startswith(codecs.BOM_UTF8) else b""
+    try:
+        module = cst.parse_module(content.removeprefix(mark))
+    except (cst.ParserSyntaxError, UnicodeDecodeError, SyntaxError) as error:
+        raise ValueError(_told(error)) from None
+    found = _migrated(module)
+    if write and found.code != module.code:
+        path.write_bytes(mark + found.code.encode(module.encoding))
+    return found
+
+
+def _told(error: Exception) -> str:
+    return f"line {error.raw_line}: {error.message}" if isinstance(error, cst.ParserSyntaxError) else str(error)
+
+
 def migrate(code: str) -> Migration:
     """A script with the losses of `polyloss.compat` in the place of the libraries' own.
 
@@ -67,9 +101,13 @@ def migrate(code: str) -> Migration:
         If it is no Python.
     """
     try:
-        wrapper = MetadataWrapper(cst.parse_module(code))
+        return _migrated(cst.parse_module(code))
     except cst.ParserSyntaxError as error:
-        raise ValueError(f"line {error.raw_line}: {error.message}") from None
+        raise ValueError(_told(error)) from None
+
+
+def _migrated(module: cst.Module) -> Migration:
+    wrapper = MetadataWrapper(module)
     context = CodemodContext()
     rewriter = _Rewriter(context, wrapper.module)
     tree = wrapper.visit(rewriter)
@@ -96,9 +134,20 @@ def is_missing(qualified: str) -> bool:
     return any(module in places for places in PLACES.values()) and (known or _is_named_so(module, name))
 
 
+_TOOLS = ("loss", "reduction", "get", "serialize", "deserialize", "compute_average_loss", "scale_regularization_loss")
+
+
 def _is_named_so(module: str, name: str) -> bool:
     words = name.lower()
-    tools = ("loss", "get", "serialize", "deserialize", "compute_average_loss", "scale_regularization_loss")
+    tools = (
+        "loss",
+        "reduction",
+        "get",
+        "serialize",
+        "deserialize",
+        "compute_average_loss",
+        "scale_regularization_loss",
+    )
     return words not in tools and (module.endswith(".losses") or words.endswith("loss"))
 
 
@@ -119,6 +168,11 @@ def _remarks(library: str, name: str) -> tuple[str, ...]:
     found = [d for d in deviations.load() if known in {b.partition("(")[0] for b in d.builtin}]
     # What is off by rounding alone is hardly another result.
     return tuple(dict.fromkeys(d.reason for d in found if d.kind != "value"))
+
+
+_AROUND = (cst.Tuple, cst.List, cst.Set, cst.Element, cst.Arg, cst.ComparisonTarget, cst.BinaryOperation)
+"""What a loss may stand in where it is compared with."""
+_ASKS = matchers.Name("isinstance") | matchers.Name("issubclass")
 
 
 class _Rewriter(cst.CSTTransformer):
@@ -164,24 +218,37 @@ class _Rewriter(cst.CSTTransformer):
 
     def leave_Name(self, original: cst.Name, updated: cst.Name) -> cst.BaseExpression:
         parent = self.get_metadata(ParentNodeProvider, original)
-        if isinstance(parent, cst.Attribute | cst.AssignTarget) or (
-            isinstance(parent, cst.Arg) and parent.keyword is original
-        ):
+        if isinstance(parent, cst.Attribute) or (isinstance(parent, cst.Arg) and parent.keyword is original):
             return updated
         return self._replaced(original, updated)
 
     def _replaced(self, original: cst.BaseExpression, updated: cst.BaseExpression) -> cst.BaseExpression:
+        names = self.get_metadata(QualifiedNameProvider, original, set())
         # What was assigned here is somebody's own.
-        names = [n.name for n in self.get_metadata(QualifiedNameProvider, original, set()) if n.source.name == "IMPORT"]
-        line = self.get_metadata(PositionProvider, original).start.line
+        imported = [one.name for one in names if one.source is QualifiedNameSource.IMPORT]
+        found = next(filter(None, map(twin_of, imported)), None)
         before = self.module.code_for_node(original)
-        for qualified in names:
-            found = twin_of(qualified)
-            if found is not None:
-                return self._twin(*found, line, before)
-            if is_missing(qualified):
+        if found is None:
+            if any(map(is_missing, imported)):
                 self._stays(original, before, "there is no twin of it in polyloss yet")
-        return updated
+            return updated
+        why = "the name may be something else here" if len(names) > 1 else self._reason_to_stay(original)
+        if why:
+            self._stays(original, before, why)
+            return updated
+        return self._twin(*found, self.get_metadata(PositionProvider, original).start.line, before)
+
+    def _reason_to_stay(self, node: cst.CSTNode) -> str:
+        """Why a loss is not replaced where it is not called or passed on; empty where it is."""
+        child, parent = node, self.get_metadata(ParentNodeProvider, node)
+        while isinstance(parent, _AROUND):
+            child, parent = parent, self.get_metadata(ParentNodeProvider, parent)
+        if isinstance(parent, cst.AssignTarget | cst.Del):
+            return "it is changed, not used"
+        asks = isinstance(parent, cst.Call) and matchers.matches(parent.func, _ASKS) and child in parent.args
+        if asks or isinstance(parent, cst.Comparison | cst.MatchClass | cst.MatchValue | cst.ExceptHandler):
+            return "something is compared with it; classes of polyloss.compat are subclasses of PyTorch's and Keras's"
+        return ""
 
     def _stays(self, node: cst.CSTNode, code: str, why: str) -> None:
         self.changes.append(Change(self.get_metadata(PositionProvider, node).start.line, code, code, (why,)))

@@ -14,10 +14,11 @@ from unittest import mock
 import numpy as np
 
 from polyloss.compat.keras.classes import CLASSES as OF_KERAS
+from polyloss.compat.names import MISSING, plain
 from polyloss.compat.torch.classes import CLASSES as OF_TORCH
 from polyloss.core.loss import Loss
 
-from . import deviations
+from . import deviations, names
 from .builtins import FAMILIES, TWINS, Call, Twin
 from .case import Case
 from .checks.builtins import measured
@@ -125,6 +126,23 @@ def listening(to: str) -> Iterator[list[Asked]]:
 
     with mock.patch.object(Loss, "__call__", call), np.errstate(all="ignore"):
         yield heard
+
+
+def loss_of(name: str, known: Sequence[str]) -> str:
+    """The loss of a name, that of a class of another library too.
+
+    Raises
+    ------
+    ValueError
+        For a name that means none of `known`.
+    """
+    last = name.rpartition(".")[2]
+    of_class = [recipes[last] for _, recipes in CLASSES.values() if last in recipes]
+    if of_class:
+        return str(vars(of_class[0].function)["__loss__"])
+    if plain(last) in map(plain, MISSING):
+        raise ValueError(f"polyloss has no {name} yet")
+    return names.resolve(name, known)
 
 
 def phrases(loss: str, first: str = "") -> list[Phrase]:

@@ -37,7 +37,7 @@ def poly1_cross_entropy(
         limit.
     target : array of shape (...) or (..., C)
         Integers: class ids in [0, C). Real floating: probabilities in [0, 1].
-    epsilon : float or array, default 1
+    epsilon : float or array without axes, default 1
         :math:`\varepsilon`. 0 is `cross_entropy`. Below -1 a better prediction would cost more.
     ignore_index : int or integer array without axes, optional
         Rows with this class id count for nothing.
@@ -105,7 +105,7 @@ def generalized_cross_entropy(
         limit.
     target : array of shape (...) or (..., C)
         Integers: class ids in [0, C). Real floating: probabilities in [0, 1].
-    q : float or array, default 0.7
+    q : float or array without axes, default 0.7
         :math:`q`. 1 is the absolute error :math:`1 - p`; 0 is the limit, `cross_entropy`.
     ignore_index : int or integer array without axes, optional
         Rows with this class id count for nothing.

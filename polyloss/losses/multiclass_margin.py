@@ -35,7 +35,7 @@ def multiclass_hinge(
         Real floating. The class axis is `axis`. A score of ``-inf`` masks its class.
     target : array of shape (...)
         Integers: class ids in [0, C).
-    margin : float or array, default 1.0
+    margin : float or array without axes, default 1.0
         :math:`m`.
     ignore_index : int or integer array without axes, optional
         Rows with this class id count for nothing. It need not be a valid id.
@@ -148,7 +148,7 @@ def multi_margin(
     class_weight : array of shape (C,), optional
         :math:`w`, a factor of each class. With ``reduction="weighted_mean"`` it is in the denominator
         too; PyTorch's mean is ``"mean"`` here.
-    margin : float or array, default 1.0
+    margin : float or array without axes, default 1.0
         :math:`m`.
     power : {1, 2}, default 1
         :math:`k`: hinges, or their squares. PyTorch's `p`.
@@ -177,7 +177,8 @@ def multi_margin(
     """
     hot = one_hot(xp, target, scores)
     # Between the difference and the margin: TensorFlow would add them in another order.
-    ahead = xp.where(hot, -xp.inf, scores - pick(xp, scores, target, hot))
+    masked = hot | numeric.is_infinite(xp, scores, -1)
+    ahead = xp.where(masked, -xp.inf, scores - pick(xp, scores, target, hot))
     missing = _positive_part(xp, ahead + margin)
     weight = None if class_weight is None else xp.sum(xp.where(hot, class_weight, 0.0), axis=-1, keepdims=True)
     # Divided first: a sum may be too large where its mean is not.
@@ -221,7 +222,7 @@ def multilabel_margin(
         Real floating. The class axis is `axis`.
     target : array of the same shape
         Labels, 0 or 1: a 1 for each right class.
-    margin : float or array, default 1.0
+    margin : float or array without axes, default 1.0
         :math:`m`.
 
     See Also

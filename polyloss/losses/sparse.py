@@ -52,6 +52,6 @@ def binary_sparsemax(xp: Namespace, logits: Array, target: Array, **call: Unpack
     """
     inside = xp.where(logits < -1.0, -1.0, xp.where(logits > 1.0, 1.0, logits))
     beyond = logits - inside
-    sign = 2.0 * target - 1.0
-    slope = 0.5 * (inside - sign)
-    return slope * slope + numeric.times(xp, slope, beyond), lambda: slope, lambda: sign - logits
+    # p - t: of a small target, 2 t - 1 would not keep the digits.
+    slope = 0.5 * (1.0 + inside) - target
+    return slope * slope + numeric.times(xp, slope, beyond), lambda: slope, lambda: -2.0 * slope - beyond

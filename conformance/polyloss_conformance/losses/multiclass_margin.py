@@ -178,6 +178,7 @@ def _multi_margin_cases(case: Cases) -> None:
     case.sample("class_weight_weighted_mean", LOGITS, IDS, class_weight=CLASS_WEIGHT, reduction="weighted_mean")
     case.sample("known_values", floats([-3, -5, -6], [2, 1.5, 1.875]), ids(0, 0), note="divided by all classes")
     for power in (1, 2):
+        case.edge(f"masked_right_class_power_{power}", floats([-inf, -inf, 0], [-inf, 1, 0]), ids(0, 0), power=power)
         case.edge(f"at_the_margin_power_{power}", floats([2, 1, 0], [0, -1, 0.5]), ids(0, 1), power=power)
     case.edge("around_the_margin", floats([1 - 2**-8, 0], [1 + 2**-7, 0]), ids(0, 0))
     case.edge("huge_power_2", floats([0, 1.5e19, 1.5e19, 0], [-1e19, 0, 1e18, -1e19]), ids(0, 0), power=2, dtypes=WIDE,

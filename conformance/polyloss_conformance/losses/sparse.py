@@ -37,6 +37,8 @@ def _binary_cases(case: Cases) -> None:
     case.edge("correct_by_more", floats(1.5, 7, 1e4, -1.25, -9), floats(1, 1, 1, 0, 0), note="exactly 0")
     case.edge("confidently_wrong", floats(-12, -1000, 89, 1e4), floats(1, 1, 0, 0))
     case.edge("far_and_soft", floats(50, -50, 1000, -1000), floats(0.5, 0.5, 0.75, 0.25))
+    case.edge("small_soft_targets", floats(-3, -3, -100, -0.5), floats(1e-8, 1e-7, 1e-30, 1e-9), dtypes=WIDE,
+              note="trap: 2 t - 1 loses a small t")
     case.edge("infinite", floats(inf, -inf, -inf, inf), floats(1, 0, 1, 0), note="trap: 0 times infinity")
     case.edge("infinite_soft", floats(inf, -inf), floats(0.5, 0.25))
     case.edge("huge", floats(1e20, -1e20, 3e38), floats(0, 1, 0.5), dtypes=WIDE)

@@ -53,7 +53,8 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 def _not_ignored(y_true: Array, losses: Array, *, ignore_class: int | None, **_: Any) -> Array | None:
     if ignore_class is None:
         return None
-    return namespace(y_true).reshape(y_true, tuple(losses.shape)) != ignore_class
+    ids = y_true if y_true.ndim == losses.ndim else namespace(y_true).squeeze(y_true, axis=-1)
+    return ids != ignore_class
 
 
 _COUNTED = {"SparseCategoricalCrossentropy": _not_ignored}

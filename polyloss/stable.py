@@ -38,15 +38,18 @@ def times(xp: Namespace, factor: Array | float, array: Array) -> Array:
     return factor * xp.where(factor == 0, 0.0, array)
 
 
-def exp_minus_line(xp: Namespace, x: Array) -> Array:
-    """``exp(x) - 1 - x``, which starts as ``x^2 / 2``, exact near 0."""
-    near = (x > -1.0) & (x < 1.0)
-    y = xp.where(near, x, 0.0)
+def positive_part(xp: Namespace, x: Array) -> Array:
+    """``max(x, 0)``. A NaN is neither above nor below, and stays."""
+    return xp.where(x <= 0, 0.0, x)
+
+
+def exp_minus_line_near_0(xp: Namespace, x: Array) -> Array:
+    """``exp(x) - 1 - x`` of numbers between -1 and 1, which starts as ``x^2 / 2``. There nothing cancels."""
     # x^2 / 2 (1 + x/3 (1 + x/4 (1 + ...)))
-    series = xp.ones_like(y)
+    series = xp.ones_like(x)
     for n in range(20, 2, -1):
-        series = 1.0 + y / n * series
-    return xp.where(near, 0.5 * y * y * series, xp.expm1(x) - x)
+        series = 1.0 + x / n * series
+    return 0.5 * x * x * series
 
 
 class Softmax(NamedTuple):

@@ -64,3 +64,13 @@ def test_what_keras_replaces_by_its_epsilon(backend: Any) -> None:
     backend.check(value, [(math.log(2) - math.log1p(1e-7)) ** 2 / 2], rtol=1e-9)
     assert np.isnan(backend.numpy(keras.mean_squared_logarithmic_error(target, prediction)))
     backend.check(keras.mean_absolute_percentage_error(target[:, 1:2], prediction[:, 1:2]), [1e9], rtol=1e-9)
+
+
+def test_slopes_exactly_at_the_floor_are_the_least(backend: Any) -> None:
+    # By t between the slopes of a target below and above, by f between 0 and that of a floor above.
+    prediction, target = backend.array([1.0, -1.0, 0.25, 0.25]), backend.array([0.5, 0.5, 0.5, 0.25])
+    slopes = backend.grad(mape, prediction, target, cotangent=np.ones(4), floor=0.5)
+    backend.check(slopes[1], [-200.0, 0.0, 100.0, 0.0])
+    if backend.has_autodiff:
+        by_floor = backend.grad(lambda f, **_: mape(prediction[:1], target[:1], floor=f), backend.array(0.5))
+        backend.check(by_floor[0], 0.0)

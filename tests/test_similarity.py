@@ -452,3 +452,19 @@ def test_a_squared_distance_that_overflows_has_no_nan(backend: Any) -> None:
         for number in (0, 1, 2):
             _, gradient = polyloss.value_and_grad(polyloss.triplet_margin, number)(near, near, far, **call)
             assert np.array_equal(backend.numpy(gradient), [[0.0, 0.0]])
+
+
+# --------------------------------------------------------------------------------------------------------------- cosine
+
+
+def test_cosine_of_subnormal_vectors(backend: Any) -> None:
+    # The inverse of their lengths is too large for float32.
+    x = backend.array(np.asarray([[3.0, 4.0], [1.0, 0.0]]) * 2.0**-140, "float32")
+    t = backend.array([[4.0, 3.0], [2.0, 0.0]], "float32")
+    by_x, by_t = backend.grad(polyloss.cosine_distance, x, t, cotangent=np.ones(2, np.float32))
+    if framework(backend.framework).flushes:
+        backend.check(by_x, np.zeros((2, 2)), dtype="float32")
+        return
+    backend.check(by_x, [[-math.inf, math.inf], [0.0, 0.0]], dtype="float32")
+    backend.check(by_t, [[0.0336, -0.0448], [0.0, 0.0]], dtype="float32", rtol=1e-5)
+    backend.check(polyloss.cosine_distance(x, t, reduction="none"), [0.04, 0.0], dtype="float32", rtol=1e-5)

@@ -142,6 +142,8 @@ NONNEGATIVE = Domain(low=0)
 UNIT = Domain(low=0, high=1)
 SIGN = Domain(low=-1, high=1, ends_only=True, hint={0.0: "2 * {name} - 1 makes these of labels 0 and 1"})
 LABELS = replace(UNIT, hint={-1.0: "({name} + 1) / 2 makes these of labels -1 and 1"})
+HARD_LABELS = replace(LABELS, ends_only=True)
+ONE_OR_TWO = Domain(low=1, high=2, ends_only=True, static=True)
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 from typing import NamedTuple, Unpack
 
+from polyloss import stable as numeric
 from polyloss.core.declare import rowwise
 from polyloss.core.domains import SIGN, Domain, per_example, scalar
 from polyloss.core.typing import Array, KernelResult, Namespace, RowCall
 
-from ._norms import Slope, length_of, positive_part
+from ._norms import ScaledLength, Slope, scaled_length_of
 
 __all__ = ["cosine_distance", "cosine_embedding"]
 
@@ -71,7 +72,7 @@ def cosine_embedding(
         return xp.where(similar, 1.0, xp.where(gap > 0, -1.0, xp.zeros_like(gap)))
 
     return (
-        xp.where(similar, cosine.distance, positive_part(xp, gap)),
+        xp.where(similar, cosine.distance, numeric.positive_part(xp, gap)),
         lambda: cosine.by_first(sign()),
         lambda: cosine.by_second(sign()),
         # A label chooses: no loss changes with it a little.
@@ -107,7 +108,8 @@ def cosine_distance(
     -----
     Keras's ``cosine_similarity`` is minus the cosine, optax's is the cosine itself, its ``cosine_distance`` one minus
     that. Vectors that nearly point the same way do not cancel here, as they do there, and neither huge nor tiny vectors
-    overflow or vanish in the squares. With a zero vector optax returns NaN, and Keras a gradient of the order of 1e7.
+    overflow or vanish in the squares; but JAX and TensorFlow take a vector of subnormal numbers for a zero vector. With
+    a zero vector optax returns NaN, and Keras a gradient of the order of 1e7.
 
     References
     ----------
@@ -137,22 +139,24 @@ class _Cosine(NamedTuple):
 
 
 def _compare(xp: Namespace, x1: Array, x2: Array) -> _Cosine:
-    (length1, along1), (length2, along2) = length_of(xp, x1), length_of(xp, x2)
-    unit1, unit2 = along1(xp.ones_like(length1)), along2(xp.ones_like(length2))
+    one, two = scaled_length_of(xp, x1), scaled_length_of(xp, x2)
+    unit1, unit2 = one.slope(xp.ones_like(one.length)), two.slope(xp.ones_like(two.length))
     apart = unit1 - unit2
-    value, zero = xp.sum(unit1 * unit2, axis=-1), (length1 == 0) | (length2 == 0)
+    value, zero = xp.sum(unit1 * unit2, axis=-1), (one.length == 0) | (two.length == 0)
 
-    def turn(unit: Array, other: Array, apart: Array, length: Array, factor: Array) -> Array:
+    def turn(unit: Array, other: Array, apart: Array, of: ScaledLength, factor: Array) -> Array:
         # The derivative of 1 - cos: what of the other unit vector is across this one, by the length. Vectors that are
         # close have it in their difference.
         near = (value > 0.5)[..., None]
         along = xp.where(near, xp.sum(apart * unit, axis=-1, keepdims=True), value[..., None])
-        share = xp.where(zero, 0.0, factor / xp.where(zero, 1.0, length))
-        return share[..., None] * xp.where(near, apart - along * unit, along * unit - other)
+        share = xp.where(zero, 0.0, factor / xp.where(zero, 1.0, of.length))
+        across = xp.where(near, apart - along * unit, along * unit - other)
+        # By the length, whose inverse may be too large where this is not.
+        return (share[..., None] * across) * of.scale[..., None]
 
     return _Cosine(
         value,
         xp.where(zero, 1.0, 0.5 * xp.sum(apart * apart, axis=-1)),
-        lambda factor: turn(unit1, unit2, apart, length1, factor),
-        lambda factor: turn(unit2, unit1, -apart, length2, factor),
+        lambda factor: turn(unit1, unit2, apart, one, factor),
+        lambda factor: turn(unit2, unit1, -apart, two, factor),
     )

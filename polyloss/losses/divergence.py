@@ -134,7 +134,7 @@ def generalized_kl_divergence(
     prediction = xp.exp(log_prediction)
     # With p = t exp(-r) it is t (exp(-r) - 1 + r), where the terms nearly cancel.
     near = ~absent & (log_ratio > -1.0) & (log_ratio < 1.0)
-    close = t * numeric.exp_minus_line(xp, xp.where(near, -log_ratio, 0.0))
+    close = t * numeric.exp_minus_line_near_0(xp, xp.where(near, -log_ratio, 0.0))
     # Without its ratio where that is infinite already, and -inf.
     left_out = near | numeric.is_infinite(xp, log_prediction, 1)
     apart = prediction + _times(xp, t, xp.where(left_out, 0.0, log_ratio - 1.0))

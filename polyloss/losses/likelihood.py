@@ -153,4 +153,10 @@ def gaussian_nll(
         return value, by_error, lambda: -by_error(), lambda: 0.5 * (1.0 - square)
     slope = error / variance
     value = 0.5 * (xp.log(variance) + error * slope) + constant
-    return value, lambda: slope, lambda: -slope, lambda: 0.5 * (1.0 / variance - slope * slope)
+
+    def by_variance() -> Array:
+        # (1 / v - slope^2) / 2, without the inverse of a subnormal number.
+        root = 1.0 / xp.sqrt(variance)
+        return 0.5 * (root - slope) * (root + slope)
+
+    return value, lambda: slope, lambda: -slope, by_variance

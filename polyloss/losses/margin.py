@@ -2,6 +2,7 @@
 
 from typing import Unpack
 
+from polyloss import stable as numeric
 from polyloss.core.declare import elementwise
 from polyloss.core.domains import NONNEGATIVE, SIGN, finite
 from polyloss.core.typing import Array, Call, KernelResult, Namespace
@@ -119,7 +120,7 @@ def perceptron(xp: Namespace, scores: Array, target: Array, **call: Unpack[Call]
     >>> polyloss.perceptron(np.asarray([0.5, -2.0, 0.5]), np.asarray([1.0, 1.0, -1.0]), reduction="none")
     array([0. , 2. , 0.5])
     """
-    missing = _positive_part(xp, -target * scores)
+    missing = numeric.positive_part(xp, -target * scores)
     return missing, lambda: -target * xp.sign(missing), lambda: -xp.where(missing == 0, 0.0, scores)
 
 
@@ -170,7 +171,7 @@ def margin_ranking(
     array([0. , 2.5])
     """
     ahead = x1 - x2
-    missing = _positive_part(xp, margin - target * ahead)
+    missing = numeric.positive_part(xp, margin - target * ahead)
     return (
         missing,
         lambda: -target * xp.sign(missing),
@@ -182,9 +183,4 @@ def margin_ranking(
 
 def _missing(xp: Namespace, scores: Array, target: Array) -> Array:
     """What a score lacks to the margin."""
-    return _positive_part(xp, 1.0 - target * scores)
-
-
-def _positive_part(xp: Namespace, x: Array) -> Array:
-    # A NaN is neither above nor below, and stays.
-    return xp.where(x <= 0, 0.0, x)
+    return numeric.positive_part(xp, 1.0 - target * scores)

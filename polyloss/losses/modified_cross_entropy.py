@@ -71,7 +71,7 @@ def poly1_cross_entropy(
         # Below 0 what is added takes away nearly all of a small cost: (1 + e) cost - e (cost - (1 - p)) has but sums.
         cancels = (epsilon < 0.0) & (cost < 1.0)
         near = xp.where(cancels, cost, 0.0)
-        exact = (1.0 + epsilon) * near - epsilon * numeric.exp_minus_line(xp, -near)
+        exact = (1.0 + epsilon) * near - epsilon * numeric.exp_minus_line_near_0(xp, -near)
         return Costs(
             xp.where(cancels, exact, cost + epsilon * miss),
             lambda: xp.where(majority, (1.0 + epsilon) - epsilon * miss, 1.0 + epsilon * p),
@@ -144,7 +144,7 @@ def generalized_cross_entropy(
         def by_q() -> Array:
             # -(1 - (1 + y) exp(-y)) / q^2, which is about -cost^2 / 2 where y is small.
             near = xp.where(y < 1.0, y, 0.0)
-            lost = near * near - (1.0 + near) * numeric.exp_minus_line(xp, -near)
+            lost = near * near - (1.0 + near) * numeric.exp_minus_line_near_0(xp, -near)
             lost = xp.where(y < 1.0, lost, 1.0 - xp.exp(-y) - numeric.times(xp, xp.exp(-y), y))
             return -xp.where(limit, 0.5 * cost * cost, lost / (divisor * divisor))
 

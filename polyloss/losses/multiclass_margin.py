@@ -5,14 +5,11 @@ from typing import Unpack
 
 from polyloss import stable as numeric
 from polyloss.core.declare import rowwise
-from polyloss.core.domains import CLASS_IDS, NONNEGATIVE, Domain, finite, scalar, static
+from polyloss.core.domains import CLASS_IDS, HARD_LABELS, NONNEGATIVE, ONE_OR_TWO, finite, scalar
 from polyloss.core.entries import one_hot, pick, width
 from polyloss.core.typing import Array, KernelResult, Namespace, RowCall
 
 __all__ = ["multi_margin", "multiclass_hinge", "multiclass_perceptron", "multilabel_margin"]
-
-_HARD = Domain(low=0, high=1, ends_only=True, hint={-1.0: "({name} + 1) / 2 makes these of labels -1 and 1"})
-_ONE_OR_TWO = static(Domain(low=1, high=2, ends_only=True))
 
 
 @rowwise(tasks=["multi-class"], target=CLASS_IDS, margin=scalar(finite(NONNEGATIVE)))
@@ -122,7 +119,7 @@ def multiclass_perceptron(
     target=CLASS_IDS,
     class_weight=finite(NONNEGATIVE),
     margin=scalar(finite(NONNEGATIVE)),
-    power=_ONE_OR_TWO,
+    power=ONE_OR_TWO,
 )
 def multi_margin(
     xp: Namespace,
@@ -179,7 +176,7 @@ def multi_margin(
     # Between the difference and the margin: TensorFlow would add them in another order.
     masked = hot | numeric.is_infinite(xp, scores, -1)
     ahead = xp.where(masked, -xp.inf, scores - pick(xp, scores, target, hot))
-    missing = _positive_part(xp, ahead + margin)
+    missing = numeric.positive_part(xp, ahead + margin)
     weight = None if class_weight is None else xp.sum(xp.where(hot, class_weight, 0.0), axis=-1, keepdims=True)
     # Divided first: a sum may be too large where its mean is not.
     shares = missing / width(scores)
@@ -203,7 +200,7 @@ def multi_margin(
     )
 
 
-@rowwise(tasks=["multi-label"], target=_HARD, margin=scalar(finite(NONNEGATIVE)))
+@rowwise(tasks=["multi-label"], target=HARD_LABELS, margin=scalar(finite(NONNEGATIVE)))
 def multilabel_margin(
     xp: Namespace,
     scores: Array,
@@ -253,7 +250,7 @@ def multilabel_margin(
     pairs = right[..., :, None] & ~right[..., None, :]
     # Between the difference and the margin: TensorFlow would add them in another order.
     ahead = xp.where(pairs, scores[..., None, :] - scores[..., :, None], -xp.inf)
-    missing = _positive_part(xp, ahead + margin)
+    missing = numeric.positive_part(xp, ahead + margin)
 
     def by_scores() -> Array:
         slope = xp.sign(missing) / width(scores)
@@ -272,7 +269,7 @@ def _behind(xp: Namespace, scores: Array, target: Array, margin: float | Array) 
     hot = one_hot(xp, target, scores)
     others = xp.where(hot, -xp.inf, scores)
     best = xp.max(others, axis=-1, keepdims=True)
-    missing = _positive_part(xp, (best - pick(xp, scores, target, hot))[..., 0] + margin)
+    missing = numeric.positive_part(xp, (best - pick(xp, scores, target, hot))[..., 0] + margin)
 
     def slope() -> Array:
         # Ties are those of scores: their distances to the right one may have been rounded.
@@ -281,8 +278,3 @@ def _behind(xp: Namespace, scores: Array, target: Array, margin: float | Array) 
         return xp.sign(missing)[..., None] * xp.where(hot, -1.0, share)
 
     return missing, slope
-
-
-def _positive_part(xp: Namespace, x: Array) -> Array:
-    # A NaN is neither above nor below, and stays.
-    return xp.where(x <= 0, 0.0, x)

@@ -19,7 +19,8 @@ def mape(
 
     .. math:: \ell = 100 \, \frac{|x - t|}{\max(|t|, f)}
 
-    The derivative at :math:`x = t` is 0. Without a floor :math:`f`, the loss of a target of 0 is infinite, and 0 where
+    The derivative at :math:`x = t` is 0; where :math:`|t| = f`, that with respect to each of them is the one of least
+    norm. Without a floor :math:`f`, the loss of a target of 0 is infinite, and 0 where
     the prediction is 0 too: give a `floor` where targets come close to 0, for otherwise these few make all of the mean.
 
     Parameters
@@ -58,7 +59,7 @@ def mape(
     50.0
     """
     error = prediction - target
-    floored = xp.abs(target) <= floor
+    floored = (xp.abs(target) < floor) | (target == 0)
     # Nothing is divided where there is no error: a target of 0 may be predicted, too.
     size = xp.where(error == 0, 1.0, xp.where(floored, floor, xp.abs(target)))
     # Of an infinite target, any number misses 100 %.
@@ -70,6 +71,8 @@ def mape(
 
     def by_target() -> Array:
         ratio = prediction / xp.where(floored, 1.0, target)
+        # Exactly at the floor it lies between 1, that of a target below, and the ratio: the least of these.
+        ratio = xp.where(xp.abs(target) == floor, xp.clip(ratio, 0.0, 1.0), ratio)
         return -slope() * xp.where(floored, 1.0, ratio)
 
     return value, slope, by_target, {"floor": lambda: xp.where(floored, -value / size, 0.0)}
@@ -118,7 +121,7 @@ def msle(xp: Namespace, prediction: Array, target: Array, **call: Unpack[Call]) 
     more = xp.where(above, error, -error)
     larger, smaller = xp.where(above, prediction, target), xp.where(above, target, prediction)
     # log((1 + larger) / (1 + smaller)), from how much more the larger one is; from both, where that is too large.
-    far = more > 0.25 * float(xp.finfo(error.dtype).max) * (1.0 + smaller)
+    far = more > 0.25 * float(xp.finfo(error.dtype).max) * xp.clip(1.0 + smaller, None, 4.0)
     apart = xp.log1p(xp.where(far, larger, 0.0)) - xp.log1p(xp.where(far, smaller, 0.0))
     size = xp.where(far, apart, xp.log1p(xp.where(far, 0.0, more) / (1.0 + smaller)))
     ratio = xp.where(above, size, -size)

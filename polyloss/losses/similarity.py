@@ -3,22 +3,20 @@
 import functools
 import operator
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Unpack
 
 from polyloss import stable as numeric
 from polyloss.core.backend import stop_gradient
 from polyloss.core.checks import describe, shape_is
 from polyloss.core.declare import elementwise, rowwise
-from polyloss.core.domains import LABELS, NONNEGATIVE, POSITIVE, Domain, finite, per_example, scalar, static
+from polyloss.core.domains import LABELS, NONNEGATIVE, ONE_OR_TWO, POSITIVE, Domain, finite, per_example, scalar, static
 from polyloss.core.typing import Array, Call, KernelResult, Namespace, RowCall
 
-from ._norms import Slope, length_of, positive_part, power_of_two
+from ._norms import Slope, length_of, power_of_two
 
 __all__ = ["contrastive", "contrastive_embedding", "triplet_margin"]
 
 _ZERO_OR_ONE = static(Domain(low=0, high=1, ends_only=True))
-_ONE_OR_TWO = replace(_ZERO_OR_ONE, low=1, high=2)
 _NORM = static(Domain(low=1))
 
 
@@ -29,7 +27,7 @@ _NORM = static(Domain(low=1))
     margin=finite(POSITIVE),
     similar_label=_ZERO_OR_ONE,
     factor=finite(POSITIVE),
-    power=_ONE_OR_TWO,
+    power=ONE_OR_TWO,
 )
 def contrastive(
     xp: Namespace,
@@ -81,7 +79,7 @@ def contrastive(
     [0.125, 1.125]
     """
     similar, dissimilar = _shares(target, similar_label)
-    gap = positive_part(xp, margin - distance)
+    gap = numeric.positive_part(xp, margin - distance)
     # An infinite distance of a dissimilar pair counts nothing: the factor 0 must not meet it.
     near = xp.where((similar == 0) & numeric.is_infinite(xp, distance, 1), 0.0, distance)
 
@@ -121,7 +119,7 @@ def _shares(target: Array, similar_label: int) -> tuple[Array, Array]:
     margin=scalar(finite(POSITIVE)),
     similar_label=_ZERO_OR_ONE,
     factor=scalar(finite(POSITIVE)),
-    power=_ONE_OR_TWO,
+    power=ONE_OR_TWO,
 )
 def contrastive_embedding(
     xp: Namespace,
@@ -178,7 +176,7 @@ def contrastive_embedding(
             return along(by_distance())
         # Of a similar pair it is the difference itself, which has no kink where the points meet.
         similar, dissimilar = _shares(target, similar_label)
-        push = dissimilar * positive_part(xp, margin - distance)
+        push = dissimilar * numeric.positive_part(xp, margin - distance)
         return (2.0 * factor) * (similar[..., None] * apart - along(push))
 
     return value, slope, lambda: -slope(), by_target, by_parameter
@@ -274,7 +272,7 @@ def triplet_margin(
         _, to_anchor, *to_positive = parts()
         return sum(to_positive, start=to_anchor)
 
-    return positive_part(xp, gap), by_anchor, by_positive, by_negative, {"margin": active}
+    return numeric.positive_part(xp, gap), by_anchor, by_positive, by_negative, {"margin": active}
 
 
 def _distances(
@@ -331,4 +329,4 @@ def _by_own_distance(
     if swap:
         other = measure(positive, negative)
         far = xp.where(far < other, far, xp.where(other < far, other, 0.5 * far + 0.5 * other))
-    return positive_part(xp, near - far + margin)
+    return numeric.positive_part(xp, near - far + margin)

@@ -6,7 +6,7 @@ import numpy as np
 
 from polyloss_conformance.arrays import DOUBLE, SINGLE, WIDE, Shape, floats, inf, nan, normal
 from polyloss_conformance.case import Case, Cases
-from polyloss_conformance.exact.jets import logarithm_of_rest, plain, positive_part
+from polyloss_conformance.exact.jets import Jet, logarithm_of_rest, maximum, plain
 from polyloss_conformance.exact.numbers import INFINITE, ONE, ZERO, Number, mp
 from polyloss_conformance.exact.rules import Function, Local, Rule, inputs_of, local, of_parameters
 from polyloss_conformance.spec import Advice, Laws, Perfect, Spec
@@ -36,12 +36,22 @@ def _positive(name: str, shape: Shape) -> tuple[Any, ...]:
 # Percent
 
 
+def _of_least_norm(one: Jet, two: Jet) -> Jet:
+    """A kink between two functions of one value: by each input the least of the slopes between both of theirs."""
+    slopes = {}
+    for place in one.slopes:
+        low, high = sorted((one.slopes[place], two.slopes.get(place, ZERO)))
+        slopes[place] = max(low, min(high, ZERO))
+    return Jet(one.value, slopes, two.noise, two.bends, two.kinks | {"floor": ONE})
+
+
 @of_pair
 def _mape(x: Any, t: Any, difference: Any, floor: Any = ZERO) -> Any:
-    size = floor + positive_part(abs(t) - floor)
-    if plain(size) == 0:  # whatever misses it is infinitely far off
+    if plain(t) == plain(floor) == 0:  # whatever misses it is infinitely far off
         return abs(difference) * mp.mpf(10) ** 1800
-    return 100 * abs(difference) / size
+    if plain(abs(t)) == plain(floor):
+        return _of_least_norm(*(100 * abs(difference) / size for size in (floor, abs(t))))
+    return 100 * abs(difference) / maximum([abs(t), floor])
 
 
 def _signed(name: str, shape: Shape) -> tuple[Any, ...]:
@@ -57,6 +67,8 @@ def _mape_cases(case: Cases) -> None:
     case.edge("target_zero", floats(1, -2, 0), floats(0, 0, 0), note="infinitely far off")
     case.edge("target_below_floor", floats(1, -2, 0, 3), floats(0, 0.125, 0, -0.25), floor=0.25,
               note="at the floor, the divisor has no slope")
+    case.edge("target_at_floor", floats(1, -2, 0.125, 0, -1, 0.25), floats(0.25, 0.25, 0.25, -0.25, -0.25, 0.25),
+              floor=0.25, note="a kink of the divisor: the least slope between both")
     case.edge("target_zero_floor", floats(1, 0), floats(0, 0), floor=1e-7, dtypes=WIDE, note="Δ6: 1e9")
     case.edge("close_to_target", floats(1, 1 + 2**-7, -3), floats(1 + 2**-7, 1, -3 - 2**-6))
     case.edge("other_sign_and_scale", floats(-1, 1e4, 1e-4), floats(3, 1e-2, -1e2))
@@ -83,7 +95,9 @@ def _keras_mape(call: Call) -> Said | None:
 
 def _has_the_floor_of_keras(case: Case) -> bool:
     floor = case.parameters.get("floor", 0.0)
-    return not hasattr(floor, "shape") and (floor == EPSILON or bool(np.all(np.abs(case.arrays[1]) > EPSILON)))
+    if hasattr(floor, "shape"):
+        return False
+    return floor == EPSILON or bool(np.all(np.abs(case.arrays[1]) > max(floor, EPSILON)))
 
 
 MAPE = Spec(

@@ -8,7 +8,7 @@ from polyloss.core.entries import one_hot
 from polyloss_conformance.arrays import WIDE, Shape, bits, classes, floats, ids, inf, mask, normal
 from polyloss_conformance.case import Cases
 from polyloss_conformance.exact.jets import Jet, maximum, positive_part
-from polyloss_conformance.exact.numbers import ONE, ZERO, Number
+from polyloss_conformance.exact.numbers import INFINITE, ONE, ZERO, Number
 from polyloss_conformance.exact.rules import Local, inputs_of, local
 from polyloss_conformance.spec import Advice, Laws, Perfect, Spec
 from polyloss_conformance.translations import REDUCTIONS, Call, Said, Twin
@@ -161,9 +161,8 @@ def _multi_margin(
     scores: list[Number], target: int, class_weight: Any = None, margin: Number = ONE, power: int = 1
 ) -> Local:
     jets = inputs_of(scores, (0,))
-    missing = [
-        positive_part(_difference(score, jets[target], c) + margin) for c, score in enumerate(jets) if c != target
-    ]
+    others = [c for c, score in enumerate(scores) if c != target and score > -INFINITE]
+    missing = [positive_part(_difference(jets[c], jets[target], c) + margin) for c in others]
     total = sum((gap if power == 1 else gap * gap for gap in missing), Jet(ZERO))
     weight = ONE if class_weight is None else class_weight[target]
     return local(total * weight / len(jets), (scores, target))

@@ -38,7 +38,7 @@ def test_what_only_one_call_has_is_chosen() -> None:
     assert cover(calls) == [0, 1]
 
 
-def steps(loss: str, cases: Sequence[Case]) -> set[tuple[str, str, int, int]]:
+def steps(loss: str, cases: Sequence[Case], dtype: str) -> set[tuple[str, str, int, int]]:
     """From which line to which one the code of the losses goes, in values and gradients of cases."""
     found = set()
 
@@ -57,9 +57,9 @@ def steps(loss: str, cases: Sequence[Case]) -> set[tuple[str, str, int, int]]:
     function = getattr(polyloss, loss)
     before: dict[FrameType, int] = {}
     for case in cases:
-        arrays, parameters, options = case.at("float32")
-        wanted = [i for i, array in enumerate(arrays) if array.dtype == np.float32]
-        learned = [k for k, v in parameters.items() if isinstance(v, np.ndarray) and v.dtype == np.float32]
+        arrays, parameters, options = case.at(dtype)
+        wanted = [i for i, array in enumerate(arrays) if array.dtype == dtype]
+        learned = [k for k, v in parameters.items() if isinstance(v, np.ndarray) and v.dtype == dtype]
         weights = {key: options[key] for key in ("sample_weight", "where") if key in options}
         with engine("whole arrays"), np.errstate(all="ignore"):
             tracer = sys.gettrace()
@@ -92,7 +92,7 @@ def test_what_is_optimised_goes_from_line_to_line_as_all_calls_do(loss: str) -> 
             list(dict.fromkeys(case for unit in units for case in unit.cases if not (optimised and unit.unoptimised)))
             for optimised in (False, True)
         )
-        assert steps(loss, every) - steps(loss, some) == set(), (backend, mode, dtype)
+        assert steps(loss, every, dtype) - steps(loss, some, dtype) == set(), (backend, mode, dtype)
 
 
 def test_everything_is_optimised_where_everything_is_asked_for() -> None:

@@ -32,7 +32,7 @@ BAD = np.asarray([[0.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.5, 0.5, 0.0]])
 def test_categorical_hinge_refuses_other_rows(backend: Any, row: int) -> None:
     target = np.where(np.arange(3)[:, None] == row, BAD, HOT)
     with pytest.raises(
-        ValueError, match="categorical_hinge: y_true must be one-hot: a 1 in each row, and 0 or -1 elsewhere"
+        ValueError, match="categorical_hinge: y_true must be one-hot: a 1 in each row, 0 or -1 elsewhere"
     ):
         like_keras.categorical_hinge(backend.array(target), backend.array(SCORES))
     if backend.has_autodiff:

@@ -461,7 +461,8 @@ def test_cosine_of_subnormal_vectors(backend: Any) -> None:
     # The inverse of their lengths is too large for float32.
     x = backend.array(np.asarray([[3.0, 4.0], [1.0, 0.0]]) * 2.0**-140, "float32")
     t = backend.array([[4.0, 3.0], [2.0, 0.0]], "float32")
-    by_x, by_t = backend.grad(polyloss.cosine_distance, x, t, cotangent=np.ones(2, np.float32))
+    with np.errstate(over="ignore"):  # array-api-strict tells of an infinite slope
+        by_x, by_t = backend.grad(polyloss.cosine_distance, x, t, cotangent=np.ones(2, np.float32))
     if framework(backend.framework).flushes:
         backend.check(by_x, np.zeros((2, 2)), dtype="float32")
         return

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from polyloss_conformance.arrays import Shape, bits, classes, floats, ids, normal, simplex
+from polyloss_conformance.arrays import Floats, Shape, bits, classes, floats, ids, normal, simplex
 from polyloss_conformance.benchmark import Benchmark, normal32
 
 LOGITS = normal("logits", (6, 4), 2.0)
@@ -16,6 +16,17 @@ CLASS_WEIGHT = floats(0.5, 2, 1, 3)
 CUBE = normal("cube", (2, 4, 3), 2.0)
 CUBE_IDS = classes("cube", (2, 3), 4)
 CUBE_SOFT = simplex("cube", (2, 4, 3), axis=1)
+
+
+def scores_and_ids(name: str, shape: Shape) -> tuple[Any, ...]:
+    """Ordinary scores of five classes, and the ids of the right ones."""
+    return normal(name, (*shape, 5), 2.0), classes(name + "y", shape, 5)
+
+
+def ahead_by(*margins: float) -> Floats:
+    """Two logits each, the first ahead by a margin."""
+    return np.stack([floats(*margins), np.zeros(len(margins))], axis=1)
+
 
 X = normal("x", (4, 3), 3.0)
 HARD = bits("hard", (4, 3))

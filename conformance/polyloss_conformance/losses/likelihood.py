@@ -11,7 +11,7 @@ from polyloss_conformance.exact.jets import exponential, logarithm, plain
 from polyloss_conformance.exact.numbers import HUGE, ONE, ZERO, Number, mp
 from polyloss_conformance.exact.rules import Local, inputs_of, local
 from polyloss_conformance.spec import Advice, Laws, Perfect, Spec
-from polyloss_conformance.translations import REDUCTIONS, Call, Said, Twin, torch
+from polyloss_conformance.translations import REDUCTIONS, Call, Said, Twin, keras, torch
 
 # --------------------------------------------------------------------------------------------------------------------
 # Counts
@@ -87,13 +87,6 @@ def _is_rare(case: Case) -> bool:
     return "log_rate" not in case.parameters and bool(np.all(case.arrays[0] <= 1e-3))
 
 
-def _keras_poisson(call: Call) -> Said | None:
-    if not call.has():
-        return None
-    y_pred, y_true = (a[..., None] for a in call.arrays)
-    return Said((y_true, y_pred), {})
-
-
 def _tf_log_poisson(call: Call) -> Said | None:
     if not call.has("log_rate") or not call.parameters.get("log_rate"):
         return None
@@ -111,7 +104,7 @@ POISSON_NLL = Spec(
     twins=(
         Twin("torch", "poisson_nll_loss", partial(_torch_poisson, eps=0.0), variant="eps=0", reductions=REDUCTIONS),
         Twin("torch", "poisson_nll_loss", _torch_poisson, dtypes=SINGLE, admits=_is_rare),
-        Twin("keras", "poisson", _keras_poisson),
+        Twin("keras", "poisson", keras.elements),
         Twin("tf", "log_poisson_loss", _tf_log_poisson),
     ),
     advice=(

@@ -8,8 +8,6 @@ from polyloss import softmax as softmax_of
 from polyloss_conformance.arrays import (
     SINGLE,
     WIDE,
-    Floats,
-    Shape,
     classes,
     damage,
     entropy,
@@ -17,7 +15,6 @@ from polyloss_conformance.arrays import (
     ids,
     inf,
     mask,
-    normal,
     simplex,
 )
 from polyloss_conformance.case import Case, Cases
@@ -28,16 +25,7 @@ from polyloss_conformance.exact.rules import Local
 from polyloss_conformance.spec import Advice, Laws, Perfect, Spec
 from polyloss_conformance.translations import Call, Said, Twin, optax
 
-from ._examples import CUBE, CUBE_IDS, CUBE_SOFT, IDS, LOGITS, SOFT
-
-
-def _ordinary(name: str, shape: Shape) -> tuple[Any, ...]:
-    return normal(name, (*shape, 5), 2.0), classes(name + "y", shape, 5)
-
-
-def _ahead(*margins: float) -> Floats:
-    """Two logits each, the first ahead by a margin."""
-    return np.stack([floats(*margins), np.zeros(len(margins))], axis=1)
+from ._examples import CUBE, CUBE_IDS, CUBE_SOFT, IDS, LOGITS, SOFT, ahead_by, scores_and_ids
 
 
 # fmt: off
@@ -62,9 +50,9 @@ def _targets(case: Cases) -> None:
 
 def _extreme_logits(case: Cases, **parameters: Any) -> None:
     name = "".join(f"{key}_{value:g}_" for key, value in parameters.items())
-    case.edge(f"{name}confident", _ahead(1, 5, 10, 17, 30, 80), np.zeros(6, dtype=np.int64), dtypes=WIDE,
+    case.edge(f"{name}confident", ahead_by(1, 5, 10, 17, 30, 80), np.zeros(6, dtype=np.int64), dtypes=WIDE,
               note="A7: 0 from a margin of 17 on", **parameters)
-    case.edge(f"{name}confidently_wrong", _ahead(1, 10, 17, 50, 1000, 1e4), np.ones(6, dtype=np.int64), **parameters)
+    case.edge(f"{name}confidently_wrong", ahead_by(1, 10, 17, 50, 1000, 1e4), np.ones(6, dtype=np.int64), **parameters)
     case.edge(f"{name}confident_soft", floats([12, 0, -1], [0, 20, 1], [0, 0, 9]),
               floats([1 - 2**-7, 2**-7, 0], [0, 1, 0], [2**-8, 2**-8, 1 - 2**-7]), **parameters)
     case.edge(f"{name}masked_class_soft", floats([1, -inf, 0], [-inf, 2, 0.5]), floats([0.25, 0, 0.75], [0, 0.5, 0.5]),
@@ -97,7 +85,7 @@ def _poly1_cases(case: Cases) -> None:
     _extreme_logits(case)
     _extreme_logits(case, epsilon=-1.0)
     case.sample("epsilon_-1_probabilities", LOGITS, SOFT, epsilon=-1.0)
-    case.edge("epsilon_-0.75_confident", _ahead(0.5, 1, 2, 5, 8), np.zeros(5, dtype=np.int64), epsilon=-0.75)
+    case.edge("epsilon_-0.75_confident", ahead_by(0.5, 1, 2, 5, 8), np.zeros(5, dtype=np.int64), epsilon=-0.75)
     case.refuse("epsilon_below_minus_one", ValueError, "epsilon", LOGITS, IDS, epsilon=-1.5,
                 note="trap: a better prediction would cost more")
     case.refuse("epsilon_infinite", ValueError, "epsilon", LOGITS, IDS, epsilon=inf)
@@ -125,7 +113,7 @@ POLY1_CROSS_ENTROPY = Spec(
     loss="poly1_cross_entropy",
     arrays=("logits", "target"),
     rowwise=True,
-    ordinary=_ordinary,
+    ordinary=scores_and_ids,
     exact=_poly1,
     questions=(_targets, _logits, _poly1_cases),
     ideal=_poly1_ideal,
@@ -159,11 +147,11 @@ def _generalized_cases(case: Cases) -> None:
     for q in (0.0, 2.0**-10, 1.0):
         case.sample(f"q_{q:g}", LOGITS, IDS, q=q)
     _extreme_logits(case)
-    case.edge("q_1_confidently_wrong", _ahead(1, 10, 17, 50, 1000, 1e4), np.ones(6, dtype=np.int64), q=1.0)
+    case.edge("q_1_confidently_wrong", ahead_by(1, 10, 17, 50, 1000, 1e4), np.ones(6, dtype=np.int64), q=1.0)
     for q in (2.0**-10, 0.5):
         case.sample(f"q_{q:g}_unsure", 0.25 * LOGITS, IDS, q=q, note="B11: hundreds of units in the last place")
     case.edge("q_tiny", LOGITS, IDS, q=1e-30, note="B11: hundreds of units in the last place, or 0/0")
-    case.edge("q_0_confidently_wrong", _ahead(10, 1000), np.ones(2, dtype=np.int64), q=0.0)
+    case.edge("q_0_confidently_wrong", ahead_by(10, 1000), np.ones(2, dtype=np.int64), q=0.0)
     case.refuse("q_negative", ValueError, r"\bq\b", LOGITS, IDS, q=-0.5)
     case.refuse("q_above_one", ValueError, r"\bq\b", LOGITS, IDS, q=1.5)
 # fmt: on
@@ -190,7 +178,7 @@ GENERALIZED_CROSS_ENTROPY = Spec(
     loss="generalized_cross_entropy",
     arrays=("logits", "target"),
     rowwise=True,
-    ordinary=_ordinary,
+    ordinary=scores_and_ids,
     exact=_generalized,
     questions=(_targets, _logits, _generalized_cases),
     ideal=_generalized_ideal,

@@ -10,7 +10,6 @@ from polyloss.core.entries import one_hot
 from polyloss_conformance.arrays import (
     DOUBLE,
     WIDE,
-    Floats,
     Shape,
     classes,
     damage,
@@ -33,16 +32,7 @@ from polyloss_conformance.exact.rules import Local, inputs_of, local
 from polyloss_conformance.spec import Advice, Laws, Perfect, Spec
 from polyloss_conformance.translations import REDUCTIONS, Call, Said, Twin, optax, tf, torch
 
-from ._examples import CLASS_WEIGHT, CUBE, CUBE_IDS, CUBE_SOFT, IDS, LOGITS, SOFT
-
-
-def _ordinary(name: str, shape: Shape) -> tuple[Any, ...]:
-    return normal(name, (*shape, 5), 2.0), classes(name + "y", shape, 5)
-
-
-def _margins(*margins: float) -> Floats:
-    """Two logits each, the first ahead by a margin."""
-    return np.stack([floats(*margins), np.zeros(len(margins))], axis=1)
+from ._examples import CLASS_WEIGHT, CUBE, CUBE_IDS, CUBE_SOFT, IDS, LOGITS, SOFT, ahead_by, scores_and_ids
 
 
 # fmt: off
@@ -132,11 +122,11 @@ def _weights_and_smoothing(case: Cases) -> None:
 
 
 def _extreme_logits(case: Cases) -> None:
-    case.edge("two_class_margin", _margins(1, 10, 15, 17, 20, 50), np.zeros(6, dtype=np.int64),
+    case.edge("two_class_margin", ahead_by(1, 10, 15, 17, 20, 50), np.zeros(6, dtype=np.int64),
               note="A7: 0 from a margin of 17 on")
-    case.edge("two_class_margin_wide", _margins(30, 60, 80, 85), np.zeros(4, dtype=np.int64), dtypes=WIDE, note="A7")
-    case.edge("two_class_margin_double", _margins(100, 300), np.zeros(2, dtype=np.int64), dtypes=DOUBLE, note="A7")
-    case.edge("confidently_wrong", _margins(10, 17, 50, 100, 1000, 1e4), np.ones(6, dtype=np.int64),
+    case.edge("two_class_margin_wide", ahead_by(30, 60, 80, 85), np.zeros(4, dtype=np.int64), dtypes=WIDE, note="A7")
+    case.edge("two_class_margin_double", ahead_by(100, 300), np.zeros(2, dtype=np.int64), dtypes=DOUBLE, note="A7")
+    case.edge("confidently_wrong", ahead_by(10, 17, 50, 100, 1000, 1e4), np.ones(6, dtype=np.int64),
               note="A5: gradient 0 for a confidently wrong example")
     case.edge("confident_row", floats([0, -10, -11, -12], [-15, 0.5, -16, -40], [3, 1, 30, 2]), ids(0, 1, 2),
               note="A7")
@@ -180,9 +170,9 @@ def _cross_entropy_cases(case: Cases) -> None:
     case.edge("many_classes", normal("many", (3, 40), 4.0), ids(0, 17, 39), reduction="mean")
     case.edge("label_smoothing_masked_class", floats([1, -inf, 0], [-inf, 2, 0.5], [-inf, -inf, 3]),
               ids(0, 2, 2), label_smoothing=0.25, note="trap: K counts the classes that are not masked; inf otherwise")
-    case.edge("label_smoothing_two_classes", _margins(1, -2, 17), ids(0, 0, 1), label_smoothing=0.25,
+    case.edge("label_smoothing_two_classes", ahead_by(1, -2, 17), ids(0, 0, 1), label_smoothing=0.25,
               note="equals the binary loss with the same smoothing")
-    case.edge("label_smoothing_confident", _margins(20, 50, 100), ids(0, 0, 0), label_smoothing=0.125)
+    case.edge("label_smoothing_confident", ahead_by(20, 50, 100), ids(0, 0, 0), label_smoothing=0.125)
     case.edge("label_smoothing_masked_class_weight", floats([1, -inf, 0], [-inf, 2, 0.5]), ids(0, 2),
               label_smoothing=0.25, class_weight=floats(0.5, 2, 1))
 # fmt: on
@@ -241,7 +231,7 @@ CROSS_ENTROPY = Spec(
     loss="cross_entropy",
     arrays=("logits", "target"),
     rowwise=True,
-    ordinary=_ordinary,
+    ordinary=scores_and_ids,
     exact=softmax.cross_entropy,
     questions=(_targets, _weights_and_smoothing, _extreme_logits, _cross_entropy_cases),
     ideal=_cross_entropy_ideal,
@@ -298,7 +288,7 @@ def _nll(log_probabilities: list[Number], target: Any, class_weight: Any = None,
 
 
 def _nll_ordinary(name: str, shape: Shape) -> tuple[Any, ...]:
-    logits, hard = _ordinary(name, shape)
+    logits, hard = scores_and_ids(name, shape)
     return log_softmax(logits), hard
 
 
@@ -368,7 +358,7 @@ def _softmax_focal_cases(case: Cases) -> None:
     for gamma in (0.0, 0.5, 1.0, 1.5, 2.0, 3.0):
         case.sample(f"gamma_{gamma:g}", LOGITS, IDS, gamma=gamma)
         case.sample(f"gamma_{gamma:g}_probabilities", LOGITS, SOFT, gamma=gamma)
-        case.edge(f"gamma_{gamma:g}_confident", _margins(1, 17, 50, 200, 1e4), np.zeros(5, dtype=np.int64),
+        case.edge(f"gamma_{gamma:g}_confident", ahead_by(1, 17, 50, 200, 1e4), np.zeros(5, dtype=np.int64),
                   gamma=gamma, note="trap: (1 - p)^gamma has no finite derivative at p = 1 for gamma < 1")
         case.edge(f"gamma_{gamma:g}_masked", floats([1, -inf, 0], [0, -inf, -inf]), ids(0, 0), gamma=gamma)
     case.sample("alpha_number", LOGITS, IDS, alpha=0.25, reduction="mean")
@@ -405,7 +395,7 @@ SOFTMAX_FOCAL = Spec(
     loss="softmax_focal",
     arrays=("logits", "target"),
     rowwise=True,
-    ordinary=_ordinary,
+    ordinary=scores_and_ids,
     exact=_softmax_focal,
     questions=(_targets, _extreme_logits, _softmax_focal_cases),
     ideal=_softmax_focal_ideal,

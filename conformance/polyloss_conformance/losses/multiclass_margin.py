@@ -13,11 +13,7 @@ from polyloss_conformance.exact.rules import Local, inputs_of, local
 from polyloss_conformance.spec import Advice, Laws, Perfect, Spec
 from polyloss_conformance.translations import REDUCTIONS, Call, Said, Twin
 
-from ._examples import CLASS_WEIGHT, CUBE, CUBE_IDS, IDS, LOGITS
-
-
-def _ordinary(name: str, shape: Shape) -> tuple[Any, ...]:
-    return normal(name, (*shape, 5), 2.0), classes(name + "y", shape, 5)
+from ._examples import CLASS_WEIGHT, CUBE, CUBE_IDS, IDS, LOGITS, scores_and_ids
 
 
 def _difference(one: Jet, other: Jet, name: Any) -> Jet:
@@ -102,7 +98,7 @@ MULTICLASS_HINGE = Spec(
     loss="multiclass_hinge",
     arrays=("scores", "target"),
     rowwise=True,
-    ordinary=_ordinary,
+    ordinary=scores_and_ids,
     exact=_multiclass_hinge,
     questions=(_of_ids, _multiclass_hinge_cases),
     ideal=_ideal,
@@ -136,7 +132,7 @@ MULTICLASS_PERCEPTRON = Spec(
     loss="multiclass_perceptron",
     arrays=("scores", "target"),
     rowwise=True,
-    ordinary=_ordinary,
+    ordinary=scores_and_ids,
     exact=_multiclass_perceptron,
     questions=(_of_ids, _multiclass_perceptron_cases),
     ideal=_ideal,
@@ -206,7 +202,7 @@ MULTI_MARGIN = Spec(
     loss="multi_margin",
     arrays=("scores", "target"),
     rowwise=True,
-    ordinary=_ordinary,
+    ordinary=scores_and_ids,
     exact=_multi_margin,
     questions=(_of_ids, _multi_margin_cases),
     ideal=_ideal,

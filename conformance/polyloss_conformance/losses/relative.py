@@ -87,10 +87,9 @@ def _ideal_mape(name: str) -> list[Perfect]:
 
 
 def _keras_mape(call: Call) -> Said | None:
-    if not call.has("floor"):
-        return None
-    y_pred, y_true = (a[..., None] for a in call.arrays)
-    return Said((y_true, y_pred), {})
+    said = keras.elements(call, "floor")
+    # Its own floor is none of its arguments.
+    return said and Said(said.args, {})
 
 
 def _has_the_floor_of_keras(case: Case) -> bool:

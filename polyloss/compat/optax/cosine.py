@@ -1,9 +1,10 @@
 """The losses of `optax.losses` of the angle between vectors."""
 
 import polyloss
-from polyloss.compat._common import last, namespace, of_arrays, spread, static_number
-from polyloss.core import checks
+from polyloss.compat._common import of_arrays, static_number
 from polyloss.core.typing import Array
+
+from ._common import selected
 
 __all__ = [
     "cosine_distance",
@@ -57,10 +58,4 @@ def _vectors(
         raise ValueError(
             f"{loss}: epsilon must be 0 or left alone: the cosine with a zero vector is 0; got {epsilon!r}"
         )
-    if where is not None:
-        xp = namespace(predictions)
-        checks.boolean(loss, "where", xp, where)
-        where = spread(loss, "where", where, predictions, "predictions")
-        checks.shape_is(loss, "targets", tuple(targets.shape), tuple(predictions.shape), "the shape of predictions,")
-        predictions, targets = (xp.where(where, array, 0.0) for array in (predictions, targets))
-    return last(loss, predictions, axis), last(loss, targets, axis)
+    return selected(loss, predictions, targets, axis, where, name="predictions")

@@ -4,9 +4,10 @@ import math
 
 import polyloss
 from polyloss.compat import _common
-from polyloss.compat._common import last, namespace, of_arrays, spread
-from polyloss.core import checks
+from polyloss.compat._common import of_arrays
 from polyloss.core.typing import Array
+
+from ._common import selected
 
 __all__ = [
     "convex_kl_divergence",
@@ -24,7 +25,7 @@ def kl_divergence(
     where: Array | None = None,
 ) -> Array:
     """`polyloss.kl_divergence`. `where` selects the elements that are summed. Logarithms may be positive."""
-    log_predictions, targets = _selected("kl_divergence", log_predictions, targets, axis, where)
+    log_predictions, targets = selected("kl_divergence", log_predictions, targets, axis, where)
     return _common.kl_divergence(log_predictions, targets, reduction="none")
 
 
@@ -37,7 +38,7 @@ def kl_divergence_with_log_targets(
 ) -> Array:
     """`polyloss.kl_divergence` of two logarithms, of any sign. `where` selects the elements that are summed."""
     loss = "kl_divergence_with_log_targets"
-    log_predictions, log_targets = _selected(loss, log_predictions, log_targets, axis, where, nothing=-math.inf)
+    log_predictions, log_targets = selected(loss, log_predictions, log_targets, axis, where, nothing=-math.inf)
     return _common.kl_divergence(log_predictions, log_targets, log_target=True, reduction="none")
 
 
@@ -70,27 +71,5 @@ def _generalized_kl_divergence(
     axis: int | tuple[int, ...] | None,
     where: Array | None,
 ) -> Array:
-    log_predictions, targets = _selected(loss, log_predictions, targets, axis, where, predicted=-math.inf)
+    log_predictions, targets = selected(loss, log_predictions, targets, axis, where, predicted=-math.inf)
     return polyloss.generalized_kl_divergence(log_predictions, targets, reduction="none")
-
-
-def _selected(
-    loss: str,
-    log_predictions: Array,
-    targets: Array,
-    axis: int | tuple[int, ...] | None,
-    where: Array | None,
-    *,
-    predicted: float = 0.0,
-    nothing: float = 0.0,
-) -> tuple[Array, Array]:
-    """Both with one axis for all of `axis`, the last. What `where` leaves out is `nothing`, and `predicted` that."""
-    if where is not None:
-        xp = namespace(log_predictions)
-        shape = tuple(log_predictions.shape)
-        checks.boolean(loss, "where", xp, where)
-        where = spread(loss, "where", where, log_predictions, "log_predictions")
-        checks.shape_is(loss, "targets", tuple(targets.shape), shape, "the shape of log_predictions,")
-        log_predictions = xp.where(where, log_predictions, predicted)
-        targets = xp.where(where, targets, nothing)
-    return last(loss, log_predictions, axis), last(loss, targets, axis)

@@ -24,18 +24,12 @@ class Laws:
     ----------
     nonnegative : bool
         It is never below zero.
-    perfect : float or None
-        Its value where the prediction is the target; None where that depends on the target.
     symmetric : bool
         Its first two arrays may be exchanged.
-    smooth : bool
-        It has a derivative everywhere.
     """
 
     nonnegative: bool = True
-    perfect: float | None = 0.0
     symmetric: bool = False
-    smooth: bool = True
 
 
 @dataclass(frozen=True)

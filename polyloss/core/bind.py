@@ -213,7 +213,7 @@ def check_parameter(loss: Definition, key: str, value: Any, like: Array | None =
         xp = backend_of(array).namespace(array)
         # In its own dtype: which one calls are computed in, only their arrays tell.
         array = cast(xp, array, working(xp, array.dtype) if is_floating(xp, array) else xp.float32)
-        values.check_parameter(loss.__name__, key, domain, xp, array)
+        values.check_domain(loss.__name__, key, domain, xp, array)
 
 
 def check_constant(loss: Definition, key: str, value: Any) -> None:

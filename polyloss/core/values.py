@@ -63,7 +63,7 @@ def check_parameters(binding: Binding, named: Mapping[str, Array]) -> None:
     name, first = binding.loss.__name__, named[binding.loss.arrays[0]]
     xp = backend_of(first).namespace(first)
     for key in _looked_at(binding, named):
-        check_parameter(name, key, binding.loss.domains[key], xp, _as_computed(xp, named[key], first))
+        check_domain(name, key, binding.loss.domains[key], xp, _as_computed(xp, named[key], first))
     if "denominator" in named:
         number = float(_as_computed(xp, named["denominator"], first))
         if not number > 0:
@@ -72,7 +72,7 @@ def check_parameters(binding: Binding, named: Mapping[str, Array]) -> None:
                 raise ValueError(f"{name}: denominator must be positive, or 0 where nothing counts; got {number:g}")
 
 
-def check_parameter(loss: str, name: str, domain: Domain, xp: Namespace, value: Array) -> None:
+def check_domain(loss: str, name: str, domain: Domain, xp: Namespace, value: Array) -> None:
     """Raise for values of one parameter outside its domain, where these can be looked at."""
     checks.none_outside(loss, name, xp, value, domain.refuses(xp, value), str(domain), hint=domain.hint)
 

@@ -9,7 +9,7 @@ from polyloss_conformance.case import Cases
 from polyloss_conformance.exact.jets import dot
 from polyloss_conformance.exact.rules import Batch
 from polyloss_conformance.exact.softmax import Classes
-from polyloss_conformance.spec import Advice, Laws, Perfect, Spec
+from polyloss_conformance.spec import Advice, Perfect, Spec
 
 _Q = normal("queries", (5, 3))
 _K = _Q + normal("keys", (5, 3), 0.5)
@@ -85,7 +85,6 @@ INFO_NCE = Spec(
     exact=Batch(_info_nce, alone=(0,)),
     questions=(_cases,),
     ideal=_ideal,
-    laws=Laws(perfect=None),
     advice=(
         Advice(
             "similarity",

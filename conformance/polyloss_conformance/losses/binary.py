@@ -10,7 +10,7 @@ from polyloss_conformance.case import Case, Cases
 from polyloss_conformance.exact.jets import logarithm, logarithm_of_rest, logistic, power, soft_plus
 from polyloss_conformance.exact.numbers import ONE, ZERO, Number, mp
 from polyloss_conformance.exact.rules import Local, is_exact, label_size, of_score
-from polyloss_conformance.spec import Advice, Laws, Perfect, Spec
+from polyloss_conformance.spec import Advice, Perfect, Spec
 from polyloss_conformance.translations import REDUCTIONS, Call, Said, Twin, keras, labels_are_hard, optax, tf, torch
 
 from ._examples import HARD, X, of_labels
@@ -134,7 +134,6 @@ BINARY_CROSS_ENTROPY_WITH_LOGITS = Spec(
     exact=_with_logits,
     questions=(_with_logits_cases, _extreme_logits, _matching),
     ideal=_with_logits_ideal,
-    laws=Laws(perfect=None),
     twins=(
         Twin("torch", "binary_cross_entropy_with_logits", _torch_logits, reductions=REDUCTIONS),
         Twin(
@@ -230,7 +229,6 @@ SIGMOID_FOCAL = Spec(
     exact=_sigmoid_focal,
     questions=(_extreme_logits, _sigmoid_focal_cases),
     ideal=_sigmoid_focal_ideal,
-    laws=Laws(perfect=None),
     twins=(
         Twin("keras", "binary_focal_crossentropy", _keras_sigmoid_focal, variant="from_logits=True"),
         Twin("optax", "sigmoid_focal_loss", lambda call: optax.plain(call, "alpha", "gamma")),
@@ -348,7 +346,6 @@ BINARY_CROSS_ENTROPY = Spec(
     exact=_binary_cross_entropy,
     questions=(_binary_cross_entropy_cases,),
     ideal=_binary_cross_entropy_ideal,
-    laws=Laws(perfect=None),
     twins=(
         Twin("torch", "binary_cross_entropy", partial(torch.elements, weight="mean"), reductions=REDUCTIONS),
         Twin("keras", "binary_crossentropy", _keras_probabilities),

@@ -97,7 +97,7 @@ COSINE_EMBEDDING = Spec(
     exact=_cosine_embedding,
     questions=(_cosine_embedding_cases,),
     ideal=_cosine_embedding_ideal,
-    laws=Laws(perfect=None, symmetric=True, smooth=False),
+    laws=Laws(symmetric=True),
     twins=(Twin("torch", "cosine_embedding_loss", _torch_cosine_embedding, reductions=REDUCTIONS[:3]),),
     advice=(
         Advice(
@@ -181,7 +181,7 @@ COSINE_DISTANCE = Spec(
     exact=_cosine_distance,
     questions=(_cosine_distance_cases,),
     ideal=_cosine_distance_ideal,
-    laws=Laws(symmetric=True, smooth=False),
+    laws=Laws(symmetric=True),
     twins=(
         Twin("keras", "cosine_similarity", _keras_cosine),
         Twin("optax", "cosine_similarity", partial(_optax_cosine, similarity=True)),

@@ -123,7 +123,7 @@ KL_DIVERGENCE = Spec(
     exact=_kl_divergence,
     questions=(_cases,),
     ideal=_ideal,
-    laws=Laws(nonnegative=False, perfect=None),  # zero or more only where the rows are distributions
+    laws=Laws(nonnegative=False),  # zero or more only where the rows are distributions
     twins=(
         Twin("torch", "kl_div", _torch_kl, reductions=REDUCTIONS[:3], dtypes=SINGLE),
         Twin("keras", "kl_divergence", _keras_kl, dtypes=SINGLE, admits=_logarithms_are_moderate),
@@ -199,7 +199,6 @@ GENERALIZED_KL_DIVERGENCE = Spec(
     exact=_generalized_kl_divergence,
     questions=(_generalized_cases,),
     ideal=_generalized_ideal,
-    laws=Laws(perfect=None),
     twins=(
         Twin("optax", "generalized_kl_divergence", partial(_optax_kl, log_target=False)),
         Twin("optax", "convex_kl_divergence", partial(_optax_kl, log_target=False)),

@@ -100,7 +100,7 @@ POISSON_NLL = Spec(
     exact=_poisson_nll,
     questions=(_poisson_nll_cases,),
     ideal=_ideal_poisson,
-    laws=Laws(nonnegative=False, perfect=None),
+    laws=Laws(nonnegative=False),
     twins=(
         Twin("torch", "poisson_nll_loss", partial(_torch_poisson, eps=0.0), variant="eps=0", reductions=REDUCTIONS),
         Twin("torch", "poisson_nll_loss", _torch_poisson, dtypes=SINGLE, admits=_is_rare),
@@ -196,7 +196,7 @@ GAUSSIAN_NLL = Spec(
     exact=_gaussian_nll,
     questions=(_gaussian_nll_cases,),
     ideal=_ideal_gaussian,
-    laws=Laws(nonnegative=False, perfect=None, symmetric=True),
+    laws=Laws(nonnegative=False, symmetric=True),
     twins=(Twin("torch", "gaussian_nll_loss", _torch_gaussian, reductions=REDUCTIONS, admits=_is_not_replaced),),
     advice=(
         Advice(

@@ -27,7 +27,7 @@ from polyloss_conformance.exact.jets import Jet, Rounding, hyperbolic_tangent
 from polyloss_conformance.exact.numbers import HUGE, INFINITE, ONE, ZERO, Number, mp
 from polyloss_conformance.exact.rules import Local
 from polyloss_conformance.exact.softmax import cross_entropy, squared_norm
-from polyloss_conformance.spec import Advice, Laws, Perfect, Spec
+from polyloss_conformance.spec import Advice, Perfect, Spec
 from polyloss_conformance.translations import REDUCTIONS, Call, Said, Twin, torch
 
 from ._examples import CLASS_WEIGHT, IDS, SOFT
@@ -289,7 +289,6 @@ LINEAR_CROSS_ENTROPY = Spec(
     exact=_linear_cross_entropy,
     questions=(_samples, _edges, _bad_input),
     ideal=_ideal,
-    laws=Laws(perfect=None),
     twins=(Twin("torch", "linear_cross_entropy", _torch_linear, reductions=REDUCTIONS),),
     advice=(
         Advice(

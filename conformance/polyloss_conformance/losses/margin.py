@@ -10,7 +10,7 @@ from polyloss_conformance.case import Cases
 from polyloss_conformance.exact.jets import positive_part
 from polyloss_conformance.exact.numbers import ZERO, Number
 from polyloss_conformance.exact.rules import Local, inputs_of, local, of_score
-from polyloss_conformance.spec import Advice, Laws, Perfect, Spec
+from polyloss_conformance.spec import Advice, Perfect, Spec
 from polyloss_conformance.translations import REDUCTIONS, Call, Said, Twin, keras, optax
 
 
@@ -49,7 +49,6 @@ def _hinge(score: Any, t: Any) -> Any:
 HINGE = _margin(
     loss="hinge",
     exact=_hinge,
-    laws=Laws(smooth=False),
     twins=(Twin("keras", "hinge", keras.elements), Twin("optax", "hinge_loss", optax.plain)),
     advice=(
         Advice(
@@ -107,7 +106,6 @@ PERCEPTRON = Spec(
     exact=_perceptron,
     questions=(_perceptron_cases,),
     ideal=_ideal,
-    laws=Laws(smooth=False),
     twins=(Twin("optax", "perceptron_loss", optax.plain),),
     advice=(
         Advice(
@@ -176,7 +174,6 @@ MARGIN_RANKING = Spec(
     exact=_margin_ranking,
     questions=(_margin_ranking_cases,),
     ideal=_margin_ranking_ideal,
-    laws=Laws(perfect=None, smooth=False),
     twins=(Twin("torch", "margin_ranking_loss", _torch_margin_ranking, reductions=REDUCTIONS[:3]),),
     advice=(
         Advice(

@@ -22,7 +22,7 @@ from polyloss_conformance.exact import softmax
 from polyloss_conformance.exact.jets import exponential_minus_1
 from polyloss_conformance.exact.numbers import Number, mp
 from polyloss_conformance.exact.rules import Local
-from polyloss_conformance.spec import Advice, Laws, Perfect, Spec
+from polyloss_conformance.spec import Advice, Perfect, Spec
 from polyloss_conformance.translations import Call, Said, Twin, optax
 
 from ._examples import CUBE, CUBE_IDS, CUBE_SOFT, IDS, LOGITS, SOFT, ahead_by, scores_and_ids
@@ -117,7 +117,6 @@ POLY1_CROSS_ENTROPY = Spec(
     exact=_poly1,
     questions=(_targets, _logits, _poly1_cases),
     ideal=_poly1_ideal,
-    laws=Laws(perfect=None),
     twins=(Twin("optax", "poly_loss_cross_entropy", _optax_poly),),
     advice=(
         Advice(
@@ -182,7 +181,6 @@ GENERALIZED_CROSS_ENTROPY = Spec(
     exact=_generalized,
     questions=(_targets, _logits, _generalized_cases),
     ideal=_generalized_ideal,
-    laws=Laws(perfect=None),
     twins=(Twin("keras", "categorical_generalized_cross_entropy", _keras_generalized, dtypes=SINGLE, admits=_unsure),),
     advice=(
         Advice(

@@ -29,7 +29,7 @@ from polyloss_conformance.exact import softmax
 from polyloss_conformance.exact.jets import Jet, is_possible, power
 from polyloss_conformance.exact.numbers import ZERO, Number, mp
 from polyloss_conformance.exact.rules import Local, inputs_of, local
-from polyloss_conformance.spec import Advice, Laws, Perfect, Spec
+from polyloss_conformance.spec import Advice, Perfect, Spec
 from polyloss_conformance.translations import REDUCTIONS, Call, Said, Twin, optax, tf, torch
 
 from ._examples import CLASS_WEIGHT, CUBE, CUBE_IDS, CUBE_SOFT, IDS, LOGITS, SOFT, ahead_by, scores_and_ids
@@ -235,7 +235,6 @@ CROSS_ENTROPY = Spec(
     exact=softmax.cross_entropy,
     questions=(_targets, _weights_and_smoothing, _extreme_logits, _cross_entropy_cases),
     ideal=_cross_entropy_ideal,
-    laws=Laws(perfect=None),
     twins=(
         Twin("torch", "cross_entropy", torch.classes, reductions=REDUCTIONS),
         Twin("keras", "categorical_crossentropy", _keras_classes, variant="from_logits=True"),
@@ -329,7 +328,6 @@ NLL = Spec(
     exact=_nll,
     questions=(_targets, _weights_and_smoothing, _nll_cases),
     ideal=_nll_ideal,
-    laws=Laws(perfect=None),
     twins=(Twin("torch", "nll_loss", partial(torch.classes, smoothing=False), reductions=REDUCTIONS),),
     advice=(
         Advice(
@@ -399,7 +397,6 @@ SOFTMAX_FOCAL = Spec(
     exact=_softmax_focal,
     questions=(_targets, _extreme_logits, _softmax_focal_cases),
     ideal=_softmax_focal_ideal,
-    laws=Laws(perfect=None),
     twins=(Twin("keras", "categorical_focal_crossentropy", _keras_softmax_focal, variant="from_logits=True"),),
     advice=(
         Advice(

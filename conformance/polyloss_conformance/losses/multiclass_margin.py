@@ -10,7 +10,7 @@ from polyloss_conformance.case import Cases
 from polyloss_conformance.exact.jets import Jet, maximum, positive_part
 from polyloss_conformance.exact.numbers import INFINITE, ONE, ZERO, Number
 from polyloss_conformance.exact.rules import Local, inputs_of, local
-from polyloss_conformance.spec import Advice, Laws, Perfect, Spec
+from polyloss_conformance.spec import Advice, Perfect, Spec
 from polyloss_conformance.translations import REDUCTIONS, Call, Said, Twin
 
 from ._examples import CLASS_WEIGHT, CUBE, CUBE_IDS, IDS, LOGITS, scores_and_ids
@@ -102,7 +102,6 @@ MULTICLASS_HINGE = Spec(
     exact=_multiclass_hinge,
     questions=(_of_ids, _multiclass_hinge_cases),
     ideal=_ideal,
-    laws=Laws(perfect=None, smooth=False),
     twins=(Twin("optax", "multiclass_hinge_loss", _optax), Twin("keras", "categorical_hinge", _keras)),
     advice=(
         Advice(
@@ -136,7 +135,6 @@ MULTICLASS_PERCEPTRON = Spec(
     exact=_multiclass_perceptron,
     questions=(_of_ids, _multiclass_perceptron_cases),
     ideal=_ideal,
-    laws=Laws(perfect=None, smooth=False),
     twins=(Twin("optax", "multiclass_perceptron_loss", _optax),),
     advice=(
         Advice(
@@ -206,7 +204,6 @@ MULTI_MARGIN = Spec(
     exact=_multi_margin,
     questions=(_of_ids, _multi_margin_cases),
     ideal=_ideal,
-    laws=Laws(perfect=None, smooth=False),
     twins=(Twin("torch", "multi_margin_loss", _torch_multi_margin, reductions=REDUCTIONS[:3]),),
     advice=(
         Advice(
@@ -281,7 +278,6 @@ MULTILABEL_MARGIN = Spec(
     exact=_multilabel_margin,
     questions=(_multilabel_margin_cases,),
     ideal=_multilabel_ideal,
-    laws=Laws(perfect=None, smooth=False),
     twins=(
         Twin("torch", "multilabel_margin_loss", _torch_multilabel_margin, reductions=REDUCTIONS[:3], constants=(1,)),
     ),

@@ -118,7 +118,7 @@ L1 = residual(
     loss="l1",
     exact=_l1,
     questions=(_near_and_far, _l1_cases),
-    laws=Laws(symmetric=True, smooth=False),
+    laws=Laws(symmetric=True),
     twins=(
         Twin("torch", "l1_loss", partial(torch.elements, weight="weighted_mean"), reductions=REDUCTIONS),
         Twin("keras", "mean_absolute_error", keras.elements),
@@ -223,7 +223,7 @@ SMOOTH_L1 = residual(
     loss="smooth_l1",
     exact=_smooth_l1,
     questions=(_near_and_far, _smooth_l1_cases),
-    laws=Laws(symmetric=True, smooth=False),
+    laws=Laws(symmetric=True),
     twins=(Twin("torch", "smooth_l1_loss", partial(torch.elements, beta="beta"), reductions=REDUCTIONS),),
     advice=(
         Advice(
@@ -299,7 +299,6 @@ QUANTILE = residual(
     loss="quantile",
     exact=_quantile,
     questions=(_near_and_far, _quantile_cases),
-    laws=Laws(smooth=False),
     advice=(
         Advice(
             "regression",

@@ -106,7 +106,6 @@ MAPE = Spec(
     exact=_mape,
     questions=(_mape_cases,),
     ideal=_ideal_mape,
-    laws=Laws(smooth=False),
     twins=(Twin("keras", "mean_absolute_percentage_error", _keras_mape, admits=_has_the_floor_of_keras),),
     advice=(
         Advice(

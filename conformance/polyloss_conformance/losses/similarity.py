@@ -105,7 +105,6 @@ CONTRASTIVE = Spec(
     exact=of_score(_pair),
     questions=(_contrastive_cases,),
     ideal=_contrastive_ideal,
-    laws=Laws(perfect=None, smooth=False),
     twins=(
         Twin(
             "torch",
@@ -173,7 +172,7 @@ CONTRASTIVE_EMBEDDING = Spec(
     exact=_contrastive_embedding,
     questions=(_contrastive_embedding_cases,),
     ideal=_contrastive_embedding_ideal,
-    laws=Laws(perfect=None, symmetric=True, smooth=False),
+    laws=Laws(symmetric=True),
     advice=(
         Advice(
             "similarity",
@@ -320,7 +319,6 @@ TRIPLET_MARGIN = Spec(
     exact=_triplet_margin,
     questions=(_triplet_margin_cases,),
     ideal=_triplet_margin_ideal,
-    laws=Laws(perfect=None, smooth=False),
     twins=(
         Twin("torch", "triplet_margin_loss", _torch_triplet, reductions=REDUCTIONS[:3]),
         Twin(

@@ -8,7 +8,7 @@ from polyloss_conformance.arrays import WIDE, Shape, bits, floats, inf, normal, 
 from polyloss_conformance.case import Cases
 from polyloss_conformance.exact.jets import plain
 from polyloss_conformance.exact.rules import of_score
-from polyloss_conformance.spec import Advice, Laws, Perfect, Spec
+from polyloss_conformance.spec import Advice, Perfect, Spec
 from polyloss_conformance.translations import Twin, labels_are_hard, optax
 
 from ._examples import HARD, X
@@ -65,7 +65,6 @@ BINARY_SPARSEMAX = Spec(
     exact=_binary,
     questions=(_binary_cases,),
     ideal=_binary_ideal,
-    laws=Laws(perfect=None),
     twins=(Twin("optax", "sparsemax_loss", optax.plain, constants=(1,), admits=labels_are_hard),),
     advice=(
         Advice(

@@ -76,6 +76,12 @@ def test_residuals() -> None:
 def test_margins() -> None:
     for name in ("hinge", "squared_hinge"):
         both(name, np.where(LABELS < 0.5, -1.0, 1.0), LOGITS)
+        both(name, np.where(LABELS < 0.5, 0.0, 1.0), LOGITS)
+        for labels in (np.where(LABELS < 0.5, 0, 1), LABELS < 0.5):
+            expected = getattr(keras.losses, name)(labels, LOGITS)
+            np.testing.assert_allclose(getattr(keras_compat, name)(labels, LOGITS), expected, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"y_true must be -1 or 1, got 0"):
+        keras_compat.hinge(np.asarray([[1.0, 0.0, -1.0]]), np.zeros((1, 3)))
 
 
 @pytest.mark.parametrize(("smoothing", "axis"), list(itertools.product((0.0, 0.3), (-1, 0))))

@@ -26,6 +26,13 @@ def both_ways(backend: Any) -> list[Callable[[Callable[..., Any]], Callable[...,
     return [identity, backend.compile]
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_mask_of_one_row(backend: Any, kept: bool) -> None:
+    mask = backend.array([kept])[0]  # of NumPy a scalar, and no array
+    found = polyloss.cross_entropy(backend.array(X[0]), backend.array(Y[0]), where=mask)
+    np.testing.assert_allclose(backend.numpy(found), ROWS[0] if kept else 0.0, rtol=1e-12)
+
+
 @pytest.mark.parametrize("kind", ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"])
 def test_class_ids_of_any_integer_dtype(backend: Any, kind: str) -> None:
     """None wraps: neither a label, nor an ignored one, nor a number of classes that the dtype cannot hold."""

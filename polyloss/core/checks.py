@@ -181,6 +181,8 @@ def axis_of(loss: str, axis: Any, ndim: int) -> int:
     """An axis, counted from the front."""
     if isinstance(axis, bool) or not isinstance(axis, int):
         raise not_static(loss, "axis", axis)
+    if ndim == 0:
+        raise ValueError(f"{loss}: an array with one axis or more was expected, got one of shape ()")
     if not -ndim <= axis < ndim:
         raise ValueError(f"{loss}: axis must be in [{-ndim}, {ndim}), got {axis}")
     return axis % ndim

@@ -185,7 +185,10 @@ class Loss(Definition, Combinable, Generic[P]):
 
     def bind(self, arrays: tuple[Any, ...], keywords: dict[str, Any]) -> BoundCall:
         """A call of this loss. What is remembered of calls is their plan, by all that they have in common."""
-        keywords = {key: value.item() if isinstance(value, np.generic) else value for key, value in keywords.items()}
+        for name, given in keywords.items():
+            if isinstance(given, np.generic):
+                # A number like any other; or a mask of one element.
+                keywords = keywords | {name: np.asarray(given) if name == "where" else given.item()}
         backend = find_backend(type(arrays[0])) if arrays else None
         key = None if backend is None else self._key(backend, arrays, keywords)
         if key is None:

@@ -47,7 +47,8 @@ def gaussian_nll_loss(
 ) -> Array:
     """`polyloss.gaussian_nll`. A variance below `eps` is replaced by that, and has the gradient of that, as there.
 
-    `var` may be a number, have a last axis of length 1, or lack the last axis.
+    `target` and `var` may have axes of length 1, for which they are repeated; `var` may be a number, or lack the last
+    axis.
     """
     loss = "gaussian_nll_loss"
     eps = static_number(loss, "eps", eps)
@@ -57,6 +58,8 @@ def gaussian_nll_loss(
     if var.ndim and var.ndim == input.ndim - 1:
         var = xp.expand_dims(var, axis=-1)
     var = spread(loss, "var", var, input, "input")
+    if target.ndim == input.ndim:
+        target = spread(loss, "target", target, input, "input")
     return polyloss.gaussian_nll(
         input, target, var + stop_gradient(xp.where(var < eps, eps - var, 0.0)), full=bool(full), **keywords
     )

@@ -52,6 +52,7 @@ def multilabel_margin_loss(
     loss = "multilabel_margin_loss"
     refuse_legacy(loss, size_average, reduce)
     checks.one_of(loss, "reduction", reduction, REDUCTIONS)
+    checks.axis_of(loss, -1, input.ndim)
     checks.shape_is(loss, "target", tuple(target.shape), tuple(input.shape), "the shape of input,")
     xp = namespace(target)
     if not checks.is_integer(xp, target):

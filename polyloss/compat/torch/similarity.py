@@ -7,6 +7,7 @@ from polyloss.compat._common import no_eps, of_arrays, only
 from polyloss.core import checks
 from polyloss.core.backend import find_backend
 from polyloss.core.domains import POSITIVE
+from polyloss.core.loss import Loss
 from polyloss.core.typing import Array
 
 from ._common import REDUCTIONS, is_one, literal, refuse_legacy, rescaled
@@ -79,9 +80,9 @@ def hinge_embedding_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Array:
-    """`polyloss.contrastive` of a distance (not negative) for labels -1 and 1, linear in the distance."""
+    """`polyloss.contrastive` for labels -1 and 1, linear in the distance, which may be negative, as there."""
     refuse_legacy("hinge_embedding_loss", size_average, reduce)
-    return polyloss.contrastive(
+    return _of_any_distance(
         input,
         is_one("hinge_embedding_loss", target),
         margin=margin,
@@ -90,6 +91,13 @@ def hinge_embedding_loss(
         power=1,
         **rescaled("hinge_embedding_loss", input, None, reduction),
     )
+
+
+_of_any_distance = Loss(
+    polyloss.contrastive.kernel,
+    signature=polyloss.contrastive.signature,
+    domains={name: domain for name, domain in polyloss.contrastive.domains.items() if name != "distance"},
+)
 
 
 def _positive(loss: str, margin: Array | float) -> Array | float:

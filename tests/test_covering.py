@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations, product
 from pathlib import Path
 from types import FrameType
@@ -79,18 +80,30 @@ def steps(loss: str, cases: Sequence[Case], dtype: str) -> set[tuple[str, str, i
 
 
 COVERED = [
-    (*key, kind) for key, shares in schedule.SCHEDULE.items() for kind, share in shares.items() if share.covering
+    (*key, kind)
+    for key, shares in schedule.SCHEDULE.items()
+    for kind, share in shares.items()
+    if share.covering or share.optimised == "covering"
 ]
 
 
 @pytest.mark.parametrize("loss", data.LOSSES)
-def test_what_is_optimised_goes_from_line_to_line_as_all_calls_do(loss: str) -> None:
-    assert len(COVERED) == 4
-    for backend, mode, dtype in COVERED:
-        units = list(schedule._units(schedule.SCHEDULE[backend, mode][dtype], backend, mode, loss, dtype))
+def test_what_is_chosen_goes_from_line_to_line_as_all_calls_do(loss: str) -> None:
+    assert len(COVERED) == 6
+    for backend, mode, kind in COVERED:
+        dtype = "float16" if kind == "half" else kind
+        share = schedule.SCHEDULE[backend, mode][kind]
+        all_calls = replace(share, covering=False, optimised="all")
         every, some = (
-            list(dict.fromkeys(case for unit in units for case in unit.cases if not (optimised and unit.unoptimised)))
-            for optimised in (False, True)
+            list(
+                dict.fromkeys(
+                    case
+                    for unit in schedule._units(one, backend, mode, loss, dtype)
+                    for case in unit.cases
+                    if share.optimised != "covering" or not unit.unoptimised
+                )
+            )
+            for one in (all_calls, share)
         )
         assert steps(loss, every, dtype) - steps(loss, some, dtype) == set(), (backend, mode, dtype)
 

@@ -223,7 +223,14 @@ def pack(cases: Sequence[Case], dtype: str, entry: Entry, *, weighted: bool, mas
 
 
 def batches(
-    cases: Sequence[Case], dtype: str, entry: Entry, framework: Framework, mode: str, **there: bool
+    cases: Sequence[Case],
+    dtype: str,
+    entry: Entry,
+    framework: Framework,
+    mode: str,
+    *,
+    unoptimised: bool = False,
+    **there: bool,
 ) -> Iterator[Call]:
     """The calls of packed cases: so many examples that nothing is left over, and behind a compiler few at a time.
 
@@ -235,7 +242,8 @@ def batches(
     """
     once = pack(cases, dtype, entry, **there)
     length = len(once.value)
-    compiled = mode not in EAGER
+    # Code that is not optimised computes one example at a time.
+    compiled = mode not in EAGER and not unoptimised
     if entry.shared:
         yield once.repeated(_padded(length, FEW))
         if mode in framework.dynamic and length > FEW:

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+import polyloss
+
 from .cases import Case, Entry
 
 
@@ -30,14 +32,18 @@ def features(cases: Sequence[Case], dtype: str, entry: Entry, packed: bool) -> F
     else:
         options = {"reduction": "mean"} | options
     axes = arrays[0].ndim - entry.rowwise
-    kinds: dict[str, Hashable] = {name: _kind(v) for name, v in {**parameters, **options}.items() if name != "axis"}
+    # A loss branches on the values of these.
+    static = getattr(polyloss, cases[0].loss).static
+    kinds: dict[str, Hashable] = {
+        name: repr(v) if name in static else _kind(v) for name, v in {**parameters, **options}.items() if name != "axis"
+    }
     kinds |= {entry.name(i): (_kind(a), a.ndim - (axes if i in entry.own else 0)) for i, a in enumerate(arrays)}
     if not packed:
         kinds["axes"] = axes
     if entry.rowwise:
         lengths = {case.arrays[0].shape[case.parameters.get("axis", -1)] for case in cases}
         kinds["one class"] = 1 in lengths
-    return Features(kinds, {name: v for name, v in parameters.items() if _kind(v) == "number"})
+    return Features(kinds, {name: v for name, v in parameters.items() if kinds.get(name) == "number"})
 
 
 def _kind(value: Any) -> Hashable:

@@ -4,15 +4,15 @@ A *unit* is one function and its calls. Where nothing is compiled, every case is
 that differ in nothing but their examples are packed: see `calls`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from . import cases as data
 from . import frameworks
 from .calls import Key, pack_key
-from .cases import Case
+from .cases import Case, Entry
 from .covering import cover, features
 from .frameworks import EAGER
 from .selection import Selection
@@ -81,9 +81,10 @@ class Share:
     ends : bool
         Of functions whose parameters differ in their values alone, the first and the last stand for all.
     covering : bool
-        Of all these as many as `covering.cover` chooses are compiled as users have it, the others not optimised.
-    unoptimised : bool
-        None is optimised.
+        Of all these, only as many as `covering.cover` chooses.
+    optimised : {"all", "covering", "defaults", "none"}
+        Which of those are compiled as users have it, and the others in the quickest way: as many as `covering.cover`
+        chooses; or functions without parameters and what is called as it stands; or none.
     largest : bool
         Of the batches of a function the largest alone: each other shape is a compilation.
     single : bool
@@ -98,7 +99,7 @@ class Share:
     reduced: tuple[str, ...] = ()
     ends: bool = False
     covering: bool = False
-    unoptimised: bool = False
+    optimised: Literal["all", "covering", "defaults", "none"] = "all"
     largest: bool = False
     single: bool = True
     alone: tuple[Alone, ...] = ()
@@ -123,17 +124,25 @@ SCHEDULE: dict[tuple[str, str], dict[str, Share]] = {
     # Here every call of another shape is a compilation.
     ("jax", "eager"): {
         # Computed in float32, the code for which is looked at there.
-        "half": Share(ends=True, unoptimised=True, largest=True, alone=_DEAR),
-        "float32": Share(unpackable=True, reduced=_THOROUGH, covering=True, alone=(*_REDUCTIONS, _THREE_FEATURES)),
-        "float64": Share(covering=True, alone=(*_DEAR, _THREE_FEATURES)),
+        "half": Share(ends=True, covering=True, optimised="none", largest=True, alone=(*_DEAR, _THREE_FEATURES)),
+        "float32": Share(
+            unpackable=True, reduced=_THOROUGH, optimised="covering", alone=(*_REDUCTIONS, _THREE_FEATURES)
+        ),
+        "float64": Share(covering=True, optimised="defaults", alone=(*_DEAR, _THREE_FEATURES)),
     },
+    # And what is compiled is the same with `jit` and without.
     ("jax", "jit"): {
-        "float32": Share(ends=True, covering=True, largest=True, alone=(*_DEAR, _THREE_FEATURES)),
+        "float32": Share(ends=True, covering=True, optimised="defaults", largest=True, alone=(*_DEAR, _THREE_FEATURES)),
     },
     # torch has a full compiler, for the default parameters. All others are traced, values and gradients.
     ("torch", "aot_eager"): {
         "float32": Share(
-            parameters=(True,), unpackable=True, ends=True, covering=True, single=False, alone=(_THREE_FEATURES,)
+            parameters=(True,),
+            unpackable=True,
+            ends=True,
+            covering=True,
+            single=False,
+            alone=(_THREE_FEATURES,),
         ),
     },
     ("torch", "compile"): {
@@ -145,7 +154,7 @@ SCHEDULE: dict[tuple[str, str], dict[str, Share]] = {
         ),
     },
     ("tensorflow", "function"): {"float32": Share(unpackable=True, ends=True, alone=_REDUCTIONS)},
-    ("tensorflow", "xla"): {"float32": Share(ends=True, largest=True, alone=_DEAR)},
+    ("tensorflow", "xla"): {"float32": Share(ends=True, covering=True, largest=True, alone=(*_DEAR, _THREE_FEATURES))},
 }
 """By framework (any, where there is none) and mode, then dtype. Compilers see one dtype: float32, if it is selected."""
 
@@ -202,7 +211,7 @@ def _units(share: Share, backend: str, mode: str, loss: str, dtype: str) -> Iter
             continue
         key = None if share.every else pack_key(case, dtype, entry)
         if share.every or any(alone.has(case, key) for alone in share.alone):
-            yield Unit(loss, backend, mode, dtype, ((case,),), packed=False, unoptimised=share.unoptimised)
+            yield Unit(loss, backend, mode, dtype, ((case,),), packed=False, unoptimised=share.optimised == "none")
         elif (share.unpackable and key is None and not fnmatchcase(case.name, _LONG)) or (
             loss in share.reduced and case.options.get("reduction") != "none"
         ):
@@ -218,8 +227,25 @@ def _units(share: Share, backend: str, mode: str, loss: str, dtype: str) -> Iter
             members = sorted(groups[group].values(), key=len, reverse=True)
             calls = tuple(map(tuple, members[:1] if share.largest else members))
             found.append(Unit(loss, backend, mode, dtype, calls, packed=True))
-    chosen = set(range(len(found)))
     if share.covering:
-        chosen = set(cover([features(unit.cases, dtype, entry, unit.packed) for unit in found]))
+        found = [found[place] for place in _covering(found, dtype, entry)]
+    chosen = _optimised(share, found, dtype, entry)
     for place, unit in enumerate(found):
-        yield unit._replace(unoptimised=share.unoptimised or place not in chosen)
+        yield unit._replace(unoptimised=share.optimised == "none" or place not in chosen)
+
+
+def _covering(found: Sequence[Unit], dtype: str, entry: Entry) -> list[int]:
+    return cover([features(unit.cases, dtype, entry, unit.packed) for unit in found])
+
+
+def _optimised(share: Share, found: Sequence[Unit], dtype: str, entry: Entry) -> set[int]:
+    """The places of the units that are compiled as users have it."""
+    if share.optimised == "covering":
+        return set(_covering(found, dtype, entry))
+    if share.optimised == "defaults":
+        return {
+            place
+            for place, unit in enumerate(found)
+            if not any(case.parameters.keys() - {"axis"} for case in unit.cases)
+        }
+    return set() if share.optimised == "none" else set(range(len(found)))

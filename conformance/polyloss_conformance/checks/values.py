@@ -28,9 +28,8 @@ def run(unit: Unit, loss: Any) -> list[Result]:
     for members in unit.calls:
         try:
             if unit.packed:
-                calls = list(
-                    batches(members, unit.dtype, entry, framework, unit.mode, weighted=weighted, masked=masked)
-                )
+                there = {"weighted": weighted, "masked": masked, "unoptimised": unit.unoptimised}
+                calls = list(batches(members, unit.dtype, entry, framework, unit.mode, **there))
             else:
                 calls = [single(members[0], unit.dtype, entry, framework)]
             if step is None:

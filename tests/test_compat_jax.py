@@ -53,7 +53,7 @@ def both(name: str, *arrays: Any, wrt: Sequence[int] = (0,), rtol: float = 1e-9,
 
 NO_TWIN = {
     *("binary_dice_loss", "dice_loss", "multiclass_generalized_dice_loss", "multiclass_sparsemax_loss"),
-    *("ctc_loss", "ctc_loss_with_forward_probs", "make_fenchel_young_loss", "ntxent", "ranking_softmax_loss"),
+    *("ctc_loss", "ctc_loss_with_forward_probs", "make_fenchel_young_loss", "ntxent"),
     "smooth_labels",
 }
 """The losses of `optax.losses` that have none yet."""
@@ -68,7 +68,48 @@ def test_every_loss_of_optax_has_a_twin_or_is_known_to_have_none() -> None:
 def test_the_signature_is_that_of_the_built_in(name: str) -> None:
     expected = inspect.signature(getattr(optax.losses, name)).parameters.values()
     found = inspect.signature(getattr(compat, name)).parameters.values()
-    assert [(p.name, p.default, p.kind) for p in found] == [(p.name, p.default, p.kind) for p in expected]
+    # A mean has a name here, and is no function of one framework.
+    named = {jax.numpy.mean: "mean"}
+    assert [(p.name, p.default, p.kind) for p in found] == [
+        (p.name, named[p.default] if callable(p.default) and p.default is not p.empty else p.default, p.kind)
+        for p in expected
+    ]
+
+
+ITEMS = np.asarray([[1, 1, 0, 1], [0, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 0], [0, 0, 1, 0], [1, 1, 0, 0]], dtype=bool)
+
+
+@pytest.mark.parametrize("reduce_fn", ["mean", None, jax.numpy.mean, jax.numpy.sum, jax.numpy.max], ids=str)
+def test_lists_and_what_they_are_reduced_by(reduce_fn: Any) -> None:
+    name, grades, keywords = (
+        "ranking_softmax_loss",
+        np.round(LABELS * 4),
+        {} if reduce_fn == "mean" else {"reduce_fn": reduce_fn},
+    )
+    both(name, LOGITS, grades, wrt=(0, 1), **keywords)
+    both(name, LOGITS, grades.astype(np.int64), **keywords)
+    if reduce_fn is not jax.numpy.max:
+        both(name, LOGITS, grades, wrt=(0, 1), where=ITEMS, weights=LABELS, **keywords)
+        both(name, LOGITS, grades, where=ITEMS[0], weights=LABELS[0], **keywords)
+    both(name, CUBE, CUBE_LABELS, wrt=(0, 1), **keywords)
+
+
+def test_lists_of_nothing_have_no_loss_and_no_gradient() -> None:
+    for reduce_fn in ("mean", jax.numpy.mean, jax.numpy.sum):
+        value, slope = jax.value_and_grad(compat.ranking_softmax_loss)(
+            jax.numpy.asarray(LOGITS), LABELS, where=ITEMS & False, reduce_fn=reduce_fn
+        )
+        assert value == 0
+        assert not np.any(slope)
+
+
+def test_a_reduction_of_their_own_gets_the_lists_that_count() -> None:
+    def mean(losses: Any, where: Any = None) -> Any:
+        return losses.sum() / (losses.size if where is None else where.size)
+
+    rows = ITEMS & ROWS[:, None]
+    both("ranking_softmax_loss", LOGITS, LABELS, reduce_fn=mean)
+    both("ranking_softmax_loss", LOGITS[ROWS], LABELS[ROWS], where=rows[ROWS], reduce_fn=mean)
 
 
 @pytest.mark.parametrize("name", ["squared_error", "l2_loss", "huber_loss", "log_cosh"])

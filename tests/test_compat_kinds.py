@@ -56,6 +56,7 @@ ARRAYS: dict[Any, Any] = {
     optax.sigmoid_focal_loss: (X, P),
     optax.sparsemax_loss: (X, P),
     optax.poly_loss_cross_entropy: (X, P),
+    optax.ranking_softmax_loss: (X, P),
     optax.softmax_cross_entropy: (X, P),
     optax.softmax_cross_entropy_with_integer_labels: (X, Y),
     optax.safe_softmax_cross_entropy: (X, P),

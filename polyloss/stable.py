@@ -71,11 +71,16 @@ class Softmax(NamedTuple):
     """inf where the largest is, else 0: what the others are away from it."""
 
 
-def exponentials(xp: Namespace, x: Array) -> tuple[Array, Array, Array]:
-    """The largest entry of each row, the distances to it, and their exponentials."""
+def shifted(xp: Namespace, x: Array) -> tuple[Array, Array]:
+    """The largest entry of each row, and the distances to it. That of the largest is 0, even of an infinite one."""
     largest = stop_gradient(xp.max(x, axis=-1, keepdims=True))
     limit = float(xp.finfo(x.dtype).max)
-    shift = xp.clip(x, None, limit) - xp.clip(largest, -limit, limit)
+    return largest, xp.clip(x, None, limit) - xp.clip(largest, -limit, limit)
+
+
+def exponentials(xp: Namespace, x: Array) -> tuple[Array, Array, Array]:
+    """The largest entry of each row, the distances to it, and their exponentials."""
+    largest, shift = shifted(xp, x)
     return largest, shift, xp.exp(shift)
 
 

@@ -30,9 +30,11 @@ def arguments(loss: Any, rng: Any) -> list[Any]:
 LOSSES = [
     loss
     for loss in (getattr(polyloss, name) for name in vars(polyloss)["__all__"])
-    if isinstance(loss, polyloss.Loss) and loss.fuse is None and loss is not polyloss.multilabel_margin
+    if isinstance(loss, polyloss.Loss)
+    and loss.fuse is None
+    and loss not in (polyloss.multilabel_margin, polyloss.multiclass_sparsemax)
 ]
-"""All but the one that compares the entries of a row with each other: it is of whole arrays."""
+"""All but those that compare the entries of a row with each other, or sort them: they are of whole arrays."""
 PER_ROW = np.arange(1.0, ROWS + 1)
 KEPT = np.arange(ROWS) % 3 != 1
 CALLS: list[dict[str, Any]] = [

@@ -52,7 +52,7 @@ def both(name: str, *arrays: Any, wrt: Sequence[int] = (0,), rtol: float = 1e-9,
 
 
 NO_TWIN = {
-    *("binary_dice_loss", "dice_loss", "multiclass_generalized_dice_loss", "multiclass_sparsemax_loss"),
+    *("binary_dice_loss", "dice_loss", "multiclass_generalized_dice_loss"),
     *("ctc_loss", "ctc_loss_with_forward_probs", "make_fenchel_young_loss", "ntxent"),
     "smooth_labels",
 }

@@ -51,6 +51,7 @@ ARRAYS: dict[Any, Any] = {
     optax.hinge_loss: (X, SIGNS),
     optax.multiclass_hinge_loss: (X, Y),
     optax.multiclass_perceptron_loss: (X, Y),
+    optax.multiclass_sparsemax_loss: (X, Y),
     optax.perceptron_loss: (X, SIGNS),
     optax.sigmoid_binary_cross_entropy: (X, P),
     optax.sigmoid_focal_loss: (X, P),

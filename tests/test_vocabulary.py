@@ -227,6 +227,12 @@ TABLE: list[Row] = [
     ),
     Row("argmax", lambda xp, x: xp.argmax(x, axis=-1, keepdims=True), ("finite",)),
     # Order and entries.
+    Row("cumulative_sum", lambda xp, x: xp.cumulative_sum(x, axis=-1), ("finite",), eps=16),
+    Row("cumulative_sum", lambda xp, x: xp.cumulative_sum(x, axis=0, include_initial=True), ("finite",), eps=16),
+    *(
+        Row("cumulative_sum", lambda xp, x: xp.cumulative_sum(x, axis=-1, include_initial=True), (kind,), eps=16)
+        for kind in ("finite", "row", "ends", "whole", "nothing", "narrow", "square")
+    ),
     Row("sort", lambda xp, x: xp.sort(x), ("ordered",)),
     Row("sort", lambda xp, x: xp.sort(x, axis=0), ("ordered",)),
     Row("sort", lambda xp, x: xp.sort(x), ("whole",)),
@@ -275,6 +281,7 @@ UNTRACED = {
     "argmax",
     "broadcast_arrays",
     "concat",
+    "cumulative_sum",
     "floor",
     "matrix_transpose",
     "mean",

@@ -37,17 +37,17 @@ from ._arrays import (
     together,
     unary,
 )
-from ._vocabulary import broadcast_arrays, concat, inf, mean, position, sum, sum_dtype, total_of
+from ._vocabulary import broadcast_arrays, concat, cumulative, inf, mean, position, sum, sum_dtype, total_of
 
 # fmt: off
 __all__ = [  # noqa: RUF022
     "acos", "acosh", "add", "argmin", "argsort", "asin", "asinh", "atan", "atan2", "atanh", "bitwise_and",
     "bitwise_invert", "bitwise_or", "bitwise_xor", "ceil", "copysign", "cos", "cosh", "count_nonzero",
-    "cumulative_prod", "cumulative_sum", "diff", "divide", "equal", "eye", "flip", "floor_divide", "full", "greater",
-    "greater_equal", "hypot", "less", "less_equal", "linspace", "log10", "log2", "logaddexp", "logical_and",
-    "logical_not", "logical_or", "logical_xor", "matmul", "multiply", "negative", "not_equal", "ones", "permute_dims",
-    "positive", "prod", "reciprocal", "remainder", "repeat", "roll", "round", "signbit", "sin", "square", "std",
-    "subtract", "tan", "tensordot", "tile", "tril", "triu", "trunc", "unstack", "var", "vecdot",
+    "cumulative_prod", "diff", "divide", "equal", "eye", "flip", "floor_divide", "full", "greater", "greater_equal",
+    "hypot", "less", "less_equal", "linspace", "log10", "log2", "logaddexp", "logical_and", "logical_not",
+    "logical_or", "logical_xor", "matmul", "multiply", "negative", "not_equal", "ones", "permute_dims", "positive",
+    "prod", "reciprocal", "remainder", "repeat", "roll", "round", "signbit", "sin", "square", "std", "subtract",
+    "tan", "tensordot", "tile", "tril", "triu", "trunc", "unstack", "var", "vecdot",
 ]
 # fmt: on
 
@@ -206,31 +206,10 @@ def argsort(x: Array, /, *, axis: int = -1, descending: py.bool = False, stable:
     return tf.cast(tf.argsort(x, axis=axis, direction=direction, stable=stable), int64)
 
 
-def _cumulative(operation: Function, x: Array, axis: int | None, dtype: DType | None, start: int | None) -> Array:
-    x = tensor(x)
-    if axis is None and x.shape.rank != 1:
-        raise ValueError("an array that is not one-dimensional needs an axis")
-    (axis,) = axes_of(x, axis)
-    dtype = sum_dtype(x.dtype, dtype)
-    working = float32 if dtype in HALF else dtype
-    total = like(operation(like(x, working), axis=axis), dtype)
-    if start is None:
-        return total
-    shape = lengths(x)
-    shape[axis] = 1
-    return tf.concat([tf.fill(shape, tf.constant(start, dtype)), total], axis)
-
-
-def cumulative_sum(
-    x: Array, /, *, axis: int | None = None, dtype: DType | None = None, include_initial: py.bool = False
-) -> Array:
-    return _cumulative(tf.cumsum, x, axis, dtype, 0 if include_initial else None)
-
-
 def cumulative_prod(
     x: Array, /, *, axis: int | None = None, dtype: DType | None = None, include_initial: py.bool = False
 ) -> Array:
-    return _cumulative(tf.math.cumprod, x, axis, dtype, 1 if include_initial else None)
+    return cumulative(tf.math.cumprod, x, axis, dtype, 1 if include_initial else None)
 
 
 def diff(

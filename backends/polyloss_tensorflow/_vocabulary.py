@@ -51,11 +51,11 @@ from ._arrays import (
 
 # fmt: off
 __all__ = [
-    "abs", "all", "any", "arange", "argmax", "asarray", "astype", "bool", "broadcast_arrays", "broadcast_to",
-    "clip", "concat", "exp", "expand_dims", "expm1", "finfo", "float32", "float64", "floor", "full_like", "iinfo",
-    "inf", "int32", "int64", "isdtype", "isfinite", "isinf", "isnan", "log", "log1p", "matrix_transpose", "max",
-    "maximum", "mean", "min", "minimum", "moveaxis", "ones_like", "pow", "reshape", "result_type", "sign", "sinh",
-    "sort", "sqrt", "squeeze", "stack", "sum", "take", "take_along_axis", "tanh", "where", "zeros_like",
+    "abs", "all", "any", "arange", "argmax", "asarray", "astype", "bool", "broadcast_arrays", "broadcast_to", "clip",
+    "concat", "cumulative_sum", "exp", "expand_dims", "expm1", "finfo", "float32", "float64", "floor", "full_like",
+    "iinfo", "inf", "int32", "int64", "isdtype", "isfinite", "isinf", "isnan", "log", "log1p", "matrix_transpose",
+    "max", "maximum", "mean", "min", "minimum", "moveaxis", "ones_like", "pow", "reshape", "result_type", "sign",
+    "sinh", "sort", "sqrt", "squeeze", "stack", "sum", "take", "take_along_axis", "tanh", "where", "zeros_like",
 ]
 # fmt: on
 
@@ -218,6 +218,27 @@ def argmax(x: Array, /, *, axis: int | None = None, keepdims: py.bool = False) -
 
 
 # --------------------------------------------------------------------------------------------------- order and entries
+
+
+def cumulative(operation: Function, x: Array, axis: int | None, dtype: DType | None, start: int | None) -> Array:
+    x = tensor(x)
+    if axis is None and x.shape.rank != 1:
+        raise ValueError("an array that is not one-dimensional needs an axis")
+    (axis,) = axes_of(x, axis)
+    dtype = sum_dtype(x.dtype, dtype)
+    working = float32 if dtype in HALF else dtype
+    total = like(operation(like(x, working), axis=axis), dtype)
+    if start is None:
+        return total
+    shape = lengths(x)
+    shape[axis] = 1
+    return tf.concat([tf.fill(shape, tf.constant(start, dtype)), total], axis)
+
+
+def cumulative_sum(
+    x: Array, /, *, axis: int | None = None, dtype: DType | None = None, include_initial: py.bool = False
+) -> Array:
+    return cumulative(tf.cumsum, x, axis, dtype, 0 if include_initial else None)
 
 
 def sort(x: Array, /, *, axis: int = -1, descending: py.bool = False, stable: py.bool = True) -> Array:

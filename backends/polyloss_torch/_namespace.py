@@ -46,6 +46,22 @@ def take_along_axis(x: torch.Tensor, indices: torch.Tensor, /, *, axis: int = -1
     return torch.gather(x, axis, indices.to(torch.int64))
 
 
+def cumulative_sum(
+    x: torch.Tensor, /, *, axis: Any = None, dtype: Any = None, include_initial: bool = False
+) -> torch.Tensor:
+    """The sums of the entries up to each one."""
+    if axis is None:
+        if x.ndim != 1:
+            raise ValueError("a tensor that is not one-dimensional needs an axis")
+        axis = 0
+    total = torch.cumsum(x, axis, dtype=dtype)
+    if not include_initial:
+        return total
+    shape = list(x.shape)
+    shape[axis] = 1
+    return torch.cat([total.new_zeros(shape), total], axis)
+
+
 _BLOCK = 512
 
 

@@ -74,7 +74,6 @@ MISSING = (
     "dice",
     "make_fenchel_young_loss",
     "multiclass_generalized_dice_loss",
-    "multiclass_sparsemax_loss",
     "nce_loss",
     "rmse",
     "root_mean_squared_error",

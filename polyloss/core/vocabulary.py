@@ -210,6 +210,9 @@ class Namespace(Protocol):
 
     # ---------------------------------------------------------------------------------------------- order and entries
 
+    def cumulative_sum(self, x: Array, /, *, axis: int, include_initial: Flag = False) -> Array:
+        """What the entries up to each one sum to; and before these a 0."""
+
     def sort(self, x: Array, /, *, axis: int = -1) -> Array:
         """`x` in ascending order."""
 

@@ -8,11 +8,18 @@ from polyloss.core import checks
 from polyloss.core.typing import Array
 
 __all__ = [
+    "multiclass_sparsemax_loss",
     "poly_loss_cross_entropy",
     "safe_softmax_cross_entropy",
     "softmax_cross_entropy",
     "softmax_cross_entropy_with_integer_labels",
 ]
+
+
+@of_arrays(loss="multiclass_sparsemax", ids="labels")
+def multiclass_sparsemax_loss(scores: Array, labels: Array) -> Array:
+    """`polyloss.multiclass_sparsemax` of every row, classes last."""
+    return polyloss.multiclass_sparsemax(scores, labels, reduction="none")
 
 
 @of_arrays(loss="poly1_cross_entropy")

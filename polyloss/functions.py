@@ -1,11 +1,16 @@
-"""Exponentials and logarithms of arrays of any framework, right far out: in value and in every gradient."""
+"""Exponentials and logarithms of arrays of any framework, right far out: in value and in every gradient.
+
+And labels that are smoothed, for losses that have no `label_smoothing`.
+"""
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from .core import checks, docstrings
 from .core.backend import Backend, find_backend, stop_gradient, unwrapped
+from .core.domains import UNIT
 from .core.kernel import attached
 from .core.typing import Array, KernelResult, Namespace
 from .stable import (
@@ -18,7 +23,7 @@ from .stable import (
     softplus_of,
 )
 
-__all__ = ["log_sigmoid", "log_softmax", "log_sum_exp", "sigmoid", "softmax", "softplus"]
+__all__ = ["log_sigmoid", "log_softmax", "log_sum_exp", "sigmoid", "smooth_labels", "softmax", "softplus"]
 
 Function = TypeVar("Function", bound=Callable[..., Array])
 
@@ -26,8 +31,9 @@ Function = TypeVar("Function", bound=Callable[..., Array])
 def _refusing(function: Function) -> Function:
     """`function`, whose docstring says what it refuses."""
     if function.__doc__ is not None:
-        errors = "TypeError\n    If `x` is no array, or not real floating."
-        if "axis" in inspect.signature(function).parameters:
+        first, *others = inspect.signature(function).parameters
+        errors = f"TypeError\n    If `{first}` is no array, or not real floating."
+        if "axis" in others:
             errors += "\nValueError\n    If there is no such axis, or it has no entries."
         sections = docstrings.split(inspect.cleandoc(function.__doc__))
         function.__doc__ = docstrings.joined({**sections, "Raises": errors})
@@ -220,6 +226,89 @@ def sigmoid(x: Array) -> Array:
     return _elementwise("sigmoid", x, sigmoid_of)
 
 
+@_refusing
+def smooth_labels(
+    labels: Array, alpha: float | Array, *, axis: int | tuple[int, ...] = -1, where: Array | None = None
+) -> Array:
+    r"""Labels that are less sure: a part of their mass is spread over all classes.
+
+    .. math:: \operatorname{smooth\_labels}(q)_c = (1 - \alpha)\, q_c + \frac{\alpha}{K}
+
+    Parameters
+    ----------
+    labels : array of shape (..., C)
+        Real floating, of any framework: one-hot rows, or probabilities.
+    alpha : float or array without axes
+        :math:`\alpha`, in [0, 1].
+    axis : int or tuple of int
+        The axis of the classes, or several that have these together.
+    where : boolean array of the shape of `labels`, optional
+        Which classes there are: `K` counts these, and others have 0.
+
+    Returns
+    -------
+    array
+        Of the shape of `labels`. Half precision is computed in float32.
+
+    See Also
+    --------
+    cross_entropy : has `label_smoothing` for class ids and probabilities, and so have others.
+
+    Notes
+    -----
+    All built-ins spread :math:`\alpha` over all classes, the right one too. optax's ``smooth_labels`` gives a share to
+    the classes that `where` leaves out, too.
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss
+    >>> labels = np.eye(4)[[0, 2]]
+    >>> polyloss.smooth_labels(labels, 0.5)
+    array([[0.625, 0.125, 0.125, 0.125],
+           [0.125, 0.125, 0.625, 0.125]])
+    >>> polyloss.smooth_labels(labels, 0.5, where=np.asarray([[True, True, False, False], [True, True, True, True]]))
+    array([[0.75 , 0.25 , 0.   , 0.   ],
+           [0.125, 0.125, 0.625, 0.125]])
+    """
+    name = "smooth_labels"
+    backend, xp, ready = _prepare(name, labels, called="labels", unless="; of class ids make one-hot rows before")
+    axes = [checks.axis_of(name, one, ready.ndim) for one in (axis if isinstance(axis, tuple) else (axis,))]
+    if not axes or len(set(axes)) < len(axes):
+        raise ValueError(f"{name}: axis must name one axis or more, each once, got {axis!r}")
+    for one in axes:
+        checks.has_entries(name, "labels", tuple(ready.shape), one)
+    share = _unit(backend, xp, name, alpha, ready)
+    if where is None:
+        count = math.prod([backend.length(ready, one, ready.dtype) for one in axes])
+        return xp.astype((1.0 - share) * ready + share / count, labels.dtype)
+    where = unwrapped(where)
+    checks.common_backend(name, {"labels": ready, "where": where})
+    checks.boolean(name, "where", xp, where)
+    checks.shape_is(name, "where", tuple(where.shape), tuple(ready.shape), "the shape of labels,")
+    count = xp.sum(xp.astype(where, ready.dtype), axis=tuple(axes), keepdims=True)
+    smoothed = (1.0 - share) * ready + share / xp.maximum(count, 1.0)
+    return xp.astype(xp.where(where, smoothed, 0.0), labels.dtype)
+
+
+def _unit(backend: Backend, xp: Namespace, name: str, alpha: Any, like: Array) -> Any:
+    """A number in [0, 1], or an array without axes; NaN where it is outside and cannot be looked at."""
+    alpha = unwrapped(alpha)
+    if find_backend(type(alpha)) is None or not hasattr(alpha, "shape"):
+        checks.real_number(name, "alpha", alpha)
+        if not UNIT.holds(alpha):
+            raise ValueError(f"{name}: alpha must be {UNIT}, got {alpha!r}")
+        return float(alpha)
+    checks.common_backend(name, {"labels": like, "alpha": alpha})
+    alpha = xp.astype(backend.asarray(alpha, like), like.dtype)
+    if alpha.ndim:
+        raise ValueError(f"{name}: alpha must be one number, got shape {tuple(alpha.shape)}")
+    if not backend.readable(alpha):
+        return xp.where(UNIT.refuses(xp, alpha), xp.full_like(alpha, math.nan), alpha)
+    if not UNIT.holds(float(backend.look(alpha))):
+        raise ValueError(f"{name}: alpha must be {UNIT}, got {float(backend.look(alpha))!r}")
+    return alpha
+
+
 def _log_shares(backend: Backend, xp: Namespace, x: Array) -> Array:
     """The log-softmax along the last axis.
 
@@ -236,15 +325,17 @@ def _log_shares(backend: Backend, xp: Namespace, x: Array) -> Array:
     return distance - attached(backend, log_share_of, x)[..., None]
 
 
-def _prepare(name: str, x: Any, axis: int | None = None) -> tuple[Backend, Namespace, Array]:
+def _prepare(
+    name: str, x: Any, axis: int | None = None, *, called: str = "x", unless: str = ""
+) -> tuple[Backend, Namespace, Array]:
     """The backend, its namespace, and `x` as it is computed with: `axis` last, halves in float32."""
     x = unwrapped(x)
     if find_backend(type(x)) is None:
-        raise TypeError(f"{name}: x must be an array, got {checks.describe(x)}")
-    backend = checks.common_backend(name, {"x": x})
+        raise TypeError(f"{name}: {called} must be an array, got {checks.describe(x)}")
+    backend = checks.common_backend(name, {called: x})
     x = backend.asarray(x, None)
     xp = backend.namespace(x)
-    checks.real_floating(name, "x", xp, x)
+    checks.real_floating(name, called, xp, x, unless=unless)
     if axis is not None:
         last = checks.axis_of(name, axis, x.ndim)
         checks.has_entries(name, "x", tuple(x.shape), last)

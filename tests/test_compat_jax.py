@@ -54,17 +54,18 @@ def both(name: str, *arrays: Any, wrt: Sequence[int] = (0,), rtol: float = 1e-9,
 NO_TWIN = {
     *("binary_dice_loss", "dice_loss", "multiclass_generalized_dice_loss"),
     *("ctc_loss", "ctc_loss_with_forward_probs", "make_fenchel_young_loss", "ntxent"),
-    "smooth_labels",
 }
 """The losses of `optax.losses` that have none yet."""
+TOOLS = {"smooth_labels"}
+"""What is there beside losses."""
 
 
 def test_every_loss_of_optax_has_a_twin_or_is_known_to_have_none() -> None:
     public = {n for n in dir(optax.losses) if not n.startswith("_") and callable(getattr(optax.losses, n))}
-    assert public - {*compat.__all__} == NO_TWIN
+    assert public - {*compat.__all__, *TOOLS} == NO_TWIN
 
 
-@pytest.mark.parametrize("name", compat.__all__)
+@pytest.mark.parametrize("name", [*compat.__all__, *sorted(TOOLS)])
 def test_the_signature_is_that_of_the_built_in(name: str) -> None:
     expected = inspect.signature(getattr(optax.losses, name)).parameters.values()
     found = inspect.signature(getattr(compat, name)).parameters.values()
@@ -92,6 +93,18 @@ def test_lists_and_what_they_are_reduced_by(reduce_fn: Any) -> None:
         both(name, LOGITS, grades, wrt=(0, 1), where=ITEMS, weights=LABELS, **keywords)
         both(name, LOGITS, grades, where=ITEMS[0], weights=LABELS[0], **keywords)
     both(name, CUBE, CUBE_LABELS, wrt=(0, 1), **keywords)
+
+
+def test_smoothed_labels() -> None:
+    both("smooth_labels", SIMPLEX, np.asarray(0.25), wrt=(0, 1))
+    both("smooth_labels", CUBE_LABELS, np.asarray(0.25), axis=1)
+    both("smooth_labels", CUBE_LABELS, np.asarray(0.25), axis=(0, -1))
+    both("smooth_labels", CUBE_LABELS, np.asarray(0.25), axis=None)
+    # A class that is left out has nothing here, and a share there.
+    for where in (ITEMS, ITEMS[0]):
+        found = compat.smooth_labels(jax.numpy.asarray(SIMPLEX), 0.25, where=jax.numpy.asarray(where))
+        theirs = optax.losses.smooth_labels(SIMPLEX, 0.25, where=np.broadcast_to(where, ITEMS.shape))
+        np.testing.assert_allclose(found, np.where(where, theirs, 0.0), rtol=1e-14)
 
 
 def test_lists_of_nothing_have_no_loss_and_no_gradient() -> None:
@@ -200,7 +213,7 @@ def test_what_the_table_of_deviations_says_is_so(entry: deviations.Deviation) ->
     assert deviations.confirm(entry) == ""
 
 
-@pytest.mark.parametrize("name", sorted({n for n in dir(optax.losses) if not n.startswith("_")} - {"smooth_labels"}))
+@pytest.mark.parametrize("name", sorted({n for n in dir(optax.losses) if not n.startswith("_")}))
 def test_every_loss_of_theirs_is_answered(name: str) -> None:
     for module in (polyloss, compat):
         if not hasattr(module, name):

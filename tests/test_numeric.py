@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import polyloss
-from polyloss import log_sigmoid, log_softmax, log_sum_exp, sigmoid, softmax, softplus
+from polyloss import log_sigmoid, log_softmax, log_sum_exp, sigmoid, smooth_labels, softmax, softplus
 
 INF, NAN = math.inf, math.nan
 ROWS = [log_sum_exp, log_softmax, softmax]
@@ -170,3 +170,61 @@ def test_lazy_arrays(dask: Any, rng: np.random.Generator) -> None:
     x = rng.normal(0, 2, (3, 4))
     for function in (*ROWS, *NUMBERS):
         np.testing.assert_allclose(np.asarray(function(dask.array(x))), function(x), rtol=1e-13)
+
+
+# -------------------------------------------------------------------------------------------------------------- labels
+
+
+def test_smoothed_labels_are_those_of_cross_entropy(backend: Any, rng: np.random.Generator) -> None:
+    ids, logits = np.asarray([0, 3, 1]), rng.normal(0, 2, (3, 4))
+    masked = np.where(np.arange(4) == 2, -INF, logits)
+    labels = backend.array(np.eye(4)[ids])
+    for x, where in ((logits, None), (masked, backend.array(np.isfinite(masked), "bool"))):
+        smoothed = smooth_labels(labels, 0.25, where=where)
+        expected = polyloss.cross_entropy(x, ids, label_smoothing=0.25, reduction="none")
+        backend.check(polyloss.cross_entropy(backend.array(x), smoothed, reduction="none"), expected, rtol=1e-13)
+
+
+def test_labels_along_other_axes(backend: Any, rng: np.random.Generator) -> None:
+    q, where = rng.uniform(size=(2, 3, 4)), rng.uniform(size=(2, 3, 4)) < 0.5
+    where[:, :, 0] = False
+    for axis, count in ((1, 3), ((0, 2), 8), (-1, 4)):
+        backend.check(smooth_labels(backend.array(q), 0.5, axis=axis), 0.5 * q + 0.5 / count)
+        counts = np.maximum(where.sum(axis=axis, keepdims=True), 1)
+        found = smooth_labels(backend.array(q), 0.5, axis=axis, where=backend.array(where, "bool"))
+        backend.check(found, np.where(where, 0.5 * q + 0.5 / counts, 0.0))
+
+
+def test_smoothed_half_precision_rounds_once(backend: Any) -> None:
+    for dtype in {"float16", "bfloat16"} & set(backend.dtypes):
+        q = np.eye(3)
+        expected = backend.numpy(backend.array(smooth_labels(q, 0.1), dtype))
+        backend.check(smooth_labels(backend.array(q, dtype), 0.1), expected, dtype=dtype, rtol=0)
+
+
+def test_how_much_they_are_smoothed_may_be_an_array(backend: Any) -> None:
+    q = backend.array(np.eye(3))
+    backend.check(smooth_labels(q, backend.array(np.asarray(0.25), "float32")), smooth_labels(np.eye(3), 0.25))
+    compiled = backend.compile(lambda q, alpha: smooth_labels(q, alpha))
+    backend.check(compiled(q, backend.array(np.asarray(0.25))), smooth_labels(np.eye(3), 0.25))
+    if backend.has_autodiff:
+        alpha = backend.array(np.asarray(0.25))
+        _, slope = polyloss.value_and_grad(lambda a: backend.xp.sum(smooth_labels(q, a)[0, ...] * q[0, ...]))(alpha)
+        backend.check(slope, 1 / 3 - 1)
+
+
+def test_what_cannot_be_smoothed_is_refused(backend: Any) -> None:
+    q = backend.array(np.eye(3))
+    for wrong, message in ((1.5, r"alpha must be in \[0, 1\], got 1.5"), (backend.array(np.asarray(-0.5)), "got -0.5")):
+        with pytest.raises(ValueError, match=f"smooth_labels: .*{message}"):
+            smooth_labels(q, wrong)
+    with pytest.raises(ValueError, match=r"alpha must be one number, got shape \(3,\)"):
+        smooth_labels(q, q[0, ...])
+    with pytest.raises(TypeError, match=r"labels must be real floating, got dtype .*; of class ids make one-hot rows"):
+        smooth_labels(backend.array([0, 1], "int64"), 0.1)
+    with pytest.raises(TypeError, match="where must be boolean"):
+        smooth_labels(q, 0.1, where=q)
+    with pytest.raises(ValueError, match="where must have the shape of labels"):
+        smooth_labels(q, 0.1, where=backend.array([True, False, True], "bool"))
+    with pytest.raises(ValueError, match="axis must name one axis or more, each once"):
+        smooth_labels(q, 0.1, axis=(0, -2))

@@ -49,7 +49,7 @@ def test_all_losses_are_there() -> None:
 
 
 def test_helpers_are_there() -> None:
-    helpers = {"log_sum_exp", "log_softmax", "softmax", "softplus", "log_sigmoid", "sigmoid"}
+    helpers = {"log_sum_exp", "log_softmax", "softmax", "softplus", "log_sigmoid", "sigmoid", "smooth_labels"}
     assert helpers | {"compile", "elementwise", "multi_task", "rowwise", "value_and_grad"} <= set(
         vars(polyloss)["__all__"]
     )

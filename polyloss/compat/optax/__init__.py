@@ -14,7 +14,9 @@ from .multiclass_margin import *
 from .ranking import *
 from .regression import *
 from .similarity import *
+from .tools import smooth_labels as smooth_labels
 
+# The losses: those that `polyloss.compat.names` has a loss of polyloss for.
 __all__ = []
 __all__ += binary.__all__
 __all__ += cosine.__all__

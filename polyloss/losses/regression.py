@@ -4,11 +4,13 @@ import math
 from typing import Unpack
 
 from polyloss import stable as numeric
-from polyloss.core.declare import elementwise
+from polyloss.core.backend import stop_gradient
+from polyloss.core.declare import elementwise, rowwise
 from polyloss.core.domains import NONNEGATIVE, POSITIVE, Domain
-from polyloss.core.typing import Array, Call, KernelResult, Namespace
+from polyloss.core.entries import width
+from polyloss.core.typing import Array, Call, KernelResult, Namespace, RowCall
 
-__all__ = ["huber", "l1", "log_cosh", "mse", "quantile", "smooth_l1"]
+__all__ = ["huber", "l1", "log_cosh", "mean_pairwise_squared_error", "mse", "quantile", "smooth_l1"]
 
 
 @elementwise(tasks=["regression"])
@@ -262,3 +264,57 @@ def quantile(
         return weight * xp.sign(error)
 
     return weight * xp.abs(error), lambda: -slope(), slope, {"q": lambda: error}
+
+
+@rowwise(tasks=["regression"])
+def mean_pairwise_squared_error(
+    xp: Namespace, prediction: Array, target: Array, **call: Unpack[RowCall]
+) -> KernelResult:
+    r"""Squared error of the differences within a row, over all pairs of its entries: what all have in common is free.
+
+    .. math::
+        \ell = \frac{2}{n (n - 1)} \sum_{i < j} \bigl( (x_i - x_j) - (t_i - t_j) \bigr)^2
+              = \frac{2}{n - 1} \sum_i (e_i - \bar e)^2, \qquad e = x - t
+
+    Twice the variance of the errors of a row: a constant that is added to the whole row changes nothing, as brightness
+    that is added to an image, which is one row where it is reshaped to one. It costs as much as `mse`, however many
+    pairs there are, and does not cancel where all errors are large and alike. A row of one entry has no pairs, and a
+    loss of 0.
+
+    Parameters
+    ----------
+    prediction : array
+        :math:`x`, real floating: the entries of a row along `axis`.
+    target : array
+        :math:`t`, of the shape of `prediction`.
+
+    See Also
+    --------
+    mse : of the entries themselves.
+
+    Notes
+    -----
+    ``tf.compat.v1.losses.mean_pairwise_squared_error`` sums over the batch, computes in float32 whatever it is given,
+    and subtracts two large numbers: errors of 4096, 4097 and 4096 have a loss of 0 there, and of 2/3 here.
+
+    References
+    ----------
+    D. Eigen, C. Puhrsch and R. Fergus, "Depth Map Prediction from a Single Image using a Multi-Scale Deep Network",
+    NIPS 2014: a squared error that all of an image have in common counts less.
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss
+    >>> prediction, target = np.asarray([[11.0, 12.0, 10.0]]), np.asarray([[1.0, 2.0, 3.0]])
+    >>> float(polyloss.mean_pairwise_squared_error(prediction, target))
+    6.0
+    """
+    error = prediction - target
+    count, limit = width(error), float(xp.finfo(error.dtype).max)
+    # Twice: the mean of what is left has what the first one was rounded by. One of equal numbers is that number.
+    mean = xp.sum(error / count, axis=-1, keepdims=True)
+    least, largest = (choose(error, axis=-1, keepdims=True) for choose in (xp.min, xp.max))
+    away = error - xp.clip(stop_gradient(xp.minimum(xp.maximum(mean, least), largest)), -limit, limit)
+    away = xp.where(xp.isinf(away), away, away - xp.sum(away / count, axis=-1, keepdims=True))
+    share = away * (2.0 / numeric.at_least(xp, count - 1, 1.0))
+    return xp.sum(away * share, axis=-1), lambda: 2.0 * share, lambda: -2.0 * share

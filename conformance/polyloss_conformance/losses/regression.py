@@ -1,6 +1,7 @@
 """Losses of the difference between a prediction and its target."""
 
 from functools import partial
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from polyloss_conformance.arrays import DOUBLE, SINGLE, WIDE, Shape, floats, inf
 from polyloss_conformance.case import Cases
 from polyloss_conformance.exact.jets import logarithm_of_cosh, plain
 from polyloss_conformance.exact.numbers import ONE
-from polyloss_conformance.exact.rules import of_residual
+from polyloss_conformance.exact.rules import of_differences, of_residual
 from polyloss_conformance.spec import Advice, Laws, Perfect, Spec
 from polyloss_conformance.translations import REDUCTIONS, Call, Said, Twin, keras, optax, torch
 
@@ -305,6 +306,64 @@ QUANTILE = residual(
             "a quantile, or an interval from two",
             "quantile(prediction, target, q=0.9)",
             "its least mean is at the quantile",
+        ),
+    ),
+)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Pairs of a row
+
+
+@of_differences((0, 1))
+def _mean_pairwise_squared_error(errors: Any) -> Any:
+    pairs = list(combinations(errors, 2))
+    return sum(((a - b) * (a - b) for a, b in pairs), 0 * errors[0]) / max(len(pairs), 1)
+
+
+def _rows(name: str, shape: Shape) -> tuple[Any, ...]:
+    return normal(name, (*shape, 5), 2.0), normal(name + "y", (*shape, 5), 2.0)
+
+
+# fmt: off
+def _pairwise_cases(case: Cases) -> None:
+    rows = _rows("rows", (2, 3))
+    case.sample("known_values", floats([1, 2, 4], [0, 1, 0]), floats([0, 0, 0], [0, 1, 3]),
+                note="trap: of half the pairs, or with those of an entry and itself")
+    case.sample("axis_1", *rows, axis=1, reduction="mean")
+    case.edge("all_in_common", floats([3.2, 3.2, 3.2], [-0.1, -0.1, -0.1]), np.zeros((2, 3)), note="exactly 0")
+    case.edge("far_and_alike", floats([1000, 1001, 1000], [-40, -40.5, -40.25]), np.zeros((2, 3)),
+              note="trap: the mean square less the squared mean")
+    case.edge("far_and_alike_wide", floats([4e6, 4e6 + 1, 4e6]), np.zeros((1, 3)), dtypes=WIDE, note="0 in tf")
+    case.edge("one_far_off", floats([1e4, 1, -1, 0.5, 0]), np.zeros((1, 5)))
+    case.edge("one_entry", floats([3], [-1]), floats([1], [-1]), note="no pairs: 0")
+    case.edge("infinite", floats([inf, 0, 1], [2, -inf, 1]), np.zeros((2, 3)), note="inf - inf")
+    case.edge("large", floats([1e19, -1e19, 0]), np.zeros((1, 3)), dtypes=WIDE, note="no sum of squares overflows")
+    case.edge("huge_in_common", floats([3e38, 3e38, 3e38]), np.zeros((1, 3)), dtypes=WIDE)
+    case.edge("tiny_double", floats([1e-130, -3e-130]), floats([0, 1e-130]), dtypes=DOUBLE)
+# fmt: on
+
+
+def _ideal_rows(name: str) -> list[Perfect]:
+    target = np.round(normal(f"perfect {name}", (4, 3, 5), 4.0))
+    return [Perfect((target + 3.0, target), np.zeros((4, 3)))]
+
+
+MEAN_PAIRWISE_SQUARED_ERROR = Spec(
+    loss="mean_pairwise_squared_error",
+    arrays=("prediction", "target"),
+    rowwise=True,
+    ordinary=_rows,
+    exact=_mean_pairwise_squared_error,
+    questions=(_pairwise_cases,),
+    ideal=_ideal_rows,
+    laws=Laws(symmetric=True),
+    advice=(
+        Advice(
+            "regression",
+            "differences within an image, whatever its brightness",
+            "mean_pairwise_squared_error(prediction, target)",
+            "what all entries of a row have in common is free",
         ),
     ),
 )

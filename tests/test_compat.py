@@ -157,8 +157,12 @@ def test_what_torch_accepts_is_refused() -> None:
         torch.huber_loss(LOGITS, TARGET, weight=np.ones((6, 1)))
     with pytest.raises(TypeError, match="class ids"):
         torch.nll_loss(LOGITS, SIMPLEX)
-    with pytest.raises(ValueError, match=r"linear_weight must have two axes, got the shape \(5, 1, 4\)"):
-        torch.linear_cross_entropy(TARGET, LOGITS[:5, None], IDS[:, None])
+    with pytest.raises(
+        ValueError, match=r"input must have the shape \(N, 4\) beside linear_weight of shape \(5, 1, 4\)"
+    ):
+        torch.linear_cross_entropy(TARGET[0], LOGITS[:5, None], IDS[:, None])
+    with pytest.raises(ValueError, match=r"linear_bias must have the shape of .*\(5, 1\), got \(5,\)"):
+        torch.linear_cross_entropy(TARGET, LOGITS[:5, None], IDS[:, None], linear_bias=TARGET[:5, 0])
     with pytest.raises(TypeError, match="options must be LinearCrossEntropyOptions, got 5"):
         torch.linear_cross_entropy(TARGET, LOGITS[:5], IDS, options=5)
     for ignored in (2, -100):

@@ -12,7 +12,7 @@ import pytest
 
 from polyloss import compat
 from polyloss.compat import _classes
-from polyloss.compat.torch.classes import CLASSES
+from polyloss.compat.torch.classes import CLASSES, LAYERS
 
 RNG = np.random.default_rng(5)
 LOGITS = RNG.normal(0, 2, (6, 4))
@@ -46,8 +46,16 @@ CALLS: dict[str, tuple[tuple[Any, ...], tuple[dict[str, Any], ...]]] = {
     "TripletMarginLoss": ((LOGITS, OTHER, SHARES), ({}, {"margin": 2.0, "p": 1, "swap": True})),
     "TripletMarginWithDistanceLoss": ((LOGITS, OTHER, SHARES), ({}, {"swap": True})),
 }
+OF_LAYERS: dict[str, tuple[tuple[Any, ...], tuple[Any, ...], tuple[dict[str, Any], ...]]] = {
+    "LinearCrossEntropyLoss": (
+        (4, 5),
+        (LOGITS, IDS),
+        ({}, {"bias": True, "weight": SHARES[:5, 0], "ignore_index": 2, "label_smoothing": 0.25, "reduction": "none"}),
+    ),
+}
+"""What each class with weights of its own is made with, what it is called with, and more to make it with."""
 MISSING = {
-    *("AdaptiveLogSoftmaxWithLoss", "CTCLoss", "LinearCrossEntropyLoss"),
+    *("AdaptiveLogSoftmaxWithLoss", "CTCLoss"),
 }
 """Classes of PyTorch that are not here yet."""
 
@@ -66,10 +74,11 @@ def test_every_class_is_here_or_known_to_be_missing() -> None:
     import torch
 
     theirs = {name for name in dir(torch.nn) if "Loss" in name}
-    assert theirs <= CLASSES.keys() | MISSING
-    assert not CLASSES.keys() & MISSING
+    assert theirs <= CLASSES.keys() | LAYERS.keys() | MISSING
+    assert not (CLASSES.keys() | LAYERS.keys()) & MISSING
     assert CALLS.keys() == CLASSES.keys()
-    assert CLASSES.keys() <= set(dir(compat.torch))
+    assert OF_LAYERS.keys() == LAYERS.keys()
+    assert CLASSES.keys() | LAYERS.keys() <= set(dir(compat.torch))
 
 
 @marked
@@ -123,6 +132,55 @@ def test_arrays_have_the_names_that_torch_has(name: str) -> None:
 
 
 @marked
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_class_with_weights_is_that_of_torch_in_all_but_what_it_computes(name: str) -> None:
+    import torch
+
+    if not hasattr(torch.nn, name):
+        pytest.skip(f"torch {torch.__version__} has no {name}")
+    kind, own = getattr(compat.torch, name), getattr(torch.nn, name)
+    assert issubclass(kind, own)
+    assert inspect.signature(kind) == inspect.signature(own)
+    made_with, arrays, more = OF_LAYERS[name]
+    for keywords in more:
+        given = {key: torch.tensor(v) if isinstance(v, np.ndarray) else v for key, v in keywords.items()}
+        ours, theirs = (one(*made_with, dtype=torch.float64, **given) for one in (kind, own))
+        assert ours.state_dict().keys() == theirs.state_dict().keys()
+        ours.load_state_dict(theirs.state_dict())
+        for made in (ours, copy.deepcopy(ours), pickle.loads(pickle.dumps(ours))):
+            found: list[Any] = []
+            expected: list[Any] = []
+            for layer, results in ((made, found), (theirs, expected)):
+                hidden, *others = (torch.tensor(a, requires_grad=a is arrays[0]) for a in arrays)
+                values = layer(hidden, *others)
+                values = list(values) if isinstance(values, tuple) else [values]
+                results += values
+                results += torch.autograd.grad(sum(v.sum() for v in values), [hidden, *layer.parameters()])
+            for one, other in zip(found, expected, strict=True):
+                torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+def test_a_class_with_weights_needs_pytorch(no_torch: None) -> None:
+    for name, function in LAYERS.items():
+        with pytest.raises(AttributeError, match=rf"{name} has weights, and needs torch .*{function.__name__} takes"):
+            getattr(compat.torch, name)
+
+
+@marked
+def test_a_layer_of_many_places() -> None:
+    import torch
+
+    criterion = compat.torch.LinearCrossEntropyLoss(4, 5, out_features=(3, 2), bias=True)
+    theirs = torch.nn.LinearCrossEntropyLoss(4, 5, out_features=(3, 2), bias=True)
+    criterion.load_state_dict(theirs.state_dict())
+    hidden, target = torch.tensor(LOGITS, dtype=torch.float32), torch.randint(5, (6, 3, 2))
+    torch.testing.assert_close(criterion(hidden, target), theirs(hidden, target))
+    half = criterion.bfloat16()(hidden.bfloat16(), target)
+    torch.testing.assert_close(half, theirs(hidden, target).bfloat16(), rtol=0.02, atol=0)
+    assert half.dtype == torch.bfloat16
+
+
+@marked
 def test_an_attribute_counts_as_it_is_at_a_call() -> None:
     import torch
 
@@ -158,9 +216,11 @@ def test_a_distance_is_exact_unless_one_is_given() -> None:
 def no_torch(monkeypatch: pytest.MonkeyPatch) -> Any:
     """As if PyTorch were not installed."""
     monkeypatch.setattr(_classes, "find_spec", lambda _: None)
-    _classes.class_of.cache_clear()
+    for made in (_classes.class_of, _classes.layer_of):
+        made.cache_clear()
     yield
-    _classes.class_of.cache_clear()
+    for made in (_classes.class_of, _classes.layer_of):
+        made.cache_clear()
 
 
 @pytest.mark.parametrize("name", CLASSES)

@@ -129,6 +129,13 @@ def test_linear_cross_entropy(reduction: str, weight: Any) -> None:
         both("linear_cross_entropy", LOGITS, layer, target, wrt=(0, 1), weight=weight, reduction=reduction, **more)
     target = simplex(LOGITS, 1)
     both("linear_cross_entropy", LOGITS, layer, target, wrt=(0, 1, 2), weight=weight, reduction=reduction)
+    layers, biases = (
+        np.random.default_rng(8).normal(0, 1, (4, 3, 2, 4)),
+        np.random.default_rng(9).normal(0, 1, (4, 3, 2)),
+    )
+    keywords: Any = {"weight": weight, "reduction": reduction, "linear_bias": biases}
+    both("linear_cross_entropy", LOGITS, layers, ids((6, 3, 2), -100), wrt=(0, 1), label_smoothing=0.3, **keywords)
+    both("linear_cross_entropy", LOGITS, layers, simplex(np.zeros((6, 4, 3, 2)), 1), wrt=(0, 1, 2), **keywords)
 
 
 @pytest.mark.parametrize("reduction", ["none", "sum", "mean"])

@@ -106,6 +106,27 @@ def class_of(recipe: Recipe) -> type:
     return made
 
 
+@cache
+def layer_of(library: str, name: str, function: Callable[..., Array]) -> type:
+    """A class that has weights of its own, for `function` to compute with.
+
+    Raises
+    ------
+    AttributeError
+        If its library is not installed, which makes, moves and saves the weights.
+    """
+    of_library = f"polyloss.compat.{library}"
+    if find_spec(library) is None:
+        raise AttributeError(
+            f"{of_library}.{name} has weights, and needs {library} to be installed; {of_library}.{function.__name__} "
+            "takes them, and does not"
+        )
+    made: type = import_module(f"{_ADAPTERS[library]}._layers").layer_class(name, function)
+    made.__doc__ = f"`{of_library}.{function.__name__}` of weights of its own.\n\n{inspect.getdoc(function)}"
+    made.__module__, made.__qualname__ = of_library, name
+    return made
+
+
 class Criterion:
     """A function with its parameters."""
 

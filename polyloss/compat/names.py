@@ -10,9 +10,10 @@ from types import ModuleType
 import polyloss
 
 from . import keras, optax, tf, torch
-from ._classes import Recipe, class_of
+from ._classes import Recipe, class_of, layer_of
 from .keras.classes import CLASSES as OF_KERAS
 from .torch.classes import CLASSES as OF_TORCH
+from .torch.classes import LAYERS as LAYERS_OF_TORCH
 
 WORDS = {
     "bce": "binary_cross_entropy",
@@ -96,6 +97,7 @@ _FRAMEWORKS |= {"jax": _FRAMEWORKS["optax"], "pytorch": _FRAMEWORKS["torch"], "t
 """Where somebody may want to go who asks for a framework: to a module of `polyloss.compat`, or to another package."""
 
 _CLASSES: dict[str, dict[str, Recipe]] = {"torch": OF_TORCH, "keras": OF_KERAS}
+_LAYERS: dict[str, dict[str, Callable[..., object]]] = {"torch": LAYERS_OF_TORCH}
 _MODULES: dict[str, ModuleType] = {"torch": torch, "keras": keras, "optax": optax, "tf": tf}
 
 
@@ -208,11 +210,13 @@ def attribute_of(family: str) -> Callable[[str], object]:
     meant = {word: [t for t, one in losses.items() if one == loss] for word, loss in meanings(public).items()}
     meant = {word: twins for word, twins in meant.items() if twins} | {plain(twin): [twin] for twin in losses}
     others = [other for other in _FAMILIES if other != family]
-    classes = _CLASSES.get(family, {})
+    classes, layers = _CLASSES.get(family, {}), _LAYERS.get(family, {})
 
     def answer(name: str) -> object:
         if name in classes:
             return class_of(classes[name])
+        if name in layers:
+            return layer_of(family, name, layers[name])
         word = plain(name)
         known_elsewhere = word in map(plain, MISSING) or word in losses_of_others()
         alike = [] if known_elsewhere else _alike(name, meant, 1)
@@ -227,7 +231,7 @@ def attribute_of(family: str) -> Callable[[str], object]:
 
 def names_of(family: str) -> Callable[[], list[str]]:
     """The function `__dir__` of a module of `polyloss.compat`."""
-    return lambda: sorted({*vars(_MODULES[family]), *_CLASSES.get(family, {})})
+    return lambda: sorted({*vars(_MODULES[family]), *_CLASSES.get(family, {}), *_LAYERS.get(family, {})})
 
 
 def _twins_of(name: str, ours: str | None, families: Sequence[str]) -> list[list[str]]:

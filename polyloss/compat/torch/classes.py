@@ -15,7 +15,7 @@ from .cosine import cosine_embedding_loss
 from .divergence import kl_div
 from .likelihood import gaussian_nll_loss, poisson_nll_loss
 from .margin import margin_ranking_loss
-from .multiclass import cross_entropy, nll_loss
+from .multiclass import cross_entropy, linear_cross_entropy, nll_loss
 from .multiclass_margin import multi_margin_loss, multilabel_margin_loss
 from .regression import huber_loss, l1_loss, mse_loss, smooth_l1_loss
 from .similarity import (
@@ -63,3 +63,8 @@ CLASSES: dict[str, Recipe] = {
     )
     for name, function in _FUNCTIONS.items()
 }
+
+LAYERS: dict[str, Callable[..., Any]] = {
+    "LinearCrossEntropyLoss": linear_cross_entropy,
+}
+"""Those that have weights of their own, and what is computed with them."""

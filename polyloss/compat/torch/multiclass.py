@@ -4,8 +4,9 @@ from typing import Any
 
 import polyloss
 from polyloss.compat import _common
-from polyloss.compat._common import namespace, of_arrays
+from polyloss.compat._common import namespace, of_arrays, widened
 from polyloss.core import checks
+from polyloss.core.chunked import logits_of
 from polyloss.core.typing import Array
 
 from ._common import REDUCTIONS, refuse_legacy
@@ -59,18 +60,42 @@ def linear_cross_entropy(
     """`polyloss.linear_cross_entropy`, in chunks of its own whatever `options` say of theirs.
 
     A mean over class ids divides by the weights of the targets, over probabilities by their number; ids of -100 are
-    ignored unless `ignore_index` is another. `linear_weight` has two axes.
+    ignored unless `ignore_index` is another. With more axes than two, `linear_weight` has classes of their own for each
+    place of the target beside the first axis, as there; then all logits exist.
     """
     if options is not None and not hasattr(options, "batch_chunk_size"):
         raise TypeError(f"linear_cross_entropy: options must be LinearCrossEntropyOptions, got {options!r}")
-    if len(shape := getattr(linear_weight, "shape", (0, 0))) != 2:
-        raise ValueError(f"linear_cross_entropy: linear_weight must have two axes, got the shape {tuple(shape)}")
     keywords = _classes("linear_cross_entropy", target, weight, -100, reduction)
     if ignore_index is not None:
         keywords["ignore_index"] = ignore_index
-    return polyloss.linear_cross_entropy(
-        input, linear_weight, target, bias=linear_bias, label_smoothing=label_smoothing, **keywords
-    )
+    keywords["label_smoothing"] = label_smoothing
+    if getattr(linear_weight, "ndim", 2) > 2:
+        return _of_many_places(input, linear_weight, target, linear_bias, keywords)
+    return polyloss.linear_cross_entropy(input, linear_weight, target, bias=linear_bias, **keywords)
+
+
+def _of_many_places(
+    input: Array, linear_weight: Array, target: Array, linear_bias: Array | None, keywords: dict[str, Any]
+) -> Array:
+    """The cross entropy of logits that a layer of more axes than two gives, the classes second."""
+    loss, places = "linear_cross_entropy", tuple(linear_weight.shape)[:-1]
+    if input.ndim != 2 or not checks.same_length(input.shape[1], linear_weight.shape[-1]):
+        raise ValueError(
+            f"{loss}: input must have the shape (N, {linear_weight.shape[-1]}) beside linear_weight of shape "
+            f"{tuple(linear_weight.shape)}, got {tuple(input.shape)}"
+        )
+    if linear_bias is not None:
+        checks.shape_is(
+            loss, "linear_bias", tuple(linear_bias.shape), places, "the shape of linear_weight but its end,"
+        )
+
+    def cost(hidden: Array, layer: Array, labels: Array, *bias: Array) -> Array:
+        xp = namespace(hidden)
+        flat = [xp.reshape(one, (-1,)) for one in bias]
+        logits = logits_of(hidden, xp.reshape(layer, (-1, layer.shape[-1])), flat[0] if flat else None)
+        return polyloss.cross_entropy(xp.reshape(logits, (-1, *places)), labels, axis=1, **keywords)
+
+    return widened(cost, input, linear_weight, target, *([] if linear_bias is None else [linear_bias]))
 
 
 @of_arrays(loss="nll", ids="target")

@@ -233,8 +233,8 @@ def check_constant(loss: Definition, key: str, value: Any) -> None:
         if key in loss.floats:
             checks.real_number(loss.__name__, key, value)
         return
-    if domain.named and isinstance(value, str):
-        checks.one_of(loss.__name__, key, value, tuple(domain.named))
+    if domain.choices or (domain.named and isinstance(value, str)):
+        checks.one_of(loss.__name__, key, value, domain.choices or tuple(domain.named or ()))
     else:
         checks.number_in(loss.__name__, key, value, domain)
 

@@ -361,6 +361,6 @@ def not_static(loss: str, name: str, value: Any) -> TypeError:
     return TypeError(f"{loss}: {name} must be {expected}, got {describe(value)}{hint}")
 
 
-def one_of(loss: str, name: str, value: Any, choices: tuple[str, ...]) -> None:
-    if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{loss}: {name} must be one of {', '.join(choices)}, got {value!r}")
+def one_of(loss: str, name: str, value: Any, choices: tuple[bool | str, ...]) -> None:
+    if not isinstance(value, bool | str) or value not in choices:
+        raise ValueError(f"{loss}: {name} must be one of {', '.join(map(str, choices))}, got {value!r}")

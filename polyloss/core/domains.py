@@ -32,6 +32,8 @@ class Domain:
         other value an array without axes.
     scalar : bool
         For a parameter: one number for all examples.
+    choices : tuple
+        For a parameter that is a name, or False or True: those that there are.
     unless : str or None
         For an array argument: a parameter of the loss that, when true, puts `instead` in the place of this.
     instead : Domain or None
@@ -65,6 +67,7 @@ class Domain:
     static: bool = False
     special: tuple[float, ...] = ()
     scalar: bool = False
+    choices: tuple[bool | str, ...] = ()
     unless: str | None = None
     instead: "Domain | None" = None
     of_class: bool = False
@@ -73,6 +76,8 @@ class Domain:
     __hash__ = object.__hash__
 
     def __str__(self) -> str:
+        if self.choices:
+            return f"one of {', '.join(map(str, self.choices))}"
         if self.ends_only:
             return f"{self.low:g} or {self.high:g}"
         if self.low == 0 and self.high == math.inf:
@@ -85,7 +90,7 @@ class Domain:
 
     @property
     def everything(self) -> bool:
-        return self.low == -math.inf and self.high == math.inf and not self.open_high
+        return self.low == -math.inf and self.high == math.inf and not self.open_high and not self.choices
 
     @property
     def safe(self) -> float:
@@ -233,6 +238,11 @@ def scalar(domain: Domain) -> Domain:
 def special(domain: Domain, *values: float) -> Domain:
     """`domain`, for a parameter that the kernel has a way of its own for where it has one of these values."""
     return replace(domain, special=values)
+
+
+def one_of(*choices: bool | str) -> Domain:
+    """What a parameter may be that is a name, or False or True."""
+    return Domain(static=True, choices=choices)
 
 
 def finite(domain: Domain) -> Domain:

@@ -3,11 +3,13 @@
 import math
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 
-from polyloss import gaussian_nll, poisson_nll
+from polyloss import gaussian_nll, poisson_nll, stable
 from polyloss.compat import keras, tf, torch
+from polyloss.core.backend import backend_of
 from polyloss_conformance.frameworks import framework
 
 RATE, COUNT = np.asarray([2.0, 0.5, 7.0]), np.asarray([2.0, 0.0, 5.0])
@@ -93,6 +95,32 @@ def test_second_derivatives_where_the_error_is_0(backend: Any) -> None:
         )
         for array, exact in zip(found, (np.exp(-logs), -np.exp(-logs), zero), strict=True):
             np.testing.assert_allclose(own.numpy(array), exact, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_factorial(backend: Any, dtype: str) -> None:
+    count = np.concatenate([np.exp(np.linspace(-60, 60, 241)), np.arange(1.0, 40)]).astype(dtype)
+    t = [mpmath.mpf(float(one)) for one in count]
+    with mpmath.workdps(50):
+        rest = [mpmath.loggamma(one + 1) - one * mpmath.log(one) + one for one in t]
+        slope = [mpmath.psi(0, one + 1) for one in t]
+        of_rest = [by - mpmath.log(one) for by, one in zip(slope, t, strict=True)]
+    array = backend.array(count, dtype)
+    found = stable.log_factorial_of(backend_of(array).namespace(array), array)
+    for values, exact, limit in ((found.rest, rest, 4), (found.slope_of_rest(), of_rest, 8)):
+        off = [abs(float(v) / e - 1) for v, e in zip(backend.numpy(values), exact, strict=True)]
+        assert max(off) < limit * np.finfo(dtype).eps
+    # It changes its sign.
+    off = [abs(float(v) - e) / (1 + abs(e)) for v, e in zip(backend.numpy(found.slope()), slope, strict=True)]
+    assert max(off) < 4 * np.finfo(dtype).eps
+
+
+def test_the_full_loss_is_that_of_a_probability(backend: Any) -> None:
+    rate, count = 3.5, np.arange(60.0)
+    arrays = backend.array(np.full(60, rate)), backend.array(count)
+    chances = np.exp(-backend.numpy(poisson_nll(*arrays, full=True, reduction="none")))
+    assert abs(chances.sum() - 1) < 1e-12
+    assert abs((chances * count).sum() - rate) < 1e-12
 
 
 def test_the_full_loss_of_others_has_stirlings_approximation(backend: Any) -> None:

@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,7 +15,7 @@ from polyloss.core.arguments import IGNORED
 from polyloss.core.backend import backend_of, find_backend, unwrapped
 from polyloss.core.domains import Domain, LogProbabilities
 from polyloss.core.loss import Loss
-from polyloss.core.typing import Array, KernelResult, Namespace
+from polyloss.core.typing import Array, Namespace
 
 P = ParamSpec("P")
 
@@ -180,28 +179,6 @@ def of_any_logarithms(loss: Loss[P]) -> Loss[P]:
 
 
 nll, kl_divergence = of_any_logarithms(polyloss.nll), of_any_logarithms(polyloss.kl_divergence)
-
-
-def _poisson_nll(
-    xp: Namespace, /, prediction: Array, target: Array, *, log_rate: bool = False, **call: Any
-) -> KernelResult:
-    value, by_prediction, by_target = polyloss.poisson_nll.kernel(xp, prediction, target, log_rate=log_rate)
-    counted = target > 1
-    t = xp.where(counted, target, 1.0)
-    log = xp.log(t)
-    factorial = t * log - t + 0.5 * (log + math.log(2.0 * math.pi))
-    return (
-        value + xp.where(counted, factorial, 0.0),
-        by_prediction,
-        lambda: by_target() + xp.where(counted, log + 0.5 / t, 0.0),
-    )
-
-
-_poisson_nll.__name__ = "poisson_nll"
-poisson_nll_stirling = Loss(
-    _poisson_nll, signature=polyloss.poisson_nll.signature, domains=polyloss.poisson_nll.domains
-)
-"""`polyloss.poisson_nll` and, of counts above 1, Stirling's approximation of the logarithm of the factorial."""
 
 
 def static_number(loss: str, name: str, value: Any) -> float:

@@ -3,7 +3,7 @@
 import polyloss
 from polyloss.core.typing import Array
 
-from ._common import as_probabilities, broadcasts, namespace, needs, of_arrays, poisson_nll_stirling
+from ._common import as_probabilities, broadcasts, namespace, needs, of_arrays
 
 __all__ = [
     "l2_loss",
@@ -58,5 +58,5 @@ def log_poisson_loss(
     targets: Array, log_input: Array, compute_full_loss: bool = False, name: str | None = None
 ) -> Array:
     """`polyloss.poisson_nll` of logarithms of rates, every element. The full loss has Stirling's approximation."""
-    loss = poisson_nll_stirling if compute_full_loss else polyloss.poisson_nll
-    return loss(log_input, targets, log_rate=True, reduction="none")
+    full = compute_full_loss and "stirling"
+    return polyloss.poisson_nll(log_input, targets, log_rate=True, full=full, reduction="none")

@@ -228,6 +228,12 @@ def logarithm_of_rest(x: Any) -> Any:
     return _function(x, mp.log1p(-v), -1 / (1 - v), -1 / (1 - v) ** 2)
 
 
+def logarithm_of_factorial(x: Any) -> Any:
+    """log(x!), x >= 0"""
+    v = plain(x) + 1
+    return _function(x, mp.loggamma(v), mp.psi(0, v), mp.psi(1, v))
+
+
 def times_logarithm(x: Any) -> Any:
     """x log(x), and 0 at 0, where its slope is infinite: nobody is asked for it."""
     v = plain(x)

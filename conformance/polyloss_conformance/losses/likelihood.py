@@ -7,7 +7,7 @@ import numpy as np
 
 from polyloss_conformance.arrays import SINGLE, WIDE, Shape, floats, generator, inf, normal
 from polyloss_conformance.case import Case, Cases
-from polyloss_conformance.exact.jets import exponential, logarithm, plain
+from polyloss_conformance.exact.jets import exponential, logarithm, logarithm_of_factorial, plain
 from polyloss_conformance.exact.numbers import HUGE, ONE, ZERO, Number, mp
 from polyloss_conformance.exact.rules import Local, inputs_of, local
 from polyloss_conformance.spec import Advice, Laws, Perfect, Spec
@@ -29,13 +29,20 @@ def _exponential(log_rate: Any) -> Any:
     return exponential(log_rate) if plain(log_rate) < HUGE else log_rate.lift(HUGE**2, HUGE**2, ZERO)
 
 
-def _poisson_nll(prediction: Number, target: Number, log_rate: bool = False) -> Local:
+def _stirling(count: Any) -> Any:
+    return count * logarithm(count) - count + (mp.log(2 * mp.pi) + logarithm(count)) / 2 if plain(count) > 1 else ZERO
+
+
+def _poisson_nll(prediction: Number, target: Number, log_rate: bool = False, full: bool | str = False) -> Local:
     # Whole numbers as well: counts are no labels.
     x, t = (jet.rounded(abs(jet.value), place) for place, jet in enumerate(inputs_of((prediction, target))))
     rate, logarithm_of_rate = (_exponential(x), x) if log_rate else (x, _logarithm(x))
     impossible = prediction == (-HUGE if log_rate else 0)
     # Nothing is asked of an impossible count that is absent.
-    return local(rate if impossible and target == 0 else rate - t * logarithm_of_rate, (prediction, target))
+    if impossible and target == 0:
+        return local(rate, (prediction, target))
+    constant = _stirling(t) if full == "stirling" else logarithm_of_factorial(t) if full else ZERO
+    return local(rate - t * logarithm_of_rate + constant, (prediction, target))
 
 
 def _counts(name: str, shape: Shape) -> tuple[Any, ...]:
@@ -59,6 +66,23 @@ def _poisson_nll_cases(case: Cases) -> None:
     case.edge("many", floats(1e3, 6e4, 5), floats(1e3, 5e4, 6e4))
     case.edge("large_log_rate", floats(11, -80, 10.5), floats(5e4, 3, 4e4), log_rate=True)
     case.edge("overflow_log_rate", floats(100, -100), floats(3, 0), log_rate=True, dtypes=WIDE)
+    for form, full in (("full", True), ("stirling", "stirling")):
+        more: Any = {"full": full}
+        # Equal to the rate, small and in between; then far from it.
+        some = floats(2, 5, 0.5, 0.03, 0.125, 4, 20), floats(2, 5, 0.5, 0.03, 2, 0.25, 3)
+        case.sample(form, *some, **more, note="trap: Stirling's approximation, or lgamma(t)")
+        case.sample(f"{form}_log_rate", np.log(some[0]), some[1], log_rate=True, **more)
+        case.edge(f"{form}_zero_and_one", floats(0, 1, 0.5, 3), floats(0, 1, 0, 1), **more)
+        case.edge(f"{form}_many", floats(5e4, 5e4, 300, 300, 6e4), floats(5e4, 4.8e4, 304, 2, 0.125), **more,
+                  note="trap: half a million less half a million")
+    case.edge("full_many_log_rate", floats(10.75, 10.75, 5.75, -300), floats(4.8e4, 5e4, 304, 2), log_rate=True,
+              full=True)
+    case.edge("full_extreme", floats(1e30, 3e29, 1e-30, 1e30, 1e-30, 1e-30, 1),
+              floats(1e30, 1e29, 1e30, 1e-30, 1e-30, 3e-30, 1e-20), full=True, dtypes=WIDE)
+    case.edge("full_infinite", floats(inf, inf, 0, 0), floats(0, 3, 0, 2), full=True, note="inf - inf, 0·log 0")
+    case.edge("full_infinite_log_rate", floats(inf, inf, -inf, -inf), floats(0, 3, 0, 2), log_rate=True, full=True)
+    case.refuse("full_by_another_name", ValueError, "full must be one of False, True, stirling", rates, counts,
+                full="lgamma")
     below_zero = floats(-1, 0, 1)
     ones = floats(1, 1, 1)
     case.refuse("rate_below_zero", ValueError, "log_rate=True takes logarithms", below_zero, ones, values=True)
@@ -77,10 +101,13 @@ def _ideal_poisson(name: str) -> list[Perfect]:
 
 
 def _torch_poisson(call: Call, *, eps: float | None = None) -> Said | None:
-    said = torch.elements(call, log_rate="log_input")
+    said = torch.elements(call, log_rate="log_input", full="full")
+    full = call.parameters.get("full", False)
+    if full is True:
+        return None
     # The default there is True.
     more = {"log_input": False} | ({} if eps is None else {"eps": eps})
-    return said and Said(said.args, more | dict(said.keywords))
+    return said and Said(said.args, {**more, **said.keywords, "full": bool(full)})
 
 
 def _is_rare(case: Case) -> bool:
@@ -88,9 +115,10 @@ def _is_rare(case: Case) -> bool:
 
 
 def _tf_log_poisson(call: Call) -> Said | None:
-    if not call.has("log_rate") or not call.parameters.get("log_rate"):
+    full = call.parameters.get("full", False)
+    if not call.has("log_rate", "full") or not call.parameters.get("log_rate") or full is True:
         return None
-    return Said((call.arrays[1], call.arrays[0]), {})
+    return Said((call.arrays[1], call.arrays[0]), {"compute_full_loss": bool(full)})
 
 
 POISSON_NLL = Spec(

@@ -1,7 +1,7 @@
 """The losses of `torch.nn.functional` of a distribution that is predicted."""
 
 import polyloss
-from polyloss.compat._common import namespace, no_eps, of_arrays, only, poisson_nll_stirling, spread, static_number
+from polyloss.compat._common import namespace, no_eps, of_arrays, only, spread, static_number
 from polyloss.core.backend import stop_gradient
 from polyloss.core.domains import NONNEGATIVE
 from polyloss.core.typing import Array
@@ -32,8 +32,8 @@ def poisson_nll_loss(
     """
     refuse_legacy("poisson_nll_loss", size_average, reduce)
     no_eps("poisson_nll_loss", eps, default=1e-8, exact="logarithms")
-    loss = poisson_nll_stirling if full else polyloss.poisson_nll
-    return loss(input, target, log_rate=bool(log_input), **rescaled("poisson_nll_loss", input, None, reduction))
+    keywords = rescaled("poisson_nll_loss", input, None, reduction)
+    return polyloss.poisson_nll(input, target, log_rate=bool(log_input), full=full and "stirling", **keywords)
 
 
 @of_arrays(loss="gaussian_nll")

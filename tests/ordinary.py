@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from polyloss.core.domains import Classes, LogProbabilities
+from polyloss.core.domains import Classes, ClassSequences, Lengths, LogProbabilities
 
 
 def ordinary(loss: Any, rng: np.random.Generator, rows: int = 6, classes: int = 4) -> list[NDArray[Any]]:
     """Arrays that a loss accepts, with so many examples and as long rows."""
-    lengths = {"n": rows, "c": classes, "d": classes}
+    lengths = {"n": rows, "c": classes, "d": classes, "t": 5, "l": 2}
     if loss.fuse is None and not loss.rowwise:
         lengths["n"] = (rows, classes)  # type: ignore[assignment]
     return [_array(loss.arguments[name], rng, lengths, classes) for name in loss.arrays]
@@ -22,6 +22,10 @@ def _array(argument: Any, rng: np.random.Generator, lengths: dict[str, Any], cla
     for letter in argument.dims[0]:
         shape += lengths[letter] if isinstance(lengths[letter], tuple) else (lengths[letter],)
     domain = argument.domain
+    if isinstance(domain, Lengths):
+        return rng.integers(1, lengths[domain.of] + 1, shape)
+    if isinstance(domain, ClassSequences):
+        return rng.integers(1, classes, shape)
     if isinstance(domain, Classes) and len(argument.dims) > 1:
         return rng.integers(0, classes, shape)
     if isinstance(domain, LogProbabilities):

@@ -8,6 +8,7 @@ import tensorflow as tf
 from polyloss.adapters import Backend, lacks_closed_form
 from polyloss.core.backend import TERMS, Named, Step, strips
 
+from ._arrays import lengths
 from ._private import is_forward_mode, is_recorded, stop_recording
 
 _STRIP = 1 << 22
@@ -79,7 +80,7 @@ class ByChunks(Backend):
             lambda chunk, *_: chunk < chunks, body, (0, totals, held), parallel_iterations=1, maximum_iterations=room
         )
         joined = {
-            name: tf.concat([array, tf.reshape(held[name].stack()[:chunks], (-1, *array.shape[1:]))], 0)
+            name: tf.concat([array, tf.reshape(held[name].stack()[:chunks], (-1, *lengths(array)[1:]))], 0)
             for name, array in first.items()
         }
         return totals, joined
@@ -89,12 +90,12 @@ class ByChunks(Backend):
         return tf.matmul(rows, matrix, transpose_b=True)
 
     def in_groups(self, array: Any, size: int) -> Any:
-        if array.shape[0] is not None:
+        if array.shape.is_fully_defined():
             return super().in_groups(array, size)
         count = tf.shape(array)[0]
         rest = tf.maximum(1, -(-count // size)) * size - count
         array = tf.pad(array, [[0, rest], *[[0, 0]] * (array.shape.rank - 1)])
-        return tf.reshape(array, (-1, size, *array.shape[1:]))
+        return tf.reshape(array, (-1, size, *lengths(array)[1:]))
 
     def add_product(self, total: Any, left: Any, right: Any) -> Any:
         if not tf.executing_eagerly():

@@ -16,7 +16,12 @@ Part: TypeAlias = Literal["all", "first", "last"]
 
 EXAMPLES = "n"
 """The letter of the axes that losses have."""
-WORDS = {"c": ("class", "classes"), "d": ("feature", "features")}
+WORDS = {
+    "c": ("class", "classes"),
+    "d": ("feature", "features"),
+    "t": ("step", "steps"),
+    "l": ("label", "labels"),
+}
 """What one entry along an axis with another letter, and several, are called in a message."""
 IGNORED = "ignore_index"
 """The parameter that is a class id."""

@@ -6,9 +6,9 @@ from itertools import repeat
 from typing import Any, TypeAlias
 
 from . import checks
-from .arguments import EXAMPLES, IGNORED, OF_A_CALL, WORDS, Argument, Dims
+from .arguments import EXAMPLES, IGNORED, OF_A_CALL, WORDS, Argument, Dims, row_of
 from .backend import Alike, Named, backend_of
-from .domains import REAL, Classes, Domain
+from .domains import REAL, Classes, ClassSequences, Domain, Lengths
 from .dtypes import cast
 from .kernel import Definition
 from .reduction import expand
@@ -73,7 +73,12 @@ class Binding:
     def losses_shape(self, named: Mapping[str, Array]) -> checks.Shape:
         """The shape of the losses."""
         whole = tuple(named[self.loss.arrays[0]].shape)
-        return whole if self.axis is None else whole[: self.axis] + whole[self.axis + 1 :]
+        return whole if self.axis is None else whole[: self.axis + 1 - self.row] + whole[self.axis + 1 :]
+
+    @property
+    def row(self) -> int:
+        """How many axes a row of the first array has."""
+        return len(row_of(self.loss.arguments, self.loss.arrays[0])) if self.axis is not None else 0
 
     def is_empty(self, named: Mapping[str, Array]) -> bool:
         """Whether there is no example at all."""
@@ -132,7 +137,12 @@ class Binding:
         for key, domain in self.inputs():
             argument, array = self.loss.arguments[key], named[key]
             axes = self.axes(argument, array, len(rows))
-            if isinstance(domain, Classes):
+            if isinstance(domain, (ClassSequences, Lengths)):
+                checks.integer(name, key, xp, array, "class ids" if isinstance(domain, Classes) else "lengths")
+                self._check_shape(argument, array, axes, lengths)
+                if isinstance(domain, ClassSequences):
+                    checks.is_class(name, domain.blank, dict(self.parameters)[domain.blank], lengths["c", 0])
+            elif isinstance(domain, Classes):
                 self._check_classes(xp, key, domain.ids_only, named, rows, lengths)
             else:
                 if domain.ends_only and domain.low < 0 and checks.is_kind(xp, array, "bool"):
@@ -263,5 +273,5 @@ def check_keyword_alone(loss: str, argument: Argument, xp: Namespace, value: Arr
 
 
 def holds_ids(xp: Namespace, array: Array, domain: Domain) -> bool:
-    """Whether an array holds class ids, and not what stands in their place."""
-    return isinstance(domain, Classes) and checks.is_integer(xp, array)
+    """Whether an array holds class ids or lengths, and not what stands in their place."""
+    return isinstance(domain, (Classes, Lengths)) and checks.is_integer(xp, array)

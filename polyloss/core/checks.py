@@ -147,6 +147,18 @@ def real(loss: str, name: str, xp: Namespace, array: Array) -> None:
         raise TypeError(f"{loss}: {name} must be real, got dtype {array.dtype}")
 
 
+def integer(loss: str, name: str, xp: Namespace, array: Array, what: str) -> None:
+    """Class ids and lengths must be integers."""
+    if not is_integer(xp, array):
+        raise TypeError(f"{loss}: {name} must be {what}: integers; got dtype {array.dtype}")
+
+
+def is_class(loss: str, name: str, value: int, classes: int | None) -> None:
+    """A parameter must be the id of one of so many classes."""
+    if classes is not None and value >= classes:
+        raise ValueError(f"{loss}: {name} must be a class id in [0, {classes}), got {value!r}")
+
+
 def boolean(loss: str, name: str, xp: Namespace, array: Array) -> None:
     if not is_kind(xp, array, "bool"):
         raise TypeError(

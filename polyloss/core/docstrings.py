@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .arguments import IGNORED, row_of
-from .domains import REAL, Classes, Domain
+from .domains import REAL, Classes, Domain, Lengths
 from .kernel import Definition
 from .typing import Call
 
@@ -110,12 +110,14 @@ def _kind(default: Any, domain: Domain) -> str:
 
 def _is_floating(loss: Definition, name: str) -> bool:
     """Whether an array must be real floating."""
-    return name != "target" and not isinstance(loss.domains.get(name), Classes)
+    return name != "target" and not isinstance(loss.domains.get(name), (Classes, Lengths))
 
 
 def _result(loss: Definition) -> str:
     first = f"`{loss.arrays[0]}`"
-    row = f" without {'`axis`' if loss.rowwise else 'its last axis'}" if row_of(loss.arguments, loss.arrays[0]) else ""
+    axes = len(row_of(loss.arguments, loss.arrays[0]))
+    lacks = "`axis`" if loss.rowwise else "its last axis" if axes == 1 else f"its last {axes} axes"
+    row = f" without {lacks}" if axes else ""
     return f'A scalar, or the shape of {first}{row} with ``reduction="none"``; dtype of {first}.'
 
 
@@ -124,8 +126,14 @@ def _refusals(loss: Definition) -> Iterator[str]:
     domains = {name: loss.domains.get(name, REAL) for name in (*loss.arrays, *loss.parameters)}
     floating = [name for name in loss.arrays if _is_floating(loss, name)]
     classes = [name for name in loss.arrays if isinstance(domains[name], Classes)]
+    lengths = [name for name in loss.arrays if isinstance(domains[name], Lengths)]
     static = [name for name in loss.parameters if name in loss.static]
-    kinds = {"is not real floating": floating, "holds class ids that are not integers": classes, "is an array": static}
+    kinds = {
+        "is not real floating": floating,
+        "holds class ids that are not integers": classes,
+        "holds lengths that are not integers": lengths,
+        "is an array": static,
+    }
     types = [f"{_or([f'`{name}`' for name in names])} {wrong}" for wrong, names in kinds.items() if names]
     yield _entry("TypeError", f"If {_or([*types, 'the arrays come from different frameworks'], ', or ')}.")
     values = ["the shapes do not fit (nothing is broadcast)"]

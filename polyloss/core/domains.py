@@ -180,6 +180,48 @@ CLASS_IDS = Classes(ids_only=True)
 
 
 @dataclass(frozen=True)
+class ClassSequences(Classes):
+    """A target that is a row of class ids, of which the first ones count: what comes behind is never looked at.
+
+    Parameters
+    ----------
+    count : str
+        The argument that says how many count.
+    blank : str
+        The parameter that is a class id, and none of these.
+    """
+
+    ids_only: bool = True
+    count: str = ""
+    blank: str = ""
+    __hash__ = object.__hash__
+
+    def expected(self, classes: int | None = None) -> str:
+        return f"{super().expected(classes)} other than `{self.blank}`"
+
+
+@dataclass(frozen=True)
+class Lengths(Domain):
+    """How many entries count along an axis that others have too.
+
+    Parameters
+    ----------
+    of : str
+        The letter of that axis.
+    """
+
+    of: str = ""
+    low: float = 0
+    __hash__ = object.__hash__
+
+    def outside(self, xp: Namespace, array: Array, classes: int | None = None) -> Array:
+        return (array < 0) | (array > classes)
+
+    def expected(self, classes: int | None = None) -> str:
+        return f"lengths in [0, {self.of.upper() if classes is None else classes}]"
+
+
+@dataclass(frozen=True)
 class LogProbabilities(Domain):
     """Logarithms of probabilities, which are at most 0 but for rounding.
 

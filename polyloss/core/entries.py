@@ -23,6 +23,14 @@ def positions(xp: Namespace, array: Array, axis: int, dtype: Any) -> Array:
     return xp.arange(count, dtype=dtype, device=getattr(array, "device", None) or None)
 
 
+def pick_several(xp: Namespace, x: Array, ids: Array) -> Array:
+    """The entries that class ids of shape ``(N, S)`` name in each row of `x`, which has the shape ``(N, T, C)``."""
+    if hasattr(xp, "take_along_axis"):
+        return xp.take_along_axis(x, ids[:, None, :] + xp.zeros_like(x[..., :1], dtype=ids.dtype), axis=-1)
+    hot = one_hot(xp, ids, x)[:, None, :, :]
+    return xp.sum(xp.where(hot, x[:, :, None, :], 0.0), axis=-1)
+
+
 def pick(xp: Namespace, x: Array, ids: Array, hot: Array | None = None) -> Array:
     """The entry of each row that a class id names, the axis kept. `hot` are the ids as `one_hot` has them."""
     if hasattr(xp, "take_along_axis"):

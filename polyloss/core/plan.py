@@ -222,7 +222,7 @@ class Plan(Binding):
         weights, call = ready.weights, dict(ready.arrays)
         first = call[self.loss.arrays[0]]
         if self.reduction != "none":
-            none = xp.zeros_like(first[..., 0])
+            none = xp.zeros_like(first[(..., *(0,) * (first.ndim - 1))])
             counted = self.reduction == "mean" and weights.mask is None and weights.denominator is None
             if counted and None in tuple(first.shape):
                 weights = replace(weights, denominator=xp.sum(none + 1.0))
@@ -250,7 +250,7 @@ class Plan(Binding):
     def _no_losses(self, xp: Namespace, arrays: Named) -> Array:
         """The losses of no examples, with gradients as empty as they."""
         first, *others = (array for array in arrays.values() if not checks.is_kind(xp, array, "integral", "bool"))
-        losses = 0.0 * (first if self.axis is None else xp.sum(first, axis=-1))
+        losses = 0.0 * (first if self.axis is None else xp.sum(first, axis=tuple(range(-self.row, 0))))
         for other in others:
             # The sum of no entry: 0, also where one is infinite, with a gradient of zeros.
             losses = losses + xp.sum(xp.reshape(other, (-1,))[:0])

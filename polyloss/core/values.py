@@ -8,9 +8,9 @@ from . import checks, words
 from .arguments import IGNORED
 from .backend import backend_of
 from .binding import Binding, holds_ids
-from .domains import WEIGHT, Domain
+from .domains import WEIGHT, ClassSequences, Domain, Lengths
 from .dtypes import cast, floating, is_floating, working
-from .entries import pick
+from .entries import pick, positions
 from .reduction import expand
 from .typing import Array, Namespace
 
@@ -111,12 +111,14 @@ def outside(binding: Binding, xp: Namespace, named: Mapping[str, Array]) -> Iter
         # In its own dtype a bound may wrap.
         wide = checks.wide_ids(xp, array) if ids else cast(xp, array, floating(xp, array, first))
         flags = domain.outside(xp, wide, classes)
+        if isinstance(domain, ClassSequences):
+            flags = _counted(binding, xp, domain, wide, flags, named)
         if mask is not None:
-            axis = rows if binding.axis is None else binding.axis
+            axis = rows if binding.axis is None else min(binding.axis, rows)
             flags = flags & (mask if array.ndim == rows else xp.expand_dims(mask, axis=axis))
         yield Outside(name, array if ids else wide, flags, domain, classes)
         if ids:
-            ids_of_rows = wide if mask is None else xp.where(mask, wide, xp.zeros_like(wide))
+            ids_of_rows = wide if mask is None else xp.where(expand(mask, wide.ndim), wide, xp.zeros_like(wide))
     # Only once the ids are known to be those of classes.
     for name, domain in inputs:
         if name in of_class:
@@ -153,11 +155,15 @@ def unseen(
         if ids:
             holder, _ = class_axis(binding, name, named)
             letters = binding.loss.arguments[holder].dims[-1]
-            axis = letters.index(binding.loss.arguments[name].dims[-1][-1]) - len(letters)
+            axis = letters.index(_letter(binding, name)) - len(letters)
             classes = backend_of(array).length(ready[holder], axis, array.dtype)
-        flags = domain.outside_in_row(xp, array) if array.ndim > rows else domain.outside(xp, array, classes)
+        in_row = array.ndim > rows and not ids
+        flags = domain.outside_in_row(xp, array) if in_row else domain.outside(xp, array, classes)
+        if isinstance(domain, ClassSequences):
+            flags = _counted(binding, xp, domain, array, flags, ready)
         if ids:
             ids_of_rows = found[name] = xp.where(flags, xp.zeros_like(array), array)
+            flags = xp.any(flags, axis=-1) if array.ndim > rows else flags
         bad.append(flags if mask is None else flags & mask)
     for name, domain in inputs:
         if name in of_class:
@@ -191,13 +197,30 @@ def row_last(binding: Binding, xp: Namespace, array: Array) -> Array:
 
 def class_axis(binding: Binding, ids: str, named: Mapping[str, Array]) -> tuple[str, int]:
     """An argument that has the classes of some ids, and how many there are."""
-    letter = binding.loss.arguments[ids].dims[-1][-1]
+    letter = _letter(binding, ids)
     count = len(binding.losses_shape(named))
     for name in binding.loss.arrays:
         axes = binding.axes(binding.loss.arguments[name], named[name], count)
         if name != ids and (letter, 0) in axes:
             return name, named[name].shape[axes.index((letter, 0))]
     raise TypeError(f"{binding.loss.__name__}: no array has the classes of {ids}")
+
+
+def _letter(binding: Binding, ids: str) -> str:
+    """That of the axis that some ids, or lengths, are about."""
+    argument = binding.loss.arguments[ids]
+    if isinstance(argument.domain, Lengths):
+        return argument.domain.of
+    return "c" if isinstance(argument.domain, ClassSequences) else argument.dims[-1][-1]
+
+
+def _counted(
+    binding: Binding, xp: Namespace, domain: ClassSequences, ids: Array, flags: Array, named: Mapping[str, Array]
+) -> Array:
+    """Where ids that count are flagged, or are the blank."""
+    flags = flags | (ids == dict(binding.parameters)[domain.blank])
+    count = cast(xp, checks.wide_ids(xp, named[domain.count]), ids.dtype)
+    return flags & (positions(xp, ids, -1, ids.dtype) < count[..., None])
 
 
 def _of_class(xp: Namespace, inputs: Sequence[tuple[str, Domain]], named: Mapping[str, Array]) -> list[str]:

@@ -13,6 +13,8 @@ import pytest
 
 import polyloss
 
+from .ordinary import ordinary
+
 LOSSES = [name for name in vars(polyloss)["__all__"] if isinstance(getattr(polyloss, name), polyloss.Loss)]
 ROOT = Path(polyloss.__file__).parent
 CALL = ["reduction", "sample_weight", "where", "denominator"]
@@ -99,6 +101,7 @@ def test_argument_names_are_uniform(name: str) -> None:
         ["weight", "target"],
         ["key"],
         ["target", "variance"],
+        ["target", "logit_lengths", "target_lengths"],
     )
 
 
@@ -117,6 +120,8 @@ def test_signature_is_what_a_call_takes(name: str) -> None:
         values["target"] = np.where(rows > 0.5, domain.high, domain.low)
     elif name == "linear_cross_entropy" or getattr(domain, "ids_only", False):
         values["target"] = np.asarray([0, 1, 0])
+    if "logit_lengths" in values:
+        values = dict(zip(entry.arrays, ordinary(entry, np.random.default_rng(0)), strict=True))
     defaults = {p.name: p.default for p in inspect.signature(entry).parameters.values() if p.kind is p.KEYWORD_ONLY}
     assert float(entry(**values, **defaults)) == float(entry(*values.values()))
     with pytest.raises(TypeError, match="sample_wieght"):

@@ -274,7 +274,7 @@ def _rows(ndim: int, axis: int) -> Callable[[NDArray[Any]], NDArray[Any]]:
         if array.ndim == ndim:
             return array.reshape(-1)
         array = np.moveaxis(array, axis, -1)
-        return array.reshape(-1, array.shape[-1])
+        return array.reshape(-1, *array.shape[ndim:])
 
     return arrange
 
@@ -308,11 +308,11 @@ def pack_key(case: Case, dtype: str, entry: Entry) -> Key | None:
     if common and not all(np.isfinite(a.astype(np.float64)).all() for a in (*given.arrays, *arrays.values())):
         # One example would be all that can be seen of the sums.
         return None
-    rows = given.arrays[0].ndim - entry.rowwise
+    rows, own = given.arrays[0].ndim - entry.row, [given.arrays[place] for place in entry.own]
     return Key(
         tuple(sorted((k, repr(v)) for k, v in static.items())),
         tuple(sorted(arrays)),
-        tuple((str(given.arrays[i].dtype), given.arrays[i].ndim - rows) for i in entry.own)
+        tuple((str(a.dtype), *(a.shape[rows:] if entry.parts else (a.ndim - rows,))) for a in own)
         + tuple((str(a.dtype), *a.shape) for a in common.values()),
         given.arrays[0].shape[given.parameters.get("axis", -1)] if entry.rowwise else 0,
         tuple(a.tobytes() for a in (*(arrays[k] for k in sorted(arrays)), *common.values())),

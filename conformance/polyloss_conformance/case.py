@@ -38,6 +38,8 @@ class Entry:
         An example sees the rows of all others: their losses have one axis, and each has a gradient in every row.
     differentiable : tuple of int or str
         The arrays that it has a gradient in, keywords among them.
+    parts : tuple of int
+        How many axes an example has in each array, where these are not those of elements or rows.
     shared : tuple of int or str
         The arrays, beside numbers and parameters of classes, that all examples have in common: their gradient is a sum
         over the examples.
@@ -48,7 +50,13 @@ class Entry:
     axis: bool = True
     batch: bool = False
     differentiable: tuple[Place, ...] = (0, 1)
+    parts: tuple[int, ...] = ()
     shared: tuple[Place, ...] = ()
+
+    @property
+    def row(self) -> int:
+        """How many axes an example has in the first array."""
+        return self.parts[0] if self.parts else int(self.rowwise)
 
     @property
     def own(self) -> tuple[int, ...]:

@@ -31,7 +31,7 @@ def features(cases: Sequence[Case], dtype: str, entry: Entry, packed: bool) -> F
         options = {"reduction": "none"} | dict.fromkeys(weights, arrays[0])
     else:
         options = {"reduction": "mean"} | options
-    axes = arrays[0].ndim - entry.rowwise
+    axes = arrays[0].ndim - entry.row
     # A loss branches on the values of these.
     static = getattr(polyloss, cases[0].loss).static
     kinds: dict[str, Hashable] = {

@@ -11,6 +11,7 @@ _ORDER = (
     "outliers",
     "class imbalance",
     "similarity",
+    "sequence",
     "distribution",
 )
 _ADVICE = [advice for spec in LOSSES.values() for advice in spec.advice]

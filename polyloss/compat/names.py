@@ -70,7 +70,6 @@ MISSING = (
     "adaptive_log_softmax_with_loss",
     "binary_dice_loss",
     "circle",
-    "ctc_loss",
     "ctc_loss_with_forward_probs",
     "dice",
     "make_fenchel_young_loss",

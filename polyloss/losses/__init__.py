@@ -18,6 +18,7 @@ from .ranking import *
 from .regression import *
 from .relative import *
 from .robust import *
+from .sequence import *
 from .similarity import *
 from .sparse import *
 

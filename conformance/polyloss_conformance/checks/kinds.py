@@ -119,12 +119,12 @@ class Kinds:
         """The arrays, all ids among which are `ids`, over and over."""
         arrays = self._many_classes()
         for place in places:
-            arrays[place] = np.resize(np.asarray(ids), SHAPE).astype(dtype)
+            arrays[place] = np.resize(np.asarray(ids), arrays[place].shape).astype(dtype)
         return arrays
 
     def _integers(self, places: Sequence[int]) -> str:
         for dtype in INTEGERS:
-            ids = (0, 7, 100, min(CLASSES - 1, int(np.iinfo(dtype).max)))
+            ids = (1, 7, 100, min(CLASSES - 1, int(np.iinfo(dtype).max)))
             got, expected = (
                 self.call.value(self._with_ids(places, kind, *ids), reduction="none") for kind in (dtype, "int64")
             )

@@ -51,7 +51,8 @@ def _poisoned(
     axis = static.get("axis", -1)
     shape = first.shape
     if entry.rowwise:
-        shape = tuple(n for i, n in enumerate(shape) if i != axis % first.ndim)
+        axis = tuple(range(-entry.row, 0)) if entry.parts else axis
+        shape = np.zeros(shape).sum(axis=axis).shape
     cotangent = framework.array(cotangent_of(case, shape, dtype))
     step = framework.step(loss, static, wanted, mode, unoptimised=not everything)
     outcome = step(arrays, {k: framework.array(o) for k, o in options.items()}, cotangent)

@@ -98,6 +98,8 @@ class _Layout:
     def part(self, place: int, example: int) -> Any:
         """What an example has of an array: a row of numbers, a number, or a class id."""
         cells = self.flat[place][example]
+        if self.spec.parts:
+            return _nested(cells.reshape(self.moved[place].shape[len(self.shape) :]), self.is_integer(place))
         if self.whole[place]:
             return [number(v) for v in cells]
         return int(cells[0]) if self.is_integer(place) else number(cells[0])
@@ -124,6 +126,13 @@ class _Layout:
         return np.moveaxis(array, -1, self.axis if self.axis < 0 else len(leading) + self.axis)
 
 
+def _nested(cells: NDArray[Any], integer: bool) -> Any:
+    """An array of some axes as nested lists."""
+    if cells.ndim:
+        return [_nested(part, integer) for part in cells]
+    return int(cells) if integer else number(float(cells))
+
+
 def _rows(array: NDArray[Any], examples: int) -> NDArray[np.float64]:
     return np.ascontiguousarray(array.astype(np.float64)).reshape(examples, -1)
 
@@ -135,6 +144,8 @@ def _lay_out(case: Case, dtype: str) -> _Layout:
     ignore_index = parameters.pop("ignore_index", None)
     first = np.asarray(arrays[0])
     shape = first.shape if axis is None else tuple(np.delete(first.shape, axis))
+    if spec.parts:
+        shape = first.shape[: first.ndim - spec.row]
     count = math.prod(shape)
     whole = {place: axis is not None and np.ndim(arrays[place]) == first.ndim for place in spec.own}
     moved = {p: np.moveaxis(arrays[p], axis or 0, -1) if w else np.asarray(arrays[p]) for p, w in whole.items()}
@@ -235,7 +246,8 @@ def _example_by_example(laid: _Layout, rule: Rule) -> _Columns:
     for example in np.flatnonzero(laid.valid.reshape(-1)).tolist():
         equal.setdefault(table[example].tobytes(), []).append(example)
     common = {p: numbers(array.astype(np.float64)) for p, array in shared.items() if isinstance(p, int)}
-    kinds = tuple(laid.whole.values()), tuple(map(laid.is_integer, laid.moved))
+    parts = tuple(array.shape[len(laid.shape) :] for array in laid.moved.values()) if laid.spec.parts else ()
+    kinds = tuple(laid.whole.values()), tuple(map(laid.is_integer, laid.moved)), parts
     call = (rule, *kinds, repr(sorted(laid.parameters.items())), repr(common), *laid.columns)
     for row, where in equal.items():
         if (call, row) not in _KNOWN:

@@ -17,6 +17,7 @@ from . import (
     regression,
     relative,
     robust,
+    sequence,
     similarity,
     sparse,
 )
@@ -26,6 +27,7 @@ FAMILIES = (
     regression,
     relative,
     robust,
+    sequence,
     likelihood,
     binary,
     multiclass,

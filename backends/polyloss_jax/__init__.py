@@ -137,6 +137,9 @@ class JaxBackend(ByChunks):
     def value_and_grad(self, function: Callable[..., Any], argnums: Sequence[int]) -> Callable[..., Any]:
         return jax.value_and_grad(scalar(function), tuple(argnums))
 
+    def each_row(self, function: Callable[[Any], Any], rows: Any) -> Any:
+        return jax.vmap(function)(rows)
+
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return compiled(function)
 

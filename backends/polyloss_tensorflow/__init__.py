@@ -156,6 +156,9 @@ class TensorflowBackend(ByChunks, InMemory):
 
         return differentiated
 
+    def each_row(self, function: Callable[[Any], Any], rows: Any) -> Any:
+        return tf.vectorized_map(function, rows)
+
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return tf.function(function, jit_compile=True, reduce_retracing=True)  # type: ignore[no-any-return]
 

@@ -334,6 +334,10 @@ class TorchBackend(ByChunks, InMemory):
 
         return differentiated
 
+    def each_row(self, function: Callable[[torch.Tensor], Any], rows: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = torch.vmap(function)(rows)
+        return found
+
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **keywords: Any) -> Any:
             return function(*arguments, **keywords)

@@ -251,6 +251,13 @@ class Backend(ABC):
             pieces.append(results)
         return totals, {name: xp.concat([piece[name] for piece in pieces]) for name in pieces[0]}
 
+    def each_row(self, function: Callable[[Array], Array], rows: Array) -> Array:
+        """The numbers that a function of one row makes of all rows of a matrix."""
+        xp = self.namespace(rows)
+        if rows.shape[0] == 0:
+            return xp.sum(rows, axis=-1)
+        return xp.stack([self.asarray(function(rows[place, ...]), rows) for place in range(rows.shape[0])])
+
     def project(self, rows: Array, matrix: Array) -> Array:
         """The product of `rows` with the transpose of `matrix`."""
         return rows @ self.namespace(rows).matrix_transpose(matrix)

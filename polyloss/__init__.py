@@ -4,6 +4,7 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
 from .core.public import *
+from .fenchel_young import *
 from .functions import *
 from .losses import *
 from .multi_task import *
@@ -12,7 +13,10 @@ __version__ = "0.1.0"
 
 if not TYPE_CHECKING:
     # Type checkers see the names above, and understand none that are computed.
-    _parts = (_import_module(f"{__name__}.{part}") for part in ("core.public", "functions", "losses", "multi_task"))
+    _parts = (
+        _import_module(f"{__name__}.{part}")
+        for part in ("core.public", "fenchel_young", "functions", "losses", "multi_task")
+    )
     __all__ = sorted({name for part in _parts for name in part.__all__})
 
     def __getattr__(name: str) -> object:

@@ -53,10 +53,10 @@ def both(name: str, *arrays: Any, wrt: Sequence[int] = (0,), rtol: float = 1e-9,
 
 NO_TWIN = {
     *("binary_dice_loss", "dice_loss", "multiclass_generalized_dice_loss"),
-    *("ctc_loss", "ctc_loss_with_forward_probs", "make_fenchel_young_loss", "ntxent"),
+    *("ctc_loss", "ctc_loss_with_forward_probs", "ntxent"),
 }
 """The losses of `optax.losses` that have none yet."""
-TOOLS = {"smooth_labels"}
+TOOLS = {"make_fenchel_young_loss", "smooth_labels"}
 """What is there beside losses."""
 
 
@@ -93,6 +93,29 @@ def test_lists_and_what_they_are_reduced_by(reduce_fn: Any) -> None:
         both(name, LOGITS, grades, wrt=(0, 1), where=ITEMS, weights=LABELS, **keywords)
         both(name, LOGITS, grades, where=ITEMS[0], weights=LABELS[0], **keywords)
     both(name, CUBE, CUBE_LABELS, wrt=(0, 1), **keywords)
+
+
+def test_losses_of_a_maximum() -> None:
+    def norm(row: Any, p: float = 2.0) -> Any:
+        return jax.numpy.sum(jax.numpy.abs(row) ** p) ** (1 / p)
+
+    def values(module: Any, max_fun: Callable[..., Any], scores: Any) -> Any:
+        loss = module.make_fenchel_young_loss(max_fun)
+
+        def total(scores: Any, targets: Any) -> Any:
+            found = loss(scores, targets)
+            return jax.numpy.sum(found * jax.numpy.linspace(-1, 2, found.size).reshape(found.shape)), found
+
+        return jax.jit(jax.value_and_grad(total, (0, 1), has_aux=True))(jax.numpy.asarray(scores), scores[::-1] ** 2)
+
+    for max_fun in (jax.scipy.special.logsumexp, jax.numpy.max, norm):
+        for scores in (LOGITS, LOGITS[0], CUBE):
+            found, expected = (values(m, max_fun, scores) for m in (compat, optax.losses))
+            for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+                np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-14)
+    # A keyword goes to the function, where theirs drops it.
+    losses = [module.make_fenchel_young_loss(norm) for module in (compat, optax.losses)]
+    assert [float(loss(jax.numpy.ones(3), jax.numpy.zeros(3), p=1.0)) for loss in losses] == [3.0, 3.0**0.5]
 
 
 def test_smoothed_labels() -> None:

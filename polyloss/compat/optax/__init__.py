@@ -14,6 +14,7 @@ from .multiclass_margin import *
 from .ranking import *
 from .regression import *
 from .similarity import *
+from .tools import make_fenchel_young_loss as make_fenchel_young_loss
 from .tools import smooth_labels as smooth_labels
 
 # The losses: those that `polyloss.compat.names` has a loss of polyloss for.

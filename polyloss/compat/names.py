@@ -58,6 +58,7 @@ WORDS = {
 _REMARKS = {
     "clip_loss": "with symmetric=True",
     **dict.fromkeys(("cosine", "cosine_similarity"), "1 - cosine; with similarity=True minus the cosine"),
+    "listnet": "of softmax(target)",
     "pairwise_hinge": "with margin=1",
     **dict.fromkeys(("nt_xent", "simclr"), "the other queries are no negatives"),
     "weston_watkins": "divided by the number of classes",

@@ -44,7 +44,8 @@ def both(
             tape.watch(chosen)
             value = function(*inputs, **keywords)
         upstream = np.linspace(-1, 2, int(np.prod(value.shape))).reshape(value.shape)
-        return [np.asarray(x) for x in (value, *tape.gradient(value, chosen, output_gradients=tf.constant(upstream)))]
+        gradients = tape.gradient(value, chosen, output_gradients=tf.constant(upstream))
+        return [np.asarray(x) for x in (value, *map(tf.convert_to_tensor, gradients))]
 
     built_in, compat = BUILT_IN[name]
     for one, other in zip(run(getattr(compat, name)), run(getattr(built_in, name)), strict=True):
@@ -311,7 +312,7 @@ def test_every_function_of_keras_has_a_twin_or_is_known_to_have_none() -> None:
 def test_every_loss_of_tensorflow_has_a_twin_or_is_known_to_have_none() -> None:
     losses = {name for name in dir(tf.nn) if "loss" in name or "cross_entropy" in name}
     # The last two reduce and scale what is no loss of their own.
-    others = {"ctc_loss", "nce_loss", "sampled_softmax_loss", "compute_average_loss", "scale_regularization_loss"}
+    others = {"ctc_loss", "compute_average_loss", "scale_regularization_loss"}
     assert losses - {*tf_compat.__all__} == others
 
 
@@ -333,6 +334,48 @@ def test_tf_nn() -> None:
     both("softmax_cross_entropy_with_logits", LABELS / LABELS.sum(axis=0), LOGITS, wrt=(0, 1), axis=0)
     both("sparse_softmax_cross_entropy_with_logits", IDS, LOGITS)
     both("l2_loss", LOGITS, wrt=(0,))
+
+
+@pytest.mark.parametrize("name", ["sampled_softmax_loss", "nce_loss"])
+@pytest.mark.parametrize(("true", "hits"), list(itertools.product((1, 2), (False, True))))
+def test_losses_of_a_sample(name: str, true: int, hits: bool) -> None:
+    rng = np.random.default_rng(10)
+    labels = np.stack([rng.permutation(9)[:true] for _ in range(6)])
+    arrays = rng.normal(size=(9, 4)), rng.normal(size=9), labels, LOGITS
+    sample = tuple(map(tf.constant, (np.asarray([0, 5, 2, 3, 8]), rng.uniform(0, 1, (6, true)), rng.uniform(0, 1, 5))))
+    keywords: Any = {"num_true": true, "sampled_values": sample, "remove_accidental_hits": hits}
+    both(name, *arrays, wrt=(0, 1, 3), num_sampled=5, num_classes=9, **keywords)
+
+
+def test_what_is_wrong_with_a_sample_is_said() -> None:
+    layer, rows, one = np.eye(3, 2), np.ones((2, 2)), np.ones(1)
+
+    def call(labels: Any = ((0,), (1,)), sampled: Any = (2,), **keywords: Any) -> Any:
+        values = np.asarray(sampled), np.ones((2, 1)), one
+        given: Any = {"sampled_values": values, "num_sampled": 1, "num_classes": 3, **keywords}
+        return tf_compat.nce_loss(layer, np.zeros(3), np.asarray(labels), rows, **given)
+
+    np.testing.assert_allclose(call(labels=(0, 1)), call())
+    with pytest.raises(ValueError, match=r"nce_loss: sampled_values must be given.*log_uniform_candidate_sampler"):
+        call(sampled_values=None)
+    with pytest.raises(ValueError, match=r"nce_loss: labels must be class ids in \[0, 3\), got 3"):
+        call(labels=((0,), (3,)))
+    with pytest.raises(ValueError, match=r"nce_loss: sampled_values must be class ids in \[0, 3\), got -1"):
+        call(sampled=(-1,))
+    with pytest.raises(TypeError, match="nce_loss: labels must be class ids"):
+        call(labels=((0.0,), (1.0,)))
+    with pytest.raises(
+        ValueError, match=r"nce_loss: labels must have a row of num_true classes .*\(2, 2\), got \(2, 1\)"
+    ):
+        call(num_true=2)
+    with pytest.raises(ValueError, match=r"nce_loss: sampled_values must have three arrays.* \(2,\), got \(1,\)"):
+        call(num_sampled=2)
+    bad = tf.constant([[0], [3]])
+    values = tf.constant([2]), tf.ones((2, 1), tf.float64), tf.constant(one)
+    compiled = tf.function(tf_compat.nce_loss)(
+        tf.constant(layer), tf.zeros(3, tf.float64), bad, tf.constant(rows), 1, 3, sampled_values=values
+    )
+    assert np.isnan(compiled).tolist() == [False, True]
 
 
 def test_arrays_of_numpy_are_welcome_beside_tensors() -> None:

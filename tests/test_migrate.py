@@ -180,7 +180,7 @@ def test_other_encodings_and_notebooks(tmp_path: Path) -> None:
         ("from torch import nn\nnn.LinearCrossEntropyLoss(3, 4)\n", "nn.LinearCrossEntropyLoss"),
         ("import optax\noptax.losses.ntxent(1, 2)\n", "optax.losses.ntxent"),
         ("import keras\nkeras.losses.CTC()\n", "keras.losses.CTC"),
-        ("import tensorflow as tf\ntf.nn.nce_loss()\n", "tf.nn.nce_loss"),
+        ("import tensorflow as tf\ntf.nn.ctc_loss()\n", "tf.nn.ctc_loss"),
         ("from torch.nn.functional import *\nmse_loss(1, 2)\n", "from torch.nn.functional import *"),
     ],
 )  # fmt: skip

@@ -75,10 +75,8 @@ MISSING = (
     "ctc_loss_with_forward_probs",
     "dice",
     "multiclass_generalized_dice_loss",
-    "nce_loss",
     "rmse",
     "root_mean_squared_error",
-    "sampled_softmax_loss",
     "sup_con",
     "tversky",
 )

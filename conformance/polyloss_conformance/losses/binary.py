@@ -127,6 +127,22 @@ def _tf_weighted(call: Call) -> Said | None:
     return Said((), {"labels": call.arrays[1], "logits": call.arrays[0], "pos_weight": weight})
 
 
+def _tf_noise_contrastive(call: Call) -> Said | None:
+    if not call.has():
+        return None
+    # The right class of a row has the logit x or -x, and what is sampled a logit whose loss is 0.
+    (x, target), xp = call.arrays, call.xp
+    rows, one = xp.reshape(x, (-1, 1)), xp.ones_like(xp.reshape(x, (-1,))[:1])
+    labels = xp.astype(xp.reshape(target, (-1, 1)) == 0, xp.int64)
+    layer, biases = xp.stack([one, -one, 0 * one]), xp.concat([0 * one, 0 * one, -1e4 * one])
+    sample = {"sampled_values": (xp.full_like(labels[0, :], 2), xp.ones_like(rows), one)}
+    return Said((layer, biases, labels, rows, 1, 3), sample, lambda value: xp.reshape(value, tuple(x.shape)))
+
+
+def _are_finite_and_hard(case: Case) -> bool:
+    return labels_are_hard(case) and bool(np.isfinite(case.arrays[0]).all())
+
+
 BINARY_CROSS_ENTROPY_WITH_LOGITS = Spec(
     loss="binary_cross_entropy_with_logits",
     arrays=("logits", "target"),
@@ -153,6 +169,7 @@ BINARY_CROSS_ENTROPY_WITH_LOGITS = Spec(
         ),
         Twin("optax", "sigmoid_binary_cross_entropy", optax.plain),
         Twin("tf", "sigmoid_cross_entropy_with_logits", tf.from_logits),
+        Twin("tf", "nce_loss", _tf_noise_contrastive, dtypes=SINGLE, constants=(1,), admits=_are_finite_and_hard),
         Twin("tf", "weighted_cross_entropy_with_logits", _tf_weighted),
     ),
     advice=(

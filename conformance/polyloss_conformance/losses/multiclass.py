@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from polyloss.core.entries import one_hot
+from polyloss.core.entries import one_hot, positions
 from polyloss_conformance.arrays import (
     DOUBLE,
+    SINGLE,
     WIDE,
     Shape,
     classes,
@@ -24,7 +25,7 @@ from polyloss_conformance.arrays import (
     simplex,
 )
 from polyloss_conformance.benchmark import Benchmark, normal32
-from polyloss_conformance.case import Cases
+from polyloss_conformance.case import Case, Cases
 from polyloss_conformance.exact import softmax
 from polyloss_conformance.exact.jets import Jet, is_possible, power
 from polyloss_conformance.exact.numbers import ZERO, Number, mp
@@ -227,6 +228,23 @@ def _logits_and_ids(rng: np.random.Generator, shape: Shape) -> tuple[NDArray[Any
     return normal32(rng, shape), rng.integers(shape[1], size=shape[0])
 
 
+def _tf_sampled(call: Call) -> Said | None:
+    if not call.has() or not call.ids:
+        return None
+    # The layer is the identity, and all classes are in the sample: the right ones are accidental hits.
+    (logits, target), xp = call.arrays, call.xp
+    every = positions(xp, logits, -1, target.dtype)
+    layer, ones = xp.astype(every[:, None] == every, logits.dtype), xp.ones_like(logits[0, :])
+    size = logits.shape[-1]
+    sample = {"sampled_values": (every, xp.ones_like(logits[:, :1]), ones)}
+    return Said((layer, xp.zeros_like(ones), target[:, None], logits, size, size), sample)
+
+
+def _are_ordinary_rows(case: Case) -> bool:
+    logits = case.arrays[0]
+    return logits.ndim == 2 and "axis" not in case.parameters and bool(np.all(np.abs(logits) < 1e30))
+
+
 CROSS_ENTROPY = Spec(
     loss="cross_entropy",
     arrays=("logits", "target"),
@@ -244,6 +262,7 @@ CROSS_ENTROPY = Spec(
         Twin("optax", "safe_softmax_cross_entropy", partial(_optax_classes, ids=False, rows=False)),
         Twin("tf", "softmax_cross_entropy_with_logits", partial(_tf_classes, ids=False)),
         Twin("tf", "sparse_softmax_cross_entropy_with_logits", partial(_tf_classes, ids=True)),
+        Twin("tf", "sampled_softmax_loss", _tf_sampled, dtypes=SINGLE, admits=_are_ordinary_rows),
     ),
     advice=(
         Advice(

@@ -47,6 +47,11 @@ CALLS: dict[str, tuple[tuple[Any, ...], tuple[dict[str, Any], ...]]] = {
     "TripletMarginWithDistanceLoss": ((LOGITS, OTHER, SHARES), ({}, {"swap": True})),
 }
 OF_LAYERS: dict[str, tuple[tuple[Any, ...], tuple[Any, ...], tuple[dict[str, Any], ...]]] = {
+    "AdaptiveLogSoftmaxWithLoss": (
+        (4, 5, [1, 3], 2.0),
+        (LOGITS, np.asarray([0, 4, 2, 3, 0, 1])),
+        ({}, {"head_bias": True}),
+    ),
     "LinearCrossEntropyLoss": (
         (4, 5),
         (LOGITS, IDS),
@@ -55,7 +60,7 @@ OF_LAYERS: dict[str, tuple[tuple[Any, ...], tuple[Any, ...], tuple[dict[str, Any
 }
 """What each class with weights of its own is made with, what it is called with, and more to make it with."""
 MISSING = {
-    *("AdaptiveLogSoftmaxWithLoss", "CTCLoss"),
+    "CTCLoss",
 }
 """Classes of PyTorch that are not here yet."""
 
@@ -164,6 +169,32 @@ def test_a_class_with_weights_needs_pytorch(no_torch: None) -> None:
     for name, function in LAYERS.items():
         with pytest.raises(AttributeError, match=rf"{name} has weights, and needs torch .*{function.__name__} takes"):
             getattr(compat.torch, name)
+
+
+@marked
+def test_an_adaptive_softmax() -> None:
+    import torch
+
+    layer = compat.torch.AdaptiveLogSoftmaxWithLoss(4, 5, [1, 3], div_value=2.0, head_bias=True)
+    hidden, target = torch.tensor(LOGITS, dtype=torch.float32), torch.tensor([0, 4, 2, 3, 0, 1])
+    output, loss = layer(hidden, target)
+    torch.testing.assert_close(output, layer.log_prob(hidden).gather(1, target[:, None])[:, 0])
+    torch.testing.assert_close(loss, -output.mean())
+    torch.testing.assert_close(layer(hidden[1], target[1]).output, output[1])
+    assert layer(hidden[:0], target[:0]).loss.item() == 0
+    assert layer.predict(hidden).tolist() == layer.log_prob(hidden).argmax(dim=1).tolist()
+    with pytest.raises(ValueError, match=r"target_ must be class ids in \[0, 5\)"):
+        layer(hidden, target - 1)
+    with pytest.raises(ValueError, match=r"input_ must have the shape \(N, D\) beside a target_ of shape \(N\)"):
+        layer(hidden, target[:5])
+    # A probability next to 1 keeps the digits of its logarithm.
+    with torch.no_grad():
+        layer.head.weight.mul_(0)
+        layer.head.bias.copy_(torch.tensor([20.0, 0.0, 0.0]))
+    np.testing.assert_allclose(layer(hidden, 0 * target).loss.item(), 2 * np.exp(-20.0), rtol=1e-6)
+    half = layer.bfloat16()(hidden.bfloat16(), 0 * target)
+    assert half.loss.dtype == half.output.dtype == torch.bfloat16
+    np.testing.assert_allclose(half.loss.item(), 2 * np.exp(-20.0), rtol=0.01)
 
 
 @marked

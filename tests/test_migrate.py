@@ -177,7 +177,7 @@ def test_other_encodings_and_notebooks(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "before"),
     [
-        ("from torch import nn\nnn.LinearCrossEntropyLoss(3, 4)\n", "nn.LinearCrossEntropyLoss"),
+        ("from torch import nn\nnn.CTCLoss(3, 4)\n", "nn.CTCLoss"),
         ("import optax\noptax.losses.ntxent(1, 2)\n", "optax.losses.ntxent"),
         ("import keras\nkeras.losses.CTC()\n", "keras.losses.CTC"),
         ("import tensorflow as tf\ntf.nn.ctc_loss()\n", "tf.nn.ctc_loss"),

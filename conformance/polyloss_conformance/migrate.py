@@ -25,6 +25,7 @@ from libcst.metadata import (
 )
 
 from polyloss.compat.names import MISSING, losses_of_others, plain
+from polyloss.compat.torch.classes import LAYERS
 
 from . import deviations
 from .rosetta import CLASSES
@@ -153,7 +154,8 @@ def _is_named_so(module: str, name: str) -> bool:
 
 def _names(library: str) -> Collection[str]:
     _, classes = CLASSES.get(library, ("", {}))
-    return {*(name for name, value in _module(library).items() if hasattr(value, "__loss__")), *classes}
+    functions = (name for name, value in _module(library).items() if hasattr(value, "__loss__"))
+    return {*functions, *classes, *(LAYERS if library == "torch" else ())}
 
 
 def _module(library: str) -> dict[str, Any]:
@@ -163,7 +165,8 @@ def _module(library: str) -> dict[str, Any]:
 def _remarks(library: str, name: str) -> tuple[str, ...]:
     """Where the built-in is wrong or means something else, so that results may change."""
     _, classes = CLASSES.get(library, ("", {}))
-    function = classes[name].function if name in classes else _module(library)[name]
+    functions = _module(library) | {one: recipe.function for one, recipe in classes.items()}
+    function = LAYERS[name] if library == "torch" and name in LAYERS else functions[name]
     known = f"{library}.{function.__name__}"
     found = [d for d in deviations.load() if known in {b.partition("(")[0] for b in d.builtin}]
     # What is off by rounding alone is hardly another result.

@@ -16,6 +16,7 @@ from .torch.classes import CLASSES as OF_TORCH
 from .torch.classes import LAYERS as LAYERS_OF_TORCH
 
 WORDS = {
+    "adaptive_log_softmax_with_loss": "linear_cross_entropy",
     "bce": "binary_cross_entropy",
     "bce_with_logits": "binary_cross_entropy_with_logits",
     "biweight": "tukey_biweight",
@@ -56,6 +57,7 @@ WORDS = {
 """Abbreviations of losses, and names of losses that have no twin."""
 
 _REMARKS = {
+    "adaptive_log_softmax_with_loss": "one for the head, and one for each cluster of its rows",
     "clip_loss": "with symmetric=True",
     **dict.fromkeys(("cosine", "cosine_similarity"), "1 - cosine; with similarity=True minus the cosine"),
     "listnet": "of softmax(target)",
@@ -69,7 +71,6 @@ _TOOLS = {"grad": "value_and_grad", "gradient": "value_and_grad", "jit": "compil
 """Functions of other libraries, and ours."""
 
 MISSING = (
-    "adaptive_log_softmax_with_loss",
     "binary_dice_loss",
     "circle",
     "ctc_loss_with_forward_probs",

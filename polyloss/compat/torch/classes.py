@@ -65,6 +65,7 @@ CLASSES: dict[str, Recipe] = {
 }
 
 LAYERS: dict[str, Callable[..., Any]] = {
+    "AdaptiveLogSoftmaxWithLoss": linear_cross_entropy,
     "LinearCrossEntropyLoss": linear_cross_entropy,
 }
 """Those that have weights of their own, and what is computed with them."""

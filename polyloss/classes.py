@@ -11,7 +11,7 @@ import polyloss
 
 from .compat.names import no_attribute, public_names
 from .core import checks, words
-from .core.arguments import OF_A_CALL
+from .core.arguments import OF_A_CALL, REGION
 from .core.bind import check_parameter
 from .core.compose import LossSum, scaled
 from .core.loss import Loss
@@ -155,8 +155,10 @@ def _check_value(loss: Loss[Any], name: str, value: Any, like: Any) -> None:
         words.check_reduction(loss.__name__, value)
     elif name != "axis":
         check_parameter(loss, name, value, like)
-    elif isinstance(value, bool) or not isinstance(value, int):
-        raise checks.not_static(loss.__name__, name, value)
+    else:
+        axes = value if isinstance(value, (tuple, list)) and REGION in loss.row else (value,)
+        if not all(isinstance(one, int) and not isinstance(one, bool) for one in axes):
+            raise checks.not_static(loss.__name__, name, value)
 
 
 def _no_loss(owner: str, value: Any) -> TypeError:

@@ -11,7 +11,7 @@ from polyloss.core.domains import Classes, ClassSequences, Lengths, LogProbabili
 
 def ordinary(loss: Any, rng: np.random.Generator, rows: int = 6, classes: int = 4) -> list[NDArray[Any]]:
     """Arrays that a loss accepts, with so many examples and as long rows."""
-    lengths = {"n": rows, "c": classes, "d": classes, "t": 5, "l": 2}
+    lengths = {"n": rows, "c": classes, "d": classes, "s": classes, "t": 5, "l": 2}
     if loss.fuse is None and not loss.rowwise:
         lengths["n"] = (rows, classes)  # type: ignore[assignment]
     return [_array(loss.arguments[name], rng, lengths, classes) for name in loss.arrays]

@@ -74,7 +74,7 @@ def _jitted(same: Same) -> Callable[..., jax.Array]:
     # less than to write, keep and read what the value went through.
     plan = same.plan
     run = broadcasting(plan)
-    return jax.jit(run if plan.axis is not None else jax.checkpoint(run, prevent_cse=False))
+    return jax.jit(run if plan.axis else jax.checkpoint(run, prevent_cse=False))
 
 
 class JaxBackend(ByChunks):

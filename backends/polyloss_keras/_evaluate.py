@@ -10,7 +10,7 @@ from keras import ops
 from polyloss import Loss
 from polyloss.classes import terms_of
 from polyloss.core import checks, words
-from polyloss.core.arguments import row_of
+from polyloss.core.bind import axes_of, default_axis
 from polyloss.core.domains import SIGN, Classes
 
 from ._arguments import as_signs, check_classes, class_ids, elements, product, spread, trimmed, warn_of_activation
@@ -40,7 +40,8 @@ def _evaluate(loss: "KerasLoss", y_true: Any, y_pred: Any, weight: Any, mask: An
     for _, term in terms_of(loss.loss):
         if isinstance(term.domains.get("target"), Classes):
             axis = (term.fixed | loss.parameters).get("axis", -1)
-            check_classes(type(loss).__name__, loss.name, y_true, y_pred, axis)
+            last = axis if isinstance(axis, int) else axis[-1]
+            check_classes(type(loss).__name__, loss.name, y_true, y_pred, last)
     y_pred = ops.cast(y_pred, working)
     mask = None if mask is None else ops.cast(mask, "bool")
     parts = [_fit(loss, term, y_true, y_pred, mask, working) for _, term in terms_of(loss.loss)]
@@ -75,8 +76,8 @@ class _Part:
 
     Parameters
     ----------
-    axis : int or None
-        The axis that the losses do not have: of the classes, or the one that they are averaged over.
+    axes : tuple of int
+        The axes that the losses do not have: of a row, or the one that they are averaged over.
     kept : tensor or None
         Which ids are not ignored.
     """
@@ -85,47 +86,50 @@ class _Part:
     prediction: Any
     target: Any
     keywords: dict[str, Any]
-    axis: int | None
+    axes: tuple[int, ...]
     kept: Any = None
 
     def losses(self, shape_of: Any) -> list[Any]:
         """The shape of the losses."""
-        shape = list(shape_of(self.prediction))
-        return shape if self.axis is None else shape[: self.axis] + shape[self.axis + 1 :]
+        return [length for axis, length in enumerate(shape_of(self.prediction)) if axis not in self.axes]
 
     def value(self, reduction: str, options: dict[str, Any]) -> Any:
         """The losses, or their sum."""
-        averaged = self.axis is not None and not _has_rows(self.term)
+        averaged = bool(self.axes) and not self.term.row
         arrays = self.prediction, self.target
         if reduction == "none":
             losses = self.term(*arrays, reduction="none", **options, **self.keywords)
-            return ops.mean(losses, axis=self.axis) if averaged else losses
+            return ops.mean(losses, axis=self.axes) if averaged else losses
         # One call of the loss for value and gradient, with its exact sums.
         total = self.term(*arrays, reduction="sum", **options, **self.keywords)
-        return total / product([ops.shape(self.prediction)[self.axis]], total.dtype) if averaged else total
-
-
-def _has_rows(term: Loss[Any]) -> bool:
-    """Whether a loss has one value for a row, and not for an element."""
-    return bool(row_of(term.arguments, term.arrays[0]))
+        return total / product([ops.shape(self.prediction)[self.axes[0]]], total.dtype) if averaged else total
 
 
 def _fit(loss: "KerasLoss", term: Loss[Any], y_true: Any, y_pred: Any, mask: Any, working: str) -> _Part:
     keywords = {name: _parameter(value, working) for name, value in (term.fixed | loss.parameters).items()}
-    if not _has_rows(term):
+    if not term.row:
         target, prediction = elements(y_true, y_pred, mask)
         last = len(prediction.shape) - 1
         target = ops.cast(target, working)
         if term.domains.get("target") == SIGN:
             target = as_signs(loss.name, target, mask)
-        return _Part(term, prediction, target, keywords, last or None)
-    axis = checks.axis_of(loss.name, keywords.get("axis", -1), len(y_pred.shape))
+        return _Part(term, prediction, target, keywords, (last,) if last else ())
+    axes = _axes(loss.name, term, keywords, len(y_pred.shape))
     if isinstance(term.domains.get("target"), Classes):
         ignored = keywords.get("ignore_index", term.defaults.get("ignore_index"))
-        ids = class_ids(loss.name, y_true, y_pred, mask, axis, ignored)
+        ids = class_ids(loss.name, y_true, y_pred, mask, axes[-1], ignored)
         if ids is not None:
-            return _Part(term, y_pred, ids, keywords, axis, None if ignored is None else ops.not_equal(ids, ignored))
-    return _Part(term, y_pred, ops.cast(y_true, working), keywords, axis)
+            # Within a region, an ignored id is a part of an example.
+            kept = None if ignored is None or len(term.row) > 1 else ops.not_equal(ids, ignored)
+            return _Part(term, y_pred, ids, keywords, axes, kept)
+    return _Part(term, y_pred, ops.cast(y_true, working), keywords, axes)
+
+
+def _axes(name: str, term: Loss[Any], keywords: dict[str, Any], ndim: int) -> tuple[int, ...]:
+    """The axes of a row."""
+    if not term.rowwise:
+        return (checks.axis_of(name, -1, ndim),)
+    return axes_of(term, keywords.get("axis", default_axis(term)), ndim)
 
 
 def _tensor(name: str, what: str, array: Any) -> Any:

@@ -147,7 +147,7 @@ def _in_graph(place: int, numbers: Sequence[float], *arrays: torch.Tensor) -> to
 
 
 def _compiled(pair: BoundKernel, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
-    place, numbers = place_of(BoundKernel, (pair.kernel, pair.inputs), pair.parameters, pair.names, pair.rowwise)
+    place, numbers = place_of(BoundKernel, (pair.kernel, pair.inputs), pair.parameters, pair.names, pair.row)
     value: torch.Tensor = _in_graph(place, numbers, *arrays)
     return value
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import compare, reference
+from .case import RowAxes
 from .cases import Case, Entry, Place, numpy_dtype
 from .compare import LD
 from .frameworks import EAGER, Framework, placed
@@ -181,7 +182,7 @@ def pack(cases: Sequence[Case], dtype: str, entry: Entry, *, weighted: bool, mas
         cotangent = cotangent_of(case, shape, dtype)
         found = reference.reduced(case, truth, reference.to_longdouble(cotangent), reduction="none", summed=False)
         wanted = wanted_of(entry, truth)
-        rows = _rows(len(shape), given.parameters.get("axis", -1))
+        rows = _rows(entry, len(shape), entry.axes(given.parameters, given.arrays[0].ndim))
         add = {f"array {i}": rows(given.arrays[i]) for i in entry.own}
         add |= {"cotangent": rows(cotangent), "value": rows(found.value), "value_scale": rows(found.value_scale)}
         sides: dict[str, Mapping[Place, Any]] = {"g": found.gradients, "s": found.gradient_scales, "k": found.kinks}
@@ -267,14 +268,12 @@ def _over(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     return np.broadcast_to(array[(..., *(None,) * (len(shape) - array.ndim))], shape)
 
 
-def _rows(ndim: int, axis: int) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    """Examples along one axis, classes or features last."""
+def _rows(entry: Entry, count: int, axes: tuple[int, ...]) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """Examples along one axis, their rows last."""
 
     def arrange(array: NDArray[Any]) -> NDArray[Any]:
-        if array.ndim == ndim:
-            return array.reshape(-1)
-        array = np.moveaxis(array, axis, -1)
-        return array.reshape(-1, *array.shape[ndim:])
+        array = RowAxes.of(entry, axes, count, array.ndim).last(array)
+        return array.reshape(-1, *array.shape[count:])
 
     return arrange
 
@@ -285,7 +284,7 @@ class Key(NamedTuple):
     static: tuple[tuple[str, str], ...]
     arrays: tuple[str, ...]
     kinds: tuple[tuple[Any, ...], ...]
-    length: int
+    lengths: tuple[int, ...]
     contents: tuple[bytes, ...]
 
     @property
@@ -308,13 +307,18 @@ def pack_key(case: Case, dtype: str, entry: Entry) -> Key | None:
     if common and not all(np.isfinite(a.astype(np.float64)).all() for a in (*given.arrays, *arrays.values())):
         # One example would be all that can be seen of the sums.
         return None
-    rows, own = given.arrays[0].ndim - entry.row, [given.arrays[place] for place in entry.own]
+    axes = entry.axes(given.parameters, given.arrays[0].ndim)
+    rows = given.arrays[0].ndim - len(axes)
+    shapes = [
+        RowAxes.of(entry, axes, rows, np.ndim(given.arrays[i])).last(given.arrays[i]).shape[rows:] for i in entry.own
+    ]
     return Key(
         tuple(sorted((k, repr(v)) for k, v in static.items())),
         tuple(sorted(arrays)),
-        tuple((str(a.dtype), *(a.shape[rows:] if entry.parts else (a.ndim - rows,))) for a in own)
+        tuple((str(given.arrays[i].dtype), len(shape)) for i, shape in zip(entry.own, shapes, strict=True))
         + tuple((str(a.dtype), *a.shape) for a in common.values()),
-        given.arrays[0].shape[given.parameters.get("axis", -1)] if entry.rowwise else 0,
+        # Of class ids within a row the length may be their own.
+        tuple(length for shape in shapes for length in shape),
         tuple(a.tobytes() for a in (*(arrays[k] for k in sorted(arrays)), *common.values())),
     )
 

@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .arrays import DTYPES, Shape, has_bfloat16, numpy_dtype
 
@@ -38,11 +39,11 @@ class Entry:
         An example sees the rows of all others: their losses have one axis, and each has a gradient in every row.
     differentiable : tuple of int or str
         The arrays that it has a gradient in, keywords among them.
-    parts : tuple of int
-        How many axes an example has in each array, where these are not those of elements or rows.
     shared : tuple of int or str
         The arrays, beside numbers and parameters of classes, that all examples have in common: their gradient is a sum
         over the examples.
+    letters : int
+        How many axes a kernel sees of a row: beside one, of classes, a region or the steps of a sequence.
     """
 
     arrays: tuple[str, ...]
@@ -50,13 +51,15 @@ class Entry:
     axis: bool = True
     batch: bool = False
     differentiable: tuple[Place, ...] = (0, 1)
-    parts: tuple[int, ...] = ()
     shared: tuple[Place, ...] = ()
+    letters: int = 1
 
-    @property
-    def row(self) -> int:
-        """How many axes an example has in the first array."""
-        return self.parts[0] if self.parts else int(self.rowwise)
+    def axes(self, parameters: Mapping[str, Any], ndim: int) -> tuple[int, ...]:
+        """The axes of a row in the first array, counted from the front."""
+        if not self.rowwise:
+            return ()
+        axis = parameters.get("axis", tuple(range(-self.letters, 0)))
+        return tuple(one % ndim for one in (axis if isinstance(axis, tuple) else (axis,)))
 
     @property
     def own(self) -> tuple[int, ...]:
@@ -76,6 +79,48 @@ class Entry:
     def name(self, place: Place) -> str:
         """What an argument is called."""
         return self.arrays[place] if isinstance(place, int) else place
+
+
+class RowAxes(NamedTuple):
+    """Where the rows of an array are.
+
+    Parameters
+    ----------
+    axes : tuple of int
+        Those of a row.
+    classes : bool
+        Whether the last of them is one of classes, behind those of a region.
+    """
+
+    axes: tuple[int, ...]
+    classes: bool
+
+    @staticmethod
+    def of(entry: Entry, axes: tuple[int, ...], count: int, ndim: int) -> "RowAxes":
+        """Those of an array with `ndim` axes, where the examples have `count`, and rows of the first array `axes`."""
+        if ndim == count:
+            return RowAxes((), False)
+        if ndim == count + len(axes):
+            return RowAxes(axes, entry.letters > 1)
+        # Class ids within a region.
+        return RowAxes(tuple(one - (one > axes[-1]) for one in axes[:-1]), False)
+
+    def last(self, array: NDArray[Any]) -> NDArray[Any]:
+        """An array with its rows last: an axis for a region, and one for its classes."""
+        if not self.axes:
+            return array
+        array = np.moveaxis(array, self.axes, range(-len(self.axes), 0))
+        start, end = array.ndim - len(self.axes), array.ndim - self.classes
+        return array.reshape(*array.shape[:start], int(np.prod(array.shape[start:end])), *array.shape[end:])
+
+    def back(self, array: NDArray[Any], shape: Shape) -> NDArray[Any]:
+        """The inverse of `last`, for an array of a shape; it may have more axes in front."""
+        if not self.axes:
+            return array
+        lead = array.shape[: array.ndim - (len(shape) - len(self.axes) + 1 + self.classes)]
+        others = [length for axis, length in enumerate(shape) if axis not in self.axes]
+        array = array.reshape(*lead, *others, *(shape[axis] for axis in self.axes))
+        return np.moveaxis(array, range(-len(self.axes), 0), [len(lead) + axis for axis in self.axes])
 
 
 class Arguments(NamedTuple):

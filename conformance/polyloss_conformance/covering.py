@@ -31,7 +31,7 @@ def features(cases: Sequence[Case], dtype: str, entry: Entry, packed: bool) -> F
         options = {"reduction": "none"} | dict.fromkeys(weights, arrays[0])
     else:
         options = {"reduction": "mean"} | options
-    axes = arrays[0].ndim - entry.row
+    axes = arrays[0].ndim - len(entry.axes(parameters, arrays[0].ndim))
     # A loss branches on the values of these.
     static = getattr(polyloss, cases[0].loss).static
     kinds: dict[str, Hashable] = {
@@ -41,7 +41,11 @@ def features(cases: Sequence[Case], dtype: str, entry: Entry, packed: bool) -> F
     if not packed:
         kinds["axes"] = axes
     if entry.rowwise:
-        lengths = {case.arrays[0].shape[case.parameters.get("axis", -1)] for case in cases}
+        lengths = {
+            case.arrays[0].shape[axis]
+            for case in cases
+            for axis in entry.axes(case.parameters, case.arrays[0].ndim)[-1:]
+        }
         kinds["one class"] = 1 in lengths
     return Features(kinds, {name: v for name, v in parameters.items() if kinds.get(name) == "number"})
 

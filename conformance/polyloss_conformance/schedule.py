@@ -216,7 +216,11 @@ def _units(share: Share, backend: str, mode: str, loss: str, dtype: str) -> Iter
             loss in share.reduced and case.options.get("reduction") != "none"
         ):
             found.append(Unit(loss, backend, mode, dtype, ((case,),), packed=False))
-        if key is not None and bool(key.static or key.arrays) in share.parameters and (share.single or key.length != 1):
+        if (
+            key is not None
+            and bool(key.static or key.arrays) in share.parameters
+            and (share.single or 1 not in key.lengths[:1])
+        ):
             groups.setdefault(key.group, {}).setdefault(key, []).append(case)
     alike: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
     for group in groups:

@@ -2,7 +2,7 @@
 
 Shapes are written with letters, as those of NumPy's generalised functions are: ``(n,d),(c,d),(n|n,c)->(n)``. ``n``
 stands for all axes of the examples, of which there may be any number; every other letter is one axis, as long in
-every argument that has it.
+every argument that has it. Only ``s``, a region, may be several, which a kernel sees as one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,9 +16,12 @@ Part: TypeAlias = Literal["all", "first", "last"]
 
 EXAMPLES = "n"
 """The letter of the axes that losses have."""
+REGION = "s"
+"""The letter of as many axes as a call says: those of a region."""
 WORDS = {
     "c": ("class", "classes"),
     "d": ("feature", "features"),
+    REGION: ("element", "elements"),
     "t": ("step", "steps"),
     "l": ("label", "labels"),
 }

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import checks, values, words
-from .arguments import EXAMPLES, IGNORED, OF_A_CALL, row_of
+from .arguments import EXAMPLES, IGNORED, OF_A_CALL, REGION
 from .backend import Backend, at_trace_time, backend_of, find_backend, unwrapped
 from .binding import check_keyword_alone
 from .call import BoundCall
@@ -28,7 +28,7 @@ def bind(loss: Definition, arrays: tuple[Any, ...], keywords: dict[str, Any]) ->
     for key in COMMON:
         if key in keywords:
             common[key] = keywords.pop(key)
-    axis = keywords.pop("axis", -1) if loss.rowwise else None
+    axis = keywords.pop("axis", default_axis(loss)) if loss.rowwise else None
     arrays, own = _inputs(loss, arrays, keywords)
     _check_common(loss, common, arrays)
     data = {}
@@ -43,16 +43,15 @@ def bind(loss: Definition, arrays: tuple[Any, ...], keywords: dict[str, Any]) ->
             constants.append((key, value))
     backend, inputs, dtypes, data = _converted(loss, arrays, data)
     result, first = backend.result_dtype(inputs[0]), inputs[0]
-    if loss.rowwise:
-        axis = checks.axis_of(loss.__name__, axis, first.ndim)
-    elif row_of(loss.arguments, loss.arrays[0]) and first.ndim:
-        axis = first.ndim - 1
+    # Of other losses a row is always last.
+    last = tuple(range(max(0, first.ndim - len(loss.row)), first.ndim))
+    axes = axes_of(loss, axis, first.ndim) if loss.rowwise else last
     call = (*inputs, *data.values())
     plan = Plan(
         loss.origin,
         tuple(constants),
         (*loss.arrays, *data),
-        axis,
+        axes,
         (*(None,) * len(inputs), *map(dtypes.get, data)),
         backend.readable(*call),
         tuple(type(value) for _, value in constants),
@@ -61,6 +60,23 @@ def bind(loss: Definition, arrays: tuple[Any, ...], keywords: dict[str, Any]) ->
     )
     _check_shapes(plan, backend.namespace(first), plan.named(call))
     return BoundCall(plan, backend, call)
+
+
+def default_axis(loss: Definition) -> int | tuple[int, ...]:
+    """Along which axes rows run, where a call does not say it: the last ones."""
+    return tuple(range(-len(loss.row), 0)) if len(loss.row) > 1 else -1
+
+
+def axes_of(loss: Definition, axis: Any, ndim: int) -> tuple[int, ...]:
+    """The axes of a row, counted from the front."""
+    if REGION not in loss.row:
+        return (checks.axis_of(loss.__name__, axis, ndim),)
+    several = axis if isinstance(axis, (tuple, list)) else (axis,)
+    axes = tuple(checks.axis_of(loss.__name__, one, ndim) for one in several)
+    if len(axes) < len(loss.row) or len({*axes}) < len(axes):
+        last = ", and last that of the classes" if len(loss.row) > 1 else ""
+        raise ValueError(f"{loss.__name__}: axis must name the axes of a region, each once{last}; got {axis!r}")
+    return axes
 
 
 def _inputs(
@@ -181,7 +197,8 @@ def _check_shapes(plan: Plan, xp: Namespace, named: Mapping[str, Array]) -> None
     except (TypeError, ValueError) as error:
         arrays = [named[key] for key in loss.arrays]
         domain = loss.domains.get(loss.arrays[-1], REAL)
-        if len(arrays) != 2 or not checks.looks_swapped(xp, arrays[0], arrays[1], plan.axis, domain):
+        last = plan.axis[-1] if plan.axis else None
+        if len(arrays) != 2 or not checks.looks_swapped(xp, arrays[0], arrays[1], last, domain):
             raise
         # Of the error itself, PyTorch's compiler has another text. And a target is not to be made a prediction.
         message = str(error.args[0]).removesuffix(checks.TO_FLOAT)

@@ -6,7 +6,7 @@ from itertools import repeat
 from typing import Any, TypeAlias
 
 from . import checks
-from .arguments import EXAMPLES, IGNORED, OF_A_CALL, WORDS, Argument, Dims, row_of
+from .arguments import EXAMPLES, IGNORED, OF_A_CALL, REGION, WORDS, Argument, Dims
 from .backend import Alike, Named, backend_of
 from .domains import REAL, Classes, ClassSequences, Domain, Lengths
 from .dtypes import cast
@@ -31,8 +31,9 @@ class Binding:
         Name and value of each parameter that is no array.
     names : tuple of str
         What the arrays are: those of the loss, and then those among the keywords.
-    axis : int or None
-        The axis of a row in the first array, counted from the front; None where elements have losses.
+    axis : tuple of int
+        The axes of a row in the first array, in the order of their letters, counted from the front; none where elements
+        have losses.
     dtypes : tuple
         For each name the dtype of the array that a number became; None for what came as an array.
     readable : bool
@@ -44,7 +45,7 @@ class Binding:
     loss: Definition
     parameters: tuple[tuple[str, Any], ...]
     names: tuple[str, ...]
-    axis: int | None
+    axis: tuple[int, ...]
     dtypes: tuple[Any, ...]
     readable: bool
     kinds: tuple[type, ...]
@@ -73,12 +74,18 @@ class Binding:
     def losses_shape(self, named: Mapping[str, Array]) -> checks.Shape:
         """The shape of the losses."""
         whole = tuple(named[self.loss.arrays[0]].shape)
-        return whole if self.axis is None else whole[: self.axis + 1 - self.row] + whole[self.axis + 1 :]
+        for axis in sorted(self.axis, reverse=True):
+            whole = whole[:axis] + whole[axis + 1 :]
+        return whole
 
     @property
-    def row(self) -> int:
-        """How many axes a row of the first array has."""
-        return len(row_of(self.loss.arguments, self.loss.arrays[0])) if self.axis is not None else 0
+    def row(self) -> list[Axis]:
+        """What the axes of a row are."""
+        letters = self.loss.row
+        found: list[Axis] = []
+        for letter in letters:
+            found += zip(repeat(letter), range(len(self.axis) - len(letters) + 1 if letter == REGION else 1))
+        return found
 
     def is_empty(self, named: Mapping[str, Array]) -> bool:
         """Whether there is no example at all."""
@@ -95,12 +102,15 @@ class Binding:
         return found[len(found) - array.ndim :] if argument.part == "last" and array.ndim <= len(found) else found
 
     def _axes(self, dims: Dims, count: int) -> list[Axis]:
-        """The axes of a shape; that of a row is where it is in the first array."""
+        """The axes of a shape; those of a row are where they are in the first array."""
         found: list[Axis] = []
         for letter in dims:
             found += zip(repeat(letter), range(count if letter == EXAMPLES else 1))
-        if self.axis is not None and len(dims) == 2 and dims[0] == EXAMPLES:
-            found.insert(self.axis, found.pop())
+        if len(dims) > 1 and dims[0] == EXAMPLES and self.loss.rowwise:
+            del found[count:]
+            for place, axis in sorted(zip(self.axis, self.row, strict=True)):
+                found.insert(place, axis)
+            found = [axis for axis in found if axis[0] in dims]
         return found
 
     def lengths(self, named: Mapping[str, Array]) -> dict[Axis, int | None]:
@@ -176,7 +186,7 @@ class Binding:
         if lengths.keys() >= {*axes}:
             what = f"the shape of {first.name}," if argument.dims == first.dims else "one value per row, shape"
             # Without its axis of classes, a row of one would be another kind of row.
-            of = first.name if self.axis is None else None
+            of = None if self.axis else first.name
             checks.shape_is(name, argument.name, shape, expected, what, of=of)
             return
         if not checks.same_shape(shape, expected):
@@ -200,30 +210,31 @@ class Binding:
         name, first, array = self.loss.__name__, self.loss.arrays[0], named[key]
         argument, shape = self.loss.arguments[key], tuple(array.shape)
         alike = argument.dims[-1] == self.loss.arguments[first].dims[0]
-        axes = self._axes(argument.dims[-1], len(rows))
-        whole = tuple(map(lengths.get, axes))
+        each = argument.dims[0] if len(argument.dims) > 1 else (EXAMPLES,)
+        rows, axes = tuple(map(lengths.get, self._axes(each, len(rows)))), self._axes(argument.dims[-1], len(rows))
+        whole, one = tuple(map(lengths.get, axes)), "element" if REGION in each else "row"
         dtype = f"the dtype of {first}, {named[first].dtype},"
         if checks.is_integer(xp, array):
             if not checks.same_shape(shape, rows):
-                others = range(len(whole)) if self.loss.rowwise else ()
+                others = range(len(whole)) if self.loss.rowwise and len(self.loss.row) == 1 else ()
                 fits = [a for a in others if checks.same_shape(shape, whole[:a] + whole[a + 1 :])]
                 hint = f"; for classes along another axis of {first} say axis={fits[0]}" if fits else ""
                 if checks.same_shape(shape, whole) and whole != (*rows, 1):
                     hint = f"; if these are probabilities, such as one-hot rows, convert them to {dtype} first"
                     hint = _OF_ONE_HOT if ids_only else hint
-                checks.shape_is(name, key, shape, rows, "class ids, one per row, shape", hint)
+                checks.shape_is(name, key, shape, rows, f"class ids, one per {one}, shape", hint)
             return
         if checks.same_shape(shape, rows):
             raise TypeError(
-                f"{name}: {key} with one value per row holds class ids: integers; got dtype {array.dtype}; convert "
+                f"{name}: {key} with one value per {one} holds class ids: integers; got dtype {array.dtype}; convert "
                 "them to integers first"
             )
         if ids_only:
             what = checks.describe(array)
-            raise TypeError(f"{name}: {key} must be class ids: integers, one per row; got {what}{_OF_ONE_HOT}")
+            raise TypeError(f"{name}: {key} must be class ids: integers, one per {one}; got {what}{_OF_ONE_HOT}")
         checks.real_floating(name, key, xp, array, dtype, " or class ids")
         what = f"probabilities in the shape of {first}," if alike else "a probability for each class, shape"
-        ids = "class ids (integers)" if alike else "class ids (integers), one per row"
+        ids = "class ids (integers)" if alike else f"class ids (integers), one per {one}"
         checks.shape_is(name, key, shape, whole, f"{ids}, or {what}")
         if IGNORED in named:
             raise ValueError(f"{name}: {IGNORED} must come with class ids, got probabilities as {key}")
@@ -248,13 +259,22 @@ class Binding:
         if mask is not None:
             mask = expand(mask, len(self.losses_shape(named)))
         if IGNORED in named:
-            for name, domain in self.inputs():
-                if holds_ids(xp, named[name], domain):
-                    ids, ignored = checks.wide_ids(xp, named[name]), checks.wide_ids(xp, named[IGNORED])
-                    kind = ids.dtype if ids.dtype == ignored.dtype else xp.int64
-                    kept = cast(xp, ids, kind) != cast(xp, ignored, kind)
-                    mask = kept if mask is None else mask & kept
+            for kept in self._kept(xp, named, in_rows=False).values():
+                mask = kept if mask is None else mask & kept
         return mask
+
+    def kept_in_rows(self, xp: Namespace, named: Mapping[str, Array]) -> Named:
+        """Which of the class ids within a row are not ignored."""
+        return self._kept(xp, named, in_rows=True) if IGNORED in named else {}
+
+    def _kept(self, xp: Namespace, named: Mapping[str, Array], *, in_rows: bool) -> Named:
+        found: Named = {}
+        for name, domain in self.inputs():
+            if (REGION in self.loss.arguments[name].dims[0]) is in_rows and holds_ids(xp, named[name], domain):
+                ids, ignored = checks.wide_ids(xp, named[name]), checks.wide_ids(xp, named[IGNORED])
+                kind = ids.dtype if ids.dtype == ignored.dtype else xp.int64
+                found[name] = cast(xp, ids, kind) != cast(xp, ignored, kind)
+        return found
 
 
 def check_keyword_alone(loss: str, argument: Argument, xp: Namespace, value: Array) -> None:

@@ -14,7 +14,7 @@ from .loss import Kernel, Loss, P
 class _Decorator:
     """Makes a `Loss` of a kernel."""
 
-    def __init__(self, signature: str, doc: str) -> None:
+    def __init__(self, signature: str, doc: str = "") -> None:
         self.signature = signature
         self.__doc__ = doc
 
@@ -111,3 +111,8 @@ Examples
 [16.0, 36.0]
 """,
 )
+regionwise = _Decorator("(n,s)->(n)")
+"""Makes a loss of a kernel with one value for each region, which may have several axes: the kernel sees one, the
+last."""
+regions_of_classes = _Decorator("(n,s,c),(n,s|n,s,c)->(n)")
+"""The same with an axis of classes behind those of a region. A class id that does not count is -1 there."""

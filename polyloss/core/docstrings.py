@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .arguments import IGNORED, row_of
+from .arguments import IGNORED, REGION, row_of
 from .domains import REAL, Classes, Domain, Lengths
 from .kernel import Definition
 from .typing import Call
@@ -27,6 +27,18 @@ _ENTRY = re.compile(r"^(\*{0,2}\w+(?:, *\*{0,2}\w+)*)(?: *:.*)?$", re.MULTILINE)
 _OTHER_STYLE = re.compile(r"^\s*(Args:|Arguments:|:param\b)", re.MULTILINE)
 _INTERVAL = re.compile(r"([\[(][^\s,]+,) (\S+[\])])")
 """What is not broken between two lines."""
+_OF_REGIONS = {
+    ("s",): (
+        "axis : int or tuple of int, default -1",
+        "All axes of a region: ``(-2, -1)`` of images. Without that of the batch each example has a loss; with it, the "
+        "whole batch has one.",
+    ),
+    ("s", "c"): (
+        "axis : tuple of int, default (-2, -1)",
+        "All axes of a region, and behind these that of the classes: ``(2, 3, 1)`` of images as PyTorch has them, "
+        "``(1, 2, 3)`` with the channels last, ``(0, 1, 2, 3)`` where the whole batch is one region.",
+    ),
+}
 _WIDTH = 112
 
 
@@ -81,6 +93,9 @@ def _undescribed(sections: Mapping[str, str], loss: Definition) -> Iterator[str]
             domain = loss.domains.get(name, REAL)
             kind = _kind(loss.defaults[name], domain) if name in loss.defaults else "required"
             yield _entry(f"{name} : {kind}", _sentence(_range(domain)))
+    if REGION in loss.row:
+        yield _entry(*_OF_REGIONS[loss.row])
+        names = {*names, "axis"}
     common = [name for name in (*(["axis"] if loss.rowwise else []), *Call.__annotations__) if name not in names]
     if common:
         every = "row-wise loss" if loss.rowwise else "loss"

@@ -35,6 +35,8 @@ class Definition:
         The values that an argument may take, by its name.
     arguments : dict
         All that may be arrays, as they are declared.
+    row : tuple of str
+        The letters of a row: none where each element has a loss of its own.
     static : frozenset of str
         The parameters that a kernel may branch on.
     optional, floats : frozenset of str
@@ -55,6 +57,7 @@ class Definition:
     defaults: dict[str, Any]
     domains: dict[str, Domain]
     arguments: dict[str, Argument]
+    row: tuple[str, ...]
     static: frozenset[str]
     optional: frozenset[str]
     floats: frozenset[str]
@@ -67,13 +70,16 @@ Fuse: TypeAlias = Callable[[Definition, tuple[tuple[str, Any], ...], tuple[str, 
 
 @dataclass(frozen=True)
 class BoundKernel:
-    """A kernel as a function of arrays alone: first its inputs, then its parameters that are arrays."""
+    """A kernel as a function of arrays alone: first its inputs, then its parameters that are arrays.
+
+    `row` is how many axes a row has; None where what it returns is not looked at.
+    """
 
     kernel: Callable[..., Any]
     inputs: int
     parameters: tuple[tuple[str, Any], ...]
     names: tuple[str, ...]
-    rowwise: bool | None = None
+    row: int | None = None
 
     def __call__(self, *arrays: Array) -> tuple[Any, ...]:
         """The losses; and for each array a function that returns the local derivative by it, or None."""
@@ -93,7 +99,7 @@ class BoundKernel:
             raise self._wrong(f"a value and {', '.join(map(checks.describe, (*gradients, *by_name.values())))}")
         if unknown := by_name.keys() - {*dict(self.parameters), *self.names}:
             raise self._wrong(f"derivatives by {', '.join(sorted(unknown))}, which are no parameters")
-        if self.rowwise is not None:
+        if self.row is not None:
             # Now: where the derivative is wanted, no namespace may be known any more.
             for number, by in enumerate(gradients):
                 array = arrays[number]
@@ -122,12 +128,12 @@ class BoundKernel:
         return self.kernel(xp, *arrays[: self.inputs], **dict(self.parameters), **extra)
 
     def _check_value(self, value: Array, first: Array) -> None:
-        if self.rowwise is None:
+        if self.row is None:
             return
-        expected = tuple(first.shape)[:-1] if self.rowwise else tuple(first.shape)
+        expected = tuple(first.shape)[: first.ndim - self.row]
         shape = getattr(value, "shape", None)
         if shape is None or not checks.same_shape(tuple(shape), expected):
-            each = "row" if self.rowwise else "element"
+            each = "row" if self.row else "element"
             raise self._wrong(
                 f"{checks.describe(value)} where one value for each {each}, shape {expected}, was expected"
             )

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec
 import numpy as np
 
 from . import bind, checks, docstrings, words
-from .arguments import IGNORED, declared, is_static
+from .arguments import IGNORED, REGION, declared, is_static, row_of
 from .backend import Backend, find_backend, unwrapped, without_scalars
 from .call import BoundCall
 from .compose import Combinable
 from .domains import Domain
 from .kernel import Definition, Fuse
 from .plan import Plan
-from .typing import Array, Call, Namespace, RowCall
+from .typing import Array, Call, Namespace, RegionCall, RowCall
 
 P = ParamSpec("P")
 Kernel = Callable[Concatenate[Namespace, P], Any]
@@ -53,7 +53,8 @@ class Loss(Definition, Combinable, Generic[P]):
         Takes the place of :math:`D` of a mean: the number of examples of all micro-batches or of all devices. Positive;
         0 is allowed where nothing counts.
     axis : int, default -1
-        Of a row-wise loss: the axis that a row runs along, classes or features.
+        Of a row-wise loss: the axis that a row runs along, classes or features. Of a loss of regions: all axes of a
+        region, as in ``axis=(-2, -1)``, and those of classes behind them.
 
     Notes
     -----
@@ -106,16 +107,21 @@ class Loss(Definition, Combinable, Generic[P]):
                 known = ", ".join(self.parameters) or "none"
                 raise TypeError(f"{self.__name__} has no parameter {name}; it has {known}")
         self.arguments = declared(self.arrays, self.parameters, self.domains, signature, self.shapes)
+        self.row = row_of(self.arguments, self.arrays[0])
         self.origin: Definition = self
         self._take({})
 
     @property
     def __signature__(self) -> inspect.Signature:
         kind = inspect.Parameter
-        hints = {name: hint for base in (Call, RowCall) for name, hint in base.__annotations__.items()}
+        hints = {
+            name: hint
+            for base in (Call, RegionCall if REGION in self.row else RowCall)
+            for name, hint in base.__annotations__.items()
+        }
         own = [p for p in list(inspect.signature(self.kernel).parameters.values())[1:] if p.kind is not p.VAR_KEYWORD]
         own = [p.replace(default=self.defaults.get(p.name, p.default)) for p in own]
-        common = {"axis": -1} | bind.COMMON if self.rowwise else bind.COMMON
+        common = {"axis": bind.default_axis(self)} | bind.COMMON if self.rowwise else bind.COMMON
         own += [kind(n, kind.KEYWORD_ONLY, default=d, annotation=hints[n]) for n, d in common.items()]
         return inspect.Signature(own, return_annotation=Array)
 
@@ -238,7 +244,7 @@ class Loss(Definition, Combinable, Generic[P]):
             if bind.becomes_array(self, name, value):
                 # What a class id travels in depends on how large it is.
                 constants.append((name, kind, bind.is_narrow(value)) if name == IGNORED else (name, kind))
-            elif value is None or kind is float or kind is int or kind is bool or kind is str:
+            elif value is None or kind is float or kind is int or kind is bool or kind is str or kind is tuple:
                 constants.append((name, kind, value))
             else:
                 constants.append(name)

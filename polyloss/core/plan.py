@@ -13,7 +13,7 @@ from .entries import one_hot
 from .kernel import BoundKernel
 from .reduction import Weights, expand, pull, reduce, sum_to
 from .typing import Array, Namespace
-from .values import check_values, denominator, row_last, unseen
+from .values import check_values, denominator, row_back, row_last, unseen
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,8 @@ class Plan(Binding):
                 gradient = xp.where(expand(ready.weights.mask, gradient.ndim), gradient, 0.0)
             if name not in self.loss.arrays:
                 gradient = sum_to(xp, gradient, tuple(named[name].shape))
-            elif self.axis not in (None, losses.ndim) and local.ndim > losses.ndim:
-                gradient = xp.moveaxis(gradient, -1, self.axis)
+            elif local.ndim > losses.ndim:
+                gradient = row_back(self, xp, name, gradient, named[name], losses.ndim)
             results[name] = gradient
         return value, results
 
@@ -177,7 +177,7 @@ class Plan(Binding):
                 row = tuple(lengths[axis] or backend.length(array, place, xp.int32) for place, axis in axes)
                 ready = xp.reshape(ready, (-1, *row))
             elif not flat and array.ndim > count:
-                ready = row_last(self, xp, ready)
+                ready = row_last(self, xp, name, ready, count)
             if mask is not None and argument.of_examples:
                 # Safe input instead of a safe result: NaN in a masked example then meets no derivative.
                 safe = xp.full_like(ready, domain.safe) if domain.safe else xp.zeros_like(ready)
@@ -194,6 +194,9 @@ class Plan(Binding):
             arrays, bad = unseen(self, xp, named, arrays, 1 if flat else count, mask)
             for outside in bad:
                 poison = poisoned(poison, outside, dtype)
+        for name, kept in self.kept_in_rows(xp, named).items() if len(loss.row) > 1 else ():
+            # Only the kernel can leave out a part of an example.
+            arrays[name] = xp.where(row_last(self, xp, name, kept, count), arrays[name], -1)
         weight = arrays.pop("sample_weight", None)
         divisor = denominator(self, xp, arrays.pop("denominator", None), named, mask)
         parameters = dict(self.parameters)
@@ -209,7 +212,7 @@ class Plan(Binding):
             len(loss.arrays),
             tuple(parameters.items()),
             tuple(arrays)[len(loss.arrays) :],
-            self.axis is not None,
+            len(self.loss.row),
         )
         return Ready(kernel, arrays, Weights(poison, weight, mask, divisor, of_classes), lead)
 
@@ -250,7 +253,7 @@ class Plan(Binding):
     def _no_losses(self, xp: Namespace, arrays: Named) -> Array:
         """The losses of no examples, with gradients as empty as they."""
         first, *others = (array for array in arrays.values() if not checks.is_kind(xp, array, "integral", "bool"))
-        losses = 0.0 * (first if self.axis is None else xp.sum(first, axis=tuple(range(-self.row, 0))))
+        losses = 0.0 * (xp.sum(first, axis=tuple(range(-len(self.loss.row), 0))) if self.loss.row else first)
         for other in others:
             # The sum of no entry: 0, also where one is infinite, with a gradient of zeros.
             losses = losses + xp.sum(xp.reshape(other, (-1,))[:0])
@@ -258,7 +261,8 @@ class Plan(Binding):
 
     def _class_weight(self, xp: Namespace, arrays: Named, class_weight: Array | None) -> Array | None:
         """What ``class_weight`` contributes to the weight of each example."""
-        if class_weight is None or self.reduction != "weighted_mean":
+        if class_weight is None or self.reduction != "weighted_mean" or len(self.loss.row) > 1:
+            # Where classes share a row, it is within the loss.
             return None
         target = arrays["target"]
         if checks.is_integer(xp, target):

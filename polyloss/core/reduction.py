@@ -36,9 +36,7 @@ def sum_to(xp: Namespace, array: Array, shape: Sequence[int]) -> Array:
 def push(xp: Namespace, local: Array, tangent: Array, ndim: int) -> Array:
     """The tangent per example, from the local derivative and the tangent of an array."""
     change = local * tangent
-    while change.ndim > ndim:
-        change = xp.sum(change, axis=-1)
-    return change
+    return change if change.ndim == ndim else xp.sum(change, axis=tuple(range(ndim, change.ndim)))
 
 
 @dataclass(frozen=True)

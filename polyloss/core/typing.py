@@ -30,4 +30,10 @@ class RowCall(Call, total=False):
     axis: int
 
 
-__all__ = ["Array", "Call", "Gradient", "KernelResult", "Namespace", "Reduction", "RowCall"]
+class RegionCall(Call, total=False):
+    """The keywords that every loss of regions takes: those of `Call`, and the axes that a region extends over."""
+
+    axis: int | tuple[int, ...]
+
+
+__all__ = ["Array", "Call", "Gradient", "KernelResult", "Namespace", "Reduction", "RegionCall", "RowCall"]

@@ -1,11 +1,13 @@
 """Values outside of their domains: raised for where they can be looked at, and poison where they cannot."""
 
+import functools
 import math
+import operator
 from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from . import checks, words
-from .arguments import IGNORED
+from .arguments import EXAMPLES, IGNORED
 from .backend import backend_of
 from .binding import Binding, holds_ids
 from .domains import WEIGHT, ClassSequences, Domain, Lengths
@@ -103,6 +105,7 @@ def outside(binding: Binding, xp: Namespace, named: Mapping[str, Array]) -> Iter
     rows, mask = len(binding.losses_shape(named)), binding.mask(xp, named)
     inputs = binding.inputs()
     of_class, ids_of_rows = _of_class(xp, inputs, named), None
+    kept = binding.kept_in_rows(xp, named) if len(binding.loss.row) > 1 else {}
     for name, domain in inputs:
         if domain.everything or name in of_class:
             continue
@@ -113,16 +116,20 @@ def outside(binding: Binding, xp: Namespace, named: Mapping[str, Array]) -> Iter
         flags = domain.outside(xp, wide, classes)
         if isinstance(domain, ClassSequences):
             flags = _counted(binding, xp, domain, wide, flags, named)
-        if mask is not None:
-            axis = rows if binding.axis is None else min(binding.axis, rows)
-            flags = flags & (mask if array.ndim == rows else xp.expand_dims(mask, axis=axis))
+        counted = mask
+        if counted is not None:
+            for place, axis in enumerate(binding.axes(binding.loss.arguments[name], array, rows)):
+                counted = counted if axis[0] == EXAMPLES else xp.expand_dims(counted, axis=place)
+            flags = flags & counted
+        if name in kept:
+            flags = flags & kept[name]
         yield Outside(name, array if ids else wide, flags, domain, classes)
         if ids:
-            ids_of_rows = wide if mask is None else xp.where(expand(mask, wide.ndim), wide, xp.zeros_like(wide))
+            ids_of_rows = wide if counted is None else xp.where(counted, wide, xp.zeros_like(wide))
     # Only once the ids are known to be those of classes.
     for name, domain in inputs:
         if name in of_class:
-            array = pick(xp, row_last(binding, xp, named[name]), ids_of_rows)[..., 0]
+            array = pick(xp, row_last(binding, xp, name, named[name], rows), ids_of_rows)[..., 0]
             flags = domain.outside(xp, array)
             yield Outside(name, array, flags if mask is None else flags & mask, domain)
     if "sample_weight" in named and is_floating(xp, named["sample_weight"]):
@@ -146,7 +153,7 @@ def unseen(
     `ready` are the arrays as a kernel wants them, where examples have so many axes: `rows`.
     """
     found, bad = dict(ready), []
-    inputs = binding.inputs()
+    inputs, kept = binding.inputs(), binding.kept_in_rows(xp, named) if len(binding.loss.row) > 1 else {}
     of_class, ids_of_rows = _of_class(xp, inputs, named), None
     for name, domain in inputs:
         if domain.everything or name in of_class:
@@ -157,13 +164,16 @@ def unseen(
             letters = binding.loss.arguments[holder].dims[-1]
             axis = letters.index(_letter(binding, name)) - len(letters)
             classes = backend_of(array).length(ready[holder], axis, array.dtype)
-        in_row = array.ndim > rows and not ids
-        flags = domain.outside_in_row(xp, array) if in_row else domain.outside(xp, array, classes)
+        of_rows = array.ndim > rows and not ids
+        flags = domain.outside_in_row(xp, array) if of_rows else domain.outside(xp, array, classes)
         if isinstance(domain, ClassSequences):
             flags = _counted(binding, xp, domain, array, flags, ready)
         if ids:
             ids_of_rows = found[name] = xp.where(flags, xp.zeros_like(array), array)
-            flags = xp.any(flags, axis=-1) if array.ndim > rows else flags
+            if name in kept:
+                flags = flags & row_last(binding, xp, name, kept[name], rows)
+        while flags.ndim > rows:
+            flags = xp.any(flags, axis=-1)
         bad.append(flags if mask is None else flags & mask)
     for name, domain in inputs:
         if name in of_class:
@@ -190,9 +200,34 @@ def denominator(
     return given * backend_of(given).poison(~possible, given.dtype)
 
 
-def row_last(binding: Binding, xp: Namespace, array: Array) -> Array:
-    """An array of rows with these along its last axis."""
-    return array if binding.axis in (None, array.ndim - 1) else xp.moveaxis(array, binding.axis, -1)
+def row_last(binding: Binding, xp: Namespace, name: str, array: Array, count: int) -> Array:
+    """An array of rows, where the examples have `count` axes, with one axis for each letter of a row, the last ones."""
+    row, last = _row_axes(binding, name, array, count)
+    if row != last:
+        array = xp.moveaxis(array, row, last)
+    end = count + len(binding.axis) - len(binding.loss.row) + 1
+    if end > count + 1:
+        backend = backend_of(array)
+        lengths = [backend.length(array, place, xp.int32) for place in range(array.ndim)]
+        region = functools.reduce(operator.mul, lengths[count:end])
+        array = xp.reshape(array, (*lengths[:count], region, *lengths[end:]))
+    return array
+
+
+def row_back(binding: Binding, xp: Namespace, name: str, array: Array, like: Array, count: int) -> Array:
+    """What `row_last` made of the argument `like`, or a gradient by that, with the axes of `like` again."""
+    row, last = _row_axes(binding, name, like, count)
+    if len(row) > array.ndim - count:
+        places = (*(place for place in range(like.ndim) if place not in row), *row)
+        array = xp.reshape(array, tuple(like.shape[place] for place in places))
+    return array if row == last else xp.moveaxis(array, last, row)
+
+
+def _row_axes(binding: Binding, name: str, array: Array, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Where the axes of a row are, and where they go."""
+    axes = binding.axes(binding.loss.arguments[name], array, count)
+    row = tuple(axes.index(axis) for axis in binding.row if axis in axes)
+    return row, tuple(range(array.ndim - len(row), array.ndim))
 
 
 def class_axis(binding: Binding, ids: str, named: Mapping[str, Array]) -> tuple[str, int]:

@@ -69,17 +69,16 @@ class Blocks:
             if layout.blocked:
                 (self.rows,) = layout.rows
                 self.row = max(self.row, math.prod(layout.tail))
-            self.needs_finish = self.needs_finish or layout.axis is not None
+            self.needs_finish = self.needs_finish or bool(layout.axis)
         self.blocked.append(False)
         self.shapes: list[Shape] = []
         for array in arrays[: len(plan.loss.arrays)]:
             self.shapes.append(array.shape)
             self.needs_finish = self.needs_finish or (array.dtype.kind not in "biu" and array.dtype != self.dtype)
-        first = self.shapes[0]
-        self.count = math.prod(first) // (1 if plan.axis is None else first[plan.axis])
+        self.count = math.prod(self.shapes[0]) // math.prod(self.shapes[0][axis] for axis in plan.axis)
         self.name = plan.loss.__name__
         self.checks_parameters = checks_parameters(plan)
-        anywhere = replace(plan, axis=None if plan.axis is None else 1, memory={})
+        anywhere = replace(plan, axis=(1,) if plan.axis else (), memory={})
         self.compiled = compiled(Form(anywhere, tuple(lengths), tuple(dtypes)))
         self._tasks: dict[tuple[bool, ...], _Task] = {}
         self._given = plan.names.index("denominator") if "denominator" in plan.names else None
@@ -102,10 +101,8 @@ class Blocks:
         program = self.compiled.program(tuple(numbers))
         outputs = []
         for number in numbers:
-            axis, shape = self.layouts[number].axis, self.shapes[number]
-            if axis is not None:
-                shape = shape[:axis] + shape[axis + 1 :] + shape[axis : axis + 1]
-            outputs.append((number, shape, self.layouts[number].target))
+            layout = self.layouts[number]
+            outputs.append((number, layout.shape if layout.axis else self.shapes[number], layout.target))
         self._tasks[wanted] = task = _Task(program, tuple(outputs))
         return task
 
@@ -139,7 +136,7 @@ class Blocks:
         for number, gradient in enumerate(gradients):
             if gradient is not None:
                 axis = self.layouts[number].axis
-                moved = gradient if axis is None else xp.moveaxis(gradient, -1, axis)
+                moved = xp.moveaxis(gradient, tuple(range(-len(axis), 0)), axis) if axis else gradient
                 gradients[number] = cast(xp, moved, arrays[number].dtype)
 
     def backward(

@@ -42,7 +42,7 @@ class Compiled:
 
     def __init__(self, form: Form) -> None:
         plan = form.plan
-        self._trace = trace = Trace(len(form.shapes[0]) if plan.axis is None else None)
+        self._trace = trace = Trace(len(form.shapes[0]) if not plan.axis else None)
         named = {}
         for number, (name, shape, dtype) in enumerate(zip(plan.names, form.shapes, form.dtypes, strict=True)):
             named[name] = trace.input(number, shape, dtype)

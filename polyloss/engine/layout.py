@@ -25,8 +25,8 @@ class Layout:
 
     Attributes
     ----------
-    axis : int or None
-        The axis of a row, which is to be the last one, where it is not.
+    axis : tuple of int
+        The axes of a row, which are to be the last ones, where they are not.
     shape : tuple of int
         The shape with all axes, that of a row last.
     blocked : bool
@@ -41,15 +41,15 @@ class Layout:
 
     __slots__ = ("axis", "blocked", "lengths", "rows", "shape", "tail", "target")
 
-    def __init__(self, axis: int | None, shape: Shape, rows: Shape, tail: Shape) -> None:
+    def __init__(self, axis: tuple[int, ...], shape: Shape, rows: Shape, tail: Shape) -> None:
         self.axis, self.shape, self.rows, self.tail = axis, shape, rows, tail
         self.blocked, self.target = bool(rows), rows + tail
         self.lengths = (ROWS, *tail) if rows else tail
 
     def __call__(self, array: Any) -> Any:
         """The rows of `array`: a view where there is one."""
-        if self.axis is not None:
-            array = np.moveaxis(array, self.axis, -1)
+        if self.axis:
+            array = np.moveaxis(array, self.axis, range(-len(self.axis), 0))
         if array.shape != self.shape:
             if self.blocked:
                 array = array.reshape(array.shape + (1,) * (len(self.shape) - array.ndim))
@@ -66,35 +66,35 @@ def layouts_of(plan: Plan, named: Named) -> list[Layout]:
     count = len(plan.loss.arrays)
     inputs, options = plan.names[:count], plan.names[count:]
     first = tuple(named[inputs[0]].shape)
-    if plan.axis is None:
-        examples, entry = first, first[:0]
-        split = _split(named, options, len(examples))
-    else:
-        examples, entry = first[: plan.axis] + first[plan.axis + 1 :], (first[plan.axis],)
-        split = len(examples)
+    examples = tuple(length for place, length in enumerate(first) if place not in plan.axis)
+    entry = tuple(first[axis] for axis in plan.axis)
+    if len(plan.loss.row) > 1:
+        raise UntraceableError("rows with several axes")
+    split = len(examples) if plan.axis else _split(named, options, len(examples))
+    moved = () if plan.axis == tuple(range(len(examples), len(first))) else plan.axis
+    whole = (math.prod(entry),) if plan.axis else ()
     rows, tail = (math.prod(examples[:split]),), examples[split:]
     if math.prod(tail) > _ROW:
         raise UntraceableError("rows too long for blocks")
     inner = (math.prod(tail),) if tail else ()
     layouts = []
     for name in inputs:
-        if plan.axis is not None and named[name].ndim == len(first):
-            axis = None if plan.axis == len(first) - 1 else plan.axis
-            layouts.append(Layout(axis, examples + entry, rows, entry))
+        if plan.axis and named[name].ndim == len(first):
+            layouts.append(Layout(moved, examples + entry, rows, whole))
         else:
-            layouts.append(Layout(None, examples, rows, inner))
+            layouts.append(Layout((), examples, rows, inner))
     for name in options:
         ndim = named[name].ndim
         if not ndim:
-            layouts.append(Layout(None, (), (), ()))
+            layouts.append(Layout((), (), (), ()))
         elif name in _OF_EXAMPLES and ndim <= split:
-            layouts.append(Layout(None, examples[:split], rows, ()))
-        elif plan.axis is not None:
-            layouts.append(Layout(None, entry, (), entry))
+            layouts.append(Layout((), examples[:split], rows, ()))
+        elif plan.axis:
+            layouts.append(Layout((), entry, (), entry))
         elif name in _OF_EXAMPLES or ndim == len(examples):
-            layouts.append(Layout(None, examples, rows, inner))
+            layouts.append(Layout((), examples, rows, inner))
         else:
-            layouts.append(Layout(None, tail, (), inner))
+            layouts.append(Layout((), tail, (), inner))
     return layouts
 
 

@@ -48,11 +48,8 @@ def _poisoned(
     wanted = tuple(i for i in entry.differentiable if i in there and there[i].dtype == numpy_dtype(dtype))
     arrays = [framework.array(a) for a in given.arrays]
     first = given.arrays[0]
-    axis = static.get("axis", -1)
-    shape = first.shape
-    if entry.rowwise:
-        axis = tuple(range(-entry.row, 0)) if entry.parts else axis
-        shape = np.zeros(shape).sum(axis=axis).shape
+    axes = entry.axes(static, given.arrays[0].ndim)
+    shape = tuple(n for i, n in enumerate(first.shape) if i not in axes)
     cotangent = framework.array(cotangent_of(case, shape, dtype))
     step = framework.step(loss, static, wanted, mode, unoptimised=not everything)
     outcome = step(arrays, {k: framework.array(o) for k, o in options.items()}, cotangent)
@@ -64,11 +61,11 @@ def _poisoned(
         expected = value
         if entry.batch and isinstance(place, int):
             # Others that see a bad example may become NaN with it.
-            numbers = numbers.any(axis=axis) & value
+            numbers = numbers.any(axis=axes) & value
         elif place in entry.summed:
             expected = np.full(numbers.shape, value.any())
         elif entry.rowwise and numbers.ndim > value.ndim:
-            numbers = numbers.any(axis=axis)
+            numbers = np.asarray(numbers.any(axis=axes))
         if not (numbers == expected).all():
             return f"NaN in the value at {value.tolist()}, in the gradient of {entry.name(place)} at {numbers.tolist()}"
     return ""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from polyloss_conformance.case import Case, Place
+from polyloss_conformance.case import Case, Place, RowAxes
 from polyloss_conformance.losses import HELPERS, LOSSES
 from polyloss_conformance.spec import Spec
 
@@ -58,12 +58,10 @@ class _Layout:
     ----------
     shape : tuple of int
         Of the per-example losses.
-    axis : int or None
-        That of a row.
-    whole : dict
-        Which arrays have the axis of a row: class ids, and what else belongs to a row, have none.
-    moved : dict
-        The arrays with that axis last.
+    rows : dict
+        Where the rows of each array are: class ids, and what else belongs to a row, have none.
+    given, moved : dict
+        The shapes of the arrays, and the arrays with their rows last.
     flat : dict
         The same with one axis of examples.
     shared : dict
@@ -74,8 +72,8 @@ class _Layout:
 
     spec: Spec
     shape: tuple[int, ...]
-    axis: int | None
-    whole: dict[int, bool]
+    rows: dict[int, RowAxes]
+    given: dict[int, tuple[int, ...]]
     moved: dict[int, NDArray[Any]]
     flat: dict[int, NDArray[np.float64]]
     shared: dict[Place, NDArray[Any]]
@@ -98,11 +96,10 @@ class _Layout:
     def part(self, place: int, example: int) -> Any:
         """What an example has of an array: a row of numbers, a number, or a class id."""
         cells = self.flat[place][example]
-        if self.spec.parts:
-            return _nested(cells.reshape(self.moved[place].shape[len(self.shape) :]), self.is_integer(place))
-        if self.whole[place]:
-            return [number(v) for v in cells]
-        return int(cells[0]) if self.is_integer(place) else number(cells[0])
+        kind: Any = int if self.is_integer(place) else number
+        if self.rows[place].classes:
+            return [list(map(kind, row)) for row in cells.reshape(-1, self.moved[place].shape[-1])]
+        return list(map(kind, cells)) if self.rows[place].axes else kind(cells[0])
 
     def width(self, place: Place) -> int:
         """How many elements of an array the loss of an example depends on."""
@@ -120,17 +117,8 @@ class _Layout:
         if self.is_integer(place):
             return None
         leading = self.shape if self.spec.batch else ()
-        array = column.reshape((*leading, *self.moved[place].shape))
-        if self.axis is None or not self.whole[place]:
-            return array
-        return np.moveaxis(array, -1, self.axis if self.axis < 0 else len(leading) + self.axis)
-
-
-def _nested(cells: NDArray[Any], integer: bool) -> Any:
-    """An array of some axes as nested lists."""
-    if cells.ndim:
-        return [_nested(part, integer) for part in cells]
-    return int(cells) if integer else number(float(cells))
+        rows: NDArray[Any] = column.reshape((*leading, *self.moved[place].shape))
+        return self.rows[place].back(rows, self.given[place])
 
 
 def _rows(array: NDArray[Any], examples: int) -> NDArray[np.float64]:
@@ -140,32 +128,38 @@ def _rows(array: NDArray[Any], examples: int) -> NDArray[np.float64]:
 def _lay_out(case: Case, dtype: str) -> _Layout:
     arrays, parameters, options = case.at(dtype)
     spec = LOSSES[case.loss]
-    axis: int | None = parameters.pop("axis", -1) if spec.rowwise else None
-    ignore_index = parameters.pop("ignore_index", None)
     first = np.asarray(arrays[0])
-    shape = first.shape if axis is None else tuple(np.delete(first.shape, axis))
-    if spec.parts:
-        shape = first.shape[: first.ndim - spec.row]
+    axes = spec.axes(parameters, first.ndim)
+    parameters.pop("axis", None)
+    shape = tuple(length for axis, length in enumerate(first.shape) if axis not in axes)
     count = math.prod(shape)
-    whole = {place: axis is not None and np.ndim(arrays[place]) == first.ndim for place in spec.own}
-    moved = {p: np.moveaxis(arrays[p], axis or 0, -1) if w else np.asarray(arrays[p]) for p, w in whole.items()}
+    given = {place: np.asarray(arrays[place]) for place in spec.own}
+    rows = {place: RowAxes.of(spec, axes, len(shape), array.ndim) for place, array in given.items()}
+    moved = {place: rows[place].last(array) for place, array in given.items()}
+    ignore_index = parameters.pop("ignore_index", None)
     shared = {
         place: np.asarray(arrays[place] if isinstance(place, int) else parameters[place])
         for place in spec.shared
         if isinstance(place, int) or isinstance(parameters.get(place), np.ndarray)
     }
     valid = per_example(options.get("where"), shape, np.bool_(True))
-    if ignore_index is not None:
+    if ignore_index is not None and spec.letters == 1:
         valid &= moved[spec.own[1]] != ignore_index
+    elif ignore_index is not None:
+        # A part of an example: of an id of -1 the rules know that it counts for nothing.
+        ignored = moved[spec.own[1]] == ignore_index
+        moved = {0: np.where(ignored[..., None], 0.0, moved[0]), 1: np.where(ignored, -1, moved[1])}
     # Array parameters match the last axes. In a row-wise loss these are the classes: each row has all of them.
-    per_entry = [key for key, v in parameters.items() if isinstance(v, np.ndarray) and axis is None]
+    per_entry = [key for key, v in parameters.items() if isinstance(v, np.ndarray) and not axes]
     columns = {key: _rows(np.broadcast_to(parameters.pop(key), shape), count) for key in per_entry}
     parameters = {
         key: (numbers(value) if value.ndim else number(float(value))) if isinstance(value, np.ndarray) else value
         for key, value in parameters.items()
     }
     flat = {place: _rows(array, count) for place, array in moved.items()}
-    laid = _Layout(spec, shape, axis, whole, moved, flat, shared, parameters, columns, valid)
+    laid = _Layout(
+        spec, shape, rows, {p: a.shape for p, a in given.items()}, moved, flat, shared, parameters, columns, valid
+    )
     if spec.settle is not None:
         kept = np.flatnonzero(valid.reshape(-1)).tolist()
         laid.parameters = spec.settle(parameters, [[laid.part(place, i) for place in spec.own] for i in kept])
@@ -187,7 +181,7 @@ def _weights(case: Case, dtype: str, laid: _Layout) -> tuple[LD, LD]:
     valid = laid.valid
     sample_weights = np.where(valid, per_example(options.get("sample_weight"), laid.shape, 1.0), np.longdouble(0))
     class_weight = parameters.get("class_weight")
-    if class_weight is None:
+    if class_weight is None or laid.spec.letters > 1:
         return sample_weights, sample_weights
     beside = laid.spec.own[1]
     per_class = to_longdouble(class_weight)
@@ -246,8 +240,10 @@ def _example_by_example(laid: _Layout, rule: Rule) -> _Columns:
     for example in np.flatnonzero(laid.valid.reshape(-1)).tolist():
         equal.setdefault(table[example].tobytes(), []).append(example)
     common = {p: numbers(array.astype(np.float64)) for p, array in shared.items() if isinstance(p, int)}
-    parts = tuple(array.shape[len(laid.shape) :] for array in laid.moved.values()) if laid.spec.parts else ()
-    kinds = tuple(laid.whole.values()), tuple(map(laid.is_integer, laid.moved)), parts
+    kinds = (
+        tuple(array.shape[len(laid.shape) :] for array in laid.moved.values()),
+        tuple(map(laid.is_integer, laid.moved)),
+    )
     call = (rule, *kinds, repr(sorted(laid.parameters.items())), repr(common), *laid.columns)
     for row, where in equal.items():
         if (call, row) not in _KNOWN:

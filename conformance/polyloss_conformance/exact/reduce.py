@@ -60,7 +60,7 @@ def reduced(
         upstream = coefficient if cotangent is None else coefficient * to_longdouble(cotangent)
 
         rows = upstream.ndim
-        together, parts = LOSSES[case.loss].summed, LOSSES[case.loss].parts
+        together = LOSSES[case.loss].summed
 
         def pull(locals_: Parts, absolute: bool) -> dict[Place, LD | None]:
             pulled: dict[Place, LD | None] = {}
@@ -68,8 +68,11 @@ def reduced(
                 if local is None:
                     pulled[place] = None
                     continue
-                behind = place in together or parts
-                axis = tuple(range(rows, local.ndim)) if behind else case.parameters.get("axis", -1)
+                axis = (
+                    tuple(range(rows, local.ndim))
+                    if place in together
+                    else LOSSES[case.loss].axes(case.parameters, local.ndim)
+                )
                 factor, valid = abs(upstream) if absolute else upstream, truth.valid
                 if local.ndim > rows:
                     factor, valid = np.expand_dims(factor, axis), np.expand_dims(valid, axis)

@@ -86,10 +86,15 @@ def local(result: Jet, inputs: Sequence[Any]) -> Local:
     return Local(
         result.value,
         abs(result.value) + sum((abs(e) for k, e in result.noise.items() if k.counts("value")), ZERO),
-        [collected(given, (place,), False) for place, given in enumerate(inputs)],
-        [collected(given, (place,), True) for place, given in enumerate(inputs)],
+        [collected(None if _ids(given) else given, (place,), False) for place, given in enumerate(inputs)],
+        [collected(None if _ids(given) else given, (place,), True) for place, given in enumerate(inputs)],
         result.kink,
     )
+
+
+def _ids(given: Any) -> bool:
+    """Whether an input is a row of class ids."""
+    return isinstance(given, list) and isinstance(given[0], int)
 
 
 Function = Callable[..., Any]

@@ -52,7 +52,6 @@ def both(name: str, *arrays: Any, wrt: Sequence[int] = (0,), rtol: float = 1e-9,
 
 
 NO_TWIN = {
-    *("binary_dice_loss", "dice_loss", "multiclass_generalized_dice_loss"),
     *("ctc_loss", "ctc_loss_with_forward_probs", "ntxent"),
 }
 """The losses of `optax.losses` that have none yet."""
@@ -242,3 +241,30 @@ def test_every_loss_of_theirs_is_answered(name: str) -> None:
         if not hasattr(module, name):
             with pytest.raises(AttributeError, match=r"; (nearest here: |there is no such loss in polyloss yet)"):
                 getattr(module, name)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("ignore_background", [False, True])
+def test_regions_of_classes(reduction: str, ignore_background: bool) -> None:
+    hot = np.eye(4)[np.random.default_rng(6).integers(0, 4, (2, 3))]
+    options: dict[str, Any] = {"reduction": reduction, "ignore_background": ignore_background}
+    both("dice_loss", CUBE, hot, wrt=(0, 1), alpha=0.25, beta=0.75, **options)
+    both("dice_loss", CUBE, hot, class_weights=np.asarray([0.5, 1.0, 2.0, 0.0]), axis=(0, 1), smooth=0.5, **options)
+    both("dice_loss", CUBE[..., 0], hot[..., 0], **options)
+    both("dice_loss", LOGITS, np.eye(4)[IDS], **options)
+
+
+def test_regions() -> None:
+    hot = np.eye(4)[np.random.default_rng(6).integers(0, 4, (2, 3))]
+    for ignore_background in (False, True):
+        both("multiclass_generalized_dice_loss", CUBE, hot, smooth=0.5, ignore_background=ignore_background)
+    for arrays in ((CUBE, hot), (CUBE[..., :1], hot[..., :1]), (CUBE[..., :1], hot[..., 0]), (CUBE[0, 0], hot[0, 0])):
+        both("binary_dice_loss", *arrays, smooth=0.5)
+    found = compat.binary_dice_loss(np.asarray([[0.5, 0.25]]), np.asarray([[1.0, 0.0]]), apply_sigmoid=False)
+    np.testing.assert_allclose(found, [0.2])
+    shares = np.exp(CUBE) / np.exp(CUBE).sum(axis=-1, keepdims=True)
+    for options in ({}, {"reduction": "none"}, {"ignore_background": True}):
+        of_shares = compat.dice_loss(shares, hot, apply_softmax=False, **options)
+        np.testing.assert_allclose(of_shares, compat.dice_loss(CUBE, hot, **options))
+    with pytest.raises(ValueError, match="axis must leave the last axis to the classes"):
+        compat.dice_loss(CUBE, hot, axis=-1)

@@ -37,6 +37,7 @@ CALLS: dict[str, tuple[Any, Any, tuple[dict[str, Any], ...]]] = {
     "CategoricalGeneralizedCrossEntropy": (IDS, SHARES, ({}, {"q": 0.75})),
     "CategoricalHinge": (ONE_HOT, np.abs(PREDICTION), ({},)),
     "CosineSimilarity": (TARGET, PREDICTION, ({}, {"axis": 1})),
+    "Dice": (BITS, SHARES, ({}, {"axis": -1}, {"axis": (0, 1)})),
     "Hinge": (SIGNS, PREDICTION, ({},)),
     "Huber": (TARGET, PREDICTION, ({}, {"delta": 0.5})),
     "KLDivergence": (OTHER_SHARES, SHARES, ({},)),
@@ -52,9 +53,10 @@ CALLS: dict[str, tuple[Any, Any, tuple[dict[str, Any], ...]]] = {
         ({"from_logits": True}, {"from_logits": True, "ignore_class": 1}),
     ),
     "SquaredHinge": (SIGNS, PREDICTION, ({},)),
+    "Tversky": (BITS, SHARES, ({}, {"axis": -1, "alpha": 0.25, "beta": 0.25})),
 }
 MISSING = {
-    *("CTC", "Circle", "Dice", "Tversky"),
+    *("CTC", "Circle"),
 }
 """Classes of Keras that are not here yet."""
 

@@ -28,7 +28,10 @@ WORDS = {
     "focal": "sigmoid_focal",
     "gaussian": "gaussian_nll",
     "gce": "generalized_cross_entropy",
+    "gdl": "generalized_dice",
     "i_divergence": "generalized_kl_divergence",
+    "iou": "tversky",
+    "jaccard": "tversky",
     "kl": "kl_divergence",
     "kld": "kl_divergence",
     "l2": "mse",
@@ -47,7 +50,9 @@ WORDS = {
     "poly1": "poly1_cross_entropy",
     "poly_cross_entropy": "poly1_cross_entropy",
     "simclr": "info_nce",
+    "soft_dice": "dice",
     "softmax_ce": "cross_entropy",
+    "softmax_tversky": "softmax_dice",
     "tilted_loss": "quantile",
     "triplet": "triplet_margin",
     "tukey": "tukey_biweight",
@@ -60,6 +65,7 @@ _REMARKS = {
     "adaptive_log_softmax_with_loss": "one for the head, and one for each cluster of its rows",
     "clip_loss": "with symmetric=True",
     **dict.fromkeys(("cosine", "cosine_similarity"), "1 - cosine; with similarity=True minus the cosine"),
+    **dict.fromkeys(("iou", "jaccard"), "with alpha=1 and beta=1"),
     "listnet": "of softmax(target)",
     "pairwise_hinge": "with margin=1",
     **dict.fromkeys(("nt_xent", "simclr"), "the other queries are no negatives"),
@@ -71,15 +77,11 @@ _TOOLS = {"grad": "value_and_grad", "gradient": "value_and_grad", "jit": "compil
 """Functions of other libraries, and ours."""
 
 MISSING = (
-    "binary_dice_loss",
     "circle",
     "ctc_loss_with_forward_probs",
-    "dice",
-    "multiclass_generalized_dice_loss",
     "rmse",
     "root_mean_squared_error",
     "sup_con",
-    "tversky",
 )
 """Losses of these libraries, and others that are well known, which are not here."""
 

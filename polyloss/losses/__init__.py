@@ -14,6 +14,7 @@ from .margin import *
 from .modified_cross_entropy import *
 from .multiclass import *
 from .multiclass_margin import *
+from .overlap import *
 from .ranking import *
 from .regression import *
 from .relative import *

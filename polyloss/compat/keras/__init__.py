@@ -10,7 +10,7 @@ own, and not in `__all__`.
 
 from typing import TYPE_CHECKING, Any
 
-from . import binary, cosine, divergence, likelihood, margin, multiclass, multiclass_margin, regression
+from . import binary, cosine, divergence, likelihood, margin, multiclass, multiclass_margin, overlap, regression
 from .aliases import *
 from .binary import *
 from .cosine import *
@@ -19,6 +19,7 @@ from .likelihood import *
 from .margin import *
 from .multiclass import *
 from .multiclass_margin import *
+from .overlap import *
 from .regression import *
 
 __all__ = []
@@ -29,6 +30,7 @@ __all__ += likelihood.__all__
 __all__ += margin.__all__
 __all__ += multiclass.__all__
 __all__ += multiclass_margin.__all__
+__all__ += overlap.__all__
 __all__ += regression.__all__
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ from .multiclass import (
     sparse_categorical_crossentropy,
 )
 from .multiclass_margin import categorical_hinge
+from .overlap import dice, tversky
 from .regression import (
     huber,
     log_cosh,
@@ -36,6 +37,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "CategoricalGeneralizedCrossEntropy": categorical_generalized_cross_entropy,
     "CategoricalHinge": categorical_hinge,
     "CosineSimilarity": cosine_similarity,
+    "Dice": dice,
     "Hinge": hinge,
     "Huber": huber,
     "KLDivergence": kl_divergence,
@@ -47,6 +49,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "Poisson": poisson,
     "SparseCategoricalCrossentropy": sparse_categorical_crossentropy,
     "SquaredHinge": squared_hinge,
+    "Tversky": tversky,
 }
 
 

@@ -4,13 +4,25 @@ What differs on purpose, because the built-in is wrong there: shapes are never b
 are refused and never wrap around, and the distances of `triplet_margin_loss` are exact for every `norm_degree`.
 """
 
-from . import binary, cosine, divergence, margin, multiclass, multiclass_margin, ranking, regression, similarity
+from . import (
+    binary,
+    cosine,
+    divergence,
+    margin,
+    multiclass,
+    multiclass_margin,
+    overlap,
+    ranking,
+    regression,
+    similarity,
+)
 from .binary import *
 from .cosine import *
 from .divergence import *
 from .margin import *
 from .multiclass import *
 from .multiclass_margin import *
+from .overlap import *
 from .ranking import *
 from .regression import *
 from .similarity import *
@@ -25,6 +37,7 @@ __all__ += divergence.__all__
 __all__ += margin.__all__
 __all__ += multiclass.__all__
 __all__ += multiclass_margin.__all__
+__all__ += overlap.__all__
 __all__ += ranking.__all__
 __all__ += regression.__all__
 __all__ += similarity.__all__

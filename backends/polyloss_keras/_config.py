@@ -77,6 +77,9 @@ def _kept(owner: str, name: str, value: Any) -> Any:
     if isinstance(value, Mapping) and value.get("class_name") in ("__numpy__", "__tensor__"):
         # An array as Keras wrote it in files of version 0.1.
         value = value["config"]["value"]
+    if name == "axis" and isinstance(value, (list, tuple)):
+        # A list where it was read from a file.
+        return tuple(value)
     if isinstance(value, (list, tuple, np.ndarray, np.generic)):
         value = np.asarray(value)
         value = value if value.ndim else value.item()

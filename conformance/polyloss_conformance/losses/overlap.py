@@ -202,7 +202,7 @@ TVERSKY = Spec(
 _LOGITS = normal("regions", (4, 2, 3), 2.0)
 _IDS = classes("regions", (4, 2), 3)
 _SOFT = simplex("regions", (4, 2, 3))
-_WEIGHT = floats(0.5, 2, 3)
+_WEIGHT = floats(0.5, 1, 1.5)
 
 
 def _sums(logits: Any, target: Any) -> list[tuple[Any, Any, Any, Any]]:
@@ -286,7 +286,7 @@ def _class_cases(case: Cases) -> None:
     case.sample("class_weight_probabilities", _LOGITS, _SOFT, class_weight=_WEIGHT)
     case.sample("class_weight_weighted_mean", _LOGITS, _IDS, class_weight=_WEIGHT, reduction="weighted_mean",
                 sample_weight=floats(1, 2, 0.5, 3))
-    case.sample("without_background", _LOGITS, _IDS, class_weight=floats(0, 1, 1))
+    case.sample("without_background", _LOGITS, _IDS, class_weight=floats(0, 1.5, 1.5))
     ignored = np.where(_IDS == 1, 255, _IDS)
     case.sample("ignored_elements", _LOGITS, ignored, ignore_index=255, note="trap: left out of the numerator alone")
     case.edge("ignored_nonfinite", np.where((ignored == 255)[..., None], nan, _LOGITS), ignored, ignore_index=255)

@@ -26,7 +26,7 @@ def _array(argument: Any, rng: np.random.Generator, lengths: dict[str, Any], cla
         return rng.integers(1, lengths[domain.of] + 1, shape)
     if isinstance(domain, ClassSequences):
         return rng.integers(1, classes, shape)
-    if isinstance(domain, Classes) and len(argument.dims) > 1:
+    if isinstance(domain, Classes) and (len(argument.dims) > 1 or domain.everything):
         return rng.integers(0, classes, shape)
     if isinstance(domain, LogProbabilities):
         return np.asarray(np.log(rng.dirichlet(np.ones(shape[-1]), shape[:-1])))

@@ -124,6 +124,8 @@ def test_ranges_are_those_that_are_declared(name: str) -> None:
     """That of a parameter is said once, as declared. What the values of an array mean, its author says as well."""
     loss = PUBLIC[name]
     for argument, domain in loss.domains.items():
+        if domain.everything:
+            continue
         text = entry(sections(loss.kernel)["Parameters"], argument)
         assert f"`{argument}` must be {domain.expected()}" in " ".join(sections(loss)["Raises"].split()).replace(
             "class ids in [0, C) or ", ""

@@ -21,6 +21,7 @@ REGION = "s"
 WORDS = {
     "c": ("class", "classes"),
     "d": ("feature", "features"),
+    "m": ("reference", "references"),
     REGION: ("element", "elements"),
     "t": ("step", "steps"),
     "l": ("label", "labels"),

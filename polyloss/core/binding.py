@@ -152,13 +152,16 @@ class Binding:
                 self._check_shape(argument, array, axes, lengths)
                 if isinstance(domain, ClassSequences):
                     checks.is_class(name, domain.blank, dict(self.parameters)[domain.blank], lengths["c", 0])
-            elif isinstance(domain, Classes):
+            elif isinstance(domain, Classes) and argument.of_examples:
                 self._check_classes(xp, key, domain.ids_only, named, rows, lengths)
             else:
                 if domain.ends_only and domain.low < 0 and checks.is_kind(xp, array, "bool"):
                     # True would pass, until a False comes.
                     raise TypeError(f"{name}: {key} must be {domain}, got dtype bool; 2 * {key} - 1 makes these of it")
-                if key != first:
+                if isinstance(domain, Classes):
+                    if not checks.is_integer(xp, array):
+                        raise TypeError(f"{name}: {key} must be class ids: integers; got {checks.describe(array)}")
+                elif key != first:
                     (checks.real if key == "target" else checks.real_floating)(name, key, xp, array)
                 self._check_shape(argument, array, axes, lengths)
             for place, axis in enumerate(axes):

@@ -116,15 +116,18 @@ def _of_integer(dtype: str) -> tuple[bool, int]:
     return (bool(kind[1]), int(kind[2])) if kind else (False, 32)
 
 
-def wide_ids(xp: Namespace, ids: Array) -> Array:
-    """Class ids in a signed dtype, so that no comparison wraps. What does not fit becomes the largest."""
+def wide_ids(xp: Namespace, ids: Array, *, alike: bool = False) -> Array:
+    """Class ids in a signed dtype, so that no comparison wraps. What does not fit becomes the largest.
+
+    With `alike` it wraps instead: ids that are compared with each other alone are as different as before.
+    """
     dtype = ids.dtype
     known = getattr(dtype, "kind", "") in ("i", "u")
     unsigned, bits = (dtype.kind == "u", 8 * dtype.itemsize) if known else _of_integer(str(dtype))
     if not unsigned and bits in (32, 64):
         return ids
     wide = xp.astype(ids, xp.int64 if bits + unsigned > 32 else xp.int32)
-    if not unsigned or bits < 32:
+    if not unsigned or bits < 32 or alike:
         return wide
     return xp.where(wide < 0, xp.full_like(wide, xp.iinfo(wide.dtype).max), wide)
 
@@ -213,7 +216,7 @@ def looks_swapped(xp: Namespace, first: Array, second: Array, axis: int | None, 
     """
     floating = [is_kind(xp, array, "real floating") for array in (first, second)]
     if floating != [True, True] or axis is None or not isinstance(domain, Classes):
-        return floating == [False, True] and not domain.everything
+        return floating == [False, True] and (isinstance(domain, Classes) or not domain.everything)
     # Keras makes floats of class ids, one for each row.
     one_each = first.ndim == second.ndim and first.shape[axis] == 1 != second.shape[axis]
     return bool(first.ndim < second.ndim or one_each)

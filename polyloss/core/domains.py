@@ -177,6 +177,8 @@ class Classes(Domain):
 
 CLASSES = Classes()
 CLASS_IDS = Classes(ids_only=True)
+ANY_IDS = Classes(low=-math.inf, high=math.inf, ids_only=True)
+"""Ids that are compared with each other, and name no class of a row."""
 
 
 @dataclass(frozen=True)

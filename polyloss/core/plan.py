@@ -170,7 +170,8 @@ class Plan(Binding):
         lengths = self.lengths(named) if flat else {}
         for name, domain in self.inputs():
             array, argument = named[name], loss.arguments[name]
-            ready = checks.wide_ids(xp, array) if holds_ids(xp, array, domain) else cast(xp, array, dtype)
+            ids = holds_ids(xp, array, domain)
+            ready = checks.wide_ids(xp, array, alike=domain.everything) if ids else cast(xp, array, dtype)
             if flat and argument.of_examples:
                 backend = backend_of(first)
                 axes = list(enumerate(self.axes(argument, array, count)))[count:]

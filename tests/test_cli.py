@@ -486,7 +486,7 @@ def test_the_table_of_results_breaks_no_name(width: int) -> None:
         ("optax.l2_loss", "mse"),
         ("KLDivLoss", "kl_divergence"),
         ("pinball", "quantile"),
-        ("NTXentLoss", "info_nce"),
+        ("NTXentLoss", "nt_xent"),
         ("polyloss.huber", "huber"),
     ],
 )

@@ -52,7 +52,7 @@ def both(name: str, *arrays: Any, wrt: Sequence[int] = (0,), rtol: float = 1e-9,
 
 
 NO_TWIN = {
-    *("ctc_loss", "ctc_loss_with_forward_probs", "ntxent"),
+    *("ctc_loss", "ctc_loss_with_forward_probs"),
 }
 """The losses of `optax.losses` that have none yet."""
 TOOLS = {"make_fenchel_young_loss", "smooth_labels"}

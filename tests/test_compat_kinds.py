@@ -66,6 +66,7 @@ ARRAYS: dict[Any, Any] = {
     optax.convex_kl_divergence: (LOG, P),
     optax.kl_divergence_with_log_targets: (LOG, LOG),
     optax.triplet_margin_loss: (X, P, LOG),
+    optax.ntxent: (X, Y),
 }
 NAMES = [f"{function.__module__.rpartition('.')[2]}.{function.__name__}" for function in ARRAYS]
 of_each = pytest.mark.parametrize("function", ARRAYS, ids=NAMES)

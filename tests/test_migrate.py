@@ -178,7 +178,7 @@ def test_other_encodings_and_notebooks(tmp_path: Path) -> None:
     ("code", "before"),
     [
         ("from torch import nn\nnn.CTCLoss(3, 4)\n", "nn.CTCLoss"),
-        ("import optax\noptax.losses.ntxent(1, 2)\n", "optax.losses.ntxent"),
+        ("import optax\noptax.losses.ctc_loss(1, 2)\n", "optax.losses.ctc_loss"),
         ("import keras\nkeras.losses.CTC()\n", "keras.losses.CTC"),
         ("import tensorflow as tf\ntf.nn.ctc_loss()\n", "tf.nn.ctc_loss"),
         ("from torch.nn.functional import *\nmse_loss(1, 2)\n", "from torch.nn.functional import *"),

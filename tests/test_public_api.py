@@ -28,6 +28,7 @@ PREDICTIONS = {
     "probabilities",
     "scores",
     "distance",
+    "embedding",
     "x1",
     "anchor",
     "query",

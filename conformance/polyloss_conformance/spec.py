@@ -4,7 +4,7 @@ A record is written once, in the file of `losses` that is the mirror image of th
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -92,6 +92,9 @@ class Spec(Entry):
         classes or features.
     exact : callable
         The exact rule: of an element, a row, or a batch (see `exact.rules`).
+    of_value : mapping
+        The parameters with which the gradient is that of the value. Without them, something in it counts as a constant,
+        which difference quotients do not know.
     settle : callable, optional
         Makes the parameters of the exact rule from those of the call and the examples that count, where a parameter
         depends on all of these.
@@ -110,6 +113,7 @@ class Spec(Entry):
     loss: str
     ordinary: Callable[[str, Shape], tuple[Any, ...]]
     exact: Rule | Batch
+    of_value: Mapping[str, Any] = field(default_factory=dict)
     settle: Callable[[dict[str, Any], list[list[Any]]], dict[str, Any]] | None = None
     questions: tuple[Callable[[Cases], None], ...] = ()
     ideal: Callable[[str], list[Perfect]]

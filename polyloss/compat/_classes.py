@@ -5,7 +5,7 @@ saved and loaded alike.
 """
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -72,9 +72,13 @@ def recipe(
     refused: Iterable[str] = (),
     counted: Callable[..., Array | None] | None = None,
     keyword_only: bool = False,
+    order: Sequence[str] = (),
     **defaults: Any,
 ) -> Recipe:
-    """A class made with all that has a default, in a function or here, but for what the library does not have."""
+    """A class made with all that has a default, in a function or here, but for what the library does not have.
+
+    `order` are the names of all that it is made with, where its function has them in another one.
+    """
     parameters = [
         p.replace(default=defaults.get(p.name, p.default)) for p in inspect.signature(function).parameters.values()
     ]
@@ -83,6 +87,8 @@ def recipe(
         for p in parameters
         if p.default is not p.empty and p.name not in without
     )
+    if order:
+        kept = tuple(sorted(kept, key=lambda p: order.index(p.name)))
     return Recipe(library, name, function, kept, tuple(p.name for p in kept if p.name in refused), counted)
 
 

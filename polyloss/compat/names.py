@@ -44,12 +44,11 @@ WORDS = {
     "mean_pinball_loss": "quantile",
     "multiple_negatives_ranking_loss": "info_nce",
     "npairs_loss": "info_nce",
-    "nt_xent": "info_nce",
     "pairwise_hinge": "margin_ranking",
     "pinball": "quantile",
     "poly1": "poly1_cross_entropy",
     "poly_cross_entropy": "poly1_cross_entropy",
-    "simclr": "info_nce",
+    "simclr": "nt_xent",
     "soft_dice": "dice",
     "softmax_ce": "cross_entropy",
     "softmax_tversky": "softmax_dice",
@@ -68,7 +67,6 @@ _REMARKS = {
     **dict.fromkeys(("iou", "jaccard"), "with alpha=1 and beta=1"),
     "listnet": "of softmax(target)",
     "pairwise_hinge": "with margin=1",
-    **dict.fromkeys(("nt_xent", "simclr"), "the other queries are no negatives"),
     "weston_watkins": "divided by the number of classes",
 }
 """What is to be said of some of them: how ours is theirs, or what differs."""
@@ -77,7 +75,6 @@ _TOOLS = {"grad": "value_and_grad", "gradient": "value_and_grad", "jit": "compil
 """Functions of other libraries, and ours."""
 
 MISSING = (
-    "circle",
     "ctc_loss_with_forward_probs",
     "rmse",
     "root_mean_squared_error",

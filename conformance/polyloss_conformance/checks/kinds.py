@@ -312,6 +312,7 @@ class Kinds:
 def check(name: str, loss: Any, framework: Framework, dtypes: Sequence[str], modes: Sequence[str]) -> Iterator[Result]:
     """All kinds of calls of a loss of polyloss."""
     entry = data.LOSSES[name]
+    loss = loss.partial(**entry.of_value) if entry.of_value else loss
     return of_entry(name, loss, framework, entry, entry.ordinary_of(SHAPE)).check(dtypes, modes)
 
 

@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 
 from polyloss_conformance.arrays import WIDE, Shape, floats, mask, nan, normal
-from polyloss_conformance.case import Cases
-from polyloss_conformance.exact.jets import dot
+from polyloss_conformance.case import Case, Cases
+from polyloss_conformance.exact.jets import Jet, dot, log_sum_exp, norm, plain, positive_part, soft_plus
 from polyloss_conformance.exact.rules import Batch
 from polyloss_conformance.exact.softmax import Classes
 from polyloss_conformance.spec import Advice, Perfect, Spec
+from polyloss_conformance.translations import Call, Said, Twin
 
 _Q = normal("queries", (5, 3))
 _K = _Q + normal("keys", (5, 3), 0.5)
@@ -91,6 +92,219 @@ INFO_NCE = Spec(
             "pairs, and all others of the batch as negatives",
             "info_nce(query, key, temperature=0.07)",
             "each picks its own partner among all of the batch",
+        ),
+    ),
+)
+
+
+# Labels
+
+
+def _cosines(embedding: list[list[Any]]) -> list[list[Any]]:
+    """The cosine of each pair; those with a zero vector are 0."""
+    units = []
+    for i, row in enumerate(embedding):
+        size = norm(row) if any(map(plain, row)) else None
+        unit = [0 * a if size is None else a / size for a in row]
+        units.append([a.rounded(abs(a.value), ("unit", i, k)) for k, a in enumerate(unit)])
+    return _products(units)
+
+
+def _products(rows: list[list[Any]]) -> list[list[Any]]:
+    found = {(i, j): dot(rows[i], rows[j], ("score", i, j)) for i in range(len(rows)) for j in range(i)}
+    return [[found.get((i, j), found.get((j, i))) for j in range(len(rows))] for i in range(len(rows))]
+
+
+def _sides(scores: list[list[Any]], target: list[int]) -> list[tuple[list[Any], list[Any]]]:
+    """For each example the scores with its positives, and those with its negatives."""
+    others = [[j for j in range(len(target)) if j != i] for i in range(len(target))]
+    return [
+        (
+            [scores[i][j] for j in others[i] if target[j] == target[i]],
+            [scores[i][j] for j in others[i] if target[j] != target[i]],
+        )
+        for i in range(len(target))
+    ]
+
+
+def _difference(one: Any, other: Any) -> Any:
+    difference = one - other
+    return difference.rounded(abs(difference.value), object())
+
+
+def _nt_xent(embedding: list[list[Any]], target: list[int], temperature: Any = 0.07) -> list[Any]:
+    scores = [[None if s is None else s / temperature for s in row] for row in _cosines(embedding)]
+    return [
+        sum(soft_plus(log_sum_exp([_difference(n, p) for n in negatives])) for p in positives) / len(positives)
+        if positives and negatives
+        else 0 * embedding[i][0]
+        for i, (positives, negatives) in enumerate(_sides(scores, target))
+    ]
+
+
+def _circle(
+    embedding: list[list[Any]],
+    target: list[int],
+    margin: Any = 0.4,
+    gamma: Any = 80.0,
+    detach: bool = True,
+    normalize: bool = True,
+) -> list[Any]:
+    def weighted(error: Any, gap: Any) -> Any:
+        weight = positive_part(error)
+        weight = Jet(weight.value, {}, weight.noise) if detach else weight
+        power = weight * gap * gamma
+        return power.rounded(abs(power.value), object())
+
+    def one(positives: list[Any], negatives: list[Any]) -> Any:
+        pulled = [weighted(1 - s + margin, 1 - s - margin) for s in positives]
+        pushed = [weighted(s + margin, s - margin) for s in negatives]
+        return soft_plus(log_sum_exp(pulled) + log_sum_exp(pushed))
+
+    scores = _cosines(embedding) if normalize else _products(embedding)
+    return [
+        one(positives, negatives) if positives and negatives else 0 * embedding[i][0]
+        for i, (positives, negatives) in enumerate(_sides(scores, target))
+    ]
+
+
+_E = normal("embeddings", (6, 3))
+_L = np.asarray([0, 0, 1, 0, 1, 2])
+_UNITS = np.asarray([[1, 0, 0], [0.6, 0.8, 0], [0, 0.6, -0.8], [0, 1, 0], [0.8, 0, 0.6], [-0.6, 0, 0.8]], dtype=float)
+_AXES = floats([1, 0, 0], [0, 1, 0], [2, 0, 0], [0, -3, 0], [0, 0, 1], [1, 0, 0])
+_WIDE_IDS = np.asarray([-(2**40), 2**40 + 1, 2**40, -(2**40), 2**40 + 1, 2**40])
+
+
+def _labelled(name: str, shape: Shape) -> tuple[Any, ...]:
+    return normal(name, (*shape, 3)), np.arange(int(np.prod(shape))).reshape(shape) % 2
+
+
+def _one_class(name: str) -> list[Perfect]:
+    return [Perfect((normal(f"rows {name}", (4, 5)), np.full(4, 7)), np.zeros(4))]
+
+
+# fmt: off
+def _by_label_cases(case: Cases) -> None:
+    """What holds of any loss of an embedding and labels."""
+    case.sample("several_positives", _E, _L, note="and an example that has none: 0")
+    case.sample("two_batch_axes", _E.reshape(2, 3, 3), _L.reshape(2, 3), reduction="sum")
+    case.edge("ids_of_64_bits", _E, _WIDE_IDS, note="trap: ids that are rounded to floats, or wrap")
+    case.edge("nobody_is_alike", _E, np.arange(6), note="no positive: exactly 0")
+    case.edge("all_are_alike", _E, np.zeros(6, dtype=np.int64), note="no negative: exactly 0")
+    case.edge("zero_vector", np.where(np.arange(6)[:, None] == 1, 0.0, _E), _L, note="trap: 0/0")
+    case.edge("lengths_far_apart", _E * floats(1e-25, 1e20, 1, 1e-12, 1e15, 3)[:, None], _L, dtypes=WIDE,
+              note="trap: squares that over- and underflow")
+    case.edge("on_one_line", np.outer(floats(1, 2, 0.5, -1, 3, -2), floats(1, 2, 3)), _L)
+    case.refuse("labels_of_floats", TypeError, "target", _E, _L.astype(np.float64))
+    case.refuse("labels_one_hot", ValueError, "target", _E, np.eye(3, dtype=np.int64)[_L])
+
+
+def _nt_xent_cases(case: Cases) -> None:
+    case.sample("temperature_4", _E, _L, temperature=4.0, reduction="mean")
+    case.sample("learned_temperature", _E, _L, temperature=np.asarray(0.5), reduction="mean")
+    by_pairs: dict[str, Any] = {"reduction": "weighted_mean", "sample_weight": floats(2, 2, 1, 2, 1, 0)}
+    case.sample("mean_of_pairs", _E, _L, **by_pairs, note="each example by the number of its positives")
+    case.sample("mean_of_pairs_temperature", _E, _L, temperature=0.5, **by_pairs)
+    case.edge("temperature_1e-3", _E, _L, temperature=2.0**-10, dtypes=WIDE, **by_pairs,
+              note="trap: an exponential that overflows")
+    case.edge("mean_of_no_pairs", _E, np.arange(6), reduction="weighted_mean", sample_weight=np.zeros(6),
+              note="0/0 in optax")
+    case.edge("mean_of_pairs_zero_vector", np.where(np.arange(6)[:, None] == 1, 0.0, _E), _L, **by_pairs,
+              note="an epsilon makes a gradient of 1e8")
+    case.edge("mean_of_pairs_short", _E * 2.0**-13, _L, dtypes=WIDE, **by_pairs,
+              note="A13: an epsilon shortens vectors")
+    for bad in (0.0, -1.0, np.inf, nan):
+        case.refuse(f"temperature_{bad:g}", ValueError, "temperature", _E, _L, temperature=bad)
+    case.refuse("temperature_per_row", ValueError, "temperature", _E, _L, temperature=np.ones(6))
+
+
+def _circle_cases(case: Cases) -> None:
+    for detach in (True, False):
+        ways: dict[str, Any] = {} if detach else {"detach": False}
+        name = "" if detach else "_through_weights"
+        case.sample(f"gamma_8{name}", _E, _L, gamma=8.0, **ways)
+        case.sample(f"learned{name}", _E, _L, gamma=np.asarray(4.0), margin=np.asarray(0.25), reduction="mean", **ways)
+        case.sample(f"units{name}", _UNITS, _L, normalize=False, **ways)
+        case.edge(f"weights_become_0{name}", _AXES, _L, margin=-1.0, gamma=4.0, **ways,
+                  note="a kink at a cosine of 0 for positives, of 1 for negatives")
+    case.sample("through_weights", _E, _L, detach=False)
+    case.edge("units_of_two_labels", np.asarray([[2, 2, 1], [3, 0, 0], [1, -2, 2]] * 2) / 3,
+              np.asarray([0, 1, 0, 1, 0, 1]), gamma=4.0, detach=False, normalize=False,
+              note="trap: distances that are clipped at 0 have no gradient there, or half of it")
+    case.edge("units_with_ids_of_64_bits", _UNITS, _WIDE_IDS, gamma=4.0, detach=False, normalize=False)
+    case.edge("units_all_alike", _UNITS, np.zeros(6, dtype=np.int64), detach=False, normalize=False)
+    case.edge("gamma_512", _AXES, _L, gamma=512.0, note="trap: exponentials that overflow")
+    case.edge("margin_0", _E, _L, margin=0.0, gamma=16.0)
+    for bad in (-1.5, 1.5, nan):
+        case.refuse(f"margin_{bad:g}", ValueError, "margin", _E, _L, margin=bad)
+    for bad in (0.0, -1.0, np.inf):
+        case.refuse(f"gamma_{bad:g}", ValueError, "gamma", _E, _L, gamma=bad)
+    case.refuse("detach_is_an_array", TypeError, "detach", _E, _L, detach=np.asarray(True))
+# fmt: on
+
+
+def _optax_ntxent(call: Call) -> Said | None:
+    """Its mean is over all pairs of positives: ours, with their numbers as weights."""
+    if not call.has("temperature", "sample_weight") or "sample_weight" not in call.options:
+        return None
+    embedding, target = call.arrays
+    if target.ndim > 1:
+        return None
+    alike = np.asarray(target)[:, None] == np.asarray(target)
+    if not np.array_equal(np.asarray(call.options["sample_weight"]), alike.sum(axis=1) - 1):
+        return None
+    return Said((embedding, target), dict(call.parameters))
+
+
+def _like_keras(case: Case) -> bool:
+    return case.parameters.get("detach") is False and case.parameters.get("normalize") is False
+
+
+def _keras_circle(call: Call) -> Said | None:
+    return Said((call.arrays[1], call.arrays[0]), dict(call.parameters)) if call.has("gamma", "margin") else None
+
+
+NT_XENT = Spec(
+    loss="nt_xent",
+    arrays=("embedding", "target"),
+    rowwise=True,
+    axis=False,
+    differentiable=(0, "temperature"),
+    shared=("temperature",),
+    ordinary=_labelled,
+    exact=Batch(_nt_xent),
+    questions=(_by_label_cases, _nt_xent_cases),
+    ideal=_one_class,
+    twins=(Twin("optax", "ntxent", _optax_ntxent, reductions=("weighted_mean",)),),
+    advice=(
+        Advice(
+            "similarity",
+            "several views of each, or labels, in a batch",
+            "nt_xent(embedding, target, temperature=0.1)",
+            "each picks those with its label among all of the batch",
+        ),
+    ),
+)
+
+CIRCLE = Spec(
+    loss="circle",
+    arrays=("embedding", "target"),
+    rowwise=True,
+    axis=False,
+    differentiable=(0, "margin", "gamma"),
+    shared=("margin", "gamma"),
+    ordinary=_labelled,
+    exact=Batch(_circle),
+    of_value={"detach": False},
+    questions=(_by_label_cases, _circle_cases),
+    ideal=_one_class,
+    twins=(Twin("keras", "circle", _keras_circle, admits=_like_keras),),
+    advice=(
+        Advice(
+            "similarity",
+            "labels, and pairs of unequal difficulty",
+            "circle(embedding, target)",
+            "what is far from where it should be counts more",
         ),
     ),
 )

@@ -10,8 +10,20 @@ own, and not in `__all__`.
 
 from typing import TYPE_CHECKING, Any
 
-from . import binary, cosine, divergence, likelihood, margin, multiclass, multiclass_margin, overlap, regression
+from . import (
+    batch,
+    binary,
+    cosine,
+    divergence,
+    likelihood,
+    margin,
+    multiclass,
+    multiclass_margin,
+    overlap,
+    regression,
+)
 from .aliases import *
+from .batch import *
 from .binary import *
 from .cosine import *
 from .divergence import *
@@ -23,6 +35,7 @@ from .overlap import *
 from .regression import *
 
 __all__ = []
+__all__ += batch.__all__
 __all__ += binary.__all__
 __all__ += cosine.__all__
 __all__ += divergence.__all__

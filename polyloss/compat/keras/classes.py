@@ -7,6 +7,7 @@ from polyloss.compat._classes import Recipe, recipe
 from polyloss.compat._common import namespace
 from polyloss.core.typing import Array
 
+from .batch import circle
 from .binary import binary_crossentropy, binary_focal_crossentropy
 from .cosine import cosine_similarity
 from .divergence import kl_divergence
@@ -36,6 +37,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "CategoricalFocalCrossentropy": categorical_focal_crossentropy,
     "CategoricalGeneralizedCrossEntropy": categorical_generalized_cross_entropy,
     "CategoricalHinge": categorical_hinge,
+    "Circle": circle,
     "CosineSimilarity": cosine_similarity,
     "Dice": dice,
     "Hinge": hinge,
@@ -60,11 +62,26 @@ def _not_ignored(y_true: Array, losses: Array, *, ignore_class: int | None, **_:
     return ids != ignore_class
 
 
-_COUNTED = {"SparseCategoricalCrossentropy": _not_ignored}
+def _not_zero(y_true: Array, losses: Array, **_: Any) -> Array:
+    return losses != 0
+
+
+_COUNTED = {"Circle": _not_zero, "SparseCategoricalCrossentropy": _not_ignored}
+_WITHOUT = {"Circle": ("ref_labels", "ref_embeddings")}
+_ORDER = {"Circle": ("gamma", "margin", "remove_diagonal")}
+"""Of what a class is made, where that is not the order of its function."""
 _DEFAULTS: dict[str, dict[str, Any]] = {"CategoricalGeneralizedCrossEntropy": {"q": 0.5}}
 """What the functions have no default of."""
 
 CLASSES: dict[str, Recipe] = {
-    name: recipe("keras", name, function, counted=_COUNTED.get(name), **_DEFAULTS.get(name, {}))
+    name: recipe(
+        "keras",
+        name,
+        function,
+        _WITHOUT.get(name, ()),
+        counted=_COUNTED.get(name),
+        order=_ORDER.get(name, ()),
+        **_DEFAULTS.get(name, {}),
+    )
     for name, function in _FUNCTIONS.items()
 }

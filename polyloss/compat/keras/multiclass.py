@@ -51,7 +51,7 @@ def sparse_categorical_crossentropy(
     """
     loss = "sparse_categorical_crossentropy"
     axis = checks.axis_of(loss, axis, y_pred.ndim)
-    ids = _class_ids(loss, y_true, y_pred)
+    ids = class_ids(loss, y_true, y_pred)
     if ids.ndim == y_pred.ndim and ids.shape[axis] == 1:
         ids = namespace(ids).squeeze(ids, axis=axis)
     if from_logits:
@@ -112,7 +112,7 @@ def categorical_generalized_cross_entropy(y_true: Array, y_pred: Array, q: float
     """
     loss = "categorical_generalized_cross_entropy"
     q = parameter(loss, "q", q, Domain(low=0, high=1, open_low=True), y_pred)
-    ids = _class_ids(loss, y_true, y_pred)
+    ids = class_ids(loss, y_true, y_pred)
     if ids.ndim == y_pred.ndim and ids.shape[-1] == 1:
         ids = namespace(ids).squeeze(ids, axis=-1)
 
@@ -136,20 +136,20 @@ def _classes(array: Array, axis: int) -> Any:
     return backend_of(array).length(array, axis, array.dtype)
 
 
-def _class_ids(loss: str, y_true: Any, y_pred: Array) -> Array:
+def class_ids(loss: str, y_true: Any, y_pred: Array, name: str = "y_true") -> Array:
     """Class ids as integers that nothing wraps in. Where a fraction could not be looked at, an id that no class has."""
     if isinstance(y_true, bool | float):
-        raise TypeError(f"{loss}: y_true must be class ids, got {y_true!r}")
-    backend = checks.common_backend(loss, {"y_true": y_true, "y_pred": y_pred})
+        raise TypeError(f"{loss}: {name} must be class ids, got {y_true!r}")
+    backend = checks.common_backend(loss, {name: y_true, "y_pred": y_pred})
     xp = backend.namespace(y_pred)
     y_true = backend.asarray(y_true, y_pred, xp.int32)
-    checks.real(loss, "y_true", xp, y_true)
+    checks.real(loss, name, xp, y_true)
     if checks.is_integer(xp, y_true):
         return checks.wide_ids(xp, y_true)
     if checks.is_kind(xp, y_true, "bool"):
-        raise TypeError(f"{loss}: y_true must be class ids, got {checks.describe(y_true)}")
+        raise TypeError(f"{loss}: {name} must be class ids, got {checks.describe(y_true)}")
     whole = (xp.floor(y_true) == y_true) & (xp.abs(y_true) < 2.0**31)
     if backend.readable(y_true):
-        checks.none_outside(loss, "y_true", xp, y_true, ~whole, "class ids: whole numbers")
+        checks.none_outside(loss, name, xp, y_true, ~whole, "class ids: whole numbers")
     ids = xp.astype(xp.where(whole, y_true, xp.zeros_like(y_true)), xp.int32)
     return xp.where(whole, ids, xp.full_like(ids, -(2**31)))

@@ -5,6 +5,7 @@ are refused and never wrap around, and the distances of `triplet_margin_loss` ar
 """
 
 from . import (
+    batch,
     binary,
     cosine,
     divergence,
@@ -16,6 +17,7 @@ from . import (
     regression,
     similarity,
 )
+from .batch import *
 from .binary import *
 from .cosine import *
 from .divergence import *
@@ -31,6 +33,7 @@ from .tools import smooth_labels as smooth_labels
 
 # The losses: those that `polyloss.compat.names` has a loss of polyloss for.
 __all__ = []
+__all__ += batch.__all__
 __all__ += binary.__all__
 __all__ += cosine.__all__
 __all__ += divergence.__all__

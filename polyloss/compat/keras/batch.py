@@ -1,0 +1,81 @@
+"""The losses of `keras.losses` of a batch whose examples are compared with each other."""
+
+from typing import Any
+
+import polyloss
+from polyloss.compat._common import of_arrays
+from polyloss.core.loss import Loss
+from polyloss.core.pairs import by_label, over_pairs
+from polyloss.core.typing import Array, Namespace
+from polyloss.losses.batch import OF_CIRCLES, on_circles
+
+from .multiclass import class_ids
+
+__all__ = [
+    "circle",
+]
+
+
+def _circle(
+    xp: Namespace,
+    /,
+    embedding: Array,
+    target: Array,
+    ref_embeddings: Array,
+    ref_labels: Array,
+    *,
+    margin: float | Array = 0.4,
+    gamma: float | Array = 80.0,
+    detach: bool = False,
+    remove_diagonal: bool = True,
+    **call: Any,
+) -> Any:
+    scores = embedding @ xp.matrix_transpose(ref_embeddings)
+    return scores, lambda slope: slope @ ref_embeddings, lambda slope: xp.matrix_transpose(slope) @ embedding
+
+
+_circle.__name__ = "circle"
+circle_of_references = Loss(
+    _circle,
+    signature="(n,d),(n),(m,d),(m)->(n)",
+    fuse=over_pairs(on_circles, OF_CIRCLES, by_label),
+    domains=polyloss.circle.domains | {"ref_labels": polyloss.circle.domains["target"]},
+)
+"""`polyloss.circle` of examples that are compared with others, and not with each other."""
+
+
+@of_arrays(loss="circle", ids="y_true")
+def circle(
+    y_true: Array,
+    y_pred: Array,
+    ref_labels: Array | None = None,
+    ref_embeddings: Array | None = None,
+    remove_diagonal: bool = True,
+    gamma: Array | float = 80,
+    margin: Array | float = 0.4,
+) -> Array:
+    """`polyloss.circle` of embeddings that have length 1, differentiated through its weights; one value per row.
+
+    Labels may be in a column, and whole numbers in floating point, as `fit` hands them over. With references, an
+    example and the reference at its place are not alike either, unless `remove_diagonal` is false.
+    """
+    label = _labels("y_true", y_true, y_pred)
+    if ref_labels is None and ref_embeddings is None and remove_diagonal:
+        return polyloss.circle(
+            y_pred, label, gamma=gamma, margin=margin, detach=False, normalize=False, reduction="none"
+        )
+    return circle_of_references(
+        y_pred,
+        label,
+        y_pred if ref_embeddings is None else ref_embeddings,
+        label if ref_labels is None else _labels("ref_labels", ref_labels, y_pred),
+        gamma=gamma,
+        margin=margin,
+        remove_diagonal=remove_diagonal,
+        reduction="none",
+    )
+
+
+def _labels(name: str, labels: Array, y_pred: Array) -> Array:
+    ids = class_ids("circle", labels, y_pred, name)
+    return ids[:, 0] if ids.ndim == 2 and ids.shape[1] == 1 else ids

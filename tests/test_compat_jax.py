@@ -79,7 +79,10 @@ def test_the_signature_is_that_of_the_built_in(name: str) -> None:
 ITEMS = np.asarray([[1, 1, 0, 1], [0, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 0], [0, 0, 1, 0], [1, 1, 0, 0]], dtype=bool)
 
 
-@pytest.mark.parametrize("reduce_fn", ["mean", None, jax.numpy.mean, jax.numpy.sum, jax.numpy.max], ids=str)
+REDUCTIONS = ["mean", None, jax.numpy.mean, jax.numpy.sum, jax.numpy.max]
+
+
+@pytest.mark.parametrize("reduce_fn", REDUCTIONS, ids=lambda given: getattr(given, "__name__", str(given)))
 def test_lists_and_what_they_are_reduced_by(reduce_fn: Any) -> None:
     name, grades, keywords = (
         "ranking_softmax_loss",

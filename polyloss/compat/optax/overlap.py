@@ -51,20 +51,37 @@ def dice_loss(
     The classes are the last axis, and a region is all others but the first, or `axis`. The mean over the classes
     divides by their number, whatever their weights.
     """
-    checks.one_of("dice_loss", "reduction", reduction, ("mean", "sum", "none"))
+    name = "dice_loss"
+    checks.one_of(name, "reduction", reduction, ("mean", "sum", "none"))
     predictions, targets = _same_rank(predictions, targets)
-    predictions, targets, axes = _regions("dice_loss", predictions, targets, axis)
-    parameters: dict[str, Any] = {"alpha": alpha, "beta": beta, "smooth": smooth, "reduction": "none"}
+    predictions, targets, axes = _regions(name, predictions, targets, axis)
+    if class_weights is not None:
+        classes = (predictions.shape[-1],)
+        checks.shape_is(name, "class_weights", tuple(class_weights.shape), classes, "one number per class,")
+    parameters: dict[str, Any] = {"alpha": alpha, "beta": beta, "smooth": smooth}
+    return _of_classes(
+        predictions, targets, axes, class_weights, apply_softmax, ignore_background, reduction, **parameters
+    )
+
+
+def _of_classes(
+    predictions: Array,
+    targets: Array,
+    axes: tuple[int, ...],
+    class_weights: Array | None,
+    apply_softmax: bool,
+    ignore_background: bool,
+    reduction: str,
+    **parameters: Any,
+) -> Array:
+    """Dice of each class, and what of these is wanted."""
+    parameters["reduction"] = "none"
 
     def loss(predictions: Array, targets: Array) -> Array:
         xp, classes = namespace(predictions), predictions.shape[-1]
         first, place = int(ignore_background and classes > 1), positions(xp, predictions, -1, xp.int32)
         weight = xp.astype(place >= first, predictions.dtype)
-        if class_weights is not None:
-            checks.shape_is(
-                "dice_loss", "class_weights", tuple(class_weights.shape), (classes,), "one number per class,"
-            )
-            weight = weight * class_weights
+        weight = weight if class_weights is None else weight * class_weights
 
         def of_all(weight: Array) -> Array:
             return polyloss.softmax_dice(predictions, targets, class_weight=weight, axis=(*axes, -1), **parameters)
@@ -110,15 +127,10 @@ def multiclass_generalized_dice_loss(
         xp = namespace(predictions)
         size = xp.sum(targets, axis=tuple(range(targets.ndim - 1)))
         weight = 1.0 / (size * size + 1e-7)
-        losses = dice_loss(
-            predictions,
-            targets,
-            class_weights=weight / xp.mean(weight),
-            smooth=smooth,
-            apply_softmax=apply_softmax,
-            ignore_background=ignore_background,
+        regions = _regions("multiclass_generalized_dice_loss", *_same_rank(predictions, targets), None)
+        return xp.mean(
+            _of_classes(*regions, weight / xp.mean(weight), apply_softmax, ignore_background, "mean", smooth=smooth)
         )
-        return xp.mean(losses)
 
     return widened(loss, predictions, targets)
 

@@ -32,6 +32,7 @@ LOSSES = [
     for loss in (getattr(polyloss, name) for name in vars(polyloss)["__all__"])
     if isinstance(loss, polyloss.Loss)
     and loss.fuse is None
+    and len(loss.row) < 2
     and loss not in (polyloss.multilabel_margin, polyloss.multiclass_sparsemax)
 ]
 """All but those that compare the entries of a row with each other, or sort them: they are of whole arrays."""

@@ -51,54 +51,18 @@ def dice_loss(
     The classes are the last axis, and a region is all others but the first, or `axis`. The mean over the classes
     divides by their number, whatever their weights.
     """
-    name = "dice_loss"
-    checks.one_of(name, "reduction", reduction, ("mean", "sum", "none"))
-    predictions, targets = _same_rank(predictions, targets)
-    predictions, targets, axes = _regions(name, predictions, targets, axis)
-    if class_weights is not None:
-        classes = (predictions.shape[-1],)
-        checks.shape_is(name, "class_weights", tuple(class_weights.shape), classes, "one number per class,")
-    parameters: dict[str, Any] = {"alpha": alpha, "beta": beta, "smooth": smooth}
+    parameters = {"smooth": smooth, "alpha": alpha, "beta": beta}
     return _of_classes(
-        predictions, targets, axes, class_weights, apply_softmax, ignore_background, reduction, **parameters
+        "dice_loss",
+        predictions,
+        targets,
+        class_weights,
+        apply_softmax,
+        reduction,
+        ignore_background,
+        axis,
+        **parameters,
     )
-
-
-def _of_classes(
-    predictions: Array,
-    targets: Array,
-    axes: tuple[int, ...],
-    class_weights: Array | None,
-    apply_softmax: bool,
-    ignore_background: bool,
-    reduction: str,
-    **parameters: Any,
-) -> Array:
-    """Dice of each class, and what of these is wanted."""
-    parameters["reduction"] = "none"
-
-    def loss(predictions: Array, targets: Array) -> Array:
-        xp, classes = namespace(predictions), predictions.shape[-1]
-        first, place = int(ignore_background and classes > 1), positions(xp, predictions, -1, xp.int32)
-        weight = xp.astype(place >= first, predictions.dtype)
-        weight = weight if class_weights is None else weight * class_weights
-
-        def of_all(weight: Array) -> Array:
-            return polyloss.softmax_dice(predictions, targets, class_weight=weight, axis=(*axes, -1), **parameters)
-
-        if not apply_softmax or classes == 1:
-            each = weight * polyloss.tversky(predictions, targets, from_logits=apply_softmax, axis=axes, **parameters)
-        elif reduction == "none":
-            alone = [of_all(xp.astype(place == one, predictions.dtype)) for one in range(classes)]
-            each = weight * xp.stack(alone, axis=-1)
-        else:
-            total = xp.sum(weight) * of_all(weight)
-            return total if reduction == "sum" else total / (classes - first)
-        if reduction == "none":
-            return each[..., first:]
-        return xp.sum(each, axis=-1) / (1 if reduction == "sum" else classes - first)
-
-    return widened(loss, predictions, targets)
 
 
 @of_arrays(loss="softmax_dice")
@@ -127,10 +91,51 @@ def multiclass_generalized_dice_loss(
         xp = namespace(predictions)
         size = xp.sum(targets, axis=tuple(range(targets.ndim - 1)))
         weight = 1.0 / (size * size + 1e-7)
-        regions = _regions("multiclass_generalized_dice_loss", *_same_rank(predictions, targets), None)
-        return xp.mean(
-            _of_classes(*regions, weight / xp.mean(weight), apply_softmax, ignore_background, "mean", smooth=smooth)
-        )
+        weight = weight / xp.mean(weight)
+        name, options = "multiclass_generalized_dice_loss", (apply_softmax, "mean", ignore_background)
+        return xp.mean(_of_classes(name, predictions, targets, weight, *options, smooth=smooth))
+
+    return widened(loss, predictions, targets)
+
+
+def _of_classes(
+    name: str,
+    predictions: Array,
+    targets: Array,
+    class_weights: Array | None,
+    apply_softmax: bool,
+    reduction: str,
+    ignore_background: bool,
+    axis: int | tuple[int, ...] | None = None,
+    **parameters: Any,
+) -> Array:
+    checks.one_of(name, "reduction", reduction, ("mean", "sum", "none"))
+    predictions, targets = _same_rank(predictions, targets)
+    predictions, targets, axes = _regions(name, predictions, targets, axis)
+    parameters = {**parameters, "reduction": "none"}
+
+    def loss(predictions: Array, targets: Array) -> Array:
+        xp, classes = namespace(predictions), predictions.shape[-1]
+        first, place = int(ignore_background and classes > 1), positions(xp, predictions, -1, xp.int32)
+        weight = xp.astype(place >= first, predictions.dtype)
+        if class_weights is not None:
+            checks.shape_is(name, "class_weights", tuple(class_weights.shape), (classes,), "one number per class,")
+            weight = weight * class_weights
+
+        def of_all(weight: Array) -> Array:
+            return polyloss.softmax_dice(predictions, targets, class_weight=weight, axis=(*axes, -1), **parameters)
+
+        if not apply_softmax or classes == 1:
+            each = weight * polyloss.tversky(predictions, targets, from_logits=apply_softmax, axis=axes, **parameters)
+        elif reduction == "none":
+            alone = [of_all(xp.astype(place == one, predictions.dtype)) for one in range(classes)]
+            each = weight * xp.stack(alone, axis=-1)
+        else:
+            total = xp.sum(weight) * of_all(weight)
+            return total if reduction == "sum" else total / (classes - first)
+        if reduction == "none":
+            return each[..., first:]
+        return xp.sum(each, axis=-1) / (1 if reduction == "sum" else classes - first)
 
     return widened(loss, predictions, targets)
 

@@ -74,7 +74,12 @@ def _by_chunks(
         return [fused.forward(arrays, wanted)[0]]
     value, kept = fused.forward(arrays, wanted)
     gradients = fused.backward(arrays, kept, torch.ones((), dtype=value.dtype, device=value.device), wanted)
-    return [value, *(gradient for gradient in gradients if gradient is not None)]
+    return [value, *(gradient.contiguous() for gradient in gradients if gradient is not None)]
+
+
+def _gradients_like(arrays: Sequence[torch.Tensor], wanted: Sequence[bool]) -> list[torch.Tensor]:
+    """What gradients look like: one behind the other in memory, whatever the arrays are."""
+    return [array.new_empty(array.shape) for array, want in zip(arrays, wanted, strict=True) if want]
 
 
 @_by_chunks.register_fake
@@ -82,7 +87,7 @@ def _(place: int, numbers: Any, arrays: Sequence[torch.Tensor], wanted: Sequence
     first = arrays[0]
     if not bound[place](numbers).scalar:
         return [first.new_empty(first.shape[:1])]
-    return [first.new_empty(()), *(torch.empty_like(a) for a, want in zip(arrays, wanted, strict=True) if want)]
+    return [first.new_empty(()), *_gradients_like(arrays, wanted)]
 
 
 @torch.library.custom_op("polyloss::by_chunks_backward", mutates_args=())
@@ -95,12 +100,12 @@ def _by_chunks_backward(
 ) -> list[torch.Tensor]:
     """The gradients that are wanted."""
     gradients = bound[place](numbers).backward(arrays, (), upstream, wanted)
-    return [gradient for gradient in gradients if gradient is not None]
+    return [gradient.contiguous() for gradient in gradients if gradient is not None]
 
 
 @_by_chunks_backward.register_fake
 def _(place: int, numbers: Any, arrays: Any, upstream: Any, wanted: Sequence[bool]) -> list[torch.Tensor]:
-    return [torch.empty_like(a) for a, want in zip(arrays, wanted, strict=True) if want]
+    return _gradients_like(arrays, wanted)
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: list[torch.Tensor]) -> None:

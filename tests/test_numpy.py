@@ -61,7 +61,7 @@ def test_strict(name: str, version: str, rng: Any) -> None:
         )
         assert isinstance(value, type(strict.asarray(0)))
         assert (value.shape, value.dtype) == ((), strict.float64)
-        assert (gradient.shape, gradient.dtype) == ((6, 4), strict.float64)
+        assert (gradient.shape, gradient.dtype) == (arrays[0].shape, strict.float64)
         np.testing.assert_allclose(float(value), expected[0], rtol=1e-13)
         np.testing.assert_allclose(np.from_dlpack(gradient), expected[1], rtol=1e-13, atol=1e-16)
 

@@ -43,6 +43,12 @@ OUR_NAMES = {
     "log_input": ("log_rate",),
     "var": ("variance",),
     "log_var": ("log_variance",),
+    "input_lengths": ("logit_lengths",),
+    "logit_length": ("logit_lengths",),
+    "label_length": ("target_lengths",),
+    "blank_id": ("blank",),
+    "blank_index": ("blank",),
+    "blank_label": ("blank",),
 }
 """Keywords of other libraries, and ours."""
 

@@ -90,7 +90,7 @@ def test_every_function_is_a_twin() -> None:
     [
         n
         for n in compat.torch.__all__
-        if n not in ("huber_loss", "linear_cross_entropy", "gaussian_nll_loss") and "distance" not in n
+        if n not in ("ctc_loss", "huber_loss", "linear_cross_entropy", "gaussian_nll_loss") and "distance" not in n
     ],
 )
 @pytest.mark.parametrize(
@@ -362,6 +362,7 @@ SAID: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any]]] = {
     "triplet_margin_loss: norm_degree must be in [1, inf]": (compat.optax.triplet_margin_loss, (LOGITS, LOGITS, LOGITS), {"norm_degree": 0.5}),
     "binary_crossentropy: y_pred must be in [0, 1], got ": (compat.keras.binary_crossentropy, (UNIFORM, LOGITS), {}),
     "; from_logits=True takes logits": (compat.keras.binary_crossentropy, (UNIFORM, LOGITS), {}),
+    "logit_length must be lengths in [0, 1], got 2": (compat.tf.ctc_loss, (np.ones((1, 1), int), LOGITS[:1, None], np.asarray([1]), np.asarray([2])), {}),
     "size_average and reduce are not supported": (compat.torch.cross_entropy, (LOGITS, IDS), {"size_average": True}),
 }  # fmt: skip
 """What a message must say; twin, arrays, keywords."""

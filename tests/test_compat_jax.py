@@ -52,7 +52,7 @@ def both(name: str, *arrays: Any, wrt: Sequence[int] = (0,), rtol: float = 1e-9,
 
 
 NO_TWIN = {
-    *("ctc_loss", "ctc_loss_with_forward_probs"),
+    "ctc_loss_with_forward_probs",
 }
 """The losses of `optax.losses` that have none yet."""
 TOOLS = {"make_fenchel_young_loss", "smooth_labels"}
@@ -148,6 +148,22 @@ def test_a_reduction_of_their_own_gets_the_lists_that_count() -> None:
     rows = ITEMS & ROWS[:, None]
     both("ranking_softmax_loss", LOGITS, LABELS, reduce_fn=mean)
     both("ranking_softmax_loss", LOGITS[ROWS], LABELS[ROWS], where=rows[ROWS], reduce_fn=mean)
+
+
+def test_ctc() -> None:
+    logits, labels = CUBE, np.asarray([[1, 2], [3, 3]])
+    steps, count = np.asarray([[0, 0, 0], [0, 0, 1]]), np.asarray([[0, 0], [0, 1]])
+    both("ctc_loss", logits, steps, labels, count)
+    both("ctc_loss", logits, steps, labels % 3, count, blank_id=3)
+    for wrong in (np.asarray([[0, 1, 0], [0, 0, 0]]), 0.5 * steps):
+        with pytest.raises(ValueError, match="logit_paddings must be 0 and, behind, 1"):
+            compat.ctc_loss(logits, wrong, labels, count)
+        traced = jax.jit(compat.ctc_loss)(logits, wrong, labels, count)
+        assert np.isnan(np.asarray(traced)).tolist() == [
+            not np.array_equal(row, np.sort(np.floor(row))) for row in wrong
+        ]
+    with pytest.raises(ValueError, match="log_epsilon must be left alone"):
+        compat.ctc_loss(logits, steps, labels, count, log_epsilon=-1e3)
 
 
 @pytest.mark.parametrize("name", ["squared_error", "l2_loss", "huber_loss", "log_cosh"])

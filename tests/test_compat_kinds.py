@@ -22,6 +22,8 @@ SIGNS = np.asarray([[1.0, -1.0, 1.0], [-1.0, -1.0, 1.0], [1.0, 1.0, -1.0]])
 torch, optax = compat.torch, compat.optax
 ARRAYS: dict[Any, Any] = {
     torch.cross_entropy: (X, Y),
+    torch.ctc_loss: (X, np.asarray([1, 2]), np.asarray(3), np.asarray(2)),
+    optax.ctc_loss: (X[None], np.zeros((1, 3)), np.asarray([[1, 2]]), np.zeros((1, 2))),
     torch.linear_cross_entropy: (X, X, Y),
     torch.nll_loss: (LOG, Y),
     torch.multi_margin_loss: (X, Y),

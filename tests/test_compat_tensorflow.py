@@ -147,7 +147,7 @@ def test_a_last_axis_of_length_1_is_given_or_taken_as_in_keras(
 
 def test_other_targets_keep_their_shapes() -> None:
     for name in keras_compat.__all__:
-        if name in ("sparse_categorical_crossentropy", "categorical_generalized_cross_entropy"):
+        if name in ("ctc", "sparse_categorical_crossentropy", "categorical_generalized_cross_entropy"):
             continue  # of class ids
         with pytest.raises(ValueError, match="must have the shape of"):
             getattr(keras_compat, name)(tf.constant(SIMPLEX[:1]), tf.constant(PROBABILITIES))
@@ -290,12 +290,6 @@ def test_divergence() -> None:
     both("kl_divergence", SIMPLEX, PROBABILITIES, wrt=(0, 1), rtol=1e-6)
 
 
-NO_TWIN = {
-    "ctc",
-}
-"""The functions of `keras.losses` that have none yet."""
-
-
 def functions(module: Any) -> dict[str, Any]:
     """The losses of a module that are functions."""
     public = {name: value for name, value in vars(module).items() if not name.startswith("_")}
@@ -303,16 +297,16 @@ def functions(module: Any) -> dict[str, Any]:
     return {name: value for name, value in public.items() if inspect.isfunction(value) and name not in tools}
 
 
-def test_every_function_of_keras_has_a_twin_or_is_known_to_have_none() -> None:
+def test_every_function_of_keras_has_a_twin() -> None:
     found = functions(keras.losses)
     assert {*found} >= {"mean_squared_error", "categorical_crossentropy", "poisson"}
-    assert {*found} - {*keras_compat.__all__} == NO_TWIN
+    assert {*found} - {*keras_compat.__all__} == set()
 
 
-def test_every_loss_of_tensorflow_has_a_twin_or_is_known_to_have_none() -> None:
+def test_every_loss_of_tensorflow_has_a_twin() -> None:
     losses = {name for name in dir(tf.nn) if "loss" in name or "cross_entropy" in name}
     # The last two reduce and scale what is no loss of their own.
-    others = {"ctc_loss", "compute_average_loss", "scale_regularization_loss"}
+    others = {"compute_average_loss", "scale_regularization_loss"}
     assert losses - {*tf_compat.__all__} == others
 
 
@@ -320,7 +314,7 @@ def test_a_short_name_is_the_function_itself() -> None:
     found = {name: value.__name__ for name, value in functions(tf.keras.losses).items() if name != value.__name__}
     assert {"mse", "MSE", "kld", "logcosh"} <= {*found}
     here = {name: getattr(keras_compat, name) for name in aliases.__all__}
-    assert here == {name: getattr(keras_compat, full) for name, full in found.items() if full not in NO_TWIN}
+    assert here == {name: getattr(keras_compat, full) for name, full in found.items()}
     assert {*here} & {*keras_compat.__all__} == set()
 
 
@@ -376,6 +370,44 @@ def test_what_is_wrong_with_a_sample_is_said() -> None:
         tf.constant(layer), tf.zeros(3, tf.float64), bad, tf.constant(rows), 1, 3, sampled_values=values
     )
     assert np.isnan(compiled).tolist() == [False, True]
+
+
+def test_ctc() -> None:
+    """PyTorch's steps come first, and a negative blank counts from the end. Keras counts labels that are not 0."""
+    rng = np.random.default_rng(3)
+    logits, labels = rng.normal(size=(4, 3, 5)).astype("float32"), np.asarray([[1, 2], [3, 3], [2, 0]])
+    steps, count = tf.constant([4, 4, 3]), tf.constant([2, 2, 1])
+
+    def same(one: Any, other: Any, x: Any) -> None:
+        found = []
+        for function in (one, other):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                value = function(x)
+            found.append((value, tape.gradient(value, x)))
+        for got, expected in zip(*found, strict=True):
+            np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+
+    options: dict[str, Any]
+    for options in ({}, {"blank_index": 4}, {"blank_index": -1}, {"logits_time_major": False}):
+        first = tf.constant(logits if options.get("logits_time_major", True) else logits.swapaxes(0, 1))
+        given = (labels, count) if "blank_index" not in options else (labels, tf.constant([2, 2, 2]))
+        same(
+            lambda x, given=given, options=options: tf_compat.ctc_loss(
+                tf.constant(given[0]), x, given[1], steps, **options
+            ),
+            lambda x, given=given, options=options: tf.nn.ctc_loss(
+                tf.constant(given[0]), x, given[1], steps, **options
+            ),
+            first,
+        )
+    batch = tf.constant(logits.swapaxes(0, 1))
+    for target in (labels, labels.astype("float32")):
+        same(
+            lambda x, target=target: keras_compat.ctc(tf.constant(target), x),
+            lambda x, target=target: keras.losses.ctc(tf.constant(target), x),
+            batch,
+        )
 
 
 def test_arrays_of_numpy_are_welcome_beside_tensors() -> None:

@@ -46,15 +46,11 @@ def both(
         torch.testing.assert_close(one, other, rtol=rtol, atol=1e-12)
 
 
-NO_TWIN = {"ctc_loss"}
-"""The losses of `torch.nn.functional` that have none yet."""
-
-
-def test_every_loss_of_torch_has_a_twin_or_is_known_to_have_none() -> None:
+def test_every_loss_of_torch_has_a_twin() -> None:
     public = {name for name in dir(F) if not name.startswith("_") and callable(getattr(F, name))}
     losses = {name for name in public if name.endswith("_loss") or "cross_entropy" in name} | {"kl_div"}
     # An older version may lack some that are here.
-    assert losses - {*compat.__all__} == NO_TWIN
+    assert losses - {*compat.__all__} == set()
 
 
 @pytest.mark.parametrize("name", compat.__all__)
@@ -253,3 +249,40 @@ def test_every_loss_of_theirs_is_answered(name: str) -> None:
         if not hasattr(module, name):
             with pytest.raises(AttributeError, match=r"; (nearest here: |there is no such loss in polyloss yet)"):
                 getattr(module, name)
+
+
+def test_ctc() -> None:
+    """Behind a log_softmax, everything is as it is there; targets may be one behind the other, and lengths numbers."""
+    x = torch.randn((6, 4, 5), dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    targets, steps, labels = torch.tensor([[1, 2, 4], [3, 3, 0], [2, 0, 0], [0, 0, 0]]), [6, 6, 5, 4], [3, 2, 1, 0]
+    together = torch.cat([row[:count] for row, count in zip(targets, labels, strict=True)])
+
+    def same(*arrays: Any, **options: Any) -> None:
+        results = []
+        for function in (F.ctc_loss, compat.ctc_loss):
+            value = function(
+                x.log_softmax(-1)[:, : len(arrays[1])] if options.pop("batch", True) else x, *arrays, **options
+            )
+            results.append((value, *torch.autograd.grad(value.sum(), x)))
+        for one, other in zip(*results, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-12)
+
+    for reduction in ("none", "mean", "sum"):
+        same(targets, torch.tensor(steps), torch.tensor(labels), reduction=reduction)
+        same(together, torch.tensor(steps), torch.tensor(labels), reduction=reduction)
+        same(targets, tuple(steps), tuple(labels), reduction=reduction)
+    same(targets, [1, 6, 6, 6], labels, zero_infinity=True)
+    same(torch.zeros(0, dtype=torch.int64), steps, [0, 0, 0, 0])
+    found = compat.ctc_loss(x[:, 0].log_softmax(-1), targets[0], 6, 3, blank=3)
+    torch.testing.assert_close(
+        found, F.ctc_loss(x[:, 0].log_softmax(-1), targets[0], torch.tensor(6), torch.tensor(3), blank=3)
+    )
+    with pytest.raises(ValueError, match="targets must be as many as target_lengths add up to, 7, got 6"):
+        compat.ctc_loss(x, together, steps, [3, 2, 1, 1])
+
+
+def test_the_gradient_of_ctc_is_that_by_log_probabilities() -> None:
+    x = torch.randn((4, 2, 3), dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    targets, steps, labels = torch.tensor([[1, 2], [2, 0]]), torch.tensor([4, 3]), torch.tensor([2, 1])
+    assert torch.autograd.gradcheck(lambda x: compat.ctc_loss(x, targets, steps, labels), (x,))
+    assert not torch.autograd.gradcheck(lambda x: F.ctc_loss(x, targets, steps, labels), (x,), raise_exception=False)

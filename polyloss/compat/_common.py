@@ -94,7 +94,11 @@ def _by_its_names(twin: str, names: Sequence[str], message: str) -> str | None:
     arrays = loss.arrays if isinstance(loss, Loss) else ("prediction", "target")
     theirs = {ours: one for one in names for ours in words.OUR_NAMES.get(one, ()) if ours not in names}
     for of_target in (False, True):
-        ours, of_twin = ([n for n in group if (n in words.TARGETS) is of_target] for group in (arrays, names))
+        known = {n: theirs[n] for n in arrays if n in theirs}
+        ours, of_twin = (
+            [n for n in group if (n in words.TARGETS) is of_target and n not in settled]
+            for group, settled in ((arrays, {*known}), (names, {*known.values()}))
+        )
         theirs |= dict(zip(ours, of_twin, strict=False))
     called = twin if IGNORED in (*names, *theirs) else f"polyloss.{name}"
     text = re.sub(rf"(?<![\w.]){name}(?!\w)", called, text)

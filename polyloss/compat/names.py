@@ -22,6 +22,7 @@ WORDS = {
     "biweight": "tukey_biweight",
     "ce": "cross_entropy",
     "clip_loss": "info_nce",
+    "connectionist_temporal_classification": "ctc",
     "cosine": "cosine_distance",
     "cosine_similarity": "cosine_distance",
     "crammer_singer": "multiclass_hinge",

@@ -13,6 +13,7 @@ from polyloss.core.typing import Array
 from ._common import as_probabilities, broadcasts, namespace, needs, of_arrays, only, widened
 
 __all__ = [
+    "ctc_loss",
     "l2_loss",
     "log_poisson_loss",
     "nce_loss",
@@ -54,6 +55,26 @@ def softmax_cross_entropy_with_logits(labels: Array, logits: Array, axis: int = 
 def sparse_softmax_cross_entropy_with_logits(labels: Array, logits: Array, name: str | None = None) -> Array:
     """`polyloss.cross_entropy` of class ids, one value per row."""
     return polyloss.cross_entropy(logits, labels, reduction="none")
+
+
+@of_arrays(loss="ctc", ids="labels")
+def ctc_loss(
+    labels: Array,
+    logits: Array,
+    label_length: Array,
+    logit_length: Array,
+    logits_time_major: bool = True,
+    unique: Any = None,
+    blank_index: int | None = None,
+    name: str | None = None,
+) -> Array:
+    """`polyloss.ctc`, one value per example. The blank is 0, or counts from the end. `unique` changes nothing."""
+    blank = 0 if blank_index is None else blank_index
+    if isinstance(blank, int) and blank < 0 and logits.ndim and logits.shape[-1] is not None:
+        blank += logits.shape[-1]
+    if logits_time_major and logits.ndim == 3:
+        logits = namespace(logits).moveaxis(logits, 0, 1)
+    return polyloss.ctc(logits, labels, logit_length, label_length, blank=blank, reduction="none")
 
 
 @of_arrays(loss="mse")

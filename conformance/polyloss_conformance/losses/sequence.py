@@ -5,13 +5,15 @@ from typing import Any
 
 import numpy as np
 
+import polyloss
 from polyloss_conformance.arrays import WIDE, Shape, classes, ids, inf, log_softmax, normal
-from polyloss_conformance.case import Cases
+from polyloss_conformance.case import Case, Cases
 from polyloss_conformance.exact.jets import Jet, is_possible, log_sum_exp
 from polyloss_conformance.exact.numbers import HUGE, ONE, ZERO, Number
 from polyloss_conformance.exact.rules import Local, inputs_of, local
 from polyloss_conformance.exact.softmax import Classes
 from polyloss_conformance.spec import Advice, Perfect, Spec
+from polyloss_conformance.translations import Call, Said, Twin
 
 
 def _ctc(
@@ -124,6 +126,59 @@ def _ideal(name: str) -> list[Perfect]:
     return [Perfect((2e4 * np.eye(5)[path], labels, np.full(3, 4), count), np.zeros(3))]
 
 
+def _moderate(case: Case) -> bool:
+    """Whether a log_softmax before a loss, and its derivative, cost no digits."""
+    return bool((np.abs(case.arrays[0]) < 16).all())
+
+
+def _torch(call: Call) -> Said | None:
+    logits, *others = call.arrays
+    mixed = any(kind in str(array.dtype) for array in others for kind in ("int32", "uint8"))
+    if not call.has("blank", "zero_infinity") or mixed or logits.ndim > 3:
+        return None
+    log_probabilities = polyloss.log_softmax(logits)
+    if logits.ndim == 3:
+        log_probabilities = call.xp.moveaxis(log_probabilities, 0, 1)
+    return Said((log_probabilities, *others), call.parameters | {"reduction": call.reduction})
+
+
+def _paddings(call: Call, place: int, beside: int, axis: int) -> Any:
+    """1 behind what counts."""
+    xp, lengths, like = call.xp, call.arrays[place], call.arrays[beside]
+    count = xp.arange(like.shape[axis], dtype=lengths.dtype)
+    return xp.astype(count >= lengths[:, None], call.arrays[0].dtype)
+
+
+def _optax(call: Call) -> Said | None:
+    logits, target, *_ = call.arrays
+    if not call.has("blank") or logits.ndim != 3:
+        return None
+    keywords = {"blank_id": call.parameters["blank"]} if "blank" in call.parameters else {}
+    return Said((logits, _paddings(call, 2, 0, 1), target, _paddings(call, 3, 1, 1)), keywords)
+
+
+def _tf(call: Call) -> Said | None:
+    logits, target, steps, labels = call.arrays
+    if not call.has("blank") or logits.ndim != 3:
+        return None
+    keywords = {"blank_index": call.parameters["blank"]} if "blank" in call.parameters else {}
+    return Said((target, logits, labels, steps), keywords | {"logits_time_major": False})
+
+
+def _keras(call: Call) -> Said | None:
+    logits, target, _, labels = call.arrays
+    if not call.has() or logits.ndim != 3:
+        return None
+    xp = call.xp
+    counts = xp.arange(target.shape[1], dtype=labels.dtype) < labels[:, None]
+    return Said((xp.where(counts, target, 0), logits), {})
+
+
+def _whole(case: Case) -> bool:
+    """Whether all steps count."""
+    return bool((case.arrays[2] == case.arrays[0].shape[-2]).all())
+
+
 CTC = Spec(
     loss="ctc",
     arrays=("logits", "target", "logit_lengths", "target_lengths"),
@@ -135,6 +190,12 @@ CTC = Spec(
     exact=_ctc,
     questions=(_cases, _bad_input),
     ideal=_ideal,
+    twins=(
+        Twin("torch", "ctc_loss", _torch, reductions=("none", "sum"), dtypes=("float32", "float64"), admits=_moderate),
+        Twin("keras", "ctc", _keras, admits=_whole),
+        Twin("optax", "ctc_loss", _optax),
+        Twin("tf", "ctc_loss", _tf),
+    ),
     advice=(
         Advice(
             "sequence",

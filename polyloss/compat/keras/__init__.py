@@ -21,6 +21,7 @@ from . import (
     multiclass_margin,
     overlap,
     regression,
+    sequence,
 )
 from .aliases import *
 from .batch import *
@@ -33,6 +34,7 @@ from .multiclass import *
 from .multiclass_margin import *
 from .overlap import *
 from .regression import *
+from .sequence import *
 
 __all__ = []
 __all__ += batch.__all__
@@ -45,6 +47,7 @@ __all__ += multiclass.__all__
 __all__ += multiclass_margin.__all__
 __all__ += overlap.__all__
 __all__ += regression.__all__
+__all__ += sequence.__all__
 
 if TYPE_CHECKING:
 

@@ -29,10 +29,12 @@ from .regression import (
     mean_squared_error,
     mean_squared_logarithmic_error,
 )
+from .sequence import ctc
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "BinaryCrossentropy": binary_crossentropy,
     "BinaryFocalCrossentropy": binary_focal_crossentropy,
+    "CTC": ctc,
     "CategoricalCrossentropy": categorical_crossentropy,
     "CategoricalFocalCrossentropy": categorical_focal_crossentropy,
     "CategoricalGeneralizedCrossEntropy": categorical_generalized_cross_entropy,

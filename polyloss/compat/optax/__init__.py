@@ -15,6 +15,7 @@ from . import (
     overlap,
     ranking,
     regression,
+    sequence,
     similarity,
 )
 from .batch import *
@@ -27,6 +28,7 @@ from .multiclass_margin import *
 from .overlap import *
 from .ranking import *
 from .regression import *
+from .sequence import *
 from .similarity import *
 from .tools import make_fenchel_young_loss as make_fenchel_young_loss
 from .tools import smooth_labels as smooth_labels
@@ -43,4 +45,5 @@ __all__ += multiclass_margin.__all__
 __all__ += overlap.__all__
 __all__ += ranking.__all__
 __all__ += regression.__all__
+__all__ += sequence.__all__
 __all__ += similarity.__all__

@@ -6,7 +6,18 @@ refused, a mean over nothing is 0 and not NaN, logarithms are not clamped, and d
 
 from typing import TYPE_CHECKING, Any
 
-from . import binary, cosine, divergence, likelihood, margin, multiclass, multiclass_margin, regression, similarity
+from . import (
+    binary,
+    cosine,
+    divergence,
+    likelihood,
+    margin,
+    multiclass,
+    multiclass_margin,
+    regression,
+    sequence,
+    similarity,
+)
 from .binary import *
 from .cosine import *
 from .divergence import *
@@ -15,6 +26,7 @@ from .margin import *
 from .multiclass import *
 from .multiclass_margin import *
 from .regression import *
+from .sequence import *
 from .similarity import *
 
 __all__ = []
@@ -26,6 +38,7 @@ __all__ += margin.__all__
 __all__ += multiclass.__all__
 __all__ += multiclass_margin.__all__
 __all__ += regression.__all__
+__all__ += sequence.__all__
 __all__ += similarity.__all__
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from .margin import margin_ranking_loss
 from .multiclass import cross_entropy, linear_cross_entropy, nll_loss
 from .multiclass_margin import multi_margin_loss, multilabel_margin_loss
 from .regression import huber_loss, l1_loss, mse_loss, smooth_l1_loss
+from .sequence import ctc_loss
 from .similarity import (
     hinge_embedding_loss,
     triplet_margin_loss,
@@ -27,6 +28,7 @@ from .similarity import (
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "BCELoss": binary_cross_entropy,
     "BCEWithLogitsLoss": binary_cross_entropy_with_logits,
+    "CTCLoss": ctc_loss,
     "CosineEmbeddingLoss": cosine_embedding_loss,
     "CrossEntropyLoss": cross_entropy,
     "GaussianNLLLoss": gaussian_nll_loss,

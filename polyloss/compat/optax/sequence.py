@@ -1,0 +1,50 @@
+"""The losses of `optax.losses` of sequences."""
+
+import polyloss
+from polyloss.compat._common import namespace, of_arrays, static_number
+from polyloss.core import checks
+from polyloss.core.backend import backend_of
+from polyloss.core.entries import positions
+from polyloss.core.typing import Array
+
+__all__ = [
+    "ctc_loss",
+]
+
+
+@of_arrays(loss="ctc")
+def ctc_loss(
+    logits: Array,
+    logit_paddings: Array,
+    labels: Array,
+    label_paddings: Array,
+    *,
+    blank_id: int = 0,
+    log_epsilon: Array | float = -1e5,
+) -> Array:
+    """`polyloss.ctc`, one value per example. Paddings are 0 and, behind what counts, 1.
+
+    The logarithm of 0 is no number here: `log_epsilon` is left alone, and where no path has the labels, the loss is
+    infinite.
+    """
+    if static_number("ctc_loss", "log_epsilon", log_epsilon) != -1e5:
+        raise ValueError(f"ctc_loss: log_epsilon must be left alone: no logarithm of 0 is needed; got {log_epsilon!r}")
+    steps, ids = _length("logit_paddings", logit_paddings), _length("label_paddings", label_paddings)
+    return polyloss.ctc(logits, labels, steps, ids, blank=blank_id, reduction="none")
+
+
+def _length(name: str, paddings: Array) -> Array:
+    """How many entries of each row are no padding; -1, which no row has, where that could not be looked at."""
+    xp = namespace(paddings)
+    checks.real("ctc_loss", name, xp, paddings)
+    if not paddings.ndim:
+        raise ValueError(f"ctc_loss: {name} must have a row for each example, got a number")
+    if checks.is_kind(xp, paddings, "bool"):
+        paddings = xp.astype(paddings, xp.int32)
+    kept = paddings == 0
+    length = xp.sum(xp.astype(kept, xp.int32), axis=-1, dtype=xp.int32)
+    expected = positions(xp, paddings, -1, xp.int32) < length[..., None]
+    wrong = (kept != expected) | (~kept & (paddings != 1))
+    if backend_of(paddings).readable(paddings):
+        checks.none_outside("ctc_loss", name, xp, xp.astype(paddings, xp.float32), wrong, "0 and, behind, 1")
+    return xp.where(xp.any(wrong, axis=-1), xp.full_like(length, -1), length)

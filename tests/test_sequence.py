@@ -55,6 +55,19 @@ def test_a_program_of_jax_is_as_large_for_many_steps_as_for_few() -> None:
     assert size(500) == size(5000)
 
 
+@pytest.mark.jax
+def test_an_exported_program_takes_any_number_of_steps() -> None:
+    jax = pytest.importorskip("jax")
+    export = pytest.importorskip("jax.export")
+    examples, steps = export.symbolic_shape("n, t")
+    arrays = [array.astype(np.int32) if place else array for place, array in enumerate(_long(40, 2, 4, 1.0))]
+    shapes = (examples, steps, 4), (examples, 2), (examples,), (examples,)
+    given = [jax.ShapeDtypeStruct(shape, array.dtype) for shape, array in zip(shapes, arrays, strict=True)]
+    program = export.export(jax.jit(jax.grad(polyloss.ctc)))(*given)
+    expected = polyloss.value_and_grad(polyloss.ctc)(*arrays)[1]
+    np.testing.assert_allclose(program.call(*arrays), expected, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.tensorflow
 def test_a_graph_of_tensorflow_is_as_large_for_many_steps_as_for_few() -> None:
     tf = pytest.importorskip("tensorflow")

@@ -87,17 +87,21 @@ def _scan(step: Step, totals: Named, chunks: Named) -> tuple[Named, Named]:
     return found
 
 
+def _filled(array: jax.Array, size: int) -> jax.Array:
+    """The rows in groups of `size`, of which nobody knows yet how many there are. Zeros fill up the last one."""
+    count = array.shape[0]
+    number = count // size + 1
+    zeros = jnp.zeros((number * size - count, *array.shape[1:]), array.dtype)
+    return jnp.concatenate([array, zeros]).reshape(number, size, *array.shape[1:])
+
+
 def _scan_of_a_symbol(step: Step, totals: Named, rows: Named, size: int) -> tuple[Named, Named]:
     """`scan` of a number of rows that an exported program learns later. The last chunk is filled up."""
     count = next(iter(rows.values())).shape[0]
-    number = count // size + 1
-
-    def chunked(array: jax.Array) -> jax.Array:
-        zeros = jnp.zeros((number * size - count, *array.shape[1:]), array.dtype)
-        return jnp.concatenate([array, zeros]).reshape(number, size, *array.shape[1:])
-
-    totals, found = _scan(step, totals, {name: chunked(array) for name, array in rows.items()})
-    return totals, {name: array.reshape(number * size, *array.shape[2:])[:count] for name, array in found.items()}
+    totals, found = _scan(step, totals, {name: _filled(array, size) for name, array in rows.items()})
+    return totals, {
+        name: array.reshape((count // size + 1) * size, *array.shape[2:])[:count] for name, array in found.items()
+    }
 
 
 class ByChunks(Backend):
@@ -121,6 +125,10 @@ class ByChunks(Backend):
             totals, found = step(totals, {name: array[whole:] for name, array in rows.items()})
             pieces.append(found)
         return totals, {name: jnp.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+    def in_groups(self, array: jax.Array, size: int) -> jax.Array:
+        groups: jax.Array = super().in_groups(array, size) if isinstance(array.shape[0], int) else _filled(array, size)
+        return groups
 
     def add_product(self, total: jax.Array, left: jax.Array, right: jax.Array) -> jax.Array:
         count = total.shape[0]

@@ -105,6 +105,9 @@ def _cosines(embedding: list[list[Any]]) -> list[list[Any]]:
     units = []
     for i, row in enumerate(embedding):
         size = norm(row) if any(map(plain, row)) else None
+        if size is not None:
+            # Of a unit vector that is off by an eps, as much of the gradient is along it.
+            size = size.rounded(abs(size.value), ("length", i))
         unit = [0 * a if size is None else a / size for a in row]
         units.append([a.rounded(abs(a.value), ("unit", i, k)) for k, a in enumerate(unit)])
     return _products(units)
@@ -171,7 +174,7 @@ def _circle(
 _E = normal("embeddings", (6, 3))
 _L = np.asarray([0, 0, 1, 0, 1, 2])
 _UNITS = np.asarray([[1, 0, 0], [0.6, 0.8, 0], [0, 0.6, -0.8], [0, 1, 0], [0.8, 0, 0.6], [-0.6, 0, 0.8]], dtype=float)
-_AXES = floats([1, 0, 0], [0, 1, 0], [2, 0, 0], [0, -3, 0], [0, 0, 1], [1, 0, 0])
+_AXES = floats([1, 0, 0], [0, 1, 0], [2, 0, 0], [0, -2, 0], [0, 0, 1], [1, 0, 0])
 _WIDE_IDS = np.asarray([-(2**40), 2**40 + 1, 2**40, -(2**40), 2**40 + 1, 2**40])
 
 

@@ -51,17 +51,13 @@ def both(name: str, *arrays: Any, wrt: Sequence[int] = (0,), rtol: float = 1e-9,
         np.testing.assert_allclose(one, other, rtol=rtol, atol=1e-12)
 
 
-NO_TWIN = {
-    "ctc_loss_with_forward_probs",
-}
-"""The losses of `optax.losses` that have none yet."""
-TOOLS = {"make_fenchel_young_loss", "smooth_labels"}
+TOOLS = ("ctc_loss_with_forward_probs", "make_fenchel_young_loss", "smooth_labels")
 """What is there beside losses."""
 
 
-def test_every_loss_of_optax_has_a_twin_or_is_known_to_have_none() -> None:
+def test_every_loss_of_optax_has_a_twin() -> None:
     public = {n for n in dir(optax.losses) if not n.startswith("_") and callable(getattr(optax.losses, n))}
-    assert public - {*compat.__all__, *TOOLS} == NO_TWIN
+    assert public - {*compat.__all__, *TOOLS} == set()
 
 
 @pytest.mark.parametrize("name", [*compat.__all__, *sorted(TOOLS)])
@@ -164,6 +160,28 @@ def test_ctc() -> None:
         ]
     with pytest.raises(ValueError, match="log_epsilon must be left alone"):
         compat.ctc_loss(logits, steps, labels, count, log_epsilon=-1e3)
+
+
+def test_ctc_with_forward_probabilities() -> None:
+    logits, labels = CUBE, np.asarray([[1, 2], [3, 3]])
+    steps, count = np.asarray([[0, 0, 0], [0, 0, 1]]), np.asarray([[0, 0], [0, 1]])
+
+    def run(module: Any, logits: Any) -> Any:
+        found = module.ctc_loss_with_forward_probs(logits, steps, labels, count)
+        # Theirs are about -100,000 where no path is.
+        likely = [jax.numpy.where(part > -1e4, part, 0.0) for part in found]
+        return sum(
+            jax.numpy.sum(part * jax.numpy.cos(jax.numpy.arange(part.size).reshape(part.shape))) for part in likely
+        ), found
+
+    (_, found), slope = jax.jit(jax.value_and_grad(lambda x: run(compat, x), has_aux=True))(logits)
+    (_, theirs), expected = jax.value_and_grad(lambda x: run(optax.losses, x), has_aux=True)(logits)
+    for one, other in zip(found, theirs, strict=True):
+        assert one.shape == other.shape
+        np.testing.assert_allclose(one, np.where(other > -1e4, other, -np.inf), rtol=1e-12)
+    np.testing.assert_allclose(slope, expected, rtol=1e-9, atol=1e-12)
+    for one, other in zip(compat.ctc_loss_with_forward_probs(logits, steps, labels, count), found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)  # of NumPy
 
 
 @pytest.mark.parametrize("name", ["squared_error", "l2_loss", "huber_loss", "log_cosh"])

@@ -413,7 +413,7 @@ def test_names_that_compat_does_not_have() -> None:
         ("tf", "huber", "nearest here: polyloss.huber; polyloss.compat.keras.huber has Keras's signature and definition"),
         ("tf", "frobnicate", ""),
         ("torch", "_huber_loss", ""),
-        *((family, "circle", "there is no such loss in polyloss yet; ...") for family in ("torch", "keras", "optax", "tf")),
+        *((family, "sup_con", "there is no such loss in polyloss yet; ...") for family in ("torch", "keras", "optax", "tf")),
     ],
 )  # fmt: skip
 def test_names_that_a_module_of_compat_does_not_have(family: str, name: str, way: str) -> None:
@@ -544,8 +544,8 @@ def test_every_package_answers_names(backend: Any) -> None:
         for tool in ("grad", "value_and_grd"):
             with pytest.raises(AttributeError, match=rf"'{tool}'; did you mean polyloss\.value_and_grad\?$"):
                 getattr(asked, tool)
-        with pytest.raises(AttributeError, match="'circle'; there is no such loss in polyloss yet"):
-            _ = asked.circle
+        with pytest.raises(AttributeError, match="'sup_con'; there is no such loss in polyloss yet"):
+            _ = asked.sup_con
         for name in ("frobnicate", "_huber_loss", "__wrapped__"):
             with pytest.raises(AttributeError, match=f"^module '{asked.__name__}' has no attribute '{name}'$"):
                 getattr(asked, name)

@@ -119,7 +119,7 @@ def test_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     assert unknown.exit_code == 2
     assert "did you mean huber?" in unknown.output
     assert run.invoke(app, ["rosetta"]).exit_code == 2
-    missing = "torch.nn.AdaptiveLogSoftmaxWithLoss"
+    missing = "somewhere.SupConLoss"
     assert f"polyloss has no {missing} yet" in run.invoke(app, ["rosetta", missing]).output
     assert "torch.nn.functional.nll_loss(" in run.invoke(app, ["rosetta", "torch.nn.NLLLoss2d"]).output
     assert run.invoke(app, ["rosetta", "--markdown"]).output == rosetta.markdown()

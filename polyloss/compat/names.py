@@ -16,6 +16,7 @@ from .torch.classes import CLASSES as OF_TORCH
 from .torch.classes import LAYERS as LAYERS_OF_TORCH
 
 WORDS = {
+    "ctc_loss_with_forward_probs": "ctc",
     "adaptive_log_softmax_with_loss": "linear_cross_entropy",
     "bce": "binary_cross_entropy",
     "bce_with_logits": "binary_cross_entropy_with_logits",
@@ -76,7 +77,6 @@ _TOOLS = {"grad": "value_and_grad", "gradient": "value_and_grad", "jit": "compil
 """Functions of other libraries, and ours."""
 
 MISSING = (
-    "ctc_loss_with_forward_probs",
     "rmse",
     "root_mean_squared_error",
     "sup_con",

@@ -164,6 +164,27 @@ class Paths(FusedLoss):
         return xp.where(losses < 0, 0.0, losses) if lattice.proper else losses, slope
 
 
+def arrivals(xp: Namespace, lattice: Lattice) -> Array:
+    """Of shape (T, N, S): the logarithm of how likely all paths are up to a step that are in a state then."""
+    steps = {"scores": xp.moveaxis(lattice.scores, 1, 0), "counts": xp.moveaxis(lattice.counts, 1, 0)}
+    certain = xp.zeros_like(steps["scores"][0, ...])
+
+    def step(so_far: Named, row: Named) -> tuple[Named, Named]:
+        sums = _arrived(xp, so_far["reach"], lattice.skips) + row["scores"][0, ...]
+        reach = xp.where(row["counts"][0, ...][..., None], sums, so_far["reach"])
+        return {"reach": reach}, {"reach": reach[None, ...]}
+
+    begins = xp.where(positions(xp, certain, -1, xp.int32) == 0, certain, -xp.inf)
+    return backend_of(certain).scan(step, {"reach": begins}, steps, 1)[1]["reach"]
+
+
+def log_add(xp: Namespace, x: Array, y: Array) -> Array:
+    """log(exp(x) + exp(y)), which is differentiated right where both are equal, or -inf."""
+    larger = x > y
+    low, high = xp.where(larger, y, x), xp.where(larger, x, y)
+    return high + xp.log1p(xp.exp(low - xp.where(xp.isinf(high), 0.0, high)))
+
+
 def over_paths(log_sum: Callable[[Namespace, Array], KernelResult]) -> Fuse:
     """How a loss is evaluated whose kernel returns a `Lattice`: from the probability of all its paths."""
 
@@ -176,21 +197,14 @@ def over_paths(log_sum: Callable[[Namespace, Array], KernelResult]) -> Fuse:
 def _arrived(xp: Namespace, reach: Array, skips: Array) -> Array:
     """The sums of what stays in each state, comes from the one before, and skips that."""
     padded = xp.concat([xp.full_like(reach[:, :2], -xp.inf), reach], axis=-1)
-    return _log_add(xp, _log_add(xp, reach, padded[:, 1:-1]), xp.where(skips, padded[:, :-2], -xp.inf))
+    return log_add(xp, log_add(xp, reach, padded[:, 1:-1]), xp.where(skips, padded[:, :-2], -xp.inf))
 
 
 def _departed(xp: Namespace, ahead: Array, skips: Array) -> Array:
     """The sums of what stays in each state, goes to the next one, and skips that."""
     nothing = xp.full_like(ahead[:, :2], -xp.inf)
     padded, leap = xp.concat([ahead, nothing], axis=-1), xp.concat([xp.where(skips, ahead, -xp.inf), nothing], axis=-1)
-    return _log_add(xp, _log_add(xp, ahead, padded[:, 1:-1]), leap[:, 2:])
-
-
-def _log_add(xp: Namespace, x: Array, y: Array) -> Array:
-    """log(exp(x) + exp(y)), which is differentiated right where both are equal, or -inf."""
-    larger = x > y
-    low, high = xp.where(larger, y, x), xp.where(larger, x, y)
-    return high + xp.log1p(xp.exp(low - xp.where(xp.isinf(high), 0.0, high)))
+    return log_add(xp, log_add(xp, ahead, padded[:, 1:-1]), leap[:, 2:])
 
 
 def _rescaled(xp: Namespace, sums: Array) -> tuple[Array, Array]:

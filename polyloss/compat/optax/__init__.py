@@ -29,6 +29,7 @@ from .overlap import *
 from .ranking import *
 from .regression import *
 from .sequence import *
+from .sequence import ctc_loss_with_forward_probs as ctc_loss_with_forward_probs
 from .similarity import *
 from .tools import make_fenchel_young_loss as make_fenchel_young_loss
 from .tools import smooth_labels as smooth_labels

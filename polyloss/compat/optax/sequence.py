@@ -5,7 +5,9 @@ from polyloss.compat._common import namespace, of_arrays, static_number
 from polyloss.core import checks
 from polyloss.core.backend import backend_of
 from polyloss.core.entries import positions
+from polyloss.core.paths import arrivals, log_add
 from polyloss.core.typing import Array
+from polyloss.losses.sequence import first, lattice_of
 
 __all__ = [
     "ctc_loss",
@@ -31,6 +33,34 @@ def ctc_loss(
         raise ValueError(f"ctc_loss: log_epsilon must be left alone: no logarithm of 0 is needed; got {log_epsilon!r}")
     steps, ids = _length("logit_paddings", logit_paddings), _length("label_paddings", label_paddings)
     return polyloss.ctc(logits, labels, steps, ids, blank=blank_id, reduction="none")
+
+
+@of_arrays(loss="ctc")
+def ctc_loss_with_forward_probs(
+    logits: Array,
+    logit_paddings: Array,
+    labels: Array,
+    label_paddings: Array,
+    *,
+    blank_id: int = 0,
+    log_epsilon: Array | float = -1e5,
+) -> tuple[Array, Array, Array]:
+    """`ctc_loss`, and by steps, examples and labels how likely the paths so far are, as logarithms.
+
+    First those that end in a blank behind so many labels, of shape (T, B, N + 1); behind the last step, also in the
+    label itself. Then those that end in a label, of shape (T, B, N). They are ``-inf`` where there are none, and the
+    same in steps that are padding.
+    """
+    losses = ctc_loss(logits, logit_paddings, labels, label_paddings, blank_id=blank_id, log_epsilon=log_epsilon)
+    xp = namespace(logits)
+    lengths, ids = _length("logit_paddings", logit_paddings), checks.wide_ids(xp, labels)
+    every = xp.sum(xp.ones_like(ids), axis=-1)
+    scores = polyloss.log_softmax(logits)
+    lattice = lattice_of(xp, scores, first(xp, logits, 1, lengths), ids, every, blank_id, lambda shares: shares)
+    states = arrivals(xp, lattice)
+    blanks, emitted = states[..., 0::2], states[..., 1::2]
+    ended = xp.concat([blanks[-1:, :, :1], log_add(xp, blanks[-1:, :, 1:], emitted[-1:, ...])], axis=-1)
+    return losses, xp.concat([blanks[:-1, ...], ended]), emitted
 
 
 def _length(name: str, paddings: Array) -> Array:

@@ -1,4 +1,4 @@
-"""What `optax.losses` has beside losses."""
+"""What `optax.losses` has beside losses of arrays."""
 
 from collections.abc import Callable
 from typing import Any

@@ -192,7 +192,9 @@ def units(selection: Selection) -> list[Unit]:
             if mode not in framework.modes:
                 continue
             for loss in selection.losses:
-                if loss not in data.LOSSES:
+                entry = data.LOSSES.get(loss)
+                # Of other losses, nothing is evaluated in blocks: it would be the same again.
+                if entry is None or (mode in EAGER[1:] and (entry.batch or entry.letters > 1)):
                     continue
                 for dtype in framework.dtypes:
                     share = share_of(selection, backend, mode, dtype) if dtype in selection.dtypes else None

@@ -193,7 +193,7 @@ CTC = Spec(
     twins=(
         Twin("torch", "ctc_loss", _torch, reductions=("none", "sum"), dtypes=("float32", "float64"), admits=_moderate),
         Twin("keras", "ctc", _keras, admits=_whole),
-        Twin("optax", "ctc_loss", _optax),
+        Twin("optax", "ctc_loss", _optax, dtypes=("float32", "float64")),
         Twin("tf", "ctc_loss", _tf),
     ),
     advice=(

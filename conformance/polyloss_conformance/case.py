@@ -3,8 +3,8 @@
 Every array is a float64 (or int64, bool) master; `Case.at` rounds the float ones to the dtype under test, and the
 exact result is that of exactly those rounded numbers.
 
-A note that starts with an id (A1, B3, C) names the finding of a built-in that the case guards against; `trap` marks
-an error that is common in formulas or code.
+A note says why a case is there: `built-in` what some library's own loss gives, `trap` an error that is common in
+formulas or code.
 """
 
 from collections.abc import Callable, Mapping

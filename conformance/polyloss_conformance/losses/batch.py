@@ -215,7 +215,7 @@ def _nt_xent_cases(case: Cases) -> None:
     case.edge("mean_of_pairs_zero_vector", np.where(np.arange(6)[:, None] == 1, 0.0, _E), _L, **by_pairs,
               note="an epsilon makes a gradient of 1e8")
     case.edge("mean_of_pairs_short", _E * 2.0**-13, _L, dtypes=WIDE, **by_pairs,
-              note="A13: an epsilon shortens vectors")
+              note="built-in: an epsilon shortens vectors")
     for bad in (0.0, -1.0, np.inf, nan):
         case.refuse(f"temperature_{bad:g}", ValueError, "temperature", _E, _L, temperature=bad)
     case.refuse("temperature_per_row", ValueError, "temperature", _E, _L, temperature=np.ones(6))

@@ -48,7 +48,7 @@ def _with_logits_cases(case: Cases) -> None:
     case.sample("label_smoothing_pos_weight", X, HARD, label_smoothing=0.25, pos_weight=floats(0.5, 3, 1))
     case.edge("label_smoothing_confident", floats(20, 50, -20, 1000), floats(1, 1, 0, 0), label_smoothing=0.125)
     case.edge("pos_weight_logit_zero", floats(0, 0, 0), floats(1, 0, 0.5), pos_weight=3.0,
-              note="A3: gradient 0 and 1 instead of -1.5 and 0.5")
+              note="built-in: gradient 0 and 1 instead of -1.5 and 0.5")
     case.edge("pos_weight_zero", floats(0, 20, -20), floats(1, 1, 0.5), pos_weight=0.0)
     case.refuse("target_two", ValueError, "target", floats(0.5, 1), floats(1, 2), values=True,
                 note="trap: a negative loss")
@@ -64,13 +64,13 @@ def _with_logits_cases(case: Cases) -> None:
 def _extreme_logits(case: Cases) -> None:
     case.edge("logit_zero", np.zeros(4), _TARGETS, note="trap: the textbook softplus has slope 0 or 1 at 0")
     case.edge("confidently_right", floats(-9.5, -10, -15, -17, 10, 15, 17, 40), floats(0, 0, 0, 0, 1, 1, 1, 1),
-              note="A8: 0 from ±17 on")
-    case.edge("confidently_right_wide", floats(-80, 30, 60, 85), floats(0, 1, 1, 1), dtypes=WIDE, note="A8")
+              note="built-in: 0 from ±17 on")
+    case.edge("confidently_right_wide", floats(-80, 30, 60, 85), floats(0, 1, 1, 1), dtypes=WIDE)
     case.edge("confidently_wrong", floats(-12, -50, -88.75, -100, -1000, -1e4, 12, 89, 1e4),
-              floats(1, 1, 1, 1, 1, 1, 0, 0, 0), note="A4, A5: inf, or 16.118 with gradient 0")
+              floats(1, 1, 1, 1, 1, 1, 0, 0, 0), note="built-in: inf, or 16.118 with gradient 0")
     case.edge("saturated_soft", floats(50, -50, 1000, -1000, 1e4), floats(0.5, 0.5, 0.75, 0.25, 0.125))
-    case.edge("infinite_logit_right", floats(inf, -inf), floats(1, 0), note="B14: NaN; the limit is 0")
-    case.edge("infinite_logit_wrong", floats(-inf, inf), floats(1, 0), note="B14")
+    case.edge("infinite_logit_right", floats(inf, -inf), floats(1, 0), note="built-in: NaN; the limit is 0")
+    case.edge("infinite_logit_wrong", floats(-inf, inf), floats(1, 0))
     case.edge("infinite_logit_soft", floats(-inf, inf), floats(0.5, 0.25))
     case.edge("huge", floats(1e20, -1e20, 3e38), floats(0, 1, 0.5), dtypes=WIDE)
     case.edge("tiny", floats(1e-20, -1e-20, 1e-38), floats(0, 1, 0.5), dtypes=WIDE)
@@ -211,7 +211,7 @@ def _sigmoid_focal_cases(case: Cases) -> None:
         case.sample(f"gamma_{gamma:g}", X, HARD, gamma=gamma)
         case.sample(f"gamma_{gamma:g}_soft", *case.ordinary((4, 3)), gamma=gamma, alpha=0.25)
         case.edge(f"gamma_{gamma:g}_saturated", floats(20, 30, 80, -80, 1e4), floats(1, 1, 1, 0, 1),
-                  gamma=gamma, note="A5: gradient NaN for gamma < 1; 0⁰ for gamma = 0")
+                  gamma=gamma, note="built-in: gradient NaN for gamma < 1; 0⁰ for gamma = 0")
         case.edge(f"gamma_{gamma:g}_infinite", floats(inf, -inf), floats(1, 0), gamma=gamma)
     case.sample("alpha", X, HARD, alpha=0.25, note="trap: alpha for t=1, 1 - alpha for t=0")
     case.sample("alpha_per_label", X, HARD, alpha=floats(0.25, 0.5, 1))
@@ -308,14 +308,14 @@ def _binary_cross_entropy_cases(case: Cases) -> None:
     case.edge("clip_at_its_bound", floats(0.25, 0.75, 0.5), floats(1, 0, 1), clip=0.25,
               note="a kink: 0")
     case.edge("ends_right", floats(0, 1), floats(0, 1),
-              note="A15: value 0, gradient 1 and -1. A6: NaN in float16")
+              note="built-in: value 0, gradient 1 and -1. NaN in float16")
     case.edge("ends_wrong", floats(0, 1, 0, 1), floats(1, 0, 0.5, 0.5),
-              note="A6: +inf and an infinite slope, not 16.118 and 0")
+              note="built-in: +inf and an infinite slope, not 16.118 and 0")
     case.edge("close_to_the_ends", floats(2**-10, 1 - 2**-8, 2**-14, 1 - 2**-7), floats(1, 0, 1, 0))
     case.edge("tiny_probability", floats(1e-8, 1e-20, 1e-30, 1e-37), floats(1, 1, 0, 0.5), dtypes=WIDE,
-              note="A6, B13: log clamped, slope clamped at 1e12")
+              note="built-in: log clamped, slope clamped at 1e12")
     case.edge("tiny_probability_double", floats(1e-50, 1e-20, 1e-300), floats(1, 1, 1), dtypes=DOUBLE,
-              note="B13: 100 instead of 115.13")
+              note="built-in: 100 instead of 115.13")
     case.edge("matching", floats(0.5, 0.25, 0.75), floats(0.5, 0.25, 0.75), note="a zero of the slope")
     for bad in (1.5, -0.25):
         case.refuse(f"probability_{bad:g}", ValueError, "probabilities", floats(0.5, bad),

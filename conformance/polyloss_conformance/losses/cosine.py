@@ -132,21 +132,22 @@ def _cosine_distance_cases(case: Cases) -> None:
     for similarity in (False, True):
         name = "similarity_" * similarity
         case.edge(f"{name}tiny", floats([1e-20, 2e-20], [3e-25, 1e-25]), floats([1, 3], [2, 1]), dtypes=WIDE,
-                  similarity=similarity, note="Δ23: the square underflows")
+                  similarity=similarity, note="built-in: the square underflows")
         case.edge(f"{name}nearly_across", floats([1, 0, 0], [0, 2, 2**-7]), floats([2**-7, 0, 3], [1, 0, 4]),
                   similarity=similarity, note="trap: a small cosine as 1 less a number next to 1")
         case.edge(f"{name}zero_vectors", floats([0, 0], [1, 2], [0, 0]), floats([1, 2], [0, 0], [0, 0]),
-                  similarity=similarity, note="Δ23: NaN, or a gradient of 1e6 by an epsilon")
+                  similarity=similarity, note="built-in: NaN, or a gradient of 1e6 by an epsilon")
     case.edge("nearly_the_same_direction", floats([1, 2, 3], [1, 2, 3]), floats([1, 2, 3 + 2**-7], [1, 2 + 2**-7, 3]),
               note="trap: one minus a rounded cosine")
     case.edge("opposite", floats([1, 2], [1, 2]), floats([-1, -2], [-2, -4]))
     case.edge("similarity_same_direction", floats([1, 2, 3], [-0.5, 2, 1]), floats([2, 4, 6], [-0.5, 2, 1]),
               similarity=True)
     case.edge("huge", floats([1e20, 2e20], [3e37, -1e37]), floats([1, -2], [2, 1]), dtypes=WIDE,
-              note="B1: the square overflows")
+              note="built-in: the square overflows")
     case.edge("one_feature", floats([1], [-0.5]), floats([0.5], [0.5]))
     case.refuse("other_features", ValueError, "shape", _E1, _E2[:, :3])
-    case.refuse("one_feature_for_all", ValueError, "shape", _E1, _E2[:, :1], note="B: it broadcasts, and is below -1")
+    case.refuse("one_feature_for_all", ValueError, "shape", _E1, _E2[:, :1],
+                note="built-in: it broadcasts, and is below -1")
 # fmt: on
 
 

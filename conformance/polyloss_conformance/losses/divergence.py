@@ -49,12 +49,12 @@ def _cases(case: Cases) -> None:
               floats([0.5, 0.25, 0.25], [0.125, 0.125, 0.75]), note="the sum cancels: the bound is on the terms")
     case.edge("equal_log", log_softmax(LOGITS[:3]), log_softmax(LOGITS[:3]), log_target=True)
     case.edge("zero_target", floats([-0.5, -1, -2], [0, -30, -30]), floats([0, 1, 0], [1, 0, 0]),
-              note="trap: 0·log 0. A6: clipped and without gradient")
+              note="trap: 0·log 0; built-in: clipped and without gradient")
     case.edge("zero_target_impossible_class", floats([-inf, -0.5, -1], [0, -inf, -inf]),
-              floats([0, 0.5, 0.5], [1, 0, 0]), note="B7: NaN")
+              floats([0, 0.5, 0.5], [1, 0, 0]), note="built-in: NaN")
     case.edge("impossible_class", floats([-inf, -0.5, -1]), floats([0.25, 0.25, 0.5]), note="+inf")
     case.edge("log_target_minus_inf", floats([-0.5, -1, -2], [-inf, 0, -3]), floats([-inf, 0, -inf], [-inf, -0.5, -1]),
-              log_target=True, note="B7: NaN")
+              log_target=True, note="built-in: NaN")
     case.edge("log_target_underflows", floats([-inf, -1], [-2, -inf]), floats([-200, 0], [0, -800]), log_target=True,
               dtypes=WIDE, note="trap: 0·inf, where +inf is exact")
     case.edge("confident", floats([-1e-4, -9, -10], [-100, -1e4, 0]), floats([1 - 2**-7, 2**-8, 2**-8], [0, 0, 1]))
@@ -170,11 +170,11 @@ def _generalized_cases(case: Cases) -> None:
     case.edge("zero_target", floats([-0.5, -1, -2], [0, -30, -30]), floats([0, 1, 0], [1, 0, 0]),
               note="trap: 0·log 0")
     case.edge("zero_target_and_prediction", floats([-inf, -0.5, -1], [0, -inf, -inf]), floats([0, 0.5, 0.5], [1, 0, 0]),
-              note="B7: NaN")
+              note="built-in: NaN")
     case.edge("impossible_class", floats([-inf, -0.5, -1]), floats([0.25, 0.25, 0.5]), note="+inf")
     case.edge("infinite_prediction", floats([inf, 1], [inf, 1]), floats([2, 1], [0, 3]), note="+inf, not inf - inf")
     case.edge("log_target_minus_inf", floats([-0.5, -1, -2], [-inf, 0, -3]), floats([-inf, 0, -inf], [-inf, -0.5, -1]),
-              log_target=True, note="B7: NaN")
+              log_target=True, note="built-in: NaN")
     case.edge("log_target_underflows", floats([-inf, -1], [-2, -inf], [inf, 1]),
               floats([-200, 0], [0, -800], [-200, 1]), log_target=True, dtypes=WIDE,
               note="trap: 0·inf, where +inf is exact")

@@ -60,8 +60,8 @@ def _poisson_nll_cases(case: Cases) -> None:
     case.edge("no_rate_and_no_count_log", floats(-inf, -inf, 0), floats(0, 2, 0), log_rate=True, note="trap: 0·inf")
     case.edge("infinite_rate", floats(inf, inf), floats(0, 3), note="inf - inf")
     case.edge("infinite_log_rate", floats(inf, inf), floats(0, 3), log_rate=True, note="inf - inf")
-    case.edge("rare", floats(1e-4, 6e-8, 1e-3), floats(1, 1, 0), note="B12: 1e-7 or 1e-8 is added to the rate")
-    case.edge("rare_wide", floats(1e-8, 1e-20), floats(1, 2), dtypes=WIDE, note="B12")
+    case.edge("rare", floats(1e-4, 6e-8, 1e-3), floats(1, 1, 0), note="built-in: 1e-7 or 1e-8 is added to the rate")
+    case.edge("rare_wide", floats(1e-8, 1e-20), floats(1, 2), dtypes=WIDE)
     case.edge("close_to_count", floats(3, 3 + 2**-7, 1), floats(3 + 2**-7, 3, 1), note="the gradient cancels")
     case.edge("many", floats(1e3, 6e4, 5), floats(1e3, 5e4, 6e4))
     case.edge("large_log_rate", floats(11, -80, 10.5), floats(5e4, 3, 4e4), log_rate=True)
@@ -182,7 +182,7 @@ def _gaussian_nll_cases(case: Cases) -> None:
     case.edge("small_variance", floats(1e-2, 0.25), floats(0, 0), floats(1e-4, 2**-12))
     case.edge("tiny_variance", floats(1e-10, 1), floats(0, 0), floats(1e-20, 1e-30), dtypes=WIDE,
               note="trap: replaced by 1e-6")
-    case.edge("large", floats(1e20, 3e19), floats(0, 0), floats(1e20, 1e30), dtypes=WIDE, note="B4: inf")
+    case.edge("large", floats(1e20, 3e19), floats(0, 0), floats(1e20, 1e30), dtypes=WIDE, note="built-in: inf")
     case.edge("large_half", floats(4e4, 300), floats(-1e4, 0), floats(6e4, 1))
     case.edge("far_log_variance", floats(1e-20, 1e10, 1), floats(0, 0, 0), floats(-90, 60, 200), log_variance=True,
               dtypes=WIDE)

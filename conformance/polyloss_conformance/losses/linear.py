@@ -169,7 +169,7 @@ def _edges(case: Cases) -> None:
     case.edge("extreme_logits", floats([1e4, 0], [-1e4, 0], [0, 1e4], [-5e3, -5e3], [1e4, 1e4]), _FEW,
               ids(0, 1, 0, 2, 1), note="saturated, right and wrong")
     case.edge("confident", floats([17, 0], [50, -20], [0, 9], [-15, -20]), _FEW, ids(0, 0, 1, 2),
-              note="A7: the loss of a confident row cancels")
+              note="built-in: the loss of a confident row cancels")
     case.edge("confidently_wrong", floats([17, 0], [100, 0], [0, 1000]), _FEW, ids(1, 2, 0))
     case.edge("confident_one_hot", floats([17, 0], [50, -20], [0, 9]), _FEW, np.eye(3)[ids(0, 0, 1)])
     case.edge("matching_soft", np.log2(floats([1, 2], [8, 1])), floats([1, 0], [0, 1], [0.5, 0.5]),
@@ -205,7 +205,7 @@ def _edges(case: Cases) -> None:
     case.edge("mean_of_1000_tokens", normal("tokens", (40, 3))[_ORDER], _LAYER, classes("tokens", (40,), 4)[_ORDER],
               reduction="mean", note="the gradient of the layer is a sum of many")
     case.edge("mean_of_70000_rows", np.zeros((70_000, 1)), floats([1], [-1]), np.zeros(70_000, dtype=np.int64),
-              dtypes=("float16",), reduction="mean", note="A1")
+              dtypes=("float16",), reduction="mean")
 
 
 def _bad_input(case: Cases) -> None:

@@ -28,7 +28,7 @@ def _cases(case: Cases) -> None:
     case.edge("at_the_margin", floats(1, -1, 1), floats(1, -1, -1), note="trap: -1, -0.5 or 0 at the margin; here 0")
     case.edge("around_the_margin", floats(1 - 2**-7, 1 + 2**-6, -1 - 2**-6, 2**-7 - 1), floats(1, 1, -1, -1))
     case.edge("zero_scores", floats(0, 0), floats(1, -1))
-    case.edge("correct_by_more", floats(1.5, 7, 1e4, -1.25, -9), floats(1, 1, 1, -1, -1), note="B17: exactly 0")
+    case.edge("correct_by_more", floats(1.5, 7, 1e4, -1.25, -9), floats(1, 1, 1, -1, -1), note="built-in: exactly 0")
     case.edge("large", floats(-100, 200, 1e-4), floats(1, -1, 1))
     case.edge("huge", floats(1e18, -1e18, 3e18), floats(-1, 1, 1), dtypes=WIDE)
     case.edge("infinite_scores", floats(inf, -inf, -inf, inf), floats(1, -1, 1, -1))

@@ -38,7 +38,7 @@ def _targets(case: Cases) -> None:
     case.sample("ignore_index", LOGITS, ids(0, -100, 1, -100, 3, 1), ignore_index=-100, reduction="mean")
     case.edge("ignored_nonfinite",
               *damage((LOGITS, ids(0, -1, 1, -1, 3, 1)), mask(True, False, True, False, True, True)), ignore_index=-1,
-              reduction="mean", note="C: NaN logits of an ignored row leak into the gradient")
+              reduction="mean", note="built-in: NaN logits of an ignored row leak into the gradient")
     case.edge("one_class", np.zeros((3, 1)), np.zeros(3, dtype=np.int64))
     case.refuse("label_too_large", ValueError, "target", LOGITS, ids(0, 4, 1, 2, 3, 1), values=True)
     case.refuse("label_minus_one", ValueError, "target", LOGITS, ids(0, -1, 1, 2, 3, 1), values=True)
@@ -51,14 +51,14 @@ def _targets(case: Cases) -> None:
 def _extreme_logits(case: Cases, **parameters: Any) -> None:
     name = "".join(f"{key}_{value:g}_" for key, value in parameters.items())
     case.edge(f"{name}confident", ahead_by(1, 5, 10, 17, 30, 80), np.zeros(6, dtype=np.int64), dtypes=WIDE,
-              note="A7: 0 from a margin of 17 on", **parameters)
+              note="built-in: 0 from a margin of 17 on", **parameters)
     case.edge(f"{name}confidently_wrong", ahead_by(1, 10, 17, 50, 1000, 1e4), np.ones(6, dtype=np.int64), **parameters)
     case.edge(f"{name}confident_soft", floats([12, 0, -1], [0, 20, 1], [0, 0, 9]),
               floats([1 - 2**-7, 2**-7, 0], [0, 1, 0], [2**-8, 2**-8, 1 - 2**-7]), **parameters)
     case.edge(f"{name}masked_class_soft", floats([1, -inf, 0], [-inf, 2, 0.5]), floats([0.25, 0, 0.75], [0, 0.5, 0.5]),
-              note="A11: 0·(-inf)", **parameters)
+              note="built-in: 0·(-inf)", **parameters)
     case.edge(f"{name}infinite", floats([inf, 0, 1], [-3, inf, -inf], [1, -inf, 0], [inf, 0, 1]), ids(0, 1, 1, 2),
-              note="B15: NaN everywhere", **parameters)
+              note="built-in: NaN everywhere", **parameters)
 
 
 def _logits(case: Cases) -> None:
@@ -148,8 +148,8 @@ def _generalized_cases(case: Cases) -> None:
     _extreme_logits(case)
     case.edge("q_1_confidently_wrong", ahead_by(1, 10, 17, 50, 1000, 1e4), np.ones(6, dtype=np.int64), q=1.0)
     for q in (2.0**-10, 0.5):
-        case.sample(f"q_{q:g}_unsure", 0.25 * LOGITS, IDS, q=q, note="B11: hundreds of units in the last place")
-    case.edge("q_tiny", LOGITS, IDS, q=1e-30, note="B11: hundreds of units in the last place, or 0/0")
+        case.sample(f"q_{q:g}_unsure", 0.25 * LOGITS, IDS, q=q, note="built-in: hundreds of units in the last place")
+    case.edge("q_tiny", LOGITS, IDS, q=1e-30, note="built-in: hundreds of units in the last place, or 0/0")
     case.edge("q_0_confidently_wrong", ahead_by(10, 1000), np.ones(2, dtype=np.int64), q=0.0)
     case.refuse("q_negative", ValueError, r"\bq\b", LOGITS, IDS, q=-0.5)
     case.refuse("q_above_one", ValueError, r"\bq\b", LOGITS, IDS, q=1.5)

@@ -60,13 +60,13 @@ def _targets(case: Cases) -> None:
     case.edge("ignore_index_everywhere_weighted", rows, np.full(6, 7), ignore_index=7, reduction="weighted_mean")
     case.edge("ignored_nonfinite",
               *damage((rows, ids(0, -1, 1, -1, 3, 1)), mask(True, False, True, False, True, True)), ignore_index=-1,
-              reduction="mean", note="C: NaN logits of an ignored row leak into the gradient")
+              reduction="mean", note="built-in: NaN logits of an ignored row leak into the gradient")
     case.edge("one_class", np.zeros((3, 1)), np.zeros(3, dtype=np.int64))
     case.edge("int32_ids", rows, IDS.astype(np.int32), reduction="mean")
     case.edge("uint8_ids", rows, IDS.astype(np.uint8), reduction="mean")
 
     case.refuse("label_too_large", ValueError, "target", rows, ids(0, 4, 1, 2, 3, 1), values=True,
-                note="C: NaN value with a finite gradient; or silently 0")
+                note="built-in: NaN value with a finite gradient; or silently 0")
     case.refuse("label_minus_one", ValueError, "target", rows, ids(0, -1, 1, 2, 3, 1), values=True,
                 note="trap: wraps to the last class, or is ignored but counted")
     case.refuse("label_minus_100", ValueError, "target", rows, ids(0, -100, 1, 2, 3, 1), values=True)
@@ -124,15 +124,14 @@ def _weights_and_smoothing(case: Cases) -> None:
 
 def _extreme_logits(case: Cases) -> None:
     case.edge("two_class_margin", ahead_by(1, 10, 15, 17, 20, 50), np.zeros(6, dtype=np.int64),
-              note="A7: 0 from a margin of 17 on")
-    case.edge("two_class_margin_wide", ahead_by(30, 60, 80, 85), np.zeros(4, dtype=np.int64), dtypes=WIDE, note="A7")
-    case.edge("two_class_margin_double", ahead_by(100, 300), np.zeros(2, dtype=np.int64), dtypes=DOUBLE, note="A7")
+              note="built-in: 0 from a margin of 17 on")
+    case.edge("two_class_margin_wide", ahead_by(30, 60, 80, 85), np.zeros(4, dtype=np.int64), dtypes=WIDE)
+    case.edge("two_class_margin_double", ahead_by(100, 300), np.zeros(2, dtype=np.int64), dtypes=DOUBLE)
     case.edge("confidently_wrong", ahead_by(10, 17, 50, 100, 1000, 1e4), np.ones(6, dtype=np.int64),
-              note="A5: gradient 0 for a confidently wrong example")
-    case.edge("confident_row", floats([0, -10, -11, -12], [-15, 0.5, -16, -40], [3, 1, 30, 2]), ids(0, 1, 2),
-              note="A7")
+              note="built-in: gradient 0 for a confidently wrong example")
+    case.edge("confident_row", floats([0, -10, -11, -12], [-15, 0.5, -16, -40], [3, 1, 30, 2]), ids(0, 1, 2))
     case.edge("confident_one_hot", floats([0, -10, -11, -12], [-15, 0.5, -16, -40], [3, 1, 30, 2]),
-              np.eye(4)[ids(0, 1, 2)], note="A7, with probabilities")
+              np.eye(4)[ids(0, 1, 2)], note="built-in: the same, with probabilities")
     case.edge("confident_soft", floats([12, 0, -1], [0, 20, 1], [0, 0, 9]),
               floats([1 - 2**-7, 2**-7, 0], [0, 1 - 2**-7, 2**-7], [2**-8, 2**-8, 1 - 2**-7]))
     case.edge("matching_soft", np.log2(floats([1, 2, 4, 1], [8, 1, 1, 6])),
@@ -141,21 +140,20 @@ def _extreme_logits(case: Cases) -> None:
     case.edge("equal_logits", floats([0, 0, 0], [1e4, 1e4, 1e4], [-50, -50, -50]), ids(0, 1, 2),
               note="zero-initialised heads, and a shift")
     case.edge("shifted_equal_logits", floats([1e6, 1e6], [1e8, 1e8], [-1e8, -1e8]), ids(0, 1, 0), dtypes=WIDE,
-              note="A12: 0.6875 and 0.0 instead of 0.6931")
-    case.edge("shifted_logits", floats([1e4, 1e4 + 8, 1e4 - 8], [-1e4, 8 - 1e4, -1e4]), ids(1, 0), note="A12")
+              note="built-in: 0.6875 and 0.0 instead of 0.6931")
+    case.edge("shifted_logits", floats([1e4, 1e4 + 8, 1e4 - 8], [-1e4, 8 - 1e4, -1e4]), ids(1, 0))
     case.edge("tied_maxima", floats([2, 2, 0], [5, -1, 5], [50, 50, -50]), ids(0, 1, 2))
     case.edge("saturated", floats([50, -50, 0], [1000, -1000, 0], [-1e4, 1e4, 0]), ids(1, 2, 2))
     case.edge("huge", floats([1e20, 0, -1e20], [3e38, 1e38, -1e38]), ids(0, 1), dtypes=WIDE)
     case.edge("tiny", floats([1e-20, 0, -1e-20], [1e-38, 0, 0]), ids(0, 1), dtypes=WIDE)
     case.edge("masked_class", floats([1, -inf, 0], [-inf, 2, 0.5], [-inf, -inf, 3]), ids(0, 2, 2),
-              note="A11: -inf logits mask a class")
+              note="built-in: -inf logits mask a class")
     case.edge("masked_class_one_hot", floats([1, -inf, 0], [-inf, 2, 0.5], [-inf, -inf, 3]), np.eye(3)[ids(0, 2, 2)],
-              note="A11: 0·(-inf) is NaN in three of four libraries")
-    case.edge("masked_class_soft", floats([1, -inf, 0], [-inf, 2, 0.5]), floats([0.25, 0, 0.75], [0, 0.5, 0.5]),
-              note="A11")
+              note="built-in: 0·(-inf) is NaN in three of four libraries")
+    case.edge("masked_class_soft", floats([1, -inf, 0], [-inf, 2, 0.5]), floats([0.25, 0, 0.75], [0, 0.5, 0.5]))
     case.edge("masked_target", floats([1, -inf, 0], [-inf, 2, 0.5]), ids(1, 0), note="a loss of +inf")
     case.edge("infinite_target_logit", floats([inf, 0, 1], [-3, inf, -inf]), ids(0, 1),
-              note="B15: NaN everywhere; the limit is 0")
+              note="built-in: NaN everywhere; the limit is 0")
     case.edge("infinite_other_logit", floats([inf, 0, 1], [-3, inf, 0]), ids(1, 0), note="loss +inf, gradient ±1")
 # fmt: on
 
@@ -167,7 +165,7 @@ def _extreme_logits(case: Cases) -> None:
 # fmt: off
 def _cross_entropy_cases(case: Cases) -> None:
     case.edge("mean_of_70000_rows", np.zeros((70_000, 2)), np.zeros(70_000, dtype=np.int64), reduction="mean",
-              note="A1: 0.0 with zero gradient in float16")
+              note="built-in: 0.0 with zero gradient in float16")
     case.edge("many_classes", normal("many", (3, 40), 4.0), ids(0, 17, 39), reduction="mean")
     case.edge("label_smoothing_masked_class", floats([1, -inf, 0], [-inf, 2, 0.5], [-inf, -inf, 3]),
               ids(0, 2, 2), label_smoothing=0.25, note="trap: K counts the classes that are not masked; inf otherwise")
@@ -316,8 +314,7 @@ def _nll_cases(case: Cases) -> None:
                 note="trap: the built-in takes them for log-probabilities, and the loss is negative")
     case.refuse("logits_by_mistake_with_probabilities", ValueError, "log_probabilities", LOGITS, SOFT, values=True)
     case.refuse("logits_by_mistake_axis_1", ValueError, "log_probabilities", 5 + CUBE, CUBE_IDS, axis=1, values=True)
-    case.edge("mean_of_70000_rows", np.full((70_000, 2), -0.5), np.zeros(70_000, dtype=np.int64), reduction="mean",
-              note="A1")
+    case.edge("mean_of_70000_rows", np.full((70_000, 2), -0.5), np.zeros(70_000, dtype=np.int64), reduction="mean")
     case.edge("perfect", floats([0, -inf, -inf], [-inf, 0, -inf]), ids(0, 1))
     case.edge("masked_class", floats([-0.5, -inf, -1], [-inf, -0.25, -2]), ids(0, 2))
     case.edge("masked_class_one_hot", floats([-0.5, -inf, -1], [-inf, -0.25, -2]), np.eye(3)[ids(0, 2)],

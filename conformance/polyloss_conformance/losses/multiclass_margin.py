@@ -67,7 +67,7 @@ def _multiclass_hinge_cases(case: Cases) -> None:
     case.edge("tied_others", floats([2, 2, 0], [5, -1, 5], [7, 7, 7]), ids(2, 1, 0), note="they share the slope")
     case.edge("around_the_margin", floats([1 - 2**-8, 0], [1 + 2**-7, 0]), ids(0, 0))
     case.edge("correct_by_more", floats([3.2, 0, -1], [-2.1, -7.3, -9], [3.4, 1.3, 2]), ids(0, 0, 0),
-              note="B17: exactly 0")
+              note="built-in: exactly 0")
     case.edge("near_each_other", floats([1024, 1032, 0], [1 + 2**-7, 1, -3]), ids(0, 1))
     case.refuse("margin_negative", ValueError, "margin", LOGITS, IDS, margin=-1.0)
     case.refuse("margin_infinite", ValueError, "margin", LOGITS, IDS, margin=inf)

@@ -43,7 +43,7 @@ def _ranking_softmax_cases(case: Cases) -> None:
     case.edge("one_item", floats([3], [0], [-1]), floats([1], [2], [0]))
     case.edge("equal_scores", floats([0, 0, 0], [1e4, 1e4, 1e4]), floats([1, 0, 2], [0, 0, 3]))
     case.edge("confident", floats([17, 0, 0], [100, 0, 50], [0, 30, 1]), floats([1, 0, 0], [2, 0, 0], [0, 4, 0]),
-              note="A7: 0 from a margin of 17 on")
+              note="built-in: 0 from a margin of 17 on")
     case.edge("confidently_wrong", floats([0, 100, 1], [1e4, 0, -1e4]), floats([1, 0, 0], [0, 2, 1]))
     case.edge("infinite_scores", floats([inf, 0, 1], [inf, 0, 1]), floats([1, 0, 0], [0, 1, 0]))
     case.edge("large_and_small_relevance", floats([1, 0, -1], [0, 5, 1]), floats([1e20, 1, 0], [1e-20, 0, 1e-30]),

@@ -69,7 +69,7 @@ def _mape_cases(case: Cases) -> None:
               note="at the floor, the divisor has no slope")
     case.edge("target_at_floor", floats(1, -2, 0.125, 0, -1, 0.25), floats(0.25, 0.25, 0.25, -0.25, -0.25, 0.25),
               floor=0.25, note="a kink of the divisor: the least slope between both")
-    case.edge("target_zero_floor", floats(1, 0), floats(0, 0), floor=1e-7, dtypes=WIDE, note="Δ6: 1e9")
+    case.edge("target_zero_floor", floats(1, 0), floats(0, 0), floor=1e-7, dtypes=WIDE, note="built-in: 1e9")
     case.edge("close_to_target", floats(1, 1 + 2**-7, -3), floats(1 + 2**-7, 1, -3 - 2**-6))
     case.edge("other_sign_and_scale", floats(-1, 1e4, 1e-4), floats(3, 1e-2, -1e2))
     case.edge("infinite", floats(inf, -inf, 1, -1), floats(2, 2, inf, -inf), note="100 % off an infinite target")
@@ -140,10 +140,10 @@ def _msle(x: Any, t: Any, difference: Any) -> Any:
 def _msle_cases(case: Cases) -> None:
     case.sample("known_values", floats(1, 3, 0), floats(0, 1, 7), note="log 2, log 2, log 8, squared")
     case.sample("below_zero", floats(-0.875, -0.5, 0.5), floats(-0.5, 0.5, -0.875),
-                note="Δ6: 0 where negative numbers are clipped")
+                note="built-in: 0 where negative numbers are clipped")
     case.edge("perfect", floats(0, 1, -0.5, 1e4), floats(0, 1, -0.5, 1e4))
     case.edge("small", floats(1e-3, 1e-5, 2e-6), floats(2e-3, 2e-5, 1e-6),
-              note="B10: 1 + x is rounded before its logarithm is taken")
+              note="built-in: 1 + x is rounded before its logarithm is taken")
     case.edge("small_wide", floats(1e-15, 3e-15, -1e-12), floats(0, 2e-15, 1e-12), dtypes=WIDE)
     case.edge("tiny_double", floats(1e-130, -3e-130), floats(2e-130, 0), dtypes=DOUBLE)
     case.edge("close_to_target", floats(1, 1 + 2**-7, 1000), floats(1 + 2**-7, 1, 1001))

@@ -73,7 +73,7 @@ def _cases(case: Cases) -> None:
     case.edge("padding_is_never_looked_at", padded, np.where(np.arange(2) < _LABELS[:, None], _Y, -7), _STEPS, _LABELS,
               reduction="mean", note="trap: 0 times infinity in steps that do not count; labels that are none")
     case.edge("infeasible", _X, _Y, ids(1, 2, 0, 4, 2), _LABELS,
-              note="B9: fewer steps than labels need; the one before the last needs none")
+              note="built-in: fewer steps than labels need; the one before the last needs none")
     case.edge("infeasible_zero", _X, _Y, ids(1, 2, 0, 4, 2), _LABELS, reduction="mean", zero_infinity=True)
     case.edge("no_steps", _X, _Y, np.zeros_like(_STEPS), _LABELS, note="no labels of no steps: exactly 0")
     case.edge("no_labels", _X, _Y, _STEPS, np.zeros_like(_LABELS), note="the cross entropies of blanks")
@@ -85,10 +85,10 @@ def _cases(case: Cases) -> None:
     case.edge("masked_blank", np.where(np.arange(4) == 0, -inf, _X), ids([1, 2], [3, 3], [2, 0], [2, 1], [1, 3]),
               _STEPS, ids(2, 2, 1, 2, 2))
     case.edge("confident", *_one(17 * np.eye(3)[[0, 1, 1, 0, 2, 0]], 1, 2),
-              note="A7, #1771: a loss of nearly nothing that cancels, or is negative")
-    case.edge("confidently_wrong", *_one(40 * np.eye(3)[[0, 2, 2, 0, 1, 0]], 1, 2), note="B8")
+              note="built-in: a loss of nearly nothing that cancels, or is negative")
+    case.edge("confidently_wrong", *_one(40 * np.eye(3)[[0, 2, 2, 0, 1, 0]], 1, 2))
     case.edge("large_logits", *_one(normal("large", (6, 3), 1e4), 2, 1))
-    case.edge("shifted_logits", *_one(1e4 + normal("shifted", (6, 3)), 1, 2), note="A12", dtypes=WIDE)
+    case.edge("shifted_logits", *_one(1e4 + normal("shifted", (6, 3)), 1, 2), dtypes=WIDE)
     case.edge("rare_labels", *_one(normal("rare", (6, 3)) - 100 * np.eye(3)[1], 1, 2),
               note="trap: probabilities of 1e-44 and less")
     case.edge("int32_and_uint8", _X, _Y.astype(np.int32), _STEPS.astype(np.uint8), _LABELS.astype(np.int32))

@@ -147,9 +147,9 @@ def _contrastive_embedding_cases(case: Cases) -> None:
                   floats([1, 2], [0, 0], [-3, 0.5]), floats(1, 0, 0.5), power=power,
                   note="trap: the gradient of a root at 0 is NaN")
         case.edge(f"tiny_power_{power}", floats([1e-20, 2e-20], [3e-25, 0]), np.zeros((2, 2)),
-                  floats(0, 0), power=power, dtypes=WIDE, note="B1: the square underflows")
+                  floats(0, 0), power=power, dtypes=WIDE, note="built-in: the square underflows")
     case.edge("huge", floats([1e20, 2e20], [3e37, -1e37]), np.zeros((2, 2)), floats(0, 1), power=1,
-              dtypes=WIDE, note="B1: the square overflows")
+              dtypes=WIDE, note="built-in: the square overflows")
     case.edge("at_the_margin", floats([3, 4], [0, 5]), np.zeros((2, 2)), floats(0, 0), power=1,
               margin=5.0)
     case.edge("one_feature", floats([1], [-0.5], [0]), floats([0.5], [0.5], [0.25]), floats(1, 0, 0))
@@ -228,13 +228,13 @@ def _triplet_margin_cases(case: Cases) -> None:
     case.sample("swap_matters", floats([0, 0], [0, 0]), floats([3, 0], [1, 0]), floats([4, 0], [0, 2]),
                 swap=True, margin=4.0)
     case.edge("known_p_1", floats([-3, 1]), floats([0, 0]), floats([10, 0]), p=1.0, margin=20.0,
-              note="C: 30 for signed differences, exactly 10")
+              note="built-in: 30 for signed differences, exactly 10")
     case.edge("known_p_3", floats([-3, 1]), floats([0, 0]), floats([10, 0]), p=3.0, margin=20.0,
-              note="C: NaN, exactly 10.04")
+              note="built-in: NaN, exactly 10.04")
     for margin in (1.0, 0.0):
         case.edge(f"identical_points_margin_{margin:g}", floats([1, 2], [0, 0]), floats([1, 2], [0, 0]),
                   floats([1, 2], [0, 0]), margin=margin,
-                  note="C: with eps in the difference ±1/√D, without NaN; here 0")
+                  note="built-in: with eps in the difference ±1/√D, without NaN; here 0")
     for p in (1.0, 1.5, 2.0, 3.0):
         case.edge(f"anchor_is_positive_p_{p:g}", floats([1, 2, 0]), floats([1, 2, 0]),
                   floats([1.5, 2, 0.25]), p=p, margin=2.0, note="trap: the norm at the zero vector")
@@ -250,11 +250,11 @@ def _triplet_margin_cases(case: Cases) -> None:
     case.edge("swap_tie", floats([0, 0]), floats([2, 0]), floats([1, 3]), swap=True, margin=4.0,
               note="a tie of the minimum: shared equally")
     case.edge("huge", floats([0, 0], [0, 0]), floats([2e19, 0], [3e19, 4e19]), floats([3e19, 0], [1e19, 0]),
-              dtypes=WIDE, note="B6: inf - inf")
+              dtypes=WIDE, note="built-in: inf - inf")
     case.edge("tiny", floats([0, 0]), floats([1e-20, 2e-20]), floats([3e-20, 0]), margin=2.0**-65,
-              dtypes=WIDE, note="B1: the square underflows")
+              dtypes=WIDE, note="built-in: the square underflows")
     case.edge("tiny_distances", floats([0, 0]), floats([1e-4, 0]), floats([0, 3e-4]), margin=1.0,
-              note="C: eps under the root makes 1e-4 to 1.005e-3")
+              note="built-in: eps under the root makes 1e-4 to 1.005e-3")
     case.edge("half_range", floats([0, 0]), floats([300, 400]), floats([250, -100]), margin=2.0,
               note="the square overflows in float16")
     case.edge("p_3_huge", floats([0, 0]), floats([2e19, 1e19]), floats([3e18, 0]), p=3.0, dtypes=WIDE)

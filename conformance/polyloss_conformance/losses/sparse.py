@@ -142,7 +142,7 @@ def _multiclass_cases(case: Cases) -> None:
     case.sample("ignore_index", _SMALL, ids(0, -100, 1, -100, 3, 1), ignore_index=-100, reduction="mean")
     case.edge("ignored_nonfinite",
               *damage((LOGITS, ids(0, -1, 1, -1, 3, 1)), mask(True, False, True, False, True, True)), ignore_index=-1,
-              reduction="mean", note="C: NaN logits of an ignored row leak into the gradient")
+              reduction="mean", note="built-in: NaN logits of an ignored row leak into the gradient")
     case.edge("one_class", floats([3], [0], [-1]), np.zeros(3, dtype=np.int64), note="no other class: 0")
     case.edge("at_the_margin", floats([1, 0, 0], [0, 1, 0], [0.5, 0.5, -0.5], [0.25, -0.125, -0.5]), ids(0, 0, 1, 2),
               note="trap: a class is just not, or just, in the support")
@@ -162,9 +162,9 @@ def _multiclass_cases(case: Cases) -> None:
     case.edge("masked_class", floats([1, -inf, 0], [-inf, 0.5, 0.25], [-inf, -inf, 3]), ids(0, 2, 2),
               note="-inf masks a class")
     case.edge("masked_class_soft", floats([1, -inf, 0.5], [-inf, 0.5, 0.25]), floats([0.25, 0, 0.75], [0, 0.5, 0.5]),
-              note="A11: 0·(-inf)")
+              note="built-in: 0·(-inf)")
     case.edge("infinite", floats([inf, 0, 1], [-3, inf, -inf], [1, -inf, 0], [inf, 0, 1]), ids(0, 1, 1, 2),
-              note="B15: NaN everywhere")
+              note="built-in: NaN everywhere")
     case.edge("huge_and_tiny", floats([1e20, 0, -1e20], [2e38, 1e38, -1e38], [1e-37, 0, -1e-37]), ids(0, 1, 2),
               dtypes=WIDE)
     case.refuse("label_too_large", ValueError, "target", LOGITS, ids(0, 4, 1, 2, 3, 1), values=True)

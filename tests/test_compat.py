@@ -70,7 +70,9 @@ def test_every_backend_gives_the_exact_result(twin: Twin, backend: Any) -> None:
             if not exact.value.shape:
                 exact = reference.reduced(case, truth, reduction=reduction)
             for i in wanted:
-                backend.check(gradients[i], np.asarray(exact.gradients[i], dtype=np.float64), rtol=1e-9)
+                expected = np.asarray(exact.gradients[i], dtype=np.float64)
+                # Of what cancels, nearly nothing is left.
+                np.testing.assert_allclose(backend.numpy(gradients[i]), expected, rtol=1e-9, atol=1e-30)
 
 
 @pytest.mark.parametrize(("module", "name"), EVERYTHING, ids=lambda value: value)

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from polyloss.compat._classes import Recipe
+from polyloss.compat._classes import OfClass, Recipe
 from polyloss.compat.keras._common import same_rank
 
 from ._private import set_keras_mask
@@ -42,7 +42,7 @@ def twin_class(recipe: Recipe) -> type[keras.losses.Loss]:
     def represent(self: Any) -> str:
         return f"{recipe.name}({', '.join(f'{name}={value!r}' for name, value in get_config(self).items())})"
 
-    attributes = recipe.attributes() | {"__signature__": signature}
+    attributes = recipe.attributes() | {"__signature__": OfClass(signature)}
     attributes |= {"__init__": construct, "call": call, "get_config": get_config, "__repr__": represent}
     made: type[keras.losses.Loss] = type(recipe.name, (own,), attributes)
     keras.saving.register_keras_serializable("polyloss.compat")(made)

@@ -6,6 +6,7 @@ stays as it is, to the last space.
 
 import codecs
 import importlib
+import inspect
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -154,7 +155,13 @@ def _is_named_so(module: str, name: str) -> bool:
 
 def _names(library: str) -> Collection[str]:
     _, classes = CLASSES.get(library, ("", {}))
-    functions = (name for name, value in _module(library).items() if hasattr(value, "__loss__"))
+    # Some make a loss, or return more than one.
+    places = f"polyloss.compat.{library}"
+    functions = (
+        name
+        for name, value in _module(library).items()
+        if inspect.isfunction(value) and value.__module__.startswith(places) and not name.startswith("_")
+    )
     return {*functions, *classes, *(LAYERS if library == "torch" else ())}
 
 

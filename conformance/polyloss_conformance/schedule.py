@@ -83,8 +83,8 @@ class Share:
     covering : bool
         Of all these, only as many as `covering.cover` chooses.
     optimised : {"all", "covering", "defaults", "none"}
-        Which of those are compiled as users have it, and the others in the quickest way: as many as `covering.cover`
-        chooses; or functions without parameters and what is called as it stands; or none.
+        Which of those are compiled as users have it, and the others in the quickest way: all; as many as
+        `covering.cover` chooses; functions without parameters, and what is called as it stands; or none.
     largest : bool
         Of the batches of a function the largest alone: each other shape is a compilation.
     single : bool
@@ -237,7 +237,7 @@ def _units(share: Share, backend: str, mode: str, loss: str, dtype: str) -> Iter
         found = [found[place] for place in _covering(found, dtype, entry)]
     chosen = _optimised(share, found, dtype, entry)
     for place, unit in enumerate(found):
-        yield unit._replace(unoptimised=share.optimised == "none" or place not in chosen)
+        yield unit._replace(unoptimised=place not in chosen)
 
 
 def _covering(found: Sequence[Unit], dtype: str, entry: Entry) -> list[int]:

@@ -17,6 +17,18 @@ _ADAPTERS = {"torch": "polyloss_torch", "keras": "polyloss_keras"}
 """Whose module `_twins` makes the classes of a library."""
 
 
+class OfClass:
+    """The signature of a class, which is not that of a call of its objects."""
+
+    def __init__(self, signature: inspect.Signature) -> None:
+        self.signature = signature
+
+    def __get__(self, instance: object, owner: type) -> inspect.Signature:
+        if instance is None:
+            return self.signature
+        raise AttributeError("__signature__")
+
+
 class Recipe(NamedTuple):
     """What a class is made of.
 
@@ -60,7 +72,7 @@ class Recipe(NamedTuple):
             "__doc__": f"`{function}` with its parameters.\n\n{inspect.getdoc(self.function)}",
             "__module__": f"polyloss.compat.{self.library}",
             "__qualname__": self.name,
-            "__signature__": self.signature,
+            "__signature__": OfClass(self.signature),
         }
 
 

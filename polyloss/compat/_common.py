@@ -20,7 +20,7 @@ from polyloss.core.typing import Array, Namespace
 P = ParamSpec("P")
 
 
-_OF_ELEMENTS = ("weight", "pos_weight", "where", "linear_bias")
+_OF_ELEMENTS = ("weight", "pos_weight", "where", "linear_bias", "class_weights")
 """Arguments that are arrays where they are given."""
 
 _NO_LOSS = "prediction and target"

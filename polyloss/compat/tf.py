@@ -88,7 +88,7 @@ def log_poisson_loss(
     targets: Array, log_input: Array, compute_full_loss: bool = False, name: str | None = None
 ) -> Array:
     """`polyloss.poisson_nll` of logarithms of rates, every element. The full loss has Stirling's approximation."""
-    full = compute_full_loss and "stirling"
+    full = "stirling" if compute_full_loss else False
     return polyloss.poisson_nll(log_input, targets, log_rate=True, full=full, reduction="none")
 
 
@@ -109,13 +109,14 @@ def sampled_softmax_loss(
     """`polyloss.cross_entropy` of a linear layer, over the right classes and a sample of all others, one value per row.
 
     `sampled_values` must be given: the classes, and how often each right one and each of these was to be expected, as
-    the samplers of ``tf.random`` return them; nothing is random here. `weights` is one array.
+    the samplers of ``tf.random`` return them; nothing is random here, so `seed` has no meaning. `weights` is one array,
+    with a row for each of `num_classes`.
     """
 
     def losses(logits: Array, target: Array) -> Array:
         return polyloss.cross_entropy(logits, target, reduction="none")
 
-    shapes = (num_sampled, num_true, remove_accidental_hits)
+    shapes = (num_sampled, num_classes, num_true, remove_accidental_hits)
     return _sampled("sampled_softmax_loss", losses, weights, biases, labels, inputs, sampled_values, *shapes)
 
 
@@ -143,7 +144,7 @@ def nce_loss(
         each = polyloss.binary_cross_entropy_with_logits(logits, target, reduction="none")
         return namespace(each).sum(each, axis=-1)
 
-    shapes = (num_sampled, num_true, remove_accidental_hits)
+    shapes = (num_sampled, num_classes, num_true, remove_accidental_hits)
     return _sampled("nce_loss", losses, weights, biases, labels, inputs, sampled_values, *shapes)
 
 
@@ -156,6 +157,7 @@ def _sampled(
     inputs: Array,
     sampled_values: Any,
     num_sampled: int,
+    num_classes: int,
     num_true: int,
     remove_accidental_hits: bool,
 ) -> Array:
@@ -165,6 +167,11 @@ def _sampled(
             f"{loss}: sampled_values must be given, for nothing is random here: "
             "tf.random.log_uniform_candidate_sampler(labels, num_true, num_sampled, True, num_classes) draws them"
         )
+    if not isinstance(sampled_values, tuple | list) or len(sampled_values) != 3:
+        what = checks.describe(sampled_values)
+        raise ValueError(
+            f"{loss}: sampled_values must be three arrays: classes, and two of expected counts; got {what}"
+        )
     backend = backend_of(inputs)
     sampled, *counts = (stop_gradient(backend.asarray(array, inputs)) for array in sampled_values)
     if weights.ndim != 2 or inputs.ndim != 2 or not checks.same_length(inputs.shape[1], weights.shape[1]):
@@ -173,8 +180,12 @@ def _sampled(
             f"{tuple(weights.shape)}"
         )
     checks.shape_is(loss, "biases", tuple(biases.shape), tuple(weights.shape)[:1], "one number for each class,")
+    if not checks.same_length(weights.shape[0], num_classes):
+        raise ValueError(f"{loss}: num_classes must be the rows of weights, {weights.shape[0]}, got {num_classes!r}")
     right = (inputs.shape[0], num_true)
-    if num_true != 1 or labels.ndim != 1:
+    if num_true == 1 and labels.ndim == 1:
+        checks.shape_is(loss, "labels", tuple(labels.shape), right[:1], "a class for each of inputs,")
+    else:
         checks.shape_is(loss, "labels", tuple(labels.shape), right, "a row of num_true classes for each of inputs,")
     for array, shape in zip((sampled, *counts), ((num_sampled,), right, (num_sampled,)), strict=True):
         checks.shape_is(loss, "sampled_values", tuple(array.shape), shape, "three arrays, this one of the shape")

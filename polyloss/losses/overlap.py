@@ -46,7 +46,7 @@ def dice(
         :math:`s`: so many elements of agreement are added. The formula with one *s* in the numerator and in the
         denominator, ``(2 * sum(p * t) + s) / (sum(p) + sum(t) + s)``, is that with half of it here.
     empty : float, default 0
-        The loss where prediction and target are empty, and `smooth` is 0: 0/0.
+        The loss where prediction and target are empty, and `smooth` is 0: 0/0. A constant of what is compiled.
     squared : bool, default False
         The denominator has :math:`\sum_i p_i^2 + \sum_i t_i^2`, as in the first paper.
     from_logits : bool, default False
@@ -60,10 +60,10 @@ def dice(
     Notes
     -----
     A region that is empty in the target and not in the prediction costs 1 without `smooth`, with a gradient of 0: give
-    a `smooth`, or leave such regions out by ``where``. Elements that do not count are left out by a 0 in prediction and
-    target. Keras sums over the whole batch unless given an axis, and has 1 where both are empty; optax adds a `smooth`
-    of 1 unless told otherwise. Nothing cancels in a prediction that is nearly perfect: the loss is made of what is too
-    much and what is missing.
+    a `smooth`, or leave such regions out by ``where``. Elements that do not count are left out by a probability of 0 (a
+    logit of -inf) and a target of 0. A region is what `axis` names: of an image, both of its axes. Keras sums over the
+    whole batch unless given an axis, and has 1 where both are empty; optax adds a `smooth` of 1 unless told otherwise.
+    Nothing cancels in a prediction that is nearly perfect: the loss is made of what is too much and what is missing.
 
     References
     ----------
@@ -138,7 +138,7 @@ def tversky(
     smooth : float or array without axes, default 0
         :math:`s`: so many elements of agreement are added.
     empty : float, default 0
-        The loss where the denominator is 0.
+        The loss where the denominator is 0. A constant of what is compiled.
     from_logits : bool, default False
         The prediction holds logits.
 
@@ -151,7 +151,7 @@ def tversky(
     -----
     A region that is empty in the target and not in the prediction costs 1 without `smooth`, with a gradient of 0. Keras
     up to 3.15 takes `alpha` for the weight of false negatives, against its documentation. Elements that do not count
-    are left out by a 0 in prediction and target.
+    are left out by a probability of 0 (a logit of -inf) and a target of 0.
 
     References
     ----------
@@ -314,7 +314,8 @@ def generalized_dice(
     class_weight : array of shape (C,), optional
         :math:`v_c`, a factor of each class: 0 leaves out the background.
     power : float, default 2
-        :math:`q`, of the size of a class: 1 is its inverse, 0 gives all the same weight.
+        :math:`q`, of the size of a class: 1 is its inverse, 0 gives all the same weight. A constant of what is
+        compiled.
     present_only : bool, default False
         Classes that the target of the region does not have have no weight. Otherwise their size counts as that of the
         smallest class that it has.

@@ -63,7 +63,7 @@ def ctc(
     Notes
     -----
     Labels need a step each, and one more between two that are equal. Where there are fewer, or all paths are masked by
-    logits of ``-inf``, the loss is ``inf``, with a gradient of 0. No labels are predicted by blanks alone.
+    logits of ``-inf``, the loss is ``inf``, with a gradient of 0. An empty target is predicted by blanks alone.
 
     ``"mean"`` divides by the number of examples; ``torch.nn.functional.ctc_loss`` divides each loss by the number of
     its labels first. The gradient is the true one. PyTorch's is right behind a ``log_softmax`` alone: by

@@ -96,10 +96,13 @@ class _Layout:
     def part(self, place: int, example: int) -> Any:
         """What an example has of an array: a row of numbers, a number, or a class id."""
         cells = self.flat[place][example]
-        kind: Any = int if self.is_integer(place) else number
-        if self.rows[place].classes:
-            return [list(map(kind, row)) for row in cells.reshape(-1, self.moved[place].shape[-1])]
-        return list(map(kind, cells)) if self.rows[place].axes else kind(cells[0])
+        row = self.rows[place]
+        if row.classes:
+            return [list(map(number, of_one)) for of_one in cells.reshape(-1, self.moved[place].shape[-1])]
+        # Within a row of classes, integers are ids; in other rows, numbers.
+        ids = self.is_integer(place) and (not row.axes or self.spec.letters > 1)
+        kind: Any = int if ids else number
+        return list(map(kind, cells)) if row.axes else kind(cells[0])
 
     def width(self, place: Place) -> int:
         """How many elements of an array the loss of an example depends on."""

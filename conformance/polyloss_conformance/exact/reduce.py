@@ -68,13 +68,10 @@ def reduced(
                 if local is None:
                     pulled[place] = None
                     continue
-                axis = (
-                    tuple(range(rows, local.ndim))
-                    if place in together
-                    else LOSSES[case.loss].axes(case.parameters, local.ndim)
-                )
                 factor, valid = abs(upstream) if absolute else upstream, truth.valid
                 if local.ndim > rows:
+                    behind = tuple(range(rows, local.ndim))
+                    axis = behind if place in together else LOSSES[case.loss].axes(case.parameters, local.ndim)
                     factor, valid = np.expand_dims(factor, axis), np.expand_dims(valid, axis)
                 found = np.where(valid, factor * local, np.longdouble(0))
                 pulled[place] = total(found) if place in together and summed else found

@@ -1,5 +1,6 @@
 """The losses of `keras.losses` of a batch whose examples are compared with each other."""
 
+from collections.abc import Callable
 from typing import Any
 
 import polyloss
@@ -16,7 +17,32 @@ __all__ = [
 ]
 
 
-def _circle(
+def _beside(xp: Namespace, embedding: Array, other: Array) -> tuple[Array, Callable[[Array], Array]]:
+    """The products of embeddings; and their slope without those of longer ones that are at most 1, as there.
+
+    A product of unit vectors that rounds to more is one of these all the same.
+    """
+    products = embedding @ xp.matrix_transpose(other)
+    return xp.where(products > 1.0, 1.0, products), lambda slope: xp.where(products > 1.01, 0.0, slope)
+
+
+def _of_a_batch(
+    xp: Namespace,
+    /,
+    embedding: Array,
+    target: Array,
+    *,
+    margin: float | Array = 0.4,
+    gamma: float | Array = 80.0,
+    detach: bool = True,
+    normalize: bool = True,
+    **call: Any,
+) -> Any:
+    scores, kept = _beside(xp, embedding, embedding)
+    return scores, lambda slope: (kept(slope) + xp.matrix_transpose(kept(slope))) @ embedding
+
+
+def _of_references(
     xp: Namespace,
     /,
     embedding: Array,
@@ -26,22 +52,34 @@ def _circle(
     *,
     margin: float | Array = 0.4,
     gamma: float | Array = 80.0,
-    detach: bool = False,
+    detach: bool = True,
+    normalize: bool = True,
     remove_diagonal: bool = True,
     **call: Any,
 ) -> Any:
-    scores = embedding @ xp.matrix_transpose(ref_embeddings)
-    return scores, lambda slope: slope @ ref_embeddings, lambda slope: xp.matrix_transpose(slope) @ embedding
+    scores, kept = _beside(xp, embedding, ref_embeddings)
+    return (
+        scores,
+        lambda slope: kept(slope) @ ref_embeddings,
+        lambda slope: xp.matrix_transpose(kept(slope)) @ embedding,
+    )
 
 
-_circle.__name__ = "circle"
+_of_a_batch.__name__ = _of_references.__name__ = "circle"
+circle_of_a_batch = Loss(
+    _of_a_batch,
+    signature="(n,d),(n)->(n)",
+    fuse=over_pairs(on_circles, OF_CIRCLES, by_label),
+    domains=polyloss.circle.domains,
+)
+"""`polyloss.circle` of embeddings as they are: `normalize` is false."""
 circle_of_references = Loss(
-    _circle,
+    _of_references,
     signature="(n,d),(n),(m,d),(m)->(n)",
     fuse=over_pairs(on_circles, OF_CIRCLES, by_label),
     domains=polyloss.circle.domains | {"ref_labels": polyloss.circle.domains["target"]},
 )
-"""`polyloss.circle` of examples that are compared with others, and not with each other."""
+"""The same of examples that are compared with others, and not with each other."""
 
 
 @of_arrays(loss="circle", ids="y_true")
@@ -56,12 +94,14 @@ def circle(
 ) -> Array:
     """`polyloss.circle` of embeddings that have length 1, differentiated through its weights; one value per row.
 
+    Nothing is normalised: of longer ones, the products count as 1 at most.
+
     Labels may be in a column, and whole numbers in floating point, as `fit` hands them over. With references, an
     example and the reference at its place are not alike either, unless `remove_diagonal` is false.
     """
     label = _labels("y_true", y_true, y_pred)
     if ref_labels is None and ref_embeddings is None and remove_diagonal:
-        return polyloss.circle(
+        return circle_of_a_batch(
             y_pred, label, gamma=gamma, margin=margin, detach=False, normalize=False, reduction="none"
         )
     return circle_of_references(
@@ -71,6 +111,8 @@ def circle(
         label if ref_labels is None else _labels("ref_labels", ref_labels, y_pred),
         gamma=gamma,
         margin=margin,
+        detach=False,
+        normalize=False,
         remove_diagonal=remove_diagonal,
         reduction="none",
     )

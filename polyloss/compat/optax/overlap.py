@@ -3,8 +3,9 @@
 from typing import Any
 
 import polyloss
-from polyloss.compat._common import as_probabilities, namespace, of_arrays, widened
+from polyloss.compat._common import as_probabilities, namespace, of_arrays, only, widened
 from polyloss.core import checks
+from polyloss.core.domains import NONNEGATIVE
 from polyloss.core.entries import positions
 from polyloss.core.typing import Array
 
@@ -25,7 +26,7 @@ def binary_dice_loss(
     """
     if predictions.ndim == targets.ndim and predictions.shape[-1] != 1:
         predictions, targets = predictions[..., None], targets[..., None]
-    predictions, targets = _same_rank(predictions, targets)
+    predictions, targets = _same_rank("binary_dice_loss", predictions, targets)
     predictions, targets, axes = _regions("binary_dice_loss", predictions, targets, None)
     return polyloss.dice(predictions, targets, smooth=smooth, from_logits=apply_sigmoid, axis=axes, reduction="none")[
         ..., 0
@@ -110,7 +111,7 @@ def _of_classes(
     **parameters: Any,
 ) -> Array:
     checks.one_of(name, "reduction", reduction, ("mean", "sum", "none"))
-    predictions, targets = _same_rank(predictions, targets)
+    predictions, targets = _same_rank(name, predictions, targets)
     predictions, targets, axes = _regions(name, predictions, targets, axis)
     parameters = {**parameters, "reduction": "none"}
 
@@ -120,7 +121,7 @@ def _of_classes(
         weight = xp.astype(place >= first, predictions.dtype)
         if class_weights is not None:
             checks.shape_is(name, "class_weights", tuple(class_weights.shape), (classes,), "one number per class,")
-            weight = weight * class_weights
+            weight = weight * only(name, "class_weights", class_weights, NONNEGATIVE)
 
         def of_all(weight: Array) -> Array:
             return polyloss.softmax_dice(predictions, targets, class_weight=weight, axis=(*axes, -1), **parameters)
@@ -140,9 +141,11 @@ def _of_classes(
     return widened(loss, predictions, targets)
 
 
-def _same_rank(predictions: Array, targets: Array) -> tuple[Array, Array]:
+def _same_rank(loss: str, predictions: Array, targets: Array) -> tuple[Array, Array]:
     """Both with an axis of classes, where one has none. Targets are probabilities."""
     targets = as_probabilities(targets, predictions)
+    for array in (predictions, targets):
+        checks.axis_of(loss, -1, array.ndim)
     if predictions.ndim == targets.ndim - 1:
         predictions = predictions[..., None]
     if targets.ndim == predictions.ndim - 1:

@@ -29,9 +29,7 @@ def ctc_loss(
     The logarithm of 0 is no number here: `log_epsilon` is left alone, and where no path has the labels, the loss is
     infinite.
     """
-    if static_number("ctc_loss", "log_epsilon", log_epsilon) != -1e5:
-        raise ValueError(f"ctc_loss: log_epsilon must be left alone: no logarithm of 0 is needed; got {log_epsilon!r}")
-    steps, ids = _length("logit_paddings", logit_paddings), _length("label_paddings", label_paddings)
+    steps, ids = _lengths("ctc_loss", logits, logit_paddings, labels, label_paddings, log_epsilon)
     return polyloss.ctc(logits, labels, steps, ids, blank=blank_id, reduction="none")
 
 
@@ -51,9 +49,12 @@ def ctc_loss_with_forward_probs(
     label itself. Then those that end in a label, of shape (T, B, N). They are ``-inf`` where there are none, and the
     same in steps that are padding.
     """
-    losses = ctc_loss(logits, logit_paddings, labels, label_paddings, blank_id=blank_id, log_epsilon=log_epsilon)
-    xp = namespace(logits)
-    lengths, ids = _length("logit_paddings", logit_paddings), checks.wide_ids(xp, labels)
+    name, xp = "ctc_loss_with_forward_probs", namespace(logits)
+    if logits.ndim != 3:
+        raise ValueError(f"{name}: logits must have the shape (B, T, C), got {tuple(logits.shape)}")
+    lengths, counts = _lengths(name, logits, logit_paddings, labels, label_paddings, log_epsilon)
+    losses = polyloss.ctc(logits, labels, lengths, counts, blank=blank_id, reduction="none")
+    ids = checks.wide_ids(xp, labels)
     every = xp.sum(xp.ones_like(ids), axis=-1)
     scores = polyloss.log_softmax(logits)
     lattice = lattice_of(xp, scores, first(xp, logits, 1, lengths), ids, every, blank_id, lambda shares: shares)
@@ -63,12 +64,25 @@ def ctc_loss_with_forward_probs(
     return losses, xp.concat([blanks[:-1, ...], ended]), emitted
 
 
-def _length(name: str, paddings: Array) -> Array:
+def _lengths(
+    loss: str, logits: Array, logit_paddings: Array, labels: Array, label_paddings: Array, log_epsilon: Array | float
+) -> tuple[Array, Array]:
+    """How many steps and labels of each example count."""
+    if static_number(loss, "log_epsilon", log_epsilon) != -1e5:
+        raise ValueError(f"{loss}: log_epsilon must be left alone: no logarithm of 0 is needed; got {log_epsilon!r}")
+    steps = tuple(logits.shape)[: max(0, logits.ndim - 1)]
+    checks.shape_is(loss, "logit_paddings", tuple(logit_paddings.shape), steps, "a number for each step, shape")
+    shape = tuple(labels.shape)
+    checks.shape_is(loss, "label_paddings", tuple(label_paddings.shape), shape, "the shape of labels,")
+    return _length(loss, "logit_paddings", logit_paddings), _length(loss, "label_paddings", label_paddings)
+
+
+def _length(loss: str, name: str, paddings: Array) -> Array:
     """How many entries of each row are no padding; -1, which no row has, where that could not be looked at."""
     xp = namespace(paddings)
-    checks.real("ctc_loss", name, xp, paddings)
+    checks.real(loss, name, xp, paddings)
     if not paddings.ndim:
-        raise ValueError(f"ctc_loss: {name} must have a row for each example, got a number")
+        raise ValueError(f"{loss}: {name} must have a row for each example, got a number")
     if checks.is_kind(xp, paddings, "bool"):
         paddings = xp.astype(paddings, xp.int32)
     kept = paddings == 0
@@ -76,5 +90,5 @@ def _length(name: str, paddings: Array) -> Array:
     expected = positions(xp, paddings, -1, xp.int32) < length[..., None]
     wrong = (kept != expected) | (~kept & (paddings != 1))
     if backend_of(paddings).readable(paddings):
-        checks.none_outside("ctc_loss", name, xp, xp.astype(paddings, xp.float32), wrong, "0 and, behind, 1")
+        checks.none_outside(loss, name, xp, xp.astype(paddings, xp.float32), wrong, "0 and, behind, 1")
     return xp.where(xp.any(wrong, axis=-1), xp.full_like(length, -1), length)

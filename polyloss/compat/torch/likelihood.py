@@ -33,7 +33,7 @@ def poisson_nll_loss(
     refuse_legacy("poisson_nll_loss", size_average, reduce)
     no_eps("poisson_nll_loss", eps, default=1e-8, exact="logarithms")
     keywords = rescaled("poisson_nll_loss", input, None, reduction)
-    return polyloss.poisson_nll(input, target, log_rate=bool(log_input), full=full and "stirling", **keywords)
+    return polyloss.poisson_nll(input, target, log_rate=bool(log_input), full="stirling" if full else False, **keywords)
 
 
 @of_arrays(loss="gaussian_nll")

@@ -67,7 +67,7 @@ def ctc_loss(
     if log_probs.ndim == 3:
         log_probs = xp.moveaxis(log_probs, 0, 1)
         if hasattr(targets, "ndim") and targets.ndim == 1 and labels.ndim == 1:
-            targets = _apart(xp, targets, labels)
+            targets, labels = _apart(xp, targets, labels)
     if hasattr(targets, "shape") and targets.ndim and targets.shape[-1] == 0:
         # No labels at all.
         targets = xp.zeros_like(xp.stack([labels], axis=-1), dtype=targets.dtype)
@@ -99,20 +99,24 @@ def _lengths(name: str, given: Any, like: Array) -> Array:
     return xp.stack(each) if isinstance(given, list | tuple) else each[0]
 
 
-def _apart(xp: Namespace, targets: Array, lengths: Array) -> Array:
-    """Labels that are one behind the other, in a row for each example."""
+def _apart(xp: Namespace, targets: Array, lengths: Array) -> tuple[Array, Array]:
+    """Labels that are one behind the other, in a row for each example; and the lengths, or -1, which is none, where
+    nobody could see that they do not add up.
+    """
     count, backend = targets.shape[0], backend_of(lengths)
     width = count
     if backend.readable(lengths):
         total, width = int(xp.sum(lengths)), int(xp.max(lengths))
         if total != count:
             raise ValueError(f"ctc_loss: targets must be as many as target_lengths add up to, {total}, got {count}")
-    if not count:
-        return xp.reshape(targets, (lengths.shape[0], 0))
+    else:
+        lengths = xp.where(xp.sum(lengths) == backend.length(targets, 0, lengths.dtype), lengths, -1)
+    if count == 0:
+        return xp.reshape(targets, (lengths.shape[0], 0)), lengths
     place, device = xp.int64, getattr(targets, "device", None) or None
     examples = xp.arange(lengths.shape[0], dtype=place, device=device)
     counts = xp.astype(lengths, place)
     before = xp.sum(xp.where(examples[None, :] < examples[:, None], counts[None, :], 0), axis=1)
     places = before[:, None] + xp.arange(width, dtype=place, device=device)[None, :]
     found = xp.take(targets, xp.reshape(xp.clip(places, 0, count - 1), (-1,)), axis=0)
-    return xp.reshape(found, (lengths.shape[0], width))
+    return xp.reshape(found, (lengths.shape[0], width)), lengths

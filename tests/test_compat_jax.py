@@ -11,6 +11,7 @@ import pytest
 
 import polyloss
 from polyloss.compat import optax as compat
+from polyloss.compat import torch as like_torch
 from polyloss_conformance import deviations
 from polyloss_conformance.builtins import FAMILIES
 
@@ -160,6 +161,30 @@ def test_ctc() -> None:
         ]
     with pytest.raises(ValueError, match="log_epsilon must be left alone"):
         compat.ctc_loss(logits, steps, labels, count, log_epsilon=-1e3)
+
+
+def test_what_is_known_of_sequences_may_be_closed_over() -> None:
+    labels, none = jax.numpy.asarray([[1, 2], [3, 3]]), jax.numpy.zeros((2, 2))
+    steps = jax.numpy.zeros((2, 3))
+    found = jax.jit(lambda x: compat.ctc_loss(x, steps, labels, none))(CUBE)
+    np.testing.assert_allclose(found, compat.ctc_loss(CUBE, steps, labels, none), rtol=1e-12)
+    together, counts = jax.numpy.asarray([1, 2, 3]), jax.numpy.asarray([2, 1])
+    scores = jax.nn.log_softmax(jax.numpy.moveaxis(jax.numpy.asarray(CUBE), 1, 0))
+
+    def of_torch(x: Any) -> Any:
+        return like_torch.ctc_loss(x, together, jax.numpy.asarray([3, 3]), counts, reduction="none")
+
+    np.testing.assert_allclose(jax.jit(of_torch)(scores), of_torch(scores), rtol=1e-12)
+
+
+def test_paddings_of_another_length_are_refused() -> None:
+    logits, labels, steps = CUBE, np.asarray([[1, 2], [3, 3]]), np.zeros((2, 3))
+    for loss in (compat.ctc_loss, compat.ctc_loss_with_forward_probs):
+        for short in (steps[:, :2], np.zeros((2, 4))):
+            with pytest.raises(ValueError, match=f"{loss.__name__}: logit_paddings must have a number for each step"):
+                loss(logits, short, labels, np.zeros((2, 2)))
+        with pytest.raises(ValueError, match=f"{loss.__name__}: label_paddings must have the shape of labels"):
+            loss(logits, steps, labels, np.zeros((2, 1)))
 
 
 def test_ctc_with_forward_probabilities() -> None:

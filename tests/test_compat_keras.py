@@ -92,6 +92,16 @@ def test_objects_are_those_of_keras_in_all_but_what_they_compute(name: str) -> N
             np.testing.assert_array_equal(number(again(y_true, y_pred)), number(one(y_true, y_pred)))
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a function of TensorFlow")
+@pytest.mark.parametrize("name", CLASSES)
+def test_an_object_may_be_a_function_of_tensorflow(name: str) -> None:
+    import tensorflow as tf
+
+    y_true, y_pred, (keywords, *_) = CALLS[name]
+    one = getattr(compat.keras, name)(**keywords)
+    np.testing.assert_allclose(tf.function(one)(y_true, y_pred), one(y_true, y_pred), rtol=1e-5)
+
+
 COLUMNS = [name for name in CLASSES if "Categorical" not in name and name not in ("CTC", "Circle")]
 """Classes whose examples may be numbers: of a target and a prediction, one may be a column."""
 

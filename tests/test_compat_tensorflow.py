@@ -339,6 +339,9 @@ def test_losses_of_a_sample(name: str, true: int, hits: bool) -> None:
     sample = tuple(map(tf.constant, (np.asarray([0, 5, 2, 3, 8]), rng.uniform(0, 1, (6, true)), rng.uniform(0, 1, 5))))
     keywords: Any = {"num_true": true, "sampled_values": sample, "remove_accidental_hits": hits}
     both(name, *arrays, wrt=(0, 1, 3), num_sampled=5, num_classes=9, **keywords)
+    narrow = tf.constant(labels, tf.int32)
+    layer = tf.constant(arrays[0]), tf.constant(arrays[1]), narrow, tf.constant(LOGITS)
+    assert np.isfinite(getattr(tf_compat, name)(*layer, 5, 9, **keywords)).all()
 
 
 def test_what_is_wrong_with_a_sample_is_said() -> None:
@@ -408,6 +411,29 @@ def test_ctc() -> None:
             lambda x, target=target: keras.losses.ctc(tf.constant(target), x),
             batch,
         )
+
+
+def test_embeddings_longer_than_one_are_as_near_as_can_be() -> None:
+    embeddings, labels = np.asarray([[3.0, 0], [2, 1], [1, 1], [0.5, -1]]), np.asarray([0, 1, 0, 1])
+    both("circle", labels, embeddings, gamma=2.0)
+    both("circle", labels, embeddings, gamma=2.0, remove_diagonal=False)
+
+
+def test_samples_that_do_not_fit_are_refused() -> None:
+    layer, sample = np.ones((5, 3)), (np.asarray([0, 1]), np.ones((4, 1)), np.ones(2))
+
+    def call(labels: Any, classes: int = 5, values: Any = sample) -> Any:
+        ids = np.asarray(labels)
+        return tf_compat.nce_loss(layer, np.zeros(5), ids, np.ones((4, 3)), 2, classes, sampled_values=values)
+
+    assert call([2, 1, 1, 0]).shape == (4,)
+    for labels in ([2], [2, 1, 1]):
+        with pytest.raises(ValueError, match="labels must have a class for each of inputs"):
+            call(labels)
+    with pytest.raises(ValueError, match="num_classes must be the rows of weights, 5, got 99"):
+        call([2, 1, 1, 0], 99)
+    with pytest.raises(ValueError, match="sampled_values must be three arrays"):
+        call([2, 1, 1, 0], values=sample[:2])
 
 
 def test_arrays_of_numpy_are_welcome_beside_tensors() -> None:

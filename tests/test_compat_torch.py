@@ -277,8 +277,15 @@ def test_ctc() -> None:
     torch.testing.assert_close(
         found, F.ctc_loss(x[:, 0].log_softmax(-1), targets[0], torch.tensor(6), torch.tensor(3), blank=3)
     )
+    one = compat.ctc_loss(x[:, 0].log_softmax(-1), targets[0], (6,), torch.tensor([3]), blank=3)
+    torch.testing.assert_close(one, found)
     with pytest.raises(ValueError, match="targets must be as many as target_lengths add up to, 7, got 6"):
         compat.ctc_loss(x, together, steps, [3, 2, 1, 1])
+    with pytest.raises(TypeError, match="input_lengths must be whole numbers, or an integer array of them"):
+        compat.ctc_loss(x, together, [6.0, 6.0, 5.0, 4.0], labels)
+    traced = torch.compile(compat.ctc_loss, backend="eager", fullgraph=True)
+    wrong = traced(x, together, torch.tensor(steps), torch.tensor([3, 2, 1, 1]), reduction="none")
+    assert wrong.isnan().all()
 
 
 def test_the_gradient_of_ctc_is_that_by_log_probabilities() -> None:

@@ -367,7 +367,7 @@ def test_examples_in_docstrings() -> None:
             "nearest here: polyloss_torch.BinaryCrossEntropyWithLogits; polyloss.compat.torch."
             "binary_cross_entropy_with_logits has PyTorch's signature and definition",
         ),
-        ("AdaptiveLogSoftmaxWithLoss", "there is no such loss in polyloss yet"),
+        ("SupConLoss", "there is no such loss in polyloss yet"),
         ("huber", "nearest here: polyloss_torch.Huber"),
         ("Hubr", "did you mean polyloss_torch.Huber?"),
     ],

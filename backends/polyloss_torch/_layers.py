@@ -46,6 +46,15 @@ def _adaptive(function: Callable[..., torch.Tensor]) -> Callable[..., LogProbabi
                 "AdaptiveLogSoftmaxWithLoss: input_ must have the shape (N, D) beside a target_ of shape (N), or (D) "
                 f"beside one number, got {tuple(input_.shape)} and {tuple(target_.shape)}"
             )
+        if target_.is_floating_point() or target_.is_complex() or target_.dtype is torch.bool:
+            raise TypeError(
+                f"AdaptiveLogSoftmaxWithLoss: target_ must be class ids (integers), got dtype {target_.dtype}"
+            )
+        if input_.shape[-1] != self.in_features:
+            raise ValueError(
+                f"AdaptiveLogSoftmaxWithLoss: input_ must have in_features, {self.in_features}, along its last axis, "
+                f"got shape {tuple(input_.shape)}"
+            )
         if bool(((target_ < 0) | (target_ >= self.n_classes)).any()):
             raise ValueError(f"AdaptiveLogSoftmaxWithLoss: target_ must be class ids in [0, {self.n_classes})")
         hidden, target = _wide(input_.reshape(-1, self.in_features)), target_.reshape(-1)

@@ -140,7 +140,8 @@ def layer_of(library: str, name: str, function: Callable[..., Array]) -> type:
             "takes them, and does not"
         )
     made: type = import_module(f"{_ADAPTERS[library]}._layers").layer_class(name, function)
-    made.__doc__ = f"`{of_library}.{function.__name__}` of weights of its own.\n\n{inspect.getdoc(function)}"
+    computed = f"computed by `{of_library}.{function.__name__}`"
+    made.__doc__ = f"`{library}`'s class of this name, {computed}.\n\n{inspect.getdoc(made.__base__)}"
     made.__module__, made.__qualname__ = of_library, name
     return made
 

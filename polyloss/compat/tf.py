@@ -193,6 +193,8 @@ def _sampled(
         _known(loss, name, ids, weights.shape[0]) for name, ids in (("labels", labels), ("sampled_values", sampled))
     )
 
+    labels = namespace(sampled).astype(labels, sampled.dtype)
+
     def of_rows(hidden: Array, layer: Array, bias: Array) -> Array:
         xp = namespace(hidden)
         layer, bias = xp.astype(layer, hidden.dtype), xp.astype(bias, hidden.dtype)

@@ -85,10 +85,19 @@ def _length(loss: str, name: str, paddings: Array) -> Array:
         raise ValueError(f"{loss}: {name} must have a row for each example, got a number")
     if checks.is_kind(xp, paddings, "bool"):
         paddings = xp.astype(paddings, xp.int32)
+    if backend_of(paddings).readable(paddings):
+        # In a function that is compiled, what is made of them cannot be looked at.
+        seen = backend_of(paddings).look(paddings)
+        wide = namespace(seen).astype(seen, namespace(seen).float32)
+        checks.none_outside(loss, name, namespace(seen), wide, _counted(seen)[1], "0 and, behind, 1")
+    length, wrong = _counted(paddings)
+    return xp.where(xp.any(wrong, axis=-1), xp.full_like(length, -1), length)
+
+
+def _counted(paddings: Array) -> tuple[Array, Array]:
+    """How many entries of each row are 0, and where they are not the first ones, or others are not 1."""
+    xp = namespace(paddings)
     kept = paddings == 0
     length = xp.sum(xp.astype(kept, xp.int32), axis=-1, dtype=xp.int32)
     expected = positions(xp, paddings, -1, xp.int32) < length[..., None]
-    wrong = (kept != expected) | (~kept & (paddings != 1))
-    if backend_of(paddings).readable(paddings):
-        checks.none_outside(loss, name, xp, xp.astype(paddings, xp.float32), wrong, "0 and, behind, 1")
-    return xp.where(xp.any(wrong, axis=-1), xp.full_like(length, -1), length)
+    return length, (kept != expected) | (~kept & (paddings != 1))

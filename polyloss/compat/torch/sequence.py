@@ -64,6 +64,9 @@ def ctc_loss(
     checks.real_floating("ctc_loss", "log_probs", xp, log_probs)
     steps = _lengths("input_lengths", input_lengths, log_probs)
     labels = _lengths("target_lengths", target_lengths, log_probs)
+    if log_probs.ndim == 2:
+        # The length of the one sequence may have an axis.
+        steps, labels = (xp.reshape(one, ()) if tuple(one.shape) == (1,) else one for one in (steps, labels))
     if log_probs.ndim == 3:
         log_probs = xp.moveaxis(log_probs, 0, 1)
         if hasattr(targets, "ndim") and targets.ndim == 1 and labels.ndim == 1:
@@ -93,7 +96,7 @@ def _lengths(name: str, given: Any, like: Array) -> Array:
         return given
     numbers = list(given) if isinstance(given, list | tuple) else [given]
     if not all(isinstance(number, int) and not isinstance(number, bool) for number in numbers):
-        raise checks.no_array("ctc_loss", name, given)
+        raise TypeError(f"ctc_loss: {name} must be whole numbers, or an integer array of them; got {given!r}")
     xp, backend = namespace(like), backend_of(like)
     each = [backend.asarray(number, like, xp.int64) for number in numbers]
     return xp.stack(each) if isinstance(given, list | tuple) else each[0]
@@ -106,7 +109,9 @@ def _apart(xp: Namespace, targets: Array, lengths: Array) -> tuple[Array, Array]
     count, backend = targets.shape[0], backend_of(lengths)
     width = count
     if backend.readable(lengths):
-        total, width = int(xp.sum(lengths)), int(xp.max(lengths))
+        # In a function that is compiled, what is made of them cannot be looked at.
+        seen = backend.look(lengths)
+        total, width = int(namespace(seen).sum(seen)), int(namespace(seen).max(seen))
         if total != count:
             raise ValueError(f"ctc_loss: targets must be as many as target_lengths add up to, {total}, got {count}")
     else:

@@ -435,7 +435,7 @@ def test_an_answer_is_of_the_families_that_are_asked_for() -> None:
 
 def test_every_twin_says_what_it_computes() -> None:
     """The loss that is nearest to a name is the one that the documentation has."""
-    for twin, loss in names._twins().items():
+    for twin, loss in names.twins().items():
         documented = re.search(r"`polyloss\.(\w+)`", operator.attrgetter(twin)(polyloss.compat).__doc__ or "")
         assert documented is not None
         assert documented[1] == loss, twin
@@ -513,7 +513,7 @@ def test_numbers_of_numpy_are_numbers(backend: Any) -> None:
 
 
 def test_every_name_that_is_answered_leads_somewhere() -> None:
-    for name in {*names.WORDS, *(twin.partition(".")[2] for twin in names._twins())} - {*dir(polyloss)}:
+    for name in {*names.WORDS, *(twin.partition(".")[2] for twin in names.twins())} - {*dir(polyloss)}:
         with pytest.raises(AttributeError) as caught:
             getattr(polyloss, name)
         ways = re.findall(r"polyloss(?:\.\w+)+", str(caught.value))

@@ -33,7 +33,9 @@ automatic differentiation they give values; gradients come from the losses thems
 The classes are there too: `polyloss.compat.torch.CrossEntropyLoss`, `polyloss.compat.keras.Huber`. Where PyTorch or
 Keras is installed, each is a subclass of the library's own that computes what the function here does: made with the
 same arguments, part of a model, saved and loaded as it (`state_dict`, `get_config`); before a saved Keras model is
-loaded, import `polyloss_keras`. Without PyTorch, its classes are plain ones for the arrays of any framework.
+loaded, import `polyloss_keras`. Without PyTorch, its classes are plain ones for the arrays of any framework,
+but for `LinearCrossEntropyLoss` and `AdaptiveLogSoftmaxWithLoss`, whose weights are PyTorch's. Beside losses, `optax`
+has `smooth_labels`, `make_fenchel_young_loss` and `ctc_loss_with_forward_probs`.
 
 ```python
 import numpy as np

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from polyloss.compat.names import meanings, near, plain
+from polyloss.compat.names import meanings, near, plain, twins
 
 
 def resolve(name: str, known: Sequence[str]) -> str:
@@ -15,7 +15,12 @@ def resolve(name: str, known: Sequence[str]) -> str:
     """
     if name in known:
         return name
-    given = name.rpartition(".")[2]
+    library, _, given = name.rpartition(".")
+    # A whole name first: without its ending it may be that of another loss.
+    exactly = [loss for twin, loss in twins().items() if twin.partition(".")[2] == given and loss in known]
+    of_library = [loss for twin, loss in twins().items() if twin == f"{library.partition('.')[0]}.{given}"]
+    if exactly:
+        return (of_library or exactly)[0]
     found = meanings(known).get(plain(given))
     if found is not None:
         return found

@@ -113,7 +113,7 @@ def _letters(name: str) -> str:
 def losses_of_others() -> dict[str, str]:
     """What a built-in is called, in plain letters, and the loss that its twin says it computes."""
     losses = {plain(word): loss for word, loss in WORDS.items()}
-    for twin, loss in _twins().items():
+    for twin, loss in twins().items():
         losses.setdefault(plain(twin.rpartition(".")[2]), loss)
     return losses
 
@@ -140,7 +140,7 @@ def _alike(name: str, words: Iterable[str], count: int) -> list[str]:
 
 
 @cache
-def _twins() -> dict[str, str]:
+def twins() -> dict[str, str]:
     """The functions of `polyloss.compat`, such as ``torch.mse_loss``, with the loss that each computes."""
     return {
         f"{family}.{name}": getattr(module, name).__loss__
@@ -204,7 +204,7 @@ def no_attribute(
 def attribute_of(family: str) -> Callable[[str], object]:
     """The function `__getattr__` of a module of `polyloss.compat`: its classes, or an error with what is nearest."""
     module = _MODULES[family].__name__
-    losses = {twin.partition(".")[2]: loss for twin, loss in _twins().items() if twin.startswith(f"{family}.")}
+    losses = {twin.partition(".")[2]: loss for twin, loss in twins().items() if twin.startswith(f"{family}.")}
     public = public_names("polyloss")
     meant = {word: [t for t, one in losses.items() if one == loss] for word, loss in meanings(public).items()}
     meant = {word: twins for word, twins in meant.items() if twins} | {plain(twin): [twin] for twin in losses}
@@ -235,11 +235,11 @@ def names_of(family: str) -> Callable[[], list[str]]:
 
 def _twins_of(name: str, ours: str | None, families: Sequence[str]) -> list[list[str]]:
     """The functions of `polyloss.compat` in some families that somebody may mean, each with its family first."""
-    twins = [twin.split(".") for twin in _twins() if twin.partition(".")[0] in families]
+    places = [twin.split(".") for twin in twins() if twin.partition(".")[0] in families]
     return (
-        [t for t in twins if t[1] == name]
-        or [t for t in twins if plain(t[1]) == plain(name)]
-        or [t for t in twins if plain(t[1]) == plain(ours or name)]
+        [t for t in places if t[1] == name]
+        or [t for t in places if plain(t[1]) == plain(name)]
+        or [t for t in places if plain(t[1]) == plain(ours or name)]
     )
 
 

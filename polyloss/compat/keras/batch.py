@@ -23,7 +23,8 @@ def _beside(xp: Namespace, embedding: Array, other: Array) -> tuple[Array, Calla
     A product of unit vectors that rounds to more is one of these all the same.
     """
     products = embedding @ xp.matrix_transpose(other)
-    return xp.where(products > 1.0, 1.0, products), lambda slope: xp.where(products > 1.01, 0.0, slope)
+    beyond = products > 1.01
+    return xp.where(beyond, 1.0, products), lambda slope: xp.where(beyond, 0.0, slope)
 
 
 def _of_a_batch(

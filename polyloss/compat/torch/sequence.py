@@ -96,7 +96,9 @@ def _lengths(name: str, given: Any, like: Array) -> Array:
         return given
     numbers = list(given) if isinstance(given, list | tuple) else [given]
     if not all(isinstance(number, int) and not isinstance(number, bool) for number in numbers):
-        raise TypeError(f"ctc_loss: {name} must be whole numbers, or an integer array of them; got {given!r}")
+        if all(isinstance(number, float) for number in numbers):
+            raise TypeError(f"ctc_loss: {name} must be whole numbers, or an integer array of them; got {given!r}")
+        raise checks.no_array("ctc_loss", name, given)
     xp, backend = namespace(like), backend_of(like)
     each = [backend.asarray(number, like, xp.int64) for number in numbers]
     return xp.stack(each) if isinstance(given, list | tuple) else each[0]

@@ -192,7 +192,6 @@ def _sampled(
     (labels, bad), (sampled, bad_sample) = (
         _known(loss, name, ids, weights.shape[0]) for name, ids in (("labels", labels), ("sampled_values", sampled))
     )
-
     labels = namespace(sampled).astype(labels, sampled.dtype)
 
     def of_rows(hidden: Array, layer: Array, bias: Array) -> Array:

@@ -129,8 +129,7 @@ class Paths(FusedLoss):
     def _summed(self, xp: Namespace, lattice: Lattice, wanted: bool) -> tuple[Array, Callable[[], Array]]:
         """The loss of each example, and its gradient, if that is wanted."""
         backend, skips, ends = backend_of(lattice.scores), lattice.skips, lattice.ends
-        steps = {"scores": xp.moveaxis(lattice.scores, 1, 0), "counts": xp.moveaxis(lattice.counts, 1, 0)}
-        certain = xp.zeros_like(steps["scores"][0, ...])
+        steps, certain, begins = _before_the_first(xp, lattice)
 
         def forwards(so_far: Named, row: Named) -> tuple[Named, Named]:
             sums, largest = _rescaled(xp, _arrived(xp, so_far["reach"], skips) + row["scores"][0, ...])
@@ -145,8 +144,6 @@ class Paths(FusedLoss):
             shares = self.log_sum(xp, row["reach"][0, ...] + ahead)[1]()
             return {"ahead": xp.where(counts, sums, ahead)}, {"shares": xp.where(counts, shares, 0.0)[None, ...]}
 
-        # Before the first step, a path is as if it were in the first state.
-        begins = xp.where(positions(xp, certain, -1, xp.int32) == 0, certain, -xp.inf)
         last, passed = backend.scan(forwards, {"reach": begins}, steps, 1)
         ending = self.log_sum(xp, xp.where(ends, last["reach"], -xp.inf))[0]
         # A library may add the terms of a long sum one after the other.
@@ -166,16 +163,21 @@ class Paths(FusedLoss):
 
 def arrivals(xp: Namespace, lattice: Lattice) -> Array:
     """Of shape (T, N, S): the logarithm of how likely all paths are up to a step that are in a state then."""
-    steps = {"scores": xp.moveaxis(lattice.scores, 1, 0), "counts": xp.moveaxis(lattice.counts, 1, 0)}
-    certain = xp.zeros_like(steps["scores"][0, ...])
+    steps, _, begins = _before_the_first(xp, lattice)
 
     def step(so_far: Named, row: Named) -> tuple[Named, Named]:
         sums = _arrived(xp, so_far["reach"], lattice.skips) + row["scores"][0, ...]
         reach = xp.where(row["counts"][0, ...][..., None], sums, so_far["reach"])
         return {"reach": reach}, {"reach": reach[None, ...]}
 
-    begins = xp.where(positions(xp, certain, -1, xp.int32) == 0, certain, -xp.inf)
-    return backend_of(certain).scan(step, {"reach": begins}, steps, 1)[1]["reach"]
+    return backend_of(begins).scan(step, {"reach": begins}, steps, 1)[1]["reach"]
+
+
+def _before_the_first(xp: Namespace, lattice: Lattice) -> tuple[Named, Array, Array]:
+    """What there is of each step; certainty of all states; and of the first one, where a path is before all steps."""
+    steps = {"scores": xp.moveaxis(lattice.scores, 1, 0), "counts": xp.moveaxis(lattice.counts, 1, 0)}
+    certain = xp.zeros_like(steps["scores"][0, ...])
+    return steps, certain, xp.where(positions(xp, certain, -1, xp.int32) == 0, certain, -xp.inf)
 
 
 def log_add(xp: Namespace, x: Array, y: Array) -> Array:

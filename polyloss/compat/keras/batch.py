@@ -40,7 +40,12 @@ def _of_a_batch(
     **call: Any,
 ) -> Any:
     scores, kept = _beside(xp, embedding, embedding)
-    return scores, lambda slope: (kept(slope) + xp.matrix_transpose(kept(slope))) @ embedding
+
+    def by_embedding(slope: Array) -> Array:
+        slope = kept(slope)
+        return (slope + xp.matrix_transpose(slope)) @ embedding
+
+    return scores, by_embedding
 
 
 def _of_references(

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Any, TypeAlias
 
 from . import checks
@@ -84,7 +83,9 @@ class Binding:
         letters = self.loss.row
         found: list[Axis] = []
         for letter in letters:
-            found += zip(repeat(letter), range(len(self.axis) - len(letters) + 1 if letter == REGION else 1))
+            # Dynamo of PyTorch before 2.13 follows no `zip` that is added to a list.
+            for number in range(len(self.axis) - len(letters) + 1 if letter == REGION else 1):
+                found.append((letter, number))
         return found
 
     def is_empty(self, named: Mapping[str, Array]) -> bool:
@@ -105,7 +106,8 @@ class Binding:
         """The axes of a shape; those of a row are where they are in the first array."""
         found: list[Axis] = []
         for letter in dims:
-            found += zip(repeat(letter), range(count if letter == EXAMPLES else 1))
+            for number in range(count if letter == EXAMPLES else 1):
+                found.append((letter, number))
         if len(dims) > 1 and dims[0] == EXAMPLES and self.loss.rowwise:
             del found[count:]
             for place, axis in sorted(zip(self.axis, self.row, strict=True)):

@@ -89,7 +89,7 @@ COVERED = [
 
 @pytest.mark.parametrize("loss", data.LOSSES)
 def test_what_is_chosen_goes_from_line_to_line_as_all_calls_do(loss: str) -> None:
-    assert len(COVERED) == 6
+    assert len(COVERED) == 9
     for backend, mode, kind in COVERED:
         dtype = "float16" if kind == "half" else kind
         share = schedule.SCHEDULE[backend, mode][kind]

@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 import polyloss
-from polyloss_conformance import cases, frameworks
+from polyloss_conformance import builtins, cases, frameworks
+from polyloss_conformance.case import Arguments
 from polyloss_conformance.cli import app
 
 torch = pytest.importorskip("torch")
@@ -59,6 +60,31 @@ def test_torch_neither_copies_nor_waits(name: str) -> None:
             assert value.is_meta
             count += 1
     assert count > 20
+
+
+@pytest.mark.parametrize("twin", builtins.TWINS, ids=lambda twin: twin.id)
+def test_twins_stay_on_the_device(twin: Any) -> None:
+    framework = frameworks.framework("torch")
+
+    def there(value: Any) -> Any:
+        value = framework.convert(value)
+        return value.to("meta") if framework.is_array(value) else value
+
+    count = 0
+    for case in cases.CASES[twin.loss]:
+        reduction = twin.reductions[count % len(twin.reductions)]
+        if count == 12 or not twin.expressible(case, reduction):
+            continue
+        arrays, parameters, options = case.at("float32")
+        on_meta = Arguments(
+            tuple(there(a) for a in arrays),
+            {key: there(value) for key, value in parameters.items()},
+            {key: there(value) for key, value in options.items()},
+        )
+        with OneDevice():  # type: ignore[no-untyped-call]
+            assert twin.evaluate(twin.twin(), on_meta, reduction).is_meta
+        count += 1
+    assert count
 
 
 def test_torch_takes_numbers_from_the_cpu_and_no_other_tensor() -> None:

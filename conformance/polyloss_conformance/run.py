@@ -44,7 +44,7 @@ def jobs(selection: Selection, ledgers: dict[str, Ledger] | None = None) -> list
         modes = (
             framework.modes if selection.modes is None else tuple(m for m in selection.modes if m in framework.modes)
         )
-        everything = selection.extent == "all"
+        everything, few = selection.extent == "all", selection.extent in ("quick", "first")
         compilers = tuple(m for m in modes if m not in (*EAGER, "compile") or (everything and m not in EAGER))
         unseen = compilers if framework.shows_values else (*modes[:1], *compilers)
         ledger = deviations.Ledger(deviations.load())
@@ -59,7 +59,9 @@ def jobs(selection: Selection, ledgers: dict[str, Ledger] | None = None) -> list
             if name not in data.LOSSES:
                 work.append(Job(name, backend, "cases", _call(_no_cases, name, backend)))
                 continue
-            if "law" in checks and "eager" in modes and loss is not None and "float64" in selection.dtypes:
+            lawful = "law" in checks and "eager" in modes and loss is not None and "float64" in selection.dtypes
+            # What is written once for all frameworks is compiled for each there.
+            if lawful and not (few and framework.slow_eager):
                 work.append(Job(name, backend, "laws", _all(laws.check, name, loss, framework)))
             if "kind of call" in checks and "eager" in modes and loss is not None:
                 kinds_of = _all(kinds.check, name, loss, framework, selection.dtypes, modes)
@@ -79,7 +81,7 @@ def jobs(selection: Selection, ledgers: dict[str, Ledger] | None = None) -> list
                 and "eager" in modes
                 and "float64" in selection.dtypes
             ):
-                work.append(Job(name, backend, "second order", _all(second_order.run, name, loss, framework)))
+                work.append(Job(name, backend, "second order", _all(second_order.run, name, loss, framework, few)))
         judged = "built-in" in checks and "eager" in modes and module is None
         if whole and judged and framework.shows_values:
             complete = is_complete(selection, backend)

@@ -82,9 +82,9 @@ class Share:
         Of functions whose parameters differ in their values alone, the first and the last stand for all.
     covering : bool
         Of all these, only as many as `covering.cover` chooses.
-    optimised : {"all", "covering", "defaults", "none"}
+    optimised : {"all", "covering", "none"}
         Which of those are compiled as users have it, and the others in the quickest way: all; as many as
-        `covering.cover` chooses; functions without parameters, and what is called as it stands; or none.
+        `covering.cover` chooses; or none.
     largest : bool
         Of the batches of a function the largest alone: each other shape is a compilation.
     single : bool
@@ -99,7 +99,7 @@ class Share:
     reduced: tuple[str, ...] = ()
     ends: bool = False
     covering: bool = False
-    optimised: Literal["all", "covering", "defaults", "none"] = "all"
+    optimised: Literal["all", "covering", "none"] = "all"
     largest: bool = False
     single: bool = True
     alone: tuple[Alone, ...] = ()
@@ -110,6 +110,7 @@ _THOROUGH = ("mse", "cross_entropy")
 """One elementwise and one row-wise loss: their reductions are chosen from where compilation makes each call dear."""
 
 _ALL = Share(every=True)
+_SOME = Share(every=True, covering=True)
 _REDUCTIONS = (Alone(("default_reduction", "everything_masked", "masked_weighted_mean", _LONG)),)
 _OVER_A_BATCH = Alone(("ordinary_1d", "masked_mean", "symmetric_mean", "learned_temperature"), unpackable=True)
 _DEAR = (Alone(("masked_weighted_mean", _LONG)), _OVER_A_BATCH)
@@ -120,19 +121,20 @@ SCHEDULE: dict[tuple[str, str], dict[str, Share]] = {
     ("", "eager"): {"half": _ALL, "float32": _ALL, "float64": _ALL},
     # Half precision is never computed in blocks: it would be the same once more.
     ("", "small blocks"): {"float32": _ALL, "float64": _ALL},
-    ("", "whole arrays"): {"float32": _ALL, "float64": _ALL},
+    ("", "whole arrays"): {"float32": _ALL, "float64": _SOME},
     # Here every call of another shape is a compilation.
     ("jax", "eager"): {
-        # Computed in float32, the code for which is looked at there.
-        "half": Share(ends=True, covering=True, optimised="none", largest=True, alone=(*_DEAR, _THREE_FEATURES)),
+        # Computed in float32, the code for which is looked at there: of two halves, one has every feature.
+        "bfloat16": Share(ends=True, covering=True, optimised="none", largest=True, alone=(*_DEAR, _THREE_FEATURES)),
+        "float16": Share(parameters=(False,), covering=True, optimised="none", largest=True, alone=_DEAR),
         "float32": Share(
             unpackable=True, reduced=_THOROUGH, optimised="covering", alone=(*_REDUCTIONS, _THREE_FEATURES)
         ),
-        "float64": Share(covering=True, optimised="defaults", alone=(*_DEAR, _THREE_FEATURES)),
+        "float64": Share(covering=True, optimised="none", alone=(*_DEAR, _THREE_FEATURES)),
     },
     # And what is compiled is the same with `jit` and without.
     ("jax", "jit"): {
-        "float32": Share(ends=True, covering=True, optimised="defaults", largest=True, alone=(*_DEAR, _THREE_FEATURES)),
+        "float32": Share(parameters=(False,), ends=True, covering=True, largest=True, alone=_DEAR),
     },
     # torch has a full compiler, for the default parameters. All others are traced, values and gradients.
     ("torch", "aot_eager"): {
@@ -153,21 +155,38 @@ SCHEDULE: dict[tuple[str, str], dict[str, Share]] = {
             alone=(_OVER_A_BATCH, Alone(("masked_weighted_mean", "mean_of_262144_tenths"), losses=("l1", *_THOROUGH))),
         ),
     },
-    ("tensorflow", "function"): {"float32": Share(unpackable=True, ends=True, alone=_REDUCTIONS)},
+    ("tensorflow", "function"): {
+        "float32": Share(unpackable=True, ends=True, covering=True, alone=(*_REDUCTIONS, _THREE_FEATURES))
+    },
     ("tensorflow", "xla"): {"float32": Share(ends=True, covering=True, largest=True, alone=(*_DEAR, _THREE_FEATURES))},
 }
 """By framework (any, where there is none) and mode, then dtype. Compilers see one dtype: float32, if it is selected."""
 
-_DEFAULT = Share(parameters=(False,), ends=True, largest=True, single=False, alone=(_OVER_A_BATCH,))
+_PACKED = Share(
+    parameters=(False,),
+    ends=True,
+    covering=True,
+    optimised="none",
+    largest=True,
+    single=False,
+    alone=(Alone(("ordinary_1d",), unpackable=True),),
+)
+_ONE = Share(
+    parameters=(),
+    optimised="none",
+    alone=(Alone(("masked_weighted_mean",)), Alone(("masked_mean",), unpackable=True)),
+)
 
 FIRST: dict[tuple[str, str], dict[str, Share]] = {
-    ("", "eager"): SCHEDULE["", "eager"],
-    ("jax", "eager"): {"half": _DEFAULT, "float32": _DEFAULT, "float64": _DEFAULT},
-    ("jax", "jit"): {"float32": _DEFAULT},
-    ("torch", "aot_eager"): {"float32": _DEFAULT},
-    ("tensorflow", "function"): {"float32": _DEFAULT},
+    ("numpy", "eager"): {"half": _SOME, "float32": _ALL, "float64": _ALL},
+    # Both halves are computed in float32, and one shows it.
+    ("", "eager"): {"bfloat16": _ONE, "float32": _SOME, "float64": _SOME},
+    ("jax", "eager"): {"bfloat16": _ONE, "float32": _PACKED, "float64": _ONE},
+    ("jax", "jit"): {"float32": _ONE},
+    ("torch", "aot_eager"): {"float32": _ONE},
+    ("tensorflow", "function"): {"float32": _ONE},
 }
-"""The same for a first sight: eagerly, and under one compiler."""
+"""The same for a first sight: all on NumPy; elsewhere what is different, and one call under a compiler."""
 
 
 def share_of(selection: Selection, backend: str, mode: str, dtype: str) -> Share | None:
@@ -178,7 +197,7 @@ def share_of(selection: Selection, backend: str, mode: str, dtype: str) -> Share
     table = SCHEDULE if selection.extent == "full" else FIRST
     lines = table.get((backend, mode), table.get(("", mode), {}))
     if mode in EAGER:
-        return lines.get(kind)
+        return lines.get(dtype, lines.get(kind))
     only = "float32" if "float32" in selection.dtypes else selection.dtypes[0]
     return lines.get("float32") if dtype == only else None
 
@@ -207,17 +226,20 @@ def _units(share: Share, backend: str, mode: str, loss: str, dtype: str) -> Iter
     """What of a loss is called in a mode: first as it stands, then what may be chosen from."""
     entry = data.LOSSES[loss]
     groups: dict[tuple[Any, ...], dict[Key, list[Case]]] = {}
-    found = []
+    found: list[Unit] = []
     for case in data.CASES[loss]:
         if case.kind == "error" or dtype not in case.dtypes:
             continue
         key = None if share.every else pack_key(case, dtype, entry)
-        if share.every or any(alone.has(case, key) for alone in share.alone):
-            yield Unit(loss, backend, mode, dtype, ((case,),), packed=False, unoptimised=share.optimised == "none")
+        unit = Unit(loss, backend, mode, dtype, ((case,),), packed=False)
+        if share.every and share.covering:
+            found.append(unit)
+        elif share.every or any(alone.has(case, key) for alone in share.alone):
+            yield unit._replace(unoptimised=share.optimised == "none")
         elif (share.unpackable and key is None and not fnmatchcase(case.name, _LONG)) or (
             loss in share.reduced and case.options.get("reduction") != "none"
         ):
-            found.append(Unit(loss, backend, mode, dtype, ((case,),), packed=False))
+            found.append(unit)
         if (
             key is not None
             and bool(key.static or key.arrays) in share.parameters
@@ -248,10 +270,4 @@ def _optimised(share: Share, found: Sequence[Unit], dtype: str, entry: Entry) ->
     """The places of the units that are compiled as users have it."""
     if share.optimised == "covering":
         return set(_covering(found, dtype, entry))
-    if share.optimised == "defaults":
-        return {
-            place
-            for place, unit in enumerate(found)
-            if not any(case.parameters.keys() - {"axis"} for case in unit.cases)
-        }
     return set() if share.optimised == "none" else set(range(len(found)))

@@ -188,7 +188,7 @@ class Binding:
                 raise ValueError(f"{name}: {argument.name} must have the shape (...{words}), got {shape}")
             return
         expected = tuple(map(lengths.get, axes))
-        if lengths.keys() >= {*axes}:
+        if set(axes).issubset(lengths):
             what = f"the shape of {first.name}," if argument.dims == first.dims else "one value per row, shape"
             # Without its axis of classes, a row of one would be another kind of row.
             of = None if self.axis else first.name

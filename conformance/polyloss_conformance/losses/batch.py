@@ -247,16 +247,15 @@ def _circle_cases(case: Cases) -> None:
 
 
 def _optax_ntxent(call: Call) -> Said | None:
-    """Its mean is over all pairs of positives: ours, with their numbers as weights."""
-    if not call.has("temperature", "sample_weight") or "sample_weight" not in call.options:
-        return None
-    embedding, target = call.arrays
-    if target.ndim > 1:
-        return None
-    alike = np.asarray(target)[:, None] == np.asarray(target)
-    if not np.array_equal(np.asarray(call.options["sample_weight"]), alike.sum(axis=1) - 1):
-        return None
-    return Said((embedding, target), dict(call.parameters))
+    return Said(call.arrays, dict(call.parameters)) if call.has("temperature", "sample_weight") else None
+
+
+def _by_pairs(case: Case) -> bool:
+    """Whether the weights are the numbers of positives: optax's mean is over all pairs of these."""
+    target, weight = case.arrays[1], case.options.get("sample_weight")
+    if weight is None or target.ndim > 1:
+        return False
+    return np.array_equal(weight, (target[:, None] == target).sum(axis=1) - 1)
 
 
 def _like_keras(case: Case) -> bool:
@@ -278,7 +277,7 @@ NT_XENT = Spec(
     exact=Batch(_nt_xent),
     questions=(_by_label_cases, _nt_xent_cases),
     ideal=_one_class,
-    twins=(Twin("optax", "ntxent", _optax_ntxent, reductions=("weighted_mean",)),),
+    twins=(Twin("optax", "ntxent", _optax_ntxent, reductions=("weighted_mean",), admits=_by_pairs),),
     advice=(
         Advice(
             "similarity",

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from polyloss.core.entries import one_hot
+from polyloss.core.entries import one_hot, positions
 from polyloss_conformance.arrays import WIDE, Shape, bits, classes, floats, ids, inf, mask, normal
 from polyloss_conformance.case import Cases
 from polyloss_conformance.exact.jets import Jet, maximum, positive_part
@@ -263,7 +263,7 @@ def _torch_multilabel_margin(call: Call) -> Said | None:
     xp, classes = call.xp, call.arrays[0].shape[call.axis]
     scores, target = (xp.reshape(array, (-1, classes)) for array in call.to(-1, *call.arrays))
     # The ids of the right classes, and then -1.
-    found = xp.sort(xp.where(target == 1, xp.arange(classes, dtype=xp.int64), classes), axis=-1)
+    found = xp.sort(xp.where(target == 1, positions(xp, scores, -1, xp.int64), classes), axis=-1)
     found = xp.where(found == classes, -1, found)
     rows = call.rows
     shaped = (lambda value: xp.reshape(value, rows)) if call.reduction == "none" else (lambda value: value)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from polyloss.core.entries import positions
 from polyloss_conformance.arrays import Shape, bits, classes, floats, ids, inf, nan, normal, simplex, uniform
 from polyloss_conformance.case import Case, Cases
 from polyloss_conformance.exact.jets import Jet, logistic, plain
@@ -339,7 +340,7 @@ def _classes_last(call: Call) -> tuple[tuple[Any, Any], int]:
     axes = call.axis if isinstance(call.axis, tuple) else (-2, -1)
     if call.ids:
         wide = call.xp.astype(target, call.xp.int64)[..., None]
-        hot = wide == call.xp.arange(logits.shape[axes[-1]], dtype=wide.dtype)
+        hot = wide == positions(call.xp, logits, axes[-1], wide.dtype)
         target = call.xp.moveaxis(call.xp.astype(hot, logits.dtype), -1, axes[-1])
     to = tuple(range(-len(axes), 0))
     return (call.xp.moveaxis(logits, axes, to), call.xp.moveaxis(target, axes, to)), len(axes) - 1

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 import polyloss
+from polyloss.core.entries import positions
 from polyloss_conformance.arrays import WIDE, Shape, classes, ids, inf, log_softmax, normal
 from polyloss_conformance.case import Case, Cases
 from polyloss_conformance.exact.jets import Jet, is_possible, log_sum_exp
@@ -145,8 +146,7 @@ def _torch(call: Call) -> Said | None:
 def _paddings(call: Call, place: int, beside: int, axis: int) -> Any:
     """1 behind what counts."""
     xp, lengths, like = call.xp, call.arrays[place], call.arrays[beside]
-    count = xp.arange(like.shape[axis], dtype=lengths.dtype)
-    return xp.astype(count >= lengths[:, None], call.arrays[0].dtype)
+    return xp.astype(positions(xp, like, axis, lengths.dtype) >= lengths[:, None], call.arrays[0].dtype)
 
 
 def _optax(call: Call) -> Said | None:
@@ -170,7 +170,7 @@ def _keras(call: Call) -> Said | None:
     if not call.has() or logits.ndim != 3:
         return None
     xp = call.xp
-    counts = xp.arange(target.shape[1], dtype=labels.dtype) < labels[:, None]
+    counts = positions(xp, target, 1, labels.dtype) < labels[:, None]
     return Said((xp.where(counts, target, 0), logits), {})
 
 

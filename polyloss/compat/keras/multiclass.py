@@ -7,6 +7,7 @@ from polyloss.compat._common import as_probabilities, namespace, nll, of_arrays,
 from polyloss.core import checks
 from polyloss.core.backend import backend_of
 from polyloss.core.domains import NONNEGATIVE, UNIT, Domain
+from polyloss.core.entries import positions
 from polyloss.core.typing import Array
 
 from ._common import comparable, log, parameter, power, same_axes, smoothed
@@ -63,7 +64,7 @@ def sparse_categorical_crossentropy(
         # nll picks the class of each row, and checks that it exists.
         xp = namespace(y_pred)
         counts = xp.ones_like(ids, dtype=xp.bool) if ignore_class is None else ids != comparable(ignore_class, ids)
-        classes = xp.arange(_classes(y_pred, axis), dtype=ids.dtype)
+        classes = positions(xp, y_pred, axis, ids.dtype)
         classes = xp.moveaxis(xp.reshape(classes, (-1, *(1,) * (y_pred.ndim - 1))), 0, axis)
         chosen = (xp.expand_dims(ids, axis=axis) == classes) & xp.expand_dims(counts, axis=axis)
         losses = polyloss.nll(log(y_pred, chosen), ids, axis=axis, ignore_index=ignore_class, reduction="none")

@@ -65,6 +65,10 @@ def test_words(loss: str, builtin: str, call: str, words: dict[str, str]) -> Non
         ("poisson_nll", "tf.log_poisson_loss", "polyloss.poisson_nll(prediction, target, log_rate=True)"),
         ("huber", "keras.huber", "polyloss.huber(prediction, target), averaged over the last axis"),
         ("contrastive", "torch.hinge_embedding_loss", "polyloss.contrastive(distance, target, factor=1.0, power=1)"),
+        # Called like this, the loss gives something else: the axes are others, weights are missing, regions are whole.
+        ("ctc", "torch.ctc_loss", "made of polyloss.ctc(logits, target, logit_lengths, target_lengths)"),
+        ("nt_xent", "optax.ntxent", "made of polyloss.nt_xent(embedding, target)"),
+        ("dice", "optax.binary_dice_loss", "made of polyloss.dice(prediction, target, from_logits=True)"),
     ],
 )  # fmt: skip
 def test_the_same_in_polyloss(loss: str, builtin: str, ours: str) -> None:

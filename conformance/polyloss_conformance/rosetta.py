@@ -202,12 +202,14 @@ class _Conversation:
         if self.asked is None:
             return ""
         loss, arrays, keywords, value = self.asked
-        own = [
-            f"{name}={now!r}"
+        own = {
+            name: now
             for name, now in keywords.items()
             if name not in ("axis", "reduction") and _is_plain(now) and now != loss.defaults.get(name)
-        ]
-        call = f"polyloss.{loss.__name__}({', '.join([*arrays, *own])})"
+        }
+        call = f"polyloss.{loss.__name__}({', '.join([*arrays, *(f'{name}={now!r}' for name, now in own.items())])})"
+        if not self._gives(own):
+            return f"made of {call}"
         shape = np.shape(self.result)
         if shape == np.shape(value):
             ratios = np.asarray(self.result) / np.where(value == 0, np.nan, value)
@@ -217,6 +219,21 @@ class _Conversation:
         elif shape == np.shape(value)[:-1] and np.allclose(self.result, np.mean(value, axis=-1)):
             return f"{call}, averaged over the last axis"
         return f"made of {call}"
+
+    def _gives(self, own: Mapping[str, Any]) -> bool:
+        """Whether the loss answers the same where it is called as is said: with the arrays of the built-in."""
+        assert self.asked is not None
+        loss, arrays, keywords, value = self.asked
+        given = {self._name_of(name, array): array for name, array in self.arrays.items()}
+        inputs = [given.get(name, array) for name, array in arrays.items()]
+        named = {name: array for name, array in given.items() if _is_array(keywords.get(name))}
+        said = {name: keywords[name] for name in ("axis", "reduction") if name in keywords}
+        try:
+            with np.errstate(all="ignore"):
+                found = loss(*inputs, **own, **named, **said)
+        except (TypeError, ValueError):
+            return False
+        return np.shape(found) == np.shape(value) and np.allclose(found, value, equal_nan=True)
 
     def words(self) -> dict[str, str]:
         """What each argument is here."""

@@ -178,12 +178,21 @@ def test_other_encodings_and_notebooks(tmp_path: Path) -> None:
     [
         ("import optax\noptax.losses.unheard_of_loss(1, 2)\n", "optax.losses.unheard_of_loss"),
         ("from torch.nn.functional import *\nmse_loss(1, 2)\n", "from torch.nn.functional import *"),
+        # It draws a sample, and its twin has to be given one.
+        ("import tensorflow as tf\ntf.nn.nce_loss(w, b, y, x, 8, 99)\n", "tf.nn.nce_loss"),
+        ("import tensorflow as tf\nloss = tf.nn.sampled_softmax_loss\n", "tf.nn.sampled_softmax_loss"),
     ],
 )  # fmt: skip
 def test_what_is_left_behind_is_told(code: str, before: str) -> None:
     found = migrate(code)
     assert found.code == code
     assert [(change.before, change.after) for change in found.changes] == [(before, before)]
+
+
+@pytest.mark.parametrize("sample", ["8, 99, sampled_values=s", "8, 99, 1, s", "*sizes", "**sizes"])
+def test_a_loss_of_a_sample_is_replaced_where_it_is_given_one(sample: str) -> None:
+    found = migrate(f"import tensorflow as tf\ntf.nn.nce_loss(w, b, y, x, {sample})\n")
+    assert f"tf_losses.nce_loss(w, b, y, x, {sample})" in found.code
 
 
 def test_a_short_name_has_the_remarks_of_its_function() -> None:

@@ -141,16 +141,7 @@ _TOOLS = ("loss", "reduction", "get", "serialize", "deserialize", "compute_avera
 
 def _is_named_so(module: str, name: str) -> bool:
     words = name.lower()
-    tools = (
-        "loss",
-        "reduction",
-        "get",
-        "serialize",
-        "deserialize",
-        "compute_average_loss",
-        "scale_regularization_loss",
-    )
-    return words not in tools and (module.endswith(".losses") or words.endswith("loss"))
+    return words not in _TOOLS and (module.endswith(".losses") or words.endswith("loss"))
 
 
 def _names(library: str) -> Collection[str]:
@@ -183,6 +174,17 @@ def _remarks(library: str, name: str) -> tuple[str, ...]:
 _AROUND = (cst.Tuple, cst.List, cst.Set, cst.Element, cst.Arg, cst.ComparisonTarget, cst.BinaryOperation)
 """What a loss may stand in where it is compared with."""
 _ASKS = matchers.Name("isinstance") | matchers.Name("issubclass")
+
+
+_OF_A_SAMPLE = ("sampled_softmax_loss", "nce_loss")
+_PLACE = 7
+"""Where their sample is among their arguments."""
+
+
+def _has(call: cst.Call, keyword: str, place: int) -> bool:
+    """Whether a call gives an argument, or may do so."""
+    named = any(arg.star or (arg.keyword is not None and arg.keyword.value == keyword) for arg in call.args)
+    return named or sum(arg.keyword is None for arg in call.args) > place
 
 
 class _Rewriter(cst.CSTTransformer):
@@ -242,15 +244,19 @@ class _Rewriter(cst.CSTTransformer):
             if any(map(is_missing, imported)):
                 self._stays(original, before, "there is no twin of it in polyloss yet")
             return updated
-        why = "the name may be something else here" if len(names) > 1 else self._reason_to_stay(original)
+        why = "the name may be something else here" if len(names) > 1 else self._reason_to_stay(original, found[1])
         if why:
             self._stays(original, before, why)
             return updated
         return self._twin(*found, self.get_metadata(PositionProvider, original).start.line, before)
 
-    def _reason_to_stay(self, node: cst.CSTNode) -> str:
-        """Why a loss is not replaced where it is not called or passed on; empty where it is."""
+    def _reason_to_stay(self, node: cst.CSTNode, name: str) -> str:
+        """Why a loss is not replaced: it is not called or passed on, or its twin would refuse. Empty where it is."""
         child, parent = node, self.get_metadata(ParentNodeProvider, node)
+        if name in _OF_A_SAMPLE and not (isinstance(parent, cst.Call) and _has(parent, "sampled_values", _PLACE)):
+            return (
+                "it draws a sample; its twin is given one: sampled_values=tf.random.log_uniform_candidate_sampler(...)"
+            )
         while isinstance(parent, _AROUND):
             child, parent = parent, self.get_metadata(ParentNodeProvider, parent)
         if isinstance(parent, cst.AssignTarget | cst.Del):

@@ -2,8 +2,9 @@
 
 A path begins in the first state or the second. From step to step it stays where it is, goes to the next state, or skips
 one where that is allowed. What of it came before a step, and what may come behind, are summed by recursion over the
-steps, which is the framework's own loop; the sums are kept as logarithms whose largest is 0, so that nothing underflows
-and no error is larger for a long sequence than for a short one.
+steps: the forward-backward algorithm, whose variables alpha and beta are called `reach` and `ahead` here. The recursion
+is the framework's own loop; the sums are kept as logarithms whose largest is 0, so that nothing underflows and no error
+is larger for a long sequence than for a short one.
 """
 
 from collections.abc import Callable, Sequence

@@ -282,15 +282,21 @@ def test_a_long_sum_does_not_drift(backend: Any, rng: Any, features: int, mode: 
 
 
 @pytest.mark.usefixtures("_usual_chunks")
-@pytest.mark.parametrize("narrow", [True, False])
-def test_chunks_add_up(backend: Any, rng: Any, monkeypatch: pytest.MonkeyPatch, narrow: bool) -> None:
-    """Many chunks of many sums of few terms, the last ones short; and the way of totals that are larger."""
+def test_chunks_add_up(backend: Any, rng: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many chunks of many sums of few terms, the last ones short."""
     monkeypatch.setattr(chunked, "CHUNK", 4 * 1000)
     monkeypatch.setattr(sums, "_BLOCK", 4 * 6)
-    if not narrow:
-        monkeypatch.setattr(sums, "NARROW", 0)
     hidden, target = np.tile(rng.normal(size=(1, 3)), (40_011, 1)), np.full(40_011, 1)
-    assert off_by(backend, linear_cross_entropy, hidden, rng.normal(size=(4, 3)), target) < (8 if narrow else 64)
+    assert off_by(backend, linear_cross_entropy, hidden, rng.normal(size=(4, 3)), target) < 8
+
+
+@pytest.mark.usefixtures("_usual_chunks")
+def test_chunks_of_a_larger_layer_add_up(backend: Any, rng: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library sums the rows of a chunk, in an order that depends on the processor: this was off by 28 to 33 eps."""
+    monkeypatch.setattr(chunked, "CHUNK", 192 * 1000)
+    hidden, target = np.tile(rng.normal(size=(1, 192)), (10_011, 1)), np.full(10_011, 1)
+    assert sums.NARROW < 192 * 192
+    assert off_by(backend, linear_cross_entropy, hidden, rng.normal(size=(192, 192)) / 192, target) < 64
 
 
 def test_masked_rows_are_never_looked_at(backend: Any, rng: Any) -> None:

@@ -32,8 +32,8 @@ def features(cases: Sequence[Case], dtype: str, entry: Entry, packed: bool) -> F
     else:
         options = {"reduction": "mean"} | options
     axes = arrays[0].ndim - len(entry.axes(parameters, arrays[0].ndim))
-    # A loss branches on the values of these.
-    static = getattr(polyloss, cases[0].loss).static
+    # A loss branches on the values of these, if there is one: a record may be there first.
+    static = getattr(getattr(polyloss, cases[0].loss, None), "static", ())
     kinds: dict[str, Hashable] = {
         name: repr(v) if name in static else _kind(v) for name, v in {**parameters, **options}.items() if name != "axis"
     }

@@ -61,12 +61,7 @@ _transformed: Callable[..., torch.Tensor] = _TransformedFunction.apply
 _eager: Callable[..., torch.Tensor] = FusedFunction.apply
 
 
-# The schema is said, since PyTorch 2.6 reads no annotation that has a Sequence of collections.abc.
-@torch.library.custom_op(
-    "polyloss::by_chunks",
-    mutates_args=(),
-    schema="(SymInt place, float[] numbers, Tensor[] arrays, bool[] wanted) -> Tensor[]",
-)
+@torch.library.custom_op("polyloss::by_chunks", mutates_args=())
 def _by_chunks(
     place: int, numbers: Sequence[float], arrays: Sequence[torch.Tensor], wanted: Sequence[bool]
 ) -> list[torch.Tensor]:
@@ -95,11 +90,7 @@ def _(place: int, numbers: Any, arrays: Sequence[torch.Tensor], wanted: Sequence
     return [first.new_empty(()), *_gradients_like(arrays, wanted)]
 
 
-@torch.library.custom_op(
-    "polyloss::by_chunks_backward",
-    mutates_args=(),
-    schema="(SymInt place, float[] numbers, Tensor[] arrays, Tensor upstream, bool[] wanted) -> Tensor[]",
-)
+@torch.library.custom_op("polyloss::by_chunks_backward", mutates_args=())
 def _by_chunks_backward(
     place: int,
     numbers: Sequence[float],

@@ -83,7 +83,7 @@ class Binding:
         letters = self.loss.row
         found: list[Axis] = []
         for letter in letters:
-            # Dynamo of PyTorch before 2.13 follows no `zip` that is added to a list.
+            # Dynamo of PyTorch 2.11 follows no `zip` that is added to a list.
             for number in range(len(self.axis) - len(letters) + 1 if letter == REGION else 1):
                 found.append((letter, number))
         return found

@@ -177,12 +177,12 @@ _ASKS = matchers.Name("isinstance") | matchers.Name("issubclass")
 
 
 _OF_A_SAMPLE = ("sampled_softmax_loss", "nce_loss")
-_PLACE = 7
-"""Where their sample is among their arguments."""
+"""Losses of tf.nn that need one argument more here."""
 
 
-def _has(call: cst.Call, keyword: str, place: int) -> bool:
-    """Whether a call gives an argument, or may do so."""
+def _has(call: cst.Call, name: str, keyword: str) -> bool:
+    """Whether a call of a function of tf.nn gives an argument, or may do so."""
+    place = list(inspect.signature(_module("tf")[name]).parameters).index(keyword)
     named = any(arg.star or (arg.keyword is not None and arg.keyword.value == keyword) for arg in call.args)
     return named or sum(arg.keyword is None for arg in call.args) > place
 
@@ -253,7 +253,7 @@ class _Rewriter(cst.CSTTransformer):
     def _reason_to_stay(self, node: cst.CSTNode, name: str) -> str:
         """Why a loss is not replaced: it is not called or passed on, or its twin would refuse. Empty where it is."""
         child, parent = node, self.get_metadata(ParentNodeProvider, node)
-        if name in _OF_A_SAMPLE and not (isinstance(parent, cst.Call) and _has(parent, "sampled_values", _PLACE)):
+        if name in _OF_A_SAMPLE and not (isinstance(parent, cst.Call) and _has(parent, name, "sampled_values")):
             return (
                 "it draws a sample; its twin is given one: sampled_values=tf.random.log_uniform_candidate_sampler(...)"
             )

@@ -6,21 +6,20 @@ from typing import Any
 import numpy as np
 
 from polyloss_conformance import calls, cases
+from polyloss_conformance.covering import cover, features
 
 Sample = tuple[list[Any], dict[str, Any], dict[str, Any]]
 
 
 def samples(name: str, dtypes: tuple[str, ...]) -> Iterator[Sample]:
-    """One call of each kind among the cases of a loss: arrays, what is constant, and the keywords that are arrays."""
-    seen = set()
-    for case in cases.CASES[name]:
-        if case.kind == "error" or max(np.size(array) for array in case.arrays) > 1000:
-            continue
-        for dtype in sorted(set(case.dtypes) & set(dtypes)):
-            given = case.at(dtype)
+    """Calls of a loss in which every two features meet: arrays, what is constant, and the keywords that are arrays."""
+    for dtype in dtypes:
+        small = [
+            case
+            for case in cases.CASES[name]
+            if case.kind != "error" and dtype in case.dtypes and max(map(np.size, case.arrays)) <= 1000
+        ]
+        for place in cover([features([case], dtype, cases.LOSSES[name], packed=False) for case in small]):
+            given = small[place].at(dtype)
             static, options = calls.split({**given.parameters, **given.options})
-            named = tuple((key, array.dtype.kind, array.ndim) for key, array in options.items())
-            kind = (dtype, *((a.dtype.kind, a.ndim) for a in given.arrays), named, repr(sorted(static.items())))
-            if kind not in seen:
-                seen.add(kind)
-                yield list(given.arrays), static, options
+            yield list(given.arrays), static, options

@@ -134,7 +134,7 @@ def test_nan_is_no_parameter(loss: Any, name: str, target: Any, reduction: str, 
     parameter = backend.array(np.asarray(np.nan) if whole else NAN)
     with pytest.raises(ValueError, match=rf"^{loss.__name__}: {name} must be .*, got nan"):
         loss(x, target, reduction=reduction, **{name: parameter})
-    if backend.has_autodiff:
+    if backend.has_autodiff and reduction == "mean":
         compiled = backend.compile(lambda x, target, parameter: loss(x, target, **{name: parameter}))
         assert math.isnan(compiled(x, target, parameter))
 
@@ -169,21 +169,22 @@ def test_bad_labels_are_seen_while_predictions_are_differentiated(every_way: Cal
 
 
 @pytest.mark.parametrize("reduction", ["sum", "weighted_mean", "none"])
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_a_weight_that_cannot_be_seen(bad: float, reduction: Any, backend: Any) -> None:
+def test_a_weight_that_cannot_be_seen(reduction: Any, backend: Any) -> None:
     if not backend.has_autodiff:
         pytest.skip("nothing is traced")
     x, zeros = backend.array(X), backend.array(np.zeros_like(X))
     compiled = backend.compile(lambda x, weight: polyloss.mse(x, zeros, sample_weight=weight, reduction=reduction))
-    found = np.isnan(backend.numpy(compiled(x, backend.array(np.asarray([2.0, bad])))))
-    np.testing.assert_array_equal(found, [[False] * 3, [True] * 3] if reduction == "none" else True)
     layer = backend.compile(
         lambda x, weight: polyloss.linear_cross_entropy(
             x, x, backend.array([0, 1]), sample_weight=weight, reduction=reduction
         )
     )
-    found = np.isnan(backend.numpy(layer(x, backend.array(np.asarray([2.0, bad])))))
-    np.testing.assert_array_equal(found, [False, True] if reduction == "none" else True)
+    for bad in (math.nan, math.inf, -math.inf):
+        weight = backend.array(np.asarray([2.0, bad]))
+        found = np.isnan(backend.numpy(compiled(x, weight)))
+        np.testing.assert_array_equal(found, [[False] * 3, [True] * 3] if reduction == "none" else True)
+        found = np.isnan(backend.numpy(layer(x, weight)))
+        np.testing.assert_array_equal(found, [False, True] if reduction == "none" else True)
 
 
 @pytest.mark.parametrize("reduction", ["sum", "weighted_mean", "none"])

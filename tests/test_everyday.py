@@ -43,7 +43,8 @@ def test_class_ids_of_any_integer_dtype(backend: Any, kind: str) -> None:
         np.linspace(-1, 1, 600)[100],
         np.linspace(-1, 1, 600)[303],
     ]
-    for made in both_ways(backend):
+    # A compiler is given one that could wrap, and one that most people have.
+    for made in both_ways(backend) if kind in ("uint8", "int64") else [identity]:
         call = made(lambda *a, **k: polyloss.cross_entropy(*a, reduction="none", **k))
         backend.check(call(logits, ids), ROWS)
         backend.check(call(many, last), expected)
@@ -118,6 +119,8 @@ LEARNED = [
     ("linear_cross_entropy", "logit_softcap", 2.5, (X, X[::-1], Y), {}),
     ("linear_cross_entropy", "class_weight", [0.5, 1.0, 2.0], (X, X[::-1], Y), {"reduction": "weighted_mean"}),
 ]
+COMPILED = {case[0]: case for case in LEARNED}
+"""One of each loss, the last of it: the suite has more under compilers."""
 
 
 def identify(case: Any) -> str:
@@ -159,8 +162,9 @@ def test_every_parameter_learns(backend: Any, case: Any) -> None:
     expected = slope_of(case)
     (found,) = backend.grad(of_parameter, learned)
     np.testing.assert_allclose(backend.numpy(found), expected, rtol=1e-6, atol=1e-8)
-    (compiled,) = backend.grad(backend.compile(of_parameter), learned)
-    np.testing.assert_allclose(backend.numpy(compiled), backend.numpy(found), rtol=1e-12, atol=1e-15)
+    if case is COMPILED[loss]:
+        (compiled,) = backend.grad(backend.compile(of_parameter), learned)
+        np.testing.assert_allclose(backend.numpy(compiled), backend.numpy(found), rtol=1e-12, atol=1e-15)
 
     def slope(number: Any) -> Any:
         return backend.xp.sum(polyloss.value_and_grad(of_parameter)(number)[1])
@@ -224,7 +228,7 @@ def test_an_empty_batch(backend: Any, reduction: Any) -> None:
         (polyloss.triplet_margin, (nothing, nothing, nothing)),
     ):
         shape = (0, 3) if loss is polyloss.mse else (0,)
-        for made in both_ways(backend):
+        for made in both_ways(backend) if reduction in ("none", "mean") else [identity]:
             call = made(functools.partial(loss, reduction=reduction))
             expected = np.zeros(shape if reduction == "none" else ())
             backend.check(call(*arrays), expected)

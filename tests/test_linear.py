@@ -12,6 +12,8 @@ import polyloss
 from polyloss import cross_entropy, linear_cross_entropy
 from polyloss.core import chunked, sums
 
+pytestmark = pytest.mark.unoptimised
+
 TOKENS, FEATURES, CLASSES = 13, 4, 10
 
 

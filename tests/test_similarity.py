@@ -11,6 +11,8 @@ import polyloss
 from polyloss import contrastive, contrastive_embedding, triplet_margin
 from polyloss_conformance.frameworks import framework
 
+pytestmark = pytest.mark.unoptimised
+
 SQRT2 = math.sqrt(2)
 
 

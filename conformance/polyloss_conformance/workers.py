@@ -28,6 +28,9 @@ from .selection import Selection, select
 NO_LOSS = ""
 """In the place of a loss: the inputs of the table of deviations."""
 
+MANY = 8
+"""Of so many losses on one backend, more than one process is begun."""
+
 SHARES = {"jax": 4.0, "torch": 2.0, "tensorflow": 2.0, "numpy": 0.5}
 """What a loss costs on a backend, roughly."""
 
@@ -58,7 +61,7 @@ Watch = Callable[[str, str, int, int], None]
 
 
 def run_order(order: Order, watch: Watch) -> list[Result]:
-    """Run an order: here if it is for one backend, otherwise in several processes.
+    """Run an order: here if it is little work for one backend, otherwise in several processes.
 
     Raises
     ------
@@ -66,7 +69,7 @@ def run_order(order: Order, watch: Watch) -> list[Result]:
         If nothing is selected, or there is no such device.
     """
     selection = order.selection()
-    if len(selection.backends) == 1:
+    if len(selection.backends) == 1 and len(selection.losses) < MANY:
         _place(order)
         return _here(selection, watch)
     return _Pool(order, selection, watch).run()

@@ -3,7 +3,7 @@
 A mutant wraps a loss, or replaces a function of the core while it runs; no file is changed.
 """
 
-from .mutant import Mutant, caught, false_alarm
+from .mutant import Mutant, caught
 from .table import MUTANTS
 
-__all__ = ["MUTANTS", "Mutant", "caught", "false_alarm"]
+__all__ = ["MUTANTS", "Mutant", "caught"]

@@ -1,7 +1,7 @@
 """What a mutant is, and how it is caught."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,16 +47,20 @@ class Mutant:
 
 
 def caught(mutant: Mutant, backend: str, loss: str) -> Result | None:
-    """The first check that notices the mutant, or None."""
+    """The first check that notices the mutant, or None.
+
+    Raises
+    ------
+    ValueError
+        If its piece of work fails without the mutant too: then it was not the mutant that was noticed.
+    """
     right = public_losses()[loss]
     wrong = right if mutant.alter is None else mutant.alter(right)
     with mutant.patch() if mutant.patch is not None else contextlib.nullcontext(), _unknown(right):
-        return _first_failure(mutant.selection(backend, loss, wrong))
-
-
-def false_alarm(mutant: Mutant, backend: str, loss: str) -> Result | None:
-    """The first check that fails without the mutant, or None: then it is the mutant that was caught."""
-    return _first_failure(mutant.selection(backend, loss, public_losses()[loss]))
+        place, found = next(_failures(_work(mutant, backend, loss, wrong)), (0, None))
+    if found is not None and (alarm := next(_failures([_work(mutant, backend, loss, right)[place]]), None)):
+        raise ValueError(f"this fails without the mutant, too: {alarm[1]}")
+    return found
 
 
 @contextlib.contextmanager
@@ -75,8 +79,13 @@ def _unknown(loss: Any) -> Iterator[None]:
             forget()
 
 
-def _first_failure(selection: Selection) -> Result | None:
-    work = run.jobs(selection)
+def _work(mutant: Mutant, backend: str, loss: str, function: Any) -> list[run.Job]:
+    work = run.jobs(mutant.selection(backend, loss, function))
     if not work:
         raise ValueError("nothing was run against the mutant")
-    return next((result for job in work for result in job.run() if not result.passed), None)
+    return work
+
+
+def _failures(work: Sequence[run.Job]) -> Iterator[tuple[int, Result]]:
+    """Those of a piece of work after the other, with its place."""
+    return ((place, result) for place, job in enumerate(work) for result in job.run() if not result.passed)

@@ -28,7 +28,7 @@ EVERYTHING = [
 
 
 def samples(twin: Twin) -> list[cases.Case]:
-    """An ordinary case of a twin: the conformance suite has them all."""
+    """An ordinary case of a twin: `polyloss conformance --full` has them all."""
     found = [c for c in cases.cases_of(twin.loss) if any(twin.expressible(c, r) for r in twin.reductions)]
     return ([c for c in found if c.kind == "sample"] or found)[:1]
 

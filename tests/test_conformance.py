@@ -102,6 +102,15 @@ def test_at_first_sight_every_loss_is_called_eagerly_and_under_a_compiler(name: 
     assert {(unit.loss, unit.mode) for unit in first} == {(loss, mode) for loss in cases.LOSSES for mode in modes}
 
 
+@pytest.mark.parametrize("name", frameworks.installed())
+def test_at_first_sight_every_dtype_that_is_asked_for_is_called(name: str) -> None:
+    for dtype in frameworks.dtypes(name):
+        units = run.units(run.select([name], dtypes=[dtype], extent="quick"))
+        assert {(unit.loss, unit.dtype) for unit in units} == {(loss, dtype) for loss in cases.LOSSES}
+    halves = {unit.dtype for unit in run.units(run.select([name], extent="quick"))} - {"float32", "float64"}
+    assert len(halves) == 1
+
+
 def test_units_cover_every_case_somewhere() -> None:
     selection = run.select(["numpy"])
     ran = {(unit.loss, case.name) for unit in run.units(selection) for case in unit.cases}

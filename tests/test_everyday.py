@@ -120,7 +120,7 @@ LEARNED = [
     ("linear_cross_entropy", "class_weight", [0.5, 1.0, 2.0], (X, X[::-1], Y), {"reduction": "weighted_mean"}),
 ]
 COMPILED = {case[0]: case for case in LEARNED}
-"""One of each loss, the last of it: the suite has more under compilers."""
+"""One of each loss, the last of it: `polyloss conformance --full` has more under compilers."""
 
 
 def identify(case: Any) -> str:
@@ -228,6 +228,7 @@ def test_an_empty_batch(backend: Any, reduction: Any) -> None:
         (polyloss.triplet_margin, (nothing, nothing, nothing)),
     ):
         shape = (0, 3) if loss is polyloss.mse else (0,)
+        # A sum is a mean without its division, for a compiler too.
         for made in both_ways(backend) if reduction in ("none", "mean") else [identity]:
             call = made(functools.partial(loss, reduction=reduction))
             expected = np.zeros(shape if reduction == "none" else ())

@@ -93,6 +93,7 @@ def test_gradients_are_derivatives_of_the_values(loss: str) -> None:
                 moving = [element for element in elements(given) if at(given, element) not in (0, 1, -1)]
                 if not moving:
                     continue
+                # All components at once, each with a length and a sign of its own: errors do not cancel.
                 lengths = reference.mp.linspace(0.5, 2.5, len(moving))
                 direction = {
                     e: -length if i % 2 else length for i, (e, length) in enumerate(zip(moving, lengths, strict=True))

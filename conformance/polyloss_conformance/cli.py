@@ -135,7 +135,7 @@ def conformance(
         bool,
         typer.Option(
             "--full",
-            help="All dtypes and compilers, built-ins, bad values while traced, kinds of calls: what tests run.",
+            help="All dtypes and compilers, built-ins, bad values while traced, kinds of calls: for developers.",
         ),
     ] = False,
     everything: Annotated[
@@ -145,8 +145,8 @@ def conformance(
 ) -> None:
     """Prove that losses are right on every backend: values, gradients, second derivatives, bad input.
 
-    Every loss on every installed framework takes four minutes on two cores: NumPy makes nearly every call, the others
-    a choice, and one under a compiler. With --full all that the project's own tests run, with --all hours.
+    Every loss on every installed framework takes four minutes on two cores: nearly every call of NumPy, of the
+    others those in float32, and one under a compiler. --full adds all modes and the built-ins; --all takes hours.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from . import names, report

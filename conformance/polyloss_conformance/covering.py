@@ -1,8 +1,10 @@
-"""Few calls in which every two features of many meet: what most faults of compiled code need.
+"""Few calls in which every two features of many meet: what most faults of code need that somebody else made.
 
-A function has *features*: which arguments it is called with and of what kind, which reduction, which dtypes. A branch
-of a loss is taken for one of them and may go wrong beside another. So every pair that some function has is in one of
-those chosen, and the smallest and the largest number of each parameter are too.
+A function has *features*: which arrays and parameters it is called with and of what kind, which numbers of classes. A
+branch of a loss is taken for one of them and may go wrong beside another. So every pair that some function has is in
+one of those chosen. What the core does with a result is the same code for all losses, so that each reduction, weight
+and mask is there once; and so are the smallest and the largest number of each parameter. Values are no features: traps
+are in calls that are not chosen from, and in packs.
 """
 
 from collections.abc import Hashable, Sequence
@@ -17,9 +19,10 @@ from .cases import Case, Entry
 
 
 class Features(NamedTuple):
-    """What a call is like: kinds by name, and numbers by the name of their parameter."""
+    """What a call is like: kinds by name, every two of which shall meet; others; and numbers by their parameter."""
 
     kinds: dict[str, Hashable]
+    others: dict[str, Hashable]
     numbers: dict[str, float]
 
 
@@ -35,11 +38,10 @@ def features(cases: Sequence[Case], dtype: str, entry: Entry, packed: bool) -> F
     # A loss branches on the values of these, if there is one: a record may be there first.
     static = getattr(getattr(polyloss, cases[0].loss, None), "static", ())
     kinds: dict[str, Hashable] = {
-        name: repr(v) if name in static else _kind(v) for name, v in {**parameters, **options}.items() if name != "axis"
+        name: repr(v) if name in static else _kind(v) for name, v in parameters.items() if name != "axis"
     }
+    numbers = {name: v for name, v in parameters.items() if kinds.get(name) == "number"}
     kinds |= {entry.name(i): (_kind(a), a.ndim - (axes if i in entry.own else 0)) for i, a in enumerate(arrays)}
-    if not packed:
-        kinds["axes"] = axes
     if entry.rowwise:
         lengths = {
             case.arrays[0].shape[axis]
@@ -47,7 +49,11 @@ def features(cases: Sequence[Case], dtype: str, entry: Entry, packed: bool) -> F
             for axis in entry.axes(case.parameters, case.arrays[0].ndim)[-1:]
         }
         kinds["one class"] = 1 in lengths
-    return Features(kinds, {name: v for name, v in parameters.items() if kinds.get(name) == "number"})
+    others = {name: _kind(v) for name, v in options.items()}
+    if not packed:
+        others["axes"] = axes
+    # Where arrays are shared by all rows, a loss adds up its own rows.
+    return Features(kinds | others, {}, numbers) if entry.shared else Features(kinds, others, numbers)
 
 
 def _kind(value: Any) -> Hashable:
@@ -59,6 +65,7 @@ def _kind(value: Any) -> Hashable:
 def cover(calls: Sequence[Features]) -> list[int]:
     """The places of those that are chosen: again and again the one with most that is new."""
     names = sorted({name for call in calls for name in call.kinds})
+    others = sorted({name for call in calls for name in call.others})
     ends = {}
     for name in {name for call in calls for name in call.numbers}:
         numbers = [call.numbers[name] for call in calls if name in call.numbers]
@@ -66,6 +73,7 @@ def cover(calls: Sequence[Features]) -> list[int]:
     goals: list[set[Hashable]] = [
         {
             *combinations(((name, call.kinds.get(name)) for name in names), 2),
+            *((name, call.others.get(name)) for name in others),
             *((name, number) for name, number in call.numbers.items() if number in ends[name]),
         }
         for call in calls

@@ -20,7 +20,9 @@ FIRST_CHECKS: tuple[Check, ...] = ("value and gradient", "second order", "error"
 """What a newcomer is shown."""
 
 Extent = Literal["quick", "first", "full", "all"]
-"""How much is run: what a newcomer is shown, eagerly alone or under a compiler too; what tests run; every case."""
+"""How much is run: what a newcomer is shown, eagerly alone or under a compiler too; what a release passes; all."""
+
+FIRST_SIGHT: tuple[Extent, ...] = ("quick", "first")
 
 RECORDED = "recorded input"
 """The case that is the input in the table of deviations."""

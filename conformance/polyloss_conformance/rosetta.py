@@ -221,7 +221,7 @@ class _Conversation:
         return f"made of {call}"
 
     def _gives(self, own: Mapping[str, Any]) -> bool:
-        """Whether the loss answers the same where it is called as is said: with the arrays of the built-in."""
+        """Whether the loss answers the same with the arrays of the built-in, and the axis and reduction of the twin."""
         assert self.asked is not None
         loss, arrays, keywords, value = self.asked
         given = {self._name_of(name, array): array for name, array in self.arrays.items()}

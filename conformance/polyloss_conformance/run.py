@@ -44,7 +44,7 @@ def jobs(selection: Selection, ledgers: dict[str, Ledger] | None = None) -> list
         modes = (
             framework.modes if selection.modes is None else tuple(m for m in selection.modes if m in framework.modes)
         )
-        everything, few = selection.extent == "all", selection.extent in ("quick", "first")
+        everything = selection.extent == "all"
         compilers = tuple(m for m in modes if m not in (*EAGER, "compile") or (everything and m not in EAGER))
         unseen = compilers if framework.shows_values else (*modes[:1], *compilers)
         ledger = deviations.Ledger(deviations.load())
@@ -60,15 +60,15 @@ def jobs(selection: Selection, ledgers: dict[str, Ledger] | None = None) -> list
                 work.append(Job(name, backend, "cases", _call(_no_cases, name, backend)))
                 continue
             lawful = "law" in checks and "eager" in modes and loss is not None and "float64" in selection.dtypes
-            # What is written once for all frameworks is compiled for each there.
-            if lawful and not (few and framework.slow_eager):
+            # Laws are of losses, and not of frameworks; and where each of their calls is compiled they are dear.
+            if lawful and not (selection.at_first_sight and framework.slow_eager):
                 work.append(Job(name, backend, "laws", _all(laws.check, name, loss, framework)))
             if "kind of call" in checks and "eager" in modes and loss is not None:
                 kinds_of = _all(kinds.check, name, loss, framework, selection.dtypes, modes)
                 work.append(Job(name, backend, "kinds of calls", kinds_of))
             if "built-in" in checks and "eager" in modes and loss is not None:
-                arguments = (name, framework, selection.dtypes, ledger, everything)
-                work.append(Job(name, backend, "built-ins", _all(builtins.run, *arguments)))
+                of_builtins = (name, framework, selection.dtypes, ledger, everything)
+                work.append(Job(name, backend, "built-ins", _all(builtins.run, *of_builtins)))
             if "error" in checks and "eager" in modes:
                 work.append(Job(name, backend, "errors", _all(errors.run, name, loss, framework)))
             if "bad values while traced" in checks and unseen:
@@ -81,7 +81,8 @@ def jobs(selection: Selection, ledgers: dict[str, Ledger] | None = None) -> list
                 and "eager" in modes
                 and "float64" in selection.dtypes
             ):
-                work.append(Job(name, backend, "second order", _all(second_order.run, name, loss, framework, few)))
+                curved = _all(second_order.run, name, loss, framework, selection.at_first_sight)
+                work.append(Job(name, backend, "second order", curved))
         judged = "built-in" in checks and "eager" in modes and module is None
         if whole and judged and framework.shows_values:
             complete = is_complete(selection, backend)

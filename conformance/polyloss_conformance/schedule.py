@@ -4,7 +4,7 @@ A *unit* is one function and its calls. Where nothing is compiled, every case is
 that differ in nothing but their examples are packed: see `calls`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Literal, NamedTuple
@@ -71,7 +71,7 @@ class Share:
     Parameters
     ----------
     every : bool
-        Each is a call of its own, and that is all.
+        Each case is a call of its own, and nothing is packed. Of the rest of this only `covering` counts then.
     parameters : tuple of bool
         Which functions are called with packed cases: those without parameters (False), those with some (True).
     unpackable : bool
@@ -134,7 +134,9 @@ SCHEDULE: dict[tuple[str, str], dict[str, Share]] = {
     },
     # And what is compiled is the same with `jit` and without.
     ("jax", "jit"): {
-        "float32": Share(parameters=(False,), ends=True, covering=True, largest=True, alone=_DEAR),
+        "float32": Share(
+            parameters=(False,), ends=True, covering=True, optimised="covering", largest=True, alone=_DEAR
+        ),
     },
     # torch has a full compiler, for the default parameters. All others are traced, values and gradients.
     ("torch", "aot_eager"): {
@@ -160,8 +162,10 @@ SCHEDULE: dict[tuple[str, str], dict[str, Share]] = {
     },
     ("tensorflow", "xla"): {"float32": Share(ends=True, covering=True, largest=True, alone=(*_DEAR, _THREE_FEATURES))},
 }
-"""By framework (any, where there is none) and mode, then dtype. Compilers see one dtype: float32, if it is selected."""
+"""By framework (any, where there is none) and mode, then dtype, "half" for each that has no line of its own. What has
+no line is not run. Compilers see one dtype: float32, if it is selected."""
 
+# All that a first sight asks JAX for eagerly in one dtype: packs of default parameters, with the traps in them.
 _PACKED = Share(
     parameters=(False,),
     ends=True,
@@ -171,6 +175,7 @@ _PACKED = Share(
     single=False,
     alone=(Alone(("ordinary_1d",), unpackable=True),),
 )
+# Proof that a mode or a dtype works at all: one call with all that the core does.
 _ONE = Share(
     parameters=(),
     optimised="none",
@@ -179,14 +184,14 @@ _ONE = Share(
 
 FIRST: dict[tuple[str, str], dict[str, Share]] = {
     ("numpy", "eager"): {"half": _SOME, "float32": _ALL, "float64": _ALL},
-    # Both halves are computed in float32, and one shows it.
-    ("", "eager"): {"bfloat16": _ONE, "float32": _SOME, "float64": _SOME},
-    ("jax", "eager"): {"bfloat16": _ONE, "float32": _PACKED, "float64": _ONE},
+    ("", "eager"): {"half": _ONE, "float32": _ALL, "float64": _ONE},
+    ("jax", "eager"): {"half": _ONE, "float32": _PACKED, "float64": _ONE},
     ("jax", "jit"): {"float32": _ONE},
     ("torch", "aot_eager"): {"float32": _ONE},
     ("tensorflow", "function"): {"float32": _ONE},
 }
-"""The same for a first sight: all on NumPy; elsewhere what is different, and one call under a compiler."""
+"""The same for a first sight. What losses compute is seen on NumPy, in both dtypes; of another framework every call in
+float32, and that the other dtypes and a compiler work. Both halves are computed in float32, so that one shows it."""
 
 
 def share_of(selection: Selection, backend: str, mode: str, dtype: str) -> Share | None:
@@ -194,7 +199,11 @@ def share_of(selection: Selection, backend: str, mode: str, dtype: str) -> Share
     kind = "half" if dtype in HALVES else dtype
     if selection.extent == "all":
         return None if mode in EAGER[1:] and kind == "half" else _ALL
-    table = SCHEDULE if selection.extent == "full" else FIRST
+    table = FIRST if selection.at_first_sight else SCHEDULE
+    if table is FIRST and kind == "half":
+        *_, shown = (half for half in HALVES if half in selection.dtypes and half in frameworks.dtypes(backend))
+        if dtype != shown:
+            return None
     lines = table.get((backend, mode), table.get(("", mode), {}))
     if mode in EAGER:
         return lines.get(dtype, lines.get(kind))
@@ -222,10 +231,11 @@ def units(selection: Selection) -> list[Unit]:
     return found
 
 
-def _units(share: Share, backend: str, mode: str, loss: str, dtype: str) -> Iterator[Unit]:
-    """What of a loss is called in a mode: first as it stands, then what may be chosen from."""
+def _units(share: Share, backend: str, mode: str, loss: str, dtype: str) -> list[Unit]:
+    """What of a loss is called in a mode: first what stands there alone, then what may be chosen from."""
     entry = data.LOSSES[loss]
     groups: dict[tuple[Any, ...], dict[Key, list[Case]]] = {}
+    alone: list[Unit] = []
     found: list[Unit] = []
     for case in data.CASES[loss]:
         if case.kind == "error" or dtype not in case.dtypes:
@@ -234,8 +244,8 @@ def _units(share: Share, backend: str, mode: str, loss: str, dtype: str) -> Iter
         unit = Unit(loss, backend, mode, dtype, ((case,),), packed=False)
         if share.every and share.covering:
             found.append(unit)
-        elif share.every or any(alone.has(case, key) for alone in share.alone):
-            yield unit._replace(unoptimised=share.optimised == "none")
+        elif share.every or any(one.has(case, key) for one in share.alone):
+            alone.append(unit)
         elif (share.unpackable and key is None and not fnmatchcase(case.name, _LONG)) or (
             loss in share.reduced and case.options.get("reduction") != "none"
         ):
@@ -257,9 +267,9 @@ def _units(share: Share, backend: str, mode: str, loss: str, dtype: str) -> Iter
             found.append(Unit(loss, backend, mode, dtype, calls, packed=True))
     if share.covering:
         found = [found[place] for place in _covering(found, dtype, entry)]
+    found = alone + found
     chosen = _optimised(share, found, dtype, entry)
-    for place, unit in enumerate(found):
-        yield unit._replace(unoptimised=place not in chosen)
+    return [unit._replace(unoptimised=place not in chosen) for place, unit in enumerate(found)]
 
 
 def _covering(found: Sequence[Unit], dtype: str, entry: Entry) -> list[int]:

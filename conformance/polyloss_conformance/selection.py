@@ -6,7 +6,7 @@ from typing import Any
 
 from . import cases as data
 from . import frameworks, modules
-from .result import CHECKS, FIRST_CHECKS, Check, Extent
+from .result import CHECKS, FIRST_CHECKS, FIRST_SIGHT, Check, Extent
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,11 @@ class Selection:
     modes: tuple[str, ...] | None = None
     module: str | None = None
     checks: tuple[Check, ...] = CHECKS
+
+    @property
+    def at_first_sight(self) -> bool:
+        """Whether it is what a newcomer is shown: one of each kind, where others have all."""
+        return self.extent in FIRST_SIGHT
 
 
 def select(
@@ -69,7 +74,7 @@ def select(
         extent,
         ("eager",) if extent == "quick" else None,
         module,
-        FIRST_CHECKS if extent in ("quick", "first") else CHECKS,
+        FIRST_CHECKS if extent in FIRST_SIGHT else CHECKS,
     )
 
 

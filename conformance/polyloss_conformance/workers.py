@@ -29,10 +29,10 @@ NO_LOSS = ""
 """In the place of a loss: the inputs of the table of deviations."""
 
 MANY = 8
-"""Of so many losses on one backend, more than one process is begun."""
+"""From so many losses on, another process pays for one backend too: it imports the framework again, for seconds."""
 
-SHARES = {"jax": 4.0, "torch": 2.0, "tensorflow": 2.0, "numpy": 0.5}
-"""What a loss costs on a backend, roughly."""
+COSTS = {"jax": 4.0, "torch": 2.0, "tensorflow": 2.0, "numpy": 1.0}
+"""What a loss costs on a backend beside the others, roughly."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,8 @@ def _part(order: Order, loss: str, progress: Callable[[Job], None]) -> _Done:
 class _Pool:
     def __init__(self, order: Order, selection: Selection, watch: Watch) -> None:
         self.order, self.selection, self.watch = order, selection, watch
-        self.judged = "built-in" in selection.checks and selection.module is None and order.device == "cpu"
+        on_cpu = order.device.partition(":")[0] == "cpu"
+        self.judged = "built-in" in selection.checks and selection.module is None and on_cpu
         # The largest first: nobody waits for it in the end.
         losses = sorted(selection.losses, key=lambda loss: -len(data.CASES.get(loss, ())))
         self.waiting = {
@@ -171,7 +172,7 @@ class _Pool:
 
     def _left(self, backend: str) -> float:
         busy = sum(other == backend for other, _, _ in self.running.values())
-        return SHARES.get(backend, 1.0) * len(self.waiting[backend]) / (1 + busy)
+        return COSTS.get(backend, 1.0) * len(self.waiting[backend]) / (1 + busy)
 
     def _start(self, backend: str, folder: Path) -> None:
         context = multiprocessing.get_context("spawn")

@@ -1,7 +1,7 @@
 """What a mutant is, and how it is caught."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,10 +56,11 @@ def caught(mutant: Mutant, backend: str, loss: str) -> Result | None:
     """
     right = public_losses()[loss]
     wrong = right if mutant.alter is None else mutant.alter(right)
+    work = zip(_work(mutant, backend, loss, wrong), _work(mutant, backend, loss, right), strict=True)
     with mutant.patch() if mutant.patch is not None else contextlib.nullcontext(), _unknown(right):
-        place, found = next(_failures(_work(mutant, backend, loss, wrong)), (0, None))
-    if found is not None and (alarm := next(_failures([_work(mutant, backend, loss, right)[place]]), None)):
-        raise ValueError(f"this fails without the mutant, too: {alarm[1]}")
+        found, same = next(((failure, same) for job, same in work for failure in _failures(job)), (None, None))
+    if same is not None and (alarm := next(_failures(same), None)):
+        raise ValueError(f"this fails without the mutant, too: {alarm}")
     return found
 
 
@@ -86,6 +87,5 @@ def _work(mutant: Mutant, backend: str, loss: str, function: Any) -> list[run.Jo
     return work
 
 
-def _failures(work: Sequence[run.Job]) -> Iterator[tuple[int, Result]]:
-    """Those of a piece of work after the other, with its place."""
-    return ((place, result) for place, job in enumerate(work) for result in job.run() if not result.passed)
+def _failures(job: run.Job) -> Iterator[Result]:
+    return (result for result in job.run() if not result.passed)

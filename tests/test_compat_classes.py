@@ -198,6 +198,21 @@ def test_an_adaptive_softmax() -> None:
     np.testing.assert_allclose(half.loss.item(), 2 * np.exp(-20.0), rtol=0.01)
 
 
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors is a no-op")
+@marked
+def test_a_cluster_without_features_is_uniform() -> None:
+    import torch
+
+    torch.manual_seed(0)
+    ours, theirs = (
+        kind(8, 20, [4, 10]) for kind in (compat.torch.AdaptiveLogSoftmaxWithLoss, torch.nn.AdaptiveLogSoftmaxWithLoss)
+    )
+    ours.load_state_dict(theirs.state_dict())
+    hidden, target = torch.randn(3, 8), torch.tensor([1, 5, 15])
+    torch.testing.assert_close(ours(hidden, target), theirs(hidden, target), check_dtype=True)
+    ours(hidden, target).loss.backward()
+
+
 @marked
 def test_a_layer_of_many_places() -> None:
     import torch

@@ -12,8 +12,9 @@ import pytest
 import polyloss
 from polyloss.compat import optax as compat
 from polyloss.compat import torch as like_torch
-from polyloss_conformance import deviations
+from polyloss_conformance import builtins, cases, deviations, frameworks
 from polyloss_conformance.builtins import FAMILIES
+from polyloss_conformance.case import Arguments
 
 pytestmark = pytest.mark.unoptimised
 
@@ -259,6 +260,30 @@ def test_triplet() -> None:
     anchor, positive, negative = np.random.default_rng(9).normal(0, 1, (3, 5, 4))
     both("triplet_margin_loss", anchor, positive, negative, wrt=(0, 1, 2), margin=2.0, eps=0)
     both("triplet_margin_loss", anchor, positive, negative, wrt=(0, 1, 2), margin=2.0, axis=0, rtol=1e-4)
+
+
+@pytest.mark.parametrize("twin", builtins.TWINS, ids=lambda twin: f"{twin.id}-{twin.loss}")
+def test_all_but_the_prediction_may_be_closed_over(twin: Any) -> None:
+    """Under jit, what is known can be looked at, and what is made of it cannot."""
+    framework = frameworks.framework("jax")
+    case, reduction = next(
+        (case, one) for case in cases.CASES[twin.loss] for one in twin.reductions if twin.expressible(case, one)
+    )
+    arrays, parameters, options = case.at("float32")
+    first, *rest = map(framework.convert, arrays)
+    parameters, options = ({k: framework.convert(v) for k, v in part.items()} for part in (parameters, options))
+
+    def value(prediction: Any) -> Any:
+        given = Arguments((prediction, *rest), parameters, options)
+        return twin.evaluate(twin.twin(), given, reduction)
+
+    np.testing.assert_allclose(jax.jit(value)(first), value(first), rtol=1e-5, atol=1e-6)
+
+
+def test_labels_that_are_closed_over_are_looked_at() -> None:
+    x, y = jax.numpy.asarray([[0.1, 0.2, 0.4, 0.8]]), jax.numpy.asarray([[4, 0, -1, 1]])
+    with pytest.raises(ValueError, match=r"target must be class ids in \[0, 4\), ended by -1, got 4"):
+        jax.jit(lambda x: like_torch.multilabel_margin_loss(x, y))(x)
 
 
 def test_traced_parameters() -> None:

@@ -142,6 +142,46 @@ def test_ids_of_any_dtype_do_not_wrap(backend: Any) -> None:
             loss(backend.array([0.5, 0.5]), backend.array([255, 1], "uint8"))
 
 
+def test_ids_of_a_sample_do_not_wrap(backend: Any) -> None:
+    """Neither the labels in the dtype of the sample, nor the number of classes in that of either."""
+    rng = np.random.default_rng(0)
+    layer, hidden = rng.normal(size=(1000, 3)), rng.normal(size=(2, 3))
+    arrays = [backend.array(a) for a in (layer, np.zeros(1000))], backend.array(hidden)
+    counts = backend.array([[0.5], [0.25]]), backend.array([0.5, 0.25, 1.0])
+
+    def losses(function: Any, kind: str) -> Any:
+        sample, labels = backend.array([1, 7, 100], kind), backend.array([[300], [5]], "int32")
+        return function(*arrays[0], labels, arrays[1], 3, 1000, sampled_values=(sample, *counts))
+
+    for function in (compat.tf.sampled_softmax_loss, compat.tf.nce_loss):
+        expected = backend.numpy(losses(function, "int64"))
+        for kind in ("int8", "uint8", "int32"):
+            backend.check(losses(function, kind), expected)
+
+
+def test_a_floor_of_the_variance_is_no_half(backend: Any) -> None:
+    if "float16" not in backend.dtypes:
+        pytest.skip("has no half precision")
+    zero = backend.array([0.0], "float16")
+    expected = np.float16(0.5 * np.log(1e-6))
+    backend.check(torch.gaussian_nll_loss(zero, zero, zero), expected, dtype="float16", rtol=0)
+
+
+def test_words_of_a_ranking(backend: Any) -> None:
+    logits, labels = backend.array([[1.0, 2.0, 0.5]]), backend.array([[0.0, 1.0, 0.0]])
+    with pytest.raises(ValueError, match="ranking_softmax_loss: reduce_fn must be one of none, sum, mean"):
+        optax.ranking_softmax_loss(logits, labels, reduce_fn="median")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"ranking_softmax_loss: weights must be zero or positive.*, got -1"):
+        optax.ranking_softmax_loss(logits, labels, weights=-labels)
+
+
+def test_weights_of_classes_in_another_dtype(backend: Any) -> None:
+    logits, targets = backend.array([[[1.0, 2.0], [0.5, -1.0]]]), backend.array([[[1.0, 0.0], [0.0, 1.0]]])
+    weights = [backend.array([0.5, 2.0], kind) for kind in ("float32", "float64")]
+    found = [optax.dice_loss(logits, targets, class_weights=weight) for weight in weights]
+    backend.check(found[0], backend.numpy(found[1]))
+
+
 def test_rows_one_by_one(backend: Any) -> None:
     loss: Any
     kind: Any

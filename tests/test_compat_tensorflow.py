@@ -284,6 +284,18 @@ def test_sizes_unknown_while_tracing(compiler: bool) -> None:
         run(keras_compat.categorical_focal_crossentropy, SIMPLEX, PROBABILITIES, **labels)
         run(keras_compat.binary_crossentropy, SIMPLEX, PROBABILITIES, **labels)
         run(keras_compat.sparse_categorical_crossentropy, IDS, PROBABILITIES, **options)
+    mask = np.abs(LOGITS) < 1.5
+
+    def masked(name: str) -> Callable[..., Any]:
+        return lambda *arrays: getattr(compat.optax, name)(*arrays[:2], where=arrays[2])
+
+    for name in ("ranking_softmax_loss", "softmax_cross_entropy", "poly_loss_cross_entropy"):
+        run(masked(name), LOGITS, SIMPLEX, mask if name != "poly_loss_cross_entropy" else mask[:, 0])
+    run(masked("cosine_distance"), LOGITS, TARGET, mask)
+    run(masked("generalized_kl_divergence"), np.log(PROBABILITIES), SIMPLEX, mask)
+    run(lambda *arrays: compat.optax.ranking_softmax_loss(*arrays[:2], weights=arrays[2]), LOGITS, SIMPLEX, SIMPLEX)
+    for var in (PROBABILITIES, PROBABILITIES[:, :1]):
+        run(compat.torch.gaussian_nll_loss, LOGITS, TARGET, var)
 
 
 def test_divergence() -> None:

@@ -65,6 +65,15 @@ def test_equal_distributions(backend: Any) -> None:
     backend.check(kl_divergence(backend.array(log_p), backend.array(target)), 0.0)
 
 
+def test_logarithms_that_nearly_agree(backend: Any) -> None:
+    """Their difference is exact, and so is the gradient: its exponentials would cancel."""
+    a, b = (np.asarray([[x]], np.float32) for x in (1e-3, 1e-3 + 1e-7))
+    arrays = backend.array(a, "float32"), backend.array(b, "float32")
+    found, _ = backend.grad(polyloss.generalized_kl_divergence, *arrays, log_target=True)
+    difference = a.astype(np.float64) - b.astype(np.float64)
+    backend.check(found, np.exp(b.astype(np.float64)) * np.expm1(difference), rtol=4 * 2.0**-23)
+
+
 def test_nan_shows(backend: Any) -> None:
     arrays = backend.array([[-0.5, math.nan], [-1.0, -1.0]]), backend.array([[0.5, 0.5], [0.5, 0.5]])
     assert np.isnan(backend.numpy(kl_divergence(*arrays, reduction="none"))).tolist() == [True, False]

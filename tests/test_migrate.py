@@ -109,6 +109,22 @@ def test_a_name_that_is_taken_is_not_used_again() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "twin"),
+    [
+        ("sparse_categorical_crossentropy", "SparseCategoricalCrossentropy"),
+        ("SparseCategoricalCrossentropy", "SparseCategoricalCrossentropy"),
+        ("categorical_crossentropy", "CategoricalCrossentropy"),
+        ("bce", "BinaryCrossentropy"),
+        ("MAPE", "MeanAbsolutePercentageError"),
+        ("msle", "MeanSquaredLogarithmicError"),
+    ],
+)
+def test_a_string_names_the_loss_that_keras_means(name: str, twin: str) -> None:
+    found = migrate(f'model.compile("sgd", loss="{name}")\n')
+    assert f"polyloss.compat.keras.{twin}() is the twin" in found.changes[0].remarks[0]
+
+
 @pytest.mark.parametrize("call", ['loss="mse"', '"mse"', 'loss=["mse"]', 'loss={"out": "mse"}'])
 def test_a_loss_named_by_a_string_is_pointed_out(call: str) -> None:
     code = f'model.compile("sgd", {call})\n'

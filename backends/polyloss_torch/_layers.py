@@ -65,6 +65,9 @@ def _adaptive(function: Callable[..., torch.Tensor]) -> Callable[..., LogProbabi
             if rows.numel():
                 projection, layer = (_wide(one.weight) for one in self.tail[number])
                 projected = torch.nn.functional.linear(hidden.index_select(0, rows), projection)
+                if not len(projection):
+                    # A late cluster may be left with no feature: its classes are alike, as by one that is 0.
+                    projected, layer = (torch.nn.functional.pad(one, (0, 1)) for one in (projected, layer))
                 found = function(projected, layer, target.index_select(0, rows) - first, reduction="none")
                 of_clusters = of_clusters.index_copy(0, rows, found)
                 place = place.index_fill(0, rows, self.shortlist_size + number)

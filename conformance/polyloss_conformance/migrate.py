@@ -25,7 +25,7 @@ from libcst.metadata import (
     QualifiedNameSource,
 )
 
-from polyloss.compat.names import MISSING, losses_of_others, plain
+from polyloss.compat.names import MISSING, plain
 from polyloss.compat.torch.classes import LAYERS
 
 from . import deviations
@@ -271,9 +271,9 @@ class _Rewriter(cst.CSTTransformer):
 
     def _named(self, string: cst.SimpleString) -> None:
         """A loss that Keras is told by a string is its own."""
-        _, classes = CLASSES["keras"]
-        meant = losses_of_others().get(plain(str(string.evaluated_value)))
-        ways = [name for name, recipe in classes.items() if getattr(recipe.function, "__loss__", "") == meant]
+        (_, classes), name = CLASSES["keras"], str(string.evaluated_value)
+        function = _module("keras").get("binary_crossentropy" if name.lower() == "bce" else name)
+        ways = [way for way, recipe in classes.items() if way == name or recipe.function is function]
         if ways:
             twin = f"polyloss.compat.keras.{ways[0]}()"
             self._stays(string, string.value, f"named by a string, it is Keras's own: {twin} is the twin")

@@ -207,7 +207,8 @@ def spread(loss: str, name: str, array: Array | float, like: Array, what: str) -
     if not hasattr(array, "shape"):
         return xp.full_like(like, array)
     broadcasts(loss, name, array, like, what)
-    return xp.broadcast_to(array, tuple(like.shape))
+    # Whose lengths may be unknown while tracing.
+    return xp.broadcast_arrays(array, like)[0]
 
 
 def broadcasts(loss: str, name: str, array: Array, like: Array, what: str) -> None:

@@ -222,8 +222,10 @@ def _known(loss: str, name: str, ids: Array, classes: int) -> tuple[Array, Array
     xp = backend.namespace(ids)
     if not checks.is_integer(xp, ids):
         raise TypeError(f"{loss}: {name} must be class ids (integers), got {checks.describe(ids)}")
-    bad = (ids < 0) | (ids >= classes)
     if backend.readable(ids):
         seen = backend.look(ids)
+        seen = checks.wide_ids(namespace(seen), seen)
         checks.none_outside(loss, name, namespace(seen), seen, (seen < 0) | (seen >= classes), expected)
+    ids = checks.wide_ids(xp, ids)
+    bad = (ids < 0) | (ids >= classes)
     return xp.where(bad, xp.zeros_like(ids), ids), bad

@@ -142,7 +142,13 @@ def generalized_kl_divergence(
     def by_target() -> Array:
         return _times(xp, t, log_ratio) if log_target else log_ratio
 
-    return xp.sum(xp.where(near, close, apart), axis=-1), lambda: prediction - t, by_target
+    def by_prediction() -> Array:
+        if not log_target:
+            return prediction - t
+        # Of logarithms the difference is exact, of what they are rounded to it is not.
+        return xp.where(near, t * xp.expm1(xp.where(near, -log_ratio, 0.0)), prediction - t)
+
+    return xp.sum(xp.where(near, close, apart), axis=-1), by_prediction, by_target
 
 
 def _compared(xp: Namespace, log_prediction: Array, target: Array, log_target: bool) -> tuple[Array, Array, Array]:

@@ -121,7 +121,7 @@ def _of_classes(
         weight = xp.astype(place >= first, predictions.dtype)
         if class_weights is not None:
             checks.shape_is(name, "class_weights", tuple(class_weights.shape), (classes,), "one number per class,")
-            weight = weight * only(name, "class_weights", class_weights, NONNEGATIVE)
+            weight = weight * xp.astype(only(name, "class_weights", class_weights, NONNEGATIVE), predictions.dtype)
 
         def of_all(weight: Array) -> Array:
             return polyloss.softmax_dice(predictions, targets, class_weight=weight, axis=(*axes, -1), **parameters)

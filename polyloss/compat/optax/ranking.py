@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Callable
+from typing import get_args
 
 import polyloss
-from polyloss.compat._common import as_probabilities, namespace, of_arrays, spread
+from polyloss.compat._common import as_probabilities, namespace, of_arrays, only, spread
 from polyloss.core import checks
+from polyloss.core.domains import NONNEGATIVE
 from polyloss.core.typing import Array, Reduction
 
 __all__ = [
@@ -35,12 +37,15 @@ def ranking_softmax_loss(
     loss, xp, rows = "ranking_softmax_loss", namespace(logits), None
     labels = as_probabilities(labels, logits)
     if weights is not None:
+        weights = only(loss, "weights", weights, NONNEGATIVE)
         labels = labels * xp.astype(spread(loss, "weights", weights, logits, "logits"), logits.dtype)
     if where is not None:
         checks.boolean(loss, "where", xp, where)
         where = spread(loss, "where", where, logits, "logits")
         checks.shape_is(loss, "labels", tuple(labels.shape), tuple(logits.shape), "the shape of logits,")
         logits, labels, rows = xp.where(where, logits, -math.inf), xp.where(where, labels, 0.0), xp.any(where, axis=-1)
+    if isinstance(reduce_fn, str):
+        checks.one_of(loss, "reduce_fn", reduce_fn, get_args(Reduction))
     reduction = _name_of(reduce_fn)
     losses = polyloss.ranking_softmax(logits, labels, where=rows, reduction=reduction or "none")
     if reduction is not None or reduce_fn is None:

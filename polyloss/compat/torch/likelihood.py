@@ -1,7 +1,7 @@
 """The losses of `torch.nn.functional` of a distribution that is predicted."""
 
 import polyloss
-from polyloss.compat._common import namespace, no_eps, of_arrays, only, spread, static_number
+from polyloss.compat._common import namespace, no_eps, of_arrays, only, spread, static_number, widened
 from polyloss.core.backend import stop_gradient
 from polyloss.core.domains import NONNEGATIVE
 from polyloss.core.typing import Array
@@ -60,6 +60,10 @@ def gaussian_nll_loss(
     var = spread(loss, "var", var, input, "input")
     if target.ndim == input.ndim:
         target = spread(loss, "target", target, input, "input")
-    return polyloss.gaussian_nll(
-        input, target, var + stop_gradient(xp.where(var < eps, eps - var, 0.0)), full=bool(full), **keywords
-    )
+
+    def of_arrays(input: Array, target: Array, var: Array) -> Array:
+        # In half precision `eps` would be another number.
+        floored = var + stop_gradient(xp.where(var < eps, eps - var, 0.0))
+        return polyloss.gaussian_nll(input, target, floored, full=bool(full), **keywords)
+
+    return widened(of_arrays, input, target, var)

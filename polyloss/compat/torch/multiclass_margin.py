@@ -7,7 +7,7 @@ from polyloss.compat._common import namespace, of_arrays, static_number
 from polyloss.core import checks
 from polyloss.core.backend import backend_of
 from polyloss.core.entries import positions, width
-from polyloss.core.typing import Array
+from polyloss.core.typing import Array, Namespace
 
 from ._common import REDUCTIONS, literal, refuse_legacy
 
@@ -37,6 +37,13 @@ def multi_margin_loss(
     )
 
 
+def _named(xp: Namespace, ids: Array) -> tuple[Array, Array, Array]:
+    """The place of each id in its row, whether it is before the first -1, and whether it is no class there."""
+    place, classes = positions(xp, ids, -1, ids.dtype), width(ids)
+    named = place < xp.min(xp.where(ids == -1, place, classes), axis=-1, keepdims=True)
+    return place, named, named & ((ids < 0) | (ids >= classes))
+
+
 @of_arrays(loss="multilabel_margin")
 def multilabel_margin_loss(
     input: Array,
@@ -57,13 +64,14 @@ def multilabel_margin_loss(
     xp = namespace(target)
     if not checks.is_integer(xp, target):
         raise TypeError(f"{loss}: target must be class ids (integers), got {checks.describe(target)}")
+    if backend_of(target).readable(target):
+        seen = backend_of(target).look(target)
+        seen = checks.wide_ids(namespace(seen), seen)
+        *_, bad = _named(namespace(seen), seen)
+        expected = f"class ids in [0, {width(target)}), ended by -1"
+        checks.none_outside(loss, "target", namespace(seen), seen, bad, expected)
     ids = checks.wide_ids(xp, target)
-    place, classes = positions(xp, ids, -1, ids.dtype), width(ids)
-    named = place < xp.min(xp.where(ids == -1, place, classes), axis=-1, keepdims=True)
-    bad = named & ((ids < 0) | (ids >= classes))
-    if backend_of(ids).readable(ids):
-        seen = backend_of(ids).look(ids)
-        checks.none_outside(loss, "target", namespace(seen), seen, bad, f"class ids in [0, {classes}), ended by -1")
+    place, named, bad = _named(xp, ids)
     right = xp.any((ids[..., None] == place) & named[..., None], axis=-2)
     # Where they cannot be looked at, a label that is none makes its row NaN.
     labels = xp.where(xp.any(bad, axis=-1, keepdims=True), 2.0, xp.astype(right, input.dtype))

@@ -28,7 +28,8 @@ loss = F.cross_entropy(np.asarray([[2.0, 0.5, -1.0]]), np.asarray([0]), label_sm
 
 The functions keep the conventions of the library they stand for: the order of the arguments, the class axis, what a
 mean divides by. Everywhere else in polyloss these are [the same for every loss](conventions.md). On arrays without
-automatic differentiation they give values; gradients come from the losses themselves: `polyloss.value_and_grad`.
+automatic differentiation they give values; gradients come from the losses themselves: `polyloss.value_and_grad`. A
+loss has the dtype of its prediction, also where the built-in would widen it for a target of float32 beside bfloat16.
 
 The classes are there too: `polyloss.compat.torch.CrossEntropyLoss`, `polyloss.compat.keras.Huber`. Where PyTorch or
 Keras is installed, each is a subclass of the library's own that computes what the function here does: made with the

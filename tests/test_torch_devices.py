@@ -59,7 +59,7 @@ def test_torch_neither_copies_nor_waits(name: str) -> None:
                 value.backward(torch.ones_like(value))
             assert value.is_meta
             count += 1
-    assert count > 20
+    assert count > 8
 
 
 @pytest.mark.parametrize("twin", builtins.TWINS, ids=lambda twin: twin.id)

@@ -49,19 +49,21 @@ def run(
         functions.append(("twin", twin.twin()))
         for dtype in (d for d in framework.dtypes if d in dtypes and d in twin.dtypes):
             at_dtype = [case for case in usable if dtype in case.dtypes]
-            if framework.slow_eager and not everything and "none" in twin.reductions:
-                found = _together(twin, functions, at_dtype, framework, dtype)
-            else:
-                found = _one_by_one(twin, functions, at_dtype, framework, dtype)
-            for who, case, reduction, parts in found:
-                yield _result(twin, who, case, framework, dtype, reduction, parts, ledger)
+            compiled = framework.slow_eager and not everything
+            way = _together if compiled and "none" in twin.reductions else _one_by_one
+            for who, function in functions:
+                # A built-in is somebody else's in each dtype; a twin is a loss, which is called in each elsewhere.
+                once = compiled and who == "twin" and dtype != "float32"
+                chosen = [case for case in at_dtype if case.name in _FEW] if once else at_dtype
+                for case, reduction, parts in way(twin, function, chosen, framework, dtype):
+                    yield _result(twin, who, case, framework, dtype, reduction, parts, ledger)
 
 
 def measured(twin: Twin, case: Case, dtype: str) -> dict[str, float]:
     """The worst error of a built-in in one call, of value and gradient; empty where it is not installed."""
     if not twin.available() or dtype not in case.dtypes:
         return {}
-    found = _one_by_one(twin, [("built-in", twin.builtin())], [case], frameworks.framework(twin.backend), dtype)
+    found = _one_by_one(twin, twin.builtin(), [case], frameworks.framework(twin.backend), dtype)
     *_, parts = next(found)
     return {part: worst for part, (_, worst, _) in parts.items()}
 
@@ -108,11 +110,11 @@ def _function(twin: Twin, function: Any, reduction: str) -> Any:
     return call
 
 
-_Found = Iterator[tuple[str, Case, str, Parts]]
-_Functions = Sequence[tuple[str, Callable[..., Any]]]
+_Function = Callable[..., Any]
+_Found = Iterator[tuple[Case, str, Parts]]
 
 
-def _one_by_one(twin: Twin, functions: _Functions, cases: Sequence[Case], framework: Framework, dtype: str) -> _Found:
+def _one_by_one(twin: Twin, function: _Function, cases: Sequence[Case], framework: Framework, dtype: str) -> _Found:
     for case in cases:
         own = str(case.options.get("reduction", "mean"))
         for reduction in dict.fromkeys(("none", own, *twin.reductions[:1])):
@@ -125,35 +127,32 @@ def _one_by_one(twin: Twin, functions: _Functions, cases: Sequence[Case], framew
             given = case.at(dtype)
             static, options = split({**given.parameters, **given.options})
             wanted = tuple(i for i in wanted_of(data.LOSSES[case.loss], truth) if i not in twin.constants)
-            for who, function in functions:
-                call = _function(twin, function, reduction)
-                try:
-                    value, gradients = _evaluated(framework, call, given.arrays, static, options, wanted, cotangent)
-                    parts = _judged(framework, dtype, value, exact.value, exact.value_scale, exact.count)
-                    for place, gradient in zip(wanted, gradients, strict=False):
-                        there: Any = (exact.gradients[place], exact.gradient_scales[place], exact.kinks[place])
-                        terms = truth.values.size if place in data.LOSSES[case.loss].summed else 1
-                        known = Gradient._make((*there, slice(None), terms))
-                        _judge_gradient(parts, framework, dtype, gradient, known)
-                except Exception as error:
-                    parts = _failed(error)
-                yield who, case, reduction, parts
+            call = _function(twin, function, reduction)
+            try:
+                value, gradients = _evaluated(framework, call, given.arrays, static, options, wanted, cotangent)
+                parts = _judged(framework, dtype, value, exact.value, exact.value_scale, exact.count)
+                for place, gradient in zip(wanted, gradients, strict=False):
+                    there: Any = (exact.gradients[place], exact.gradient_scales[place], exact.kinks[place])
+                    terms = truth.values.size if place in data.LOSSES[case.loss].summed else 1
+                    known = Gradient._make((*there, slice(None), terms))
+                    _judge_gradient(parts, framework, dtype, gradient, known)
+            except Exception as error:
+                parts = _failed(error)
+            yield case, reduction, parts
 
 
-def _together(twin: Twin, functions: _Functions, cases: Sequence[Case], framework: Framework, dtype: str) -> _Found:
+def _together(twin: Twin, function: _Function, cases: Sequence[Case], framework: Framework, dtype: str) -> _Found:
     """Cases that differ in their examples alone are one call, and all calls of a function are compiled as one."""
     calls = _calls(twin, cases, framework, dtype)
     if not calls:
         return
-    found = [(who, _outcomes(twin, function, calls, framework)) for who, function in functions]
-    for number, call in enumerate(calls):
-        for who, outcomes in found:
-            for case, part in call.parts:
-                try:
-                    parts = _parts(twin, framework, dtype, outcomes[number], call, part)
-                except Exception as error:
-                    parts = _failed(error)
-                yield who, case, "none", parts
+    for call, outcome in zip(calls, _outcomes(twin, function, calls, framework), strict=True):
+        for case, part in call.parts:
+            try:
+                parts = _parts(twin, framework, dtype, outcome, call, part)
+            except Exception as error:
+                parts = _failed(error)
+            yield case, "none", parts
 
 
 def _calls(twin: Twin, cases: Sequence[Case], framework: Framework, dtype: str) -> list[Call]:

@@ -1,10 +1,10 @@
-"""Few calls in which every two features of many meet: what most faults of code need that somebody else made.
+"""Few calls in which every two features of many meet: hardly a fault needs three.
 
-A function has *features*: which arrays and parameters it is called with and of what kind, which numbers of classes. A
-branch of a loss is taken for one of them and may go wrong beside another. So every pair that some function has is in
-one of those chosen. What the core does with a result is the same code for all losses, so that each reduction, weight
-and mask is there once; and so are the smallest and the largest number of each parameter. Values are no features: traps
-are in calls that are not chosen from, and in packs.
+A function has *features*: which arrays and parameters it is called with and of what kind, and whether there is one
+class alone. A branch of a loss is taken for one of them and may go wrong beside another. So every pair that some
+function has is in one of those chosen. What the core does with a result is the same code for all losses, so that each
+reduction, weight and mask is there once; and so are the smallest and the largest number of each parameter. Values are
+no features: traps are in calls that are not chosen from, and in packs.
 """
 
 from collections.abc import Hashable, Sequence

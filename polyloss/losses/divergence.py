@@ -134,7 +134,8 @@ def generalized_kl_divergence(
     prediction = xp.exp(log_prediction)
     # With p = t exp(-r) it is t (exp(-r) - 1 + r), where the terms nearly cancel.
     near = ~absent & (log_ratio > -1.0) & (log_ratio < 1.0)
-    close = t * numeric.exp_minus_line_near_0(xp, xp.where(near, -log_ratio, 0.0))
+    minus_ratio = xp.where(near, -log_ratio, 0.0)
+    close = t * numeric.exp_minus_line_near_0(xp, minus_ratio)
     # Without its ratio where that is infinite already, and -inf.
     left_out = near | numeric.is_infinite(xp, log_prediction, 1)
     apart = prediction + _times(xp, t, xp.where(left_out, 0.0, log_ratio - 1.0))
@@ -143,10 +144,9 @@ def generalized_kl_divergence(
         return _times(xp, t, log_ratio) if log_target else log_ratio
 
     def by_prediction() -> Array:
-        if not log_target:
-            return prediction - t
-        # Of logarithms the difference is exact, of what they are rounded to it is not.
-        return xp.where(near, t * xp.expm1(xp.where(near, -log_ratio, 0.0)), prediction - t)
+        difference = prediction - t
+        # Of logarithms it is exact, of their exponentials it is not.
+        return xp.where(near, t * xp.expm1(minus_ratio), difference) if log_target else difference
 
     return xp.sum(xp.where(near, close, apart), axis=-1), by_prediction, by_target
 

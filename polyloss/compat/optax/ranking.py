@@ -44,9 +44,7 @@ def ranking_softmax_loss(
         where = spread(loss, "where", where, logits, "logits")
         checks.shape_is(loss, "labels", tuple(labels.shape), tuple(logits.shape), "the shape of logits,")
         logits, labels, rows = xp.where(where, logits, -math.inf), xp.where(where, labels, 0.0), xp.any(where, axis=-1)
-    if isinstance(reduce_fn, str):
-        checks.one_of(loss, "reduce_fn", reduce_fn, get_args(Reduction))
-    reduction = _name_of(reduce_fn)
+    reduction = _name_of(loss, reduce_fn)
     losses = polyloss.ranking_softmax(logits, labels, where=rows, reduction=reduction or "none")
     if reduction is not None or reduce_fn is None:
         return losses
@@ -55,9 +53,10 @@ def ranking_softmax_loss(
     return reduce_fn(losses) if rows is None else reduce_fn(losses, where=rows)
 
 
-def _name_of(reduce_fn: Callable[..., Array] | Reduction | None) -> Reduction | None:
+def _name_of(loss: str, reduce_fn: Callable[..., Array] | Reduction | None) -> Reduction | None:
     """What a mean or a sum that comes with a framework is called here; None of any other function."""
     if isinstance(reduce_fn, str):
+        checks.one_of(loss, "reduce_fn", reduce_fn, get_args(Reduction))
         return reduce_fn
     name, module = (getattr(reduce_fn, key, None) or "" for key in ("__name__", "__module__"))
     return _REDUCTIONS.get(name) if module.partition(".")[0] in _LIBRARIES else None

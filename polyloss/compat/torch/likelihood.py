@@ -61,9 +61,9 @@ def gaussian_nll_loss(
     if target.ndim == input.ndim:
         target = spread(loss, "target", target, input, "input")
 
-    def of_arrays(input: Array, target: Array, var: Array) -> Array:
+    def floored_loss(input: Array, target: Array, var: Array) -> Array:
         # In half precision `eps` would be another number.
         floored = var + stop_gradient(xp.where(var < eps, eps - var, 0.0))
         return polyloss.gaussian_nll(input, target, floored, full=bool(full), **keywords)
 
-    return widened(of_arrays, input, target, var)
+    return widened(floored_loss, input, target, var)

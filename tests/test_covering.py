@@ -1,4 +1,4 @@
-"""What the suite chooses to call is little, and leaves no step of a loss out that the calls it chooses from take."""
+"""What the suite chooses to call is little; and where two features meet, it leaves no step of a loss out."""
 
 import functools
 import sys
@@ -19,6 +19,7 @@ from polyloss_conformance import frameworks, run, schedule
 from polyloss_conformance.cases import Case
 from polyloss_conformance.covering import Features, cover
 from polyloss_conformance.frameworks import engine
+from polyloss_conformance.tolerances import HALVES
 
 LOSSES = str(Path(multiclass.__file__).parent)
 
@@ -34,6 +35,20 @@ def test_every_two_features_meet_in_a_few_calls() -> None:
     for one, two in combinations(names, 2):
         assert {(call.kinds[one], call.kinds[two]) for call in chosen} == set(product((0, 1), repeat=2))
     assert {0.0, 63.0} <= {call.numbers["n"] for call in chosen}
+
+
+def test_each_feature_occurs_in_fewer_calls_still() -> None:
+    names = ("a", "b", "c", "d", "e", "f")
+    calls = [
+        Features(dict(zip(names, on, strict=True)), {"reduction": on[0]}, {"n": float(i)})
+        for i, on in enumerate(product((0, 1, 2), repeat=6))
+    ]
+    chosen = cover(calls, meet=1)
+    assert len(chosen) == 3
+    for name in names:
+        assert {calls[place].kinds[name] for place in chosen} == {0, 1, 2}
+    # Numbers are none of those.
+    assert cover([*calls, calls[0]._replace(numbers={"n": -5.0})], meet=1) == chosen
 
 
 def test_what_only_one_call_has_is_chosen() -> None:
@@ -102,27 +117,23 @@ def missed(every: Iterable[Case], some: Iterable[Case], dtype: str) -> set[Step]
 
 
 COVERED = [
-    (*key, kind)
-    for key, shares in schedule.SCHEDULE.items()
+    (backend, mode, dtype, share)
+    for table in (schedule.SCHEDULE, schedule.FIRST)
+    for (backend, mode), shares in table.items()
     for kind, share in shares.items()
-    if share.covering or share.optimised == "covering"
+    if share.meet == 2
+    for dtype in (HALVES if kind == "half" else (kind,))
 ]
 
 
 @pytest.mark.parametrize("loss", data.LOSSES)
-def test_what_is_chosen_goes_from_line_to_line_as_all_calls_do(loss: str) -> None:
-    for backend, mode, dtype in COVERED:
-        share = schedule.SCHEDULE[backend, mode][dtype]
-        all_calls = replace(share, covering=False, optimised="all")
+def test_where_two_features_meet_it_goes_from_line_to_line_as_all_calls_do(loss: str) -> None:
+    for backend, mode, dtype, share in COVERED:
         every, some = (
-            dict.fromkeys(
-                case
-                for unit in schedule._units(one, backend, mode, loss, dtype)
-                for case in unit.cases
-                if share.optimised != "covering" or not unit.unoptimised
-            )
-            for one in (all_calls, share)
+            dict.fromkeys(case for unit in schedule._units(one, backend, mode, loss, dtype) for case in unit.cases)
+            for one in (replace(share, meet=None), share)
         )
+        assert some or not every
         assert missed(every, some, dtype) == set(), (backend, mode, dtype)
 
 

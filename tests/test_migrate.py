@@ -72,6 +72,11 @@ def test_a_script() -> None:
 @pytest.mark.parametrize(
     ("before", "after"),
     [
+        (
+            "from torch.nn.modules.loss import MSELoss\nMSELoss(size_average=False)\n",
+            "torch_losses.MSELoss(size_average=False)\n",
+        ),
+        ("from torch import nn\nnn.modules.loss.L1Loss()\n", "torch_losses.L1Loss()\n"),
         ("import optax\noptax.huber_loss(1, 2)\n", "optax_losses.huber_loss(1, 2)\n"),
         ("import optax\noptax.losses.huber_loss(1, 2)\n", "optax_losses.huber_loss(1, 2)\n"),
         ("import tensorflow as tf\ntf.nn.l2_loss(t)\n", "tf_losses.l2_loss(t)\n"),
@@ -194,6 +199,10 @@ def test_other_encodings_and_notebooks(tmp_path: Path) -> None:
     [
         ("import optax\noptax.losses.unheard_of_loss(1, 2)\n", "optax.losses.unheard_of_loss"),
         ("from torch.nn.functional import *\nmse_loss(1, 2)\n", "from torch.nn.functional import *"),
+        # The twin refuses it, and says what to write.
+        ("import torch.nn.functional as F\nF.mse_loss(1, 2, size_average=False)\n", "F.mse_loss"),
+        ("import torch.nn.functional as F\nF.mse_loss(1, 2, False)\n", "F.mse_loss"),
+        ("import torch.nn.functional as F\nF.cross_entropy(1, 2, reduce=False)\n", "F.cross_entropy"),
         # It draws a sample, and its twin has to be given one.
         ("import tensorflow as tf\ntf.nn.nce_loss(w, b, y, x, 8, 99)\n", "tf.nn.nce_loss"),
         ("import tensorflow as tf\nloss = tf.nn.sampled_softmax_loss\n", "tf.nn.sampled_softmax_loss"),

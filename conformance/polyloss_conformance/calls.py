@@ -56,6 +56,10 @@ class Call:
     parts: list[tuple[Case, slice]] = field(default_factory=list)
     """For packed cases, the examples of each."""
 
+    def arguments(self, framework: Framework) -> tuple[list[Any], dict[str, Any], Any]:
+        """What a `frameworks.Step` takes: arrays, options and cotangent."""
+        return arguments(framework, self.arrays, self.options, self.cotangent)
+
     def gradient(self, number: int, part: slice) -> "Gradient":
         """What is known of one gradient, as far as it belongs to a part of the examples.
 
@@ -111,6 +115,14 @@ class Gradient(NamedTuple):
     kinks: NDArray[np.bool_]
     part: slice
     terms: int = 1
+
+
+def arguments(
+    framework: Framework, arrays: Sequence[Any], options: Mapping[str, Any], cotangent: Any
+) -> tuple[list[Any], dict[str, Any], Any]:
+    """The same as arrays of a framework."""
+    array = framework.array
+    return [array(a) for a in arrays], {k: array(o) for k, o in options.items()}, array(cotangent)
 
 
 def cotangent_of(

@@ -5,6 +5,8 @@ class alone. A branch of a loss is taken for one of them and may go wrong beside
 function has is in one of those chosen. What the core does with a result is the same code for all losses, so that each
 reduction, weight and mask is there once; and so are the smallest and the largest number of each parameter. Values are
 no features: traps are in calls that are not chosen from, and in packs.
+
+Where calls are dear, as many are chosen as have each feature. The branches that two of them lead to are seen elsewhere.
 """
 
 from collections.abc import Hashable, Sequence
@@ -19,7 +21,7 @@ from .cases import Case, Entry
 
 
 class Features(NamedTuple):
-    """What a call is like: kinds by name, every two of which shall meet; others; and numbers by their parameter."""
+    """What a call is like: kinds by name, which shall meet; others; and numbers by their parameter."""
 
     kinds: dict[str, Hashable]
     others: dict[str, Hashable]
@@ -62,8 +64,14 @@ def _kind(value: Any) -> Hashable:
     return "number" if isinstance(value, int | float) and not isinstance(value, bool) else repr(value)
 
 
-def cover(calls: Sequence[Features]) -> list[int]:
-    """The places of those that are chosen: again and again the one with most that is new."""
+def cover(calls: Sequence[Features], meet: int = 2) -> list[int]:
+    """The places of those that are chosen: again and again the one with most that is new.
+
+    Parameters
+    ----------
+    meet : {1, 2}
+        How many features shall meet. With 1, each occurs, and which numbers those are is all the same.
+    """
     names = sorted({name for call in calls for name in call.kinds})
     others = sorted({name for call in calls for name in call.others})
     ends = {}
@@ -72,9 +80,9 @@ def cover(calls: Sequence[Features]) -> list[int]:
         ends[name] = (min(numbers), max(numbers))
     goals: list[set[Hashable]] = [
         {
-            *combinations(((name, call.kinds.get(name)) for name in names), 2),
+            *combinations(((name, call.kinds.get(name)) for name in names), meet),
             *((name, call.others.get(name)) for name in others),
-            *((name, number) for name, number in call.numbers.items() if number in ends[name]),
+            *((name, number) for name, number in call.numbers.items() if meet > 1 and number in ends[name]),
         }
         for call in calls
     ]

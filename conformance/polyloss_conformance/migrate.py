@@ -32,7 +32,7 @@ from . import deviations
 from .rosetta import CLASSES
 
 PLACES: Mapping[str, Sequence[str]] = {
-    "torch": ("torch.nn.functional", "torch.nn"),
+    "torch": ("torch.nn.functional", "torch.nn", "torch.nn.modules", "torch.nn.modules.loss"),
     "keras": ("keras.losses", "tensorflow.keras.losses", "tf_keras.losses"),
     "optax": ("optax", "optax.losses"),
     "tf": ("tensorflow.nn",),
@@ -180,9 +180,16 @@ _OF_A_SAMPLE = ("sampled_softmax_loss", "nce_loss")
 """Losses of tf.nn that need one argument more here."""
 
 
-def _has(call: cst.Call, name: str, keyword: str) -> bool:
-    """Whether a call of a function of tf.nn gives an argument, or may do so."""
-    place = list(inspect.signature(_module("tf")[name]).parameters).index(keyword)
+_OF_OLD = ("size_average", "reduce")
+"""Arguments of PyTorch's functions that twins refuse. Its classes make a reduction of them, here too."""
+
+
+def _has(library: str, call: cst.Call, name: str, keyword: str) -> bool:
+    """Whether a call of a function gives an argument, or may do so."""
+    parameters = list(inspect.signature(_module(library)[name]).parameters)
+    if keyword not in parameters:
+        return False
+    place = parameters.index(keyword)
     named = any(arg.star or (arg.keyword is not None and arg.keyword.value == keyword) for arg in call.args)
     return named or sum(arg.keyword is None for arg in call.args) > place
 
@@ -244,19 +251,23 @@ class _Rewriter(cst.CSTTransformer):
             if any(map(is_missing, imported)):
                 self._stays(original, before, "there is no twin of it in polyloss yet")
             return updated
-        why = "the name may be something else here" if len(names) > 1 else self._reason_to_stay(original, found[1])
+        why = "the name may be something else here" if len(names) > 1 else self._reason_to_stay(original, *found)
         if why:
             self._stays(original, before, why)
             return updated
         return self._twin(*found, self.get_metadata(PositionProvider, original).start.line, before)
 
-    def _reason_to_stay(self, node: cst.CSTNode, name: str) -> str:
+    def _reason_to_stay(self, node: cst.CSTNode, library: str, name: str) -> str:
         """Why a loss is not replaced: it is not called or passed on, or its twin would refuse. Empty where it is."""
         child, parent = node, self.get_metadata(ParentNodeProvider, node)
-        if name in _OF_A_SAMPLE and not (isinstance(parent, cst.Call) and _has(parent, name, "sampled_values")):
+        if name in _OF_A_SAMPLE and not (isinstance(parent, cst.Call) and _has("tf", parent, name, "sampled_values")):
             return (
                 "it draws a sample; its twin is given one: sampled_values=tf.random.log_uniform_candidate_sampler(...)"
             )
+        if library == "torch" and name.islower() and isinstance(parent, cst.Call) and parent.func is node:
+            old = [keyword for keyword in _OF_OLD if _has("torch", parent, name, keyword)]
+            if old:
+                return f"its twin takes no {old[0]}, which is from before PyTorch had reduction: say that instead"
         while isinstance(parent, _AROUND):
             child, parent = parent, self.get_metadata(ParentNodeProvider, parent)
         if isinstance(parent, cst.AssignTarget | cst.Del):

@@ -10,7 +10,7 @@ from .deviations import Ledger
 from .frameworks import EAGER
 from .modules import public_losses
 from .result import Result
-from .schedule import Unit, units
+from .schedule import Unit, pieces, units
 from .selection import Selection, select
 
 
@@ -36,9 +36,10 @@ def jobs(selection: Selection, ledgers: dict[str, Ledger] | None = None) -> list
     work: list[Job] = []
     checks = selection.checks
     if "value and gradient" in checks and module is None:
-        for unit in units(selection):
-            loss = selection.losses[unit.loss]
-            work.append(Job(unit.loss, unit.backend, f"{unit.mode} {unit.dtype}", _call(values.run, unit, loss)))
+        for piece in pieces(selection):
+            unit = piece[0]
+            made = _call(values.run, piece, selection.losses[unit.loss])
+            work.append(Job(unit.loss, unit.backend, f"{unit.mode} {unit.dtype}", made))
     for backend in selection.backends:
         framework = frameworks.framework(backend)
         modes = (
@@ -46,7 +47,9 @@ def jobs(selection: Selection, ledgers: dict[str, Ledger] | None = None) -> list
         )
         everything = selection.extent == "all"
         compilers = tuple(m for m in modes if m not in (*EAGER, "compile") or (everything and m not in EAGER))
-        unseen = compilers if framework.shows_values else (*modes[:1], *compilers)
+        # What is traced is the same for all of them; XLA's part in it is seen in JAX.
+        tracing = compilers if everything else compilers[:1]
+        unseen = tracing if framework.shows_values else (*modes[:1], *tracing)
         ledger = deviations.Ledger(deviations.load())
         if ledgers is not None:
             ledgers[backend] = ledger
@@ -62,7 +65,8 @@ def jobs(selection: Selection, ledgers: dict[str, Ledger] | None = None) -> list
             lawful = "law" in checks and "eager" in modes and loss is not None and "float64" in selection.dtypes
             # Laws are of losses, and not of frameworks; and where each of their calls is compiled they are dear.
             if lawful and not (selection.at_first_sight and framework.slow_eager):
-                work.append(Job(name, backend, "laws", _all(laws.check, name, loss, framework)))
+                quickly = framework.slow_eager and not everything
+                work.append(Job(name, backend, "laws", _all(laws.check, name, loss, framework, quickly)))
             if "kind of call" in checks and "eager" in modes and loss is not None:
                 kinds_of = _all(kinds.check, name, loss, framework, selection.dtypes, modes)
                 work.append(Job(name, backend, "kinds of calls", kinds_of))

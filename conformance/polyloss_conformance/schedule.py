@@ -4,15 +4,16 @@ A *unit* is one function and its calls. Where nothing is compiled, every case is
 that differ in nothing but their examples are packed: see `calls`.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
 from . import cases as data
 from . import frameworks
-from .calls import Key, pack_key
-from .cases import Case, Entry
+from .calls import LARGE, Key, pack_key
+from .cases import Case
 from .covering import cover, features
 from .frameworks import EAGER
 from .selection import Selection
@@ -23,7 +24,7 @@ class Unit(NamedTuple):
     """One function to be made, by compilation or not, and the calls of it.
 
     Where `packed`, each element of `calls` is packed into one call; otherwise there is one call with one case. Where
-    `unoptimised`, the code that a compiler makes of it is not in question: see `Framework.step`.
+    `unoptimised`, the code that a compiler makes of it is not in question: see `Framework.step` and `hurry`.
     """
 
     loss: str
@@ -37,6 +38,11 @@ class Unit(NamedTuple):
     @property
     def cases(self) -> list[Case]:
         return [case for call in self.calls for case in call]
+
+    @property
+    def in_one_piece(self) -> bool:
+        """Whether it is compiled together with all others of the same loss, mode and dtype for which this holds."""
+        return self.unoptimised and frameworks.framework(self.backend).slow_eager
 
 
 class Alone(NamedTuple):
@@ -71,7 +77,7 @@ class Share:
     Parameters
     ----------
     every : bool
-        Each case is a call of its own, and nothing is packed. Of the rest of this only `covering` counts then.
+        Each case is a call of its own, and nothing is packed. Of the rest of this only `meet` and `long` count then.
     parameters : tuple of bool
         Which functions are called with packed cases: those without parameters (False), those with some (True).
     unpackable : bool
@@ -80,13 +86,15 @@ class Share:
         And cases with a reduction, of these losses.
     ends : bool
         Of functions whose parameters differ in their values alone, the first and the last stand for all.
-    covering : bool
-        Of all these, only as many as `covering.cover` chooses.
-    optimised : {"all", "covering", "none"}
-        Which of those are compiled as users have it, and the others in the quickest way: all; as many as
-        `covering.cover` chooses; or none.
+    meet : int or None
+        Of all these, only as many as `covering.cover` chooses so that every so many features meet: two or one.
+    optimised : {"all", "first", "none"}
+        Which of those are compiled as users have it, and the others in the quickest way: all; the first, which is one
+        that stands there alone; or none.
     largest : bool
         Of the batches of a function the largest alone: each other shape is a compilation.
+    long : bool
+        Cases with more elements than are ever packed are called too.
     single : bool
         One class or feature is a batch as any other, not a compilation of its own.
     alone : tuple of Alone
@@ -98,9 +106,10 @@ class Share:
     unpackable: bool = False
     reduced: tuple[str, ...] = ()
     ends: bool = False
-    covering: bool = False
-    optimised: Literal["all", "covering", "none"] = "all"
+    meet: int | None = None
+    optimised: Literal["all", "first", "none"] = "all"
     largest: bool = False
+    long: bool = True
     single: bool = True
     alone: tuple[Alone, ...] = ()
 
@@ -110,44 +119,42 @@ _THOROUGH = ("mse", "cross_entropy")
 """One elementwise and one row-wise loss: their reductions are chosen from where compilation makes each call dear."""
 
 _ALL = Share(every=True)
-_SOME = Share(every=True, covering=True)
-_REDUCTIONS = (Alone(("default_reduction", "everything_masked", "masked_weighted_mean", _LONG)),)
+_ALL_BUT_LONG = Share(every=True, long=False)
+_SOME = Share(every=True, meet=2)
+_SOME_BUT_LONG = Share(every=True, meet=2, long=False)
+_REDUCTIONS = (
+    Alone(("default_reduction", "everything_masked"), losses=_THOROUGH),
+    Alone(("masked_weighted_mean", _LONG)),
+)
 _OVER_A_BATCH = Alone(("ordinary_1d", "masked_mean", "symmetric_mean", "learned_temperature"), unpackable=True)
+_SELDOM = (Alone(("masked_weighted_mean", _LONG), losses=_THOROUGH), _OVER_A_BATCH)
 _DEAR = (Alone(("masked_weighted_mean", _LONG)), _OVER_A_BATCH)
-_THREE_FEATURES = Alone(("class_weight_none",), losses=("linear_cross_entropy",))
-"""The weights of classes, ids, and no smoothing: the only step of a loss that two features do not lead to."""
 
 SCHEDULE: dict[tuple[str, str], dict[str, Share]] = {
     ("", "eager"): {"half": _ALL, "float32": _ALL, "float64": _ALL},
     # Half precision is never computed in blocks: it would be the same once more.
-    ("", "small blocks"): {"float32": _ALL, "float64": _ALL},
+    # Thousands of blocks show nothing that a few do not.
+    ("", "small blocks"): {"float32": _ALL_BUT_LONG, "float64": _ALL_BUT_LONG},
     ("", "whole arrays"): {"float32": _ALL, "float64": _SOME},
-    # Here every call of another shape is a compilation.
+    # Of two halves, which are computed in the same way, one has every case.
+    ("torch", "eager"): {"bfloat16": _ALL, "float16": _SOME, "float32": _ALL, "float64": _ALL},
+    # Here every call takes its time, blocks are computed by NumPy, and halves as whole arrays in float32.
+    ("tensorflow", "eager"): {"half": _SOME, "float32": _ALL, "float64": _SOME},
+    ("tensorflow", "small blocks"): {"float32": _SOME_BUT_LONG, "float64": _SOME_BUT_LONG},
+    ("tensorflow", "whole arrays"): {"float32": _ALL, "float64": _ALL},
+    # Here every call of another shape is a compilation: together they are a quick one.
     ("jax", "eager"): {
-        # Computed in float32, the code for which is looked at there: of two halves, one has every feature.
-        "bfloat16": Share(ends=True, covering=True, optimised="none", largest=True, alone=(*_DEAR, _THREE_FEATURES)),
-        "float16": Share(parameters=(False,), covering=True, optimised="none", largest=True, alone=_DEAR),
-        "float32": Share(
-            unpackable=True, reduced=_THOROUGH, optimised="covering", alone=(*_REDUCTIONS, _THREE_FEATURES)
-        ),
-        "float64": Share(covering=True, optimised="none", alone=(*_DEAR, _THREE_FEATURES)),
+        # Of the loss of one dtype, each kind of argument; of two halves, one has those.
+        "bfloat16": Share(ends=True, meet=1, optimised="none", largest=True, alone=_DEAR),
+        "float16": Share(parameters=(False,), ends=True, meet=1, optimised="none", largest=True, alone=_SELDOM),
+        "float32": Share(unpackable=True, reduced=_THOROUGH, optimised="first", alone=_REDUCTIONS),
+        "float64": Share(ends=True, meet=1, optimised="none", largest=True, alone=_DEAR),
     },
-    # And what is compiled is the same with `jit` and without.
-    ("jax", "jit"): {
-        "float32": Share(
-            parameters=(False,), ends=True, covering=True, optimised="covering", largest=True, alone=_DEAR
-        ),
-    },
+    # What is compiled is the same with `jit` and without.
+    ("jax", "jit"): {"float32": Share(ends=True, meet=1, largest=True, alone=_SELDOM)},
     # torch has a full compiler, for the default parameters. All others are traced, values and gradients.
     ("torch", "aot_eager"): {
-        "float32": Share(
-            parameters=(True,),
-            unpackable=True,
-            ends=True,
-            covering=True,
-            single=False,
-            alone=(_THREE_FEATURES,),
-        ),
+        "float32": Share(parameters=(True,), unpackable=True, ends=True, meet=1, single=False),
     },
     ("torch", "compile"): {
         "float32": Share(
@@ -157,10 +164,11 @@ SCHEDULE: dict[tuple[str, str], dict[str, Share]] = {
             alone=(_OVER_A_BATCH, Alone(("masked_weighted_mean", "mean_of_262144_tenths"), losses=("l1", *_THOROUGH))),
         ),
     },
-    ("tensorflow", "function"): {
-        "float32": Share(unpackable=True, ends=True, covering=True, alone=(*_REDUCTIONS, _THREE_FEATURES))
+    ("tensorflow", "function"): {"float32": Share(unpackable=True, ends=True, meet=1, alone=_DEAR)},
+    # What it makes of a graph, by the compiler that JAX has too: there, its code is looked at.
+    ("tensorflow", "xla"): {
+        "float32": Share(parameters=(False,), ends=True, optimised="none", largest=True, alone=_SELDOM)
     },
-    ("tensorflow", "xla"): {"float32": Share(ends=True, covering=True, largest=True, alone=(*_DEAR, _THREE_FEATURES))},
 }
 """By framework (any, where there is none) and mode, then dtype, "half" for each that has no line of its own. What has
 no line is not run. Compilers see one dtype: float32, if it is selected."""
@@ -169,7 +177,7 @@ no line is not run. Compilers see one dtype: float32, if it is selected."""
 _PACKED = Share(
     parameters=(False,),
     ends=True,
-    covering=True,
+    meet=2,
     optimised="none",
     largest=True,
     single=False,
@@ -221,14 +229,28 @@ def units(selection: Selection) -> list[Unit]:
                 continue
             for loss in selection.losses:
                 entry = data.LOSSES.get(loss)
-                # Of other losses, nothing is evaluated in blocks: it would be the same again.
-                if entry is None or (mode in EAGER[1:] and (entry.batch or entry.letters > 1)):
+                if entry is None:
                     continue
-                for dtype in framework.dtypes:
-                    share = share_of(selection, backend, mode, dtype) if dtype in selection.dtypes else None
+                # Of others, nothing is evaluated in blocks: what is eager is computed as whole arrays are.
+                in_blocks = not entry.batch and entry.letters == 1
+                if mode in EAGER[1:] and not in_blocks:
+                    continue
+                for dtype in (dtype for dtype in framework.dtypes if dtype in selection.dtypes):
+                    share = share_of(selection, backend, mode, dtype)
+                    if mode == "eager" and not in_blocks and share_of(selection, backend, EAGER[-1], dtype) == _ALL:
+                        share = _ALL
                     if share is not None:
                         found += _units(share, backend, mode, loss, dtype)
     return found
+
+
+def pieces(selection: Selection) -> list[list[Unit]]:
+    """The same, those that are compiled together in one list."""
+    found: dict[Any, list[Unit]] = {}
+    for number, unit in enumerate(units(selection)):
+        key = (unit.loss, unit.backend, unit.mode, unit.dtype, None if unit.in_one_piece else number)
+        found.setdefault(key, []).append(unit)
+    return list(found.values())
 
 
 def _units(share: Share, backend: str, mode: str, loss: str, dtype: str) -> list[Unit]:
@@ -240,9 +262,11 @@ def _units(share: Share, backend: str, mode: str, loss: str, dtype: str) -> list
     for case in data.CASES[loss]:
         if case.kind == "error" or dtype not in case.dtypes:
             continue
+        if not share.long and max(map(np.size, case.arrays)) > LARGE:
+            continue
         key = None if share.every else pack_key(case, dtype, entry)
         unit = Unit(loss, backend, mode, dtype, ((case,),), packed=False)
-        if share.every and share.covering:
+        if share.every and share.meet:
             found.append(unit)
         elif share.every or any(one.has(case, key) for one in share.alone):
             alone.append(unit)
@@ -265,19 +289,9 @@ def _units(share: Share, backend: str, mode: str, loss: str, dtype: str) -> list
             members = sorted(groups[group].values(), key=len, reverse=True)
             calls = tuple(map(tuple, members[:1] if share.largest else members))
             found.append(Unit(loss, backend, mode, dtype, calls, packed=True))
-    if share.covering:
-        found = [found[place] for place in _covering(found, dtype, entry)]
+    if share.meet:
+        chosen = cover([features(unit.cases, dtype, entry, unit.packed) for unit in found], share.meet)
+        found = [found[place] for place in chosen]
     found = alone + found
-    chosen = _optimised(share, found, dtype, entry)
-    return [unit._replace(unoptimised=place not in chosen) for place, unit in enumerate(found)]
-
-
-def _covering(found: Sequence[Unit], dtype: str, entry: Entry) -> list[int]:
-    return cover([features(unit.cases, dtype, entry, unit.packed) for unit in found])
-
-
-def _optimised(share: Share, found: Sequence[Unit], dtype: str, entry: Entry) -> set[int]:
-    """The places of the units that are compiled as users have it."""
-    if share.optimised == "covering":
-        return set(_covering(found, dtype, entry))
-    return set() if share.optimised == "none" else set(range(len(found)))
+    optimised = {"all": len(found), "first": 1, "none": 0}[share.optimised]
+    return [unit._replace(unoptimised=place >= optimised) for place, unit in enumerate(found)]

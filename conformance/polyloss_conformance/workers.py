@@ -5,6 +5,7 @@ is no other for its backend, it makes room for one of the backend with most work
 """
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import tempfile
@@ -114,6 +115,11 @@ def _child(order: Order, folder: Path, pipe: Connection) -> None:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     _place(order)
+    if order.extent == "full":
+        [backend] = order.backends
+        framework(backend).hurry()
+    # Tracers leave many objects behind that stay: to look through them again and again takes a tenth of the time.
+    gc.set_threshold(200_000, 20, 100)
     while (loss := pipe.recv()) is not None:
         try:
             with reference.kept_in(folder / f"{loss}.pickle", data.CASES.get(loss, ())):

@@ -29,6 +29,7 @@ from polyloss_conformance.cases import Arguments, Case, Place
 from polyloss_conformance.compare import LD, judge
 from polyloss_conformance.frameworks import Framework, Outcome
 from polyloss_conformance.result import RECORDED, Result
+from polyloss_conformance.tolerances import HALVES
 
 Parts = dict[str, tuple[bool, float, str]]
 """For value and gradient: whether it agrees, the worst error, and what is wrong."""
@@ -47,13 +48,17 @@ def run(
         # The table of deviations is about the CPU. On a device, some end the process where they would raise.
         functions = [("built-in", twin.builtin())] if own and twin.available() and framework.shows_values else []
         functions.append(("twin", twin.twin()))
-        for dtype in (d for d in framework.dtypes if d in dtypes and d in twin.dtypes):
+        there = [d for d in framework.dtypes if d in dtypes and d in twin.dtypes]
+        halves, others = ([d for d in there if (d in HALVES) is half] for half in (True, False))
+        main = "float32" if "float32" in others else [*halves, *others, ""][-1]
+        # Away from home, one half shows what a translation makes of both.
+        for dtype in (d for d in there if own or everything or d in (*halves[-1:], main)):
             at_dtype = [case for case in usable if dtype in case.dtypes]
             compiled = framework.slow_eager and not everything
             way = _together if compiled and "none" in twin.reductions else _one_by_one
             for who, function in functions:
                 # A built-in is somebody else's in each dtype; a twin is a loss, which is called in each elsewhere.
-                once = compiled and who == "twin" and dtype != "float32"
+                once = who == "twin" and dtype != main and not everything
                 chosen = [case for case in at_dtype if case.name in _FEW] if once else at_dtype
                 for case, reduction, parts in way(twin, function, chosen, framework, dtype):
                     yield _result(twin, who, case, framework, dtype, reduction, parts, ledger)
@@ -176,34 +181,13 @@ def _calls(twin: Twin, cases: Sequence[Case], framework: Framework, dtype: str) 
 def _outcomes(
     twin: Twin, function: Callable[..., Any], calls: Sequence[Call], framework: Framework
 ) -> Sequence[Outcome | Exception]:
-    """What becomes of each call: one that raises leaves the others alone."""
     call_of = _function(twin, function, "none")
-    steps = [framework.step(call_of, call.static, _wanted(twin, call), "eager") for call in calls]
-    array = framework.array
-    given = [
-        ([array(a) for a in call.arrays], {k: array(o) for k, o in call.options.items()}, array(call.cotangent))
-        for call in calls
-    ]
-    failed: dict[int, Exception] = {}
-
-    def attempts(given: Any) -> Any:
-        outcomes: list[Outcome | None] = []
-        for number, (step, arguments) in enumerate(zip(steps, given, strict=True)):
-            try:
-                outcomes.append(step(*arguments))
-            except Exception as error:
-                failed[number] = error
-                outcomes.append(None)
-        return outcomes
-
-    try:
-        with np.errstate(all="ignore"):
-            # What they compute is in question, and not the code that is made of it.
-            found = framework.together(attempts)(given)
-    except Exception as error:
-        # A compiler may give up because of one.
-        return [error] if len(calls) == 1 else [_outcomes(twin, function, [call], framework)[0] for call in calls]
-    return [failed.get(number, outcome) for number, outcome in enumerate(found)]
+    with np.errstate(all="ignore"):
+        # What they compute is in question, and not the code that is made of it.
+        return framework.together(
+            [framework.step(call_of, call.static, _wanted(twin, call), "eager") for call in calls],
+            [call.arguments(framework) for call in calls],
+        )
 
 
 def _wanted(twin: Twin, call: Call) -> tuple[Place, ...]:

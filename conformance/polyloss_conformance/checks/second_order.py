@@ -1,67 +1,52 @@
 """Second derivatives: Hessian-vector products in float64, against difference quotients of the exact gradient."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from polyloss_conformance import cases as data
 from polyloss_conformance import reference, tolerances
-from polyloss_conformance.calls import COTANGENTS, call_text, cotangent_of, pack_key, split, wanted_of
-from polyloss_conformance.cases import Case
+from polyloss_conformance.calls import COTANGENTS, arguments, call_text, cotangent_of, split, wanted_of
+from polyloss_conformance.cases import Case, Entry, Place
+from polyloss_conformance.covering import cover, features
 from polyloss_conformance.frameworks import Framework, placed
 from polyloss_conformance.result import Result
 
 STEP = 2.0**-13
 
 
+class _Quotient(NamedTuple):
+    """A product as differences of the reference's gradient give it, and where there is no kink in between."""
+
+    wanted: tuple[Place, ...]
+    directions: Sequence[Any]
+    cotangent: Any
+    exact: Sequence[Any]
+    scale: Sequence[Any]
+    smooth: Sequence[Any]
+
+
 def run(name: str, loss: Any, framework: Framework, one: bool = False) -> Iterator[Result]:
     """Hessian-vector products in float64, against difference quotients of the reference's gradient.
 
-    Of `one` case of a loss, or of all.
+    Of the first case of a loss, or of as many as every two features meet in.
     """
-    entry = data.LOSSES[name]
-    seen: set[tuple[Any, ...]] = set()
-    for case in data.CASES[name]:
-        if loss is None or case.kind != "sample" or "float64" not in case.dtypes or not _plain(case):
-            continue
-        if not entry.of_value.items() <= case.parameters.items():
-            continue
-        key = pack_key(case, "float64", entry)
-        if framework.slow_eager and key is not None:
-            if key.group in seen:
-                continue
-            seen.add(key.group)
-        quotient = _quotient(case)
-        if quotient is None:
-            continue
-        wanted, directions, cotangent, exact, scale, judged = quotient
+    chosen = [] if loss is None else _chosen(name, one)
+    functions, inputs = [], []
+    for case, quotient in chosen:
         given = case.at("float64")
         static, options = split({**given.parameters, **given.options})
-        message, worst = "", 0.0
+        functions.append(framework.curvature(loss, static, quotient.wanted))
+        directions = [framework.array(d) for d in quotient.directions]
+        inputs.append((*arguments(framework, given.arrays, options, quotient.cotangent), directions))
+    for (case, quotient), found in zip(chosen, framework.together(functions, inputs), strict=True):
         try:
-            found = framework.hessian_product(
-                loss,
-                static,
-                [framework.array(a) for a in given.arrays],
-                wanted,
-                framework.array(cotangent),
-                [framework.array(d) for d in directions],
-                {k: framework.array(o) for k, o in options.items()},
-            )
-            for place, got, truth, size, usable in zip(wanted, found, exact, scale, judged, strict=True):
-                numbers = reference.to_longdouble(framework.numpy(got))
-                error = np.where(usable, np.abs(numbers - truth), 0)
-                error = np.where(np.isnan(error), np.inf, error)
-                worst = max(worst, float((error / size).max()))
-                if not (error <= tolerances.SECOND_ORDER * size).all():
-                    spot = np.unravel_index(int(np.argmax(error / size)), error.shape)
-                    message = (
-                        f"second derivative of {entry.name(place)} at {list(map(int, spot))} "
-                        f"is {float(numbers[spot])!r}, the difference quotient {float(truth[spot])!r}"
-                    )
+            if isinstance(found, Exception):
+                raise found
+            message = _wrong(framework, data.LOSSES[name], quotient, found)
         except Exception as error:
             message = f"{type(error).__name__}: {str(error).strip()[:400]}"
         yield Result(
@@ -76,8 +61,37 @@ def run(name: str, loss: Any, framework: Framework, one: bool = False) -> Iterat
             call=call_text(case, "float64") if message else "",
             note=case.note,
         )
-        if one:
-            return
+
+
+def _chosen(name: str, one: bool) -> list[tuple[Case, _Quotient]]:
+    """Those in which every two features meet: the second derivative is of the same code as the first."""
+    entry = data.LOSSES[name]
+    plain = [
+        case
+        for case in data.CASES[name]
+        if case.kind == "sample"
+        and "float64" in case.dtypes
+        and _plain(case)
+        and entry.of_value.items() <= case.parameters.items()
+    ]
+    places = cover([features([case], "float64", entry, packed=False) for case in plain])
+    return [(plain[place], _quotient(plain[place])) for place in (places[:1] if one else places)]
+
+
+def _wrong(framework: Framework, entry: Entry, quotient: _Quotient, found: Any) -> str:
+    message = ""
+    q = quotient
+    for place, got, truth, size, usable in zip(q.wanted, found, q.exact, q.scale, q.smooth, strict=True):
+        numbers = reference.to_longdouble(framework.numpy(got))
+        error = np.where(usable, np.abs(numbers - truth), 0)
+        error = np.where(np.isnan(error), np.inf, error)
+        if not (error <= tolerances.SECOND_ORDER * size).all():
+            spot = np.unravel_index(int(np.argmax(error / size)), error.shape)
+            message = (
+                f"second derivative of {entry.name(place)} at {list(map(int, spot))} "
+                f"is {float(numbers[spot])!r}, the difference quotient {float(truth[spot])!r}"
+            )
+    return message
 
 
 def _plain(case: Case) -> bool:
@@ -90,8 +104,8 @@ def _plain(case: Case) -> bool:
 
 
 @reference.remembered
-def _quotient(case: Case) -> Any:
-    """Two central differences of the reference's gradient, and where they agree."""
+def _quotient(case: Case) -> _Quotient:
+    """Two central differences, extrapolated."""
     entry = data.LOSSES[case.loss]
     truth = reference.truth(case, "float64")
     # Labels at the ends of their domain cannot be moved.
@@ -118,5 +132,5 @@ def _quotient(case: Case) -> Any:
         exact = [(4 * n - f) / 3 for n, f in zip(near, far, strict=True)]
         scale = [np.full(e.shape, max(1.0, float(np.nanmax(np.abs(e), initial=0.0)))) for e in exact]
         # A kink in between shows: the two quotients differ.
-        judged = [np.abs(n - f) <= 1e-4 * s for n, f, s in zip(near, far, scale, strict=True)]
-    return wanted, directions, cotangent, exact, scale, judged
+        smooth = [np.abs(n - f) <= 1e-4 * s for n, f, s in zip(near, far, scale, strict=True)]
+    return _Quotient(wanted, directions, cotangent, exact, scale, smooth)

@@ -6,53 +6,68 @@ from typing import Any
 import numpy as np
 
 from polyloss_conformance import cases as data
-from polyloss_conformance.calls import call_text, cotangent_of, split
-from polyloss_conformance.cases import Case, Entry, numpy_dtype
-from polyloss_conformance.frameworks import Framework, placed
+from polyloss_conformance.calls import arguments, call_text, cotangent_of, split
+from polyloss_conformance.cases import Case, Place, numpy_dtype
+from polyloss_conformance.frameworks import Framework, Step, placed
 from polyloss_conformance.result import Result
 
 
 def run(name: str, loss: Any, framework: Framework, modes: Sequence[str], everything: bool) -> Iterator[Result]:
     """Bad values that cannot be seen. `everything`: with all that a compiler does to their code."""
-    entry = data.LOSSES[name]
+    # Many cases differ in their numbers alone: what is compiled for the first is for all of those.
+    groups: dict[Any, list[Case]] = {}
     for case in data.CASES[name]:
-        if case.kind != "error" or not case.value_check or loss is None:
-            continue
-        for mode in modes:
-            dtype = case.dtypes[0]
-            message = ""
-            try:
-                message = _poisoned(case, loss, entry, framework, mode, dtype, everything)
-            except Exception as error:
-                message = f"{type(error).__name__}: {str(error).strip()[:400]}"
-            yield Result(
-                name,
-                framework.name,
-                mode,
-                dtype,
-                case.name,
-                "bad values while traced",
-                not message,
-                message=message,
-                call=call_text(case, dtype) if message else "",
-                note=case.note,
-            )
+        if case.kind == "error" and case.value_check and loss is not None:
+            groups.setdefault(_function(case), []).append(case)
+    for mode in modes:
+        for cases in groups.values():
+            step: Step | None = None
+            for case in cases:
+                static, wanted, _ = _call(case)
+                message = ""
+                try:
+                    step = step or framework.step(loss, static, wanted, mode, unoptimised=not everything)
+                    message = _poisoned(case, framework, step)
+                except Exception as error:
+                    message = f"{type(error).__name__}: {str(error).strip()[:400]}"
+                yield Result(
+                    name,
+                    framework.name,
+                    mode,
+                    case.dtypes[0],
+                    case.name,
+                    "bad values while traced",
+                    not message,
+                    message=message,
+                    call=call_text(case, case.dtypes[0]) if message else "",
+                    note=case.note,
+                )
 
 
-def _poisoned(
-    case: Case, loss: Any, entry: Entry, framework: Framework, mode: str, dtype: str, everything: bool
-) -> str:
-    given = case.at(dtype)
+def _call(case: Case) -> tuple[dict[str, Any], tuple[Place, ...], dict[Place, Any]]:
+    """What is constant, the places that there is a gradient by, and the arrays at all places."""
+    given = case.at(case.dtypes[0])
     static, options = split({**given.parameters, **given.options, "reduction": "none"})
     there = placed(given.arrays, options)
-    wanted = tuple(i for i in entry.differentiable if i in there and there[i].dtype == numpy_dtype(dtype))
-    arrays = [framework.array(a) for a in given.arrays]
-    first = given.arrays[0]
-    axes = entry.axes(static, given.arrays[0].ndim)
-    shape = tuple(n for i, n in enumerate(first.shape) if i not in axes)
-    cotangent = framework.array(cotangent_of(case, shape, dtype))
-    step = framework.step(loss, static, wanted, mode, unoptimised=not everything)
-    outcome = step(arrays, {k: framework.array(o) for k, o in options.items()}, cotangent)
+    differentiable = data.LOSSES[case.loss].differentiable
+    wanted = tuple(i for i in differentiable if i in there and there[i].dtype == numpy_dtype(case.dtypes[0]))
+    return static, wanted, there
+
+
+def _function(case: Case) -> Any:
+    """What cases have in common for which one function is compiled."""
+    static, wanted, there = _call(case)
+    return (repr(static), wanted, *((place, str(array.dtype), array.shape) for place, array in there.items()))
+
+
+def _poisoned(case: Case, framework: Framework, step: Step) -> str:
+    entry, dtype = data.LOSSES[case.loss], case.dtypes[0]
+    static, wanted, there = _call(case)
+    arrays = [array for place, array in there.items() if isinstance(place, int)]
+    options = {place: array for place, array in there.items() if isinstance(place, str)}
+    axes = entry.axes(static, arrays[0].ndim)
+    shape = tuple(n for i, n in enumerate(arrays[0].shape) if i not in axes)
+    outcome = step(*arguments(framework, arrays, options, cotangent_of(case, shape, dtype)))
     value = np.isnan(np.asarray(framework.numpy(outcome.value), dtype=np.float64))
     if not value.any():
         return f"no example is NaN: {framework.numpy(outcome.value)!r}"

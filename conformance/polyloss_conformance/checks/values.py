@@ -2,48 +2,94 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from polyloss_conformance import cases as data
 from polyloss_conformance import compare, frameworks, reference
 from polyloss_conformance.calls import Call, batches, call_text, single
-from polyloss_conformance.cases import Case
+from polyloss_conformance.cases import Case, Place
 from polyloss_conformance.compare import LD, judge
-from polyloss_conformance.frameworks import EAGER, Framework, engine
+from polyloss_conformance.frameworks import EAGER, Framework, Outcome, Step, engine
 from polyloss_conformance.result import Result
 from polyloss_conformance.schedule import Unit
 
 
-def run(unit: Unit, loss: Any) -> list[Result]:
-    """Make the calls of a unit and judge them: a result for each of its cases."""
-    framework = frameworks.framework(unit.backend)
-    entry = data.LOSSES[unit.loss]
+class _Attempt(NamedTuple):
+    """Some cases of a unit, the calls that they became, and what makes those."""
+
+    unit: Unit
+    members: Sequence[Case]
+    calls: Sequence[Call]
+    step: Step
+    arguments: Sequence[tuple[Any, ...]]
+
+
+def run(units: Sequence[Unit], loss: Any) -> list[Result]:
+    """Make the calls of a unit, or of several that are compiled as one, and judge them: a result for each case."""
+    first = units[0]
+    framework = frameworks.framework(first.backend)
     if loss is None:
-        return [_result(unit, case, False, message=f"polyloss has no {unit.loss}") for case in unit.cases]
+        return [
+            _result(unit, case, False, message=f"polyloss has no {unit.loss}") for unit in units for case in unit.cases
+        ]
     found: list[Result] = []
-    step = None
-    weighted, masked = (any(name in case.options for case in unit.cases) for name in ("sample_weight", "where"))
-    for members in unit.calls:
+    attempts: list[_Attempt] = []
+    for unit in units:
+        step = None
+        for members in unit.calls:
+            try:
+                calls = _calls(unit, members, framework)
+                step = step or _step(unit, calls[0], loss, framework)
+                arguments = [call.arguments(framework) for call in calls]
+                attempts.append(_Attempt(unit, members, calls, step, arguments))
+            except Exception as error:
+                found += _raised(unit, members, error)
+    make = framework.together if first.in_one_piece else framework.each
+    with engine(first.mode), np.errstate(all="ignore"):
+        outcomes = iter(
+            make(
+                [attempt.step for attempt in attempts for _ in attempt.calls],
+                [arguments for attempt in attempts for arguments in attempt.arguments],
+            )
+        )
+    for attempt in attempts:
+        mine = [next(outcomes) for _ in attempt.calls]
+        judged: list[Result] = []
         try:
-            if unit.packed:
-                there = {"weighted": weighted, "masked": masked, "unoptimised": unit.unoptimised}
-                calls = list(batches(members, unit.dtype, entry, framework, unit.mode, **there))
-            else:
-                calls = [single(members[0], unit.dtype, entry, framework)]
-            if step is None:
-                batched = (*entry.own, *(key for key in ("sample_weight", "where") if key in calls[0].options))
-                together = unit.packed and unit.mode not in EAGER
-                step = framework.step(
-                    loss, calls[0].static, calls[0].wanted, unit.mode, batched if together else (), unit.unoptimised
-                )
-            with engine(unit.mode):
-                found += _worst_of([result for call in calls for result in _judged(unit, call, framework, step)])
+            for call, outcome in zip(attempt.calls, mine, strict=True):
+                if isinstance(outcome, Exception):
+                    raise outcome
+                judged += _judged(attempt.unit, call, framework, outcome)
+            found += _worst_of(judged)
         except Exception as error:
-            message = f"{type(error).__name__}: {str(error).strip()[:600]}"
-            found += [_result(unit, case, False, message=message, call=call_text(case, unit.dtype)) for case in members]
+            found += _raised(attempt.unit, attempt.members, error)
     return found
+
+
+def _calls(unit: Unit, members: Sequence[Case], framework: Framework) -> list[Call]:
+    entry = data.LOSSES[unit.loss]
+    if not unit.packed:
+        return [single(members[0], unit.dtype, entry, framework)]
+    weighted, masked = (any(name in case.options for case in unit.cases) for name in ("sample_weight", "where"))
+    there = {"weighted": weighted, "masked": masked, "unoptimised": unit.unoptimised}
+    return list(batches(members, unit.dtype, entry, framework, unit.mode, **there))
+
+
+def _step(unit: Unit, call: Call, loss: Any, framework: Framework) -> Step:
+    """The function of a unit, one call of which is given."""
+    batched: tuple[Place, ...] = ()
+    if unit.packed and unit.mode not in EAGER:
+        batched = (*data.LOSSES[unit.loss].own, *(key for key in ("sample_weight", "where") if key in call.options))
+    # Options of a compiler are for what it is asked for, the whole piece, and for nothing within it.
+    unoptimised = unit.unoptimised and not unit.in_one_piece
+    return framework.step(loss, call.static, call.wanted, unit.mode, batched, unoptimised)
+
+
+def _raised(unit: Unit, members: Sequence[Case], error: Exception) -> list[Result]:
+    message = f"{type(error).__name__}: {str(error).strip()[:600]}"
+    return [_result(unit, case, False, message=message, call=call_text(case, unit.dtype)) for case in members]
 
 
 def _worst_of(results: Sequence[Result]) -> list[Result]:
@@ -60,11 +106,7 @@ def _worst_of(results: Sequence[Result]) -> list[Result]:
     return list(found.values())
 
 
-def _judged(unit: Unit, call: Call, framework: Framework, step: frameworks.Step) -> list[Result]:
-    arrays = [framework.array(a) for a in call.arrays]
-    options = {k: framework.array(o) for k, o in call.options.items()}
-    with np.errstate(all="ignore"):
-        outcome = step(arrays, options, framework.array(call.cotangent))
+def _judged(unit: Unit, call: Call, framework: Framework, outcome: Outcome) -> list[Result]:
     entry = data.LOSSES[unit.loss]
     problems: list[str] = []
     value = _numbers(framework, "value", outcome.value, call.value.shape, unit.dtype, problems)

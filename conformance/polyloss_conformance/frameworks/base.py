@@ -30,14 +30,14 @@ EAGER = ("eager", "small blocks", "whole arrays")
 def engine(mode: str) -> Iterator[None]:
     """A context in which calls are made as `mode` wants it.
 
-    Chunks of logits are small in all modes but the one that users have: there would hardly be several.
+    Chunks of logits are small in small blocks and behind compilers: there would hardly be several.
     """
     from polyloss.core import chunked
     from polyloss.engine import blocks as _blocks
     from polyloss.engine import program as _program
 
     small = {(_program, "BLOCK"): 4} if mode == "small blocks" else {}
-    if mode != "eager":
+    if mode not in ("eager", "whole arrays"):
         # Two to four rows, each a block of its own.
         small |= {(chunked, "CHUNK"): 12, (chunked, "BLOCK"): 4}
     with ExitStack() as stack:
@@ -47,8 +47,14 @@ def engine(mode: str) -> Iterator[None]:
         yield
 
 
+QUICK_XLA: Mapping[str, Any] = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+"""Compiled in a quarter to a half of the time, to slow code. tox.ini has the same."""
+
 Step = Callable[[Sequence[Array], Mapping[str, Array], Array], Outcome]
 """Takes the arrays, the keywords that are arrays, and the cotangent."""
+
+Curvature = Callable[[Sequence[Array], Mapping[str, Array], Array, Sequence[Array]], tuple[Array, ...]]
+"""Takes the same and the directions, one for each gradient."""
 
 
 def placed(arrays: Sequence[Array], options: Mapping[str, Array]) -> dict[Place, Array]:
@@ -78,7 +84,7 @@ class Framework(ABC):
     flushes : bool
         Whether it takes subnormal numbers for zero somewhere.
     slow_eager : bool
-        Whether even an eager call is compiled, so that many small cases are better run as one.
+        Whether even an eager call is compiled, so that many small calls are better made as one: see `together`.
     device : str
         Where its arrays are made. See `use`.
     """
@@ -139,16 +145,36 @@ class Framework(ABC):
         """A context in which the framework chooses a dtype for each operation. None where there is no such thing."""
         return None
 
+    def hurry(self) -> None:  # noqa: B027
+        """Have no code optimised that `unoptimised` is said of, in this whole process, where a call cannot be told."""
+
     def unoptimised(self) -> AbstractContextManager[Any]:
         """A context in which what is compiled is not optimised. `step` asks for it by its argument."""
         return nullcontext()
 
-    def together(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        """`function` of many eager calls, compiled as one piece and not optimised, where each would be compiled.
+    def each(
+        self, functions: Sequence[Callable[..., Any]], arguments: Sequence[tuple[Any, ...]]
+    ) -> list[Any | Exception]:
+        """What each of many functions makes of its arguments, or what it raises: none of them stops the others.
 
-        It takes and gives arrays, in any structure. Only where eager calls are slow (`slow_eager`) is it asked for.
+        They take and give arrays, in any structure.
         """
-        return function
+        found: list[Any | Exception] = []
+        for function, given in zip(functions, arguments, strict=True):
+            try:
+                found.append(function(*given))
+            except Exception as error:
+                found.append(error)
+        return found
+
+    def together(
+        self, functions: Sequence[Callable[..., Any]], arguments: Sequence[tuple[Any, ...]]
+    ) -> list[Any | Exception]:
+        """`each`, compiled as one piece that is not optimised, where even eager calls are compiled (`slow_eager`).
+
+        There, no function sees the values of its arrays.
+        """
+        return self.each(functions, arguments)
 
     @abstractmethod
     def step(
@@ -179,6 +205,10 @@ class Framework(ABC):
         """Trace `loss` without running it, so that nothing of its values is known. False where there is no tracing."""
         return False
 
+    def curvature(self, loss: Any, static: Mapping[str, Any], wanted: Sequence[Place]) -> Curvature:
+        """A function that gives the derivative, along directions, of the gradients by the arrays at `wanted`."""
+        raise NotImplementedError
+
     def hessian_product(
         self,
         loss: Any,
@@ -189,5 +219,10 @@ class Framework(ABC):
         directions: Sequence[Array],
         options: Mapping[str, Array] | None = None,
     ) -> tuple[Array, ...]:
-        """The derivative, along `directions`, of the gradients with respect to the arrays at `wanted`."""
-        raise NotImplementedError
+        """One call of `curvature`."""
+        given = (arrays, options or {}, cotangent, directions)
+        [found] = self.together([self.curvature(loss, static, wanted)], [given])
+        if isinstance(found, Exception):
+            raise found
+        product: tuple[Array, ...] = found
+        return product

@@ -11,19 +11,16 @@ from numpy.typing import NDArray
 
 from polyloss_conformance.cases import Place
 
-from .base import Array, Framework, Outcome, Step, called, placed
-
-UNOPTIMISED: Any = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-"""Compiled in a quarter of the time, to slow code. tox.ini has the same."""
+from .base import QUICK_XLA, Array, Curvature, Framework, Outcome, Step, called, placed
 
 
 @functools.lru_cache
 def unoptimised_options() -> Any:
-    """Those of `UNOPTIMISED` that this version knows."""
+    """Those of `QUICK_XLA` that this version knows."""
     import jax
 
     known = {}
-    for name, value in UNOPTIMISED.items():
+    for name, value in QUICK_XLA.items():
         try:
             jax.jit(lambda x: x, compiler_options={name: value})(0.0)
         except Exception as error:
@@ -94,11 +91,28 @@ class JaxFramework(Framework):
         with jax.default_matmul_precision("float32"), mock.patch.object(compiler, "get_compile_options", plainly):
             yield
 
-    def together(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def together(
+        self, functions: Sequence[Callable[..., Any]], arguments: Sequence[tuple[Any, ...]]
+    ) -> list[Any | Exception]:
         import jax
 
-        compiled: Callable[[Any], Any] = jax.jit(function, compiler_options=unoptimised_options())
-        return compiled
+        raised: dict[int, Exception] = {}
+
+        def all_of_them(given: Sequence[tuple[Any, ...]]) -> list[Any]:
+            found = self.each(functions, given)
+            raised.update((place, one) for place, one in enumerate(found) if isinstance(one, Exception))
+            return [None if place in raised else one for place, one in enumerate(found)]
+
+        try:
+            # What is raised while it runs is told to whoever waits.
+            found = jax.jit(all_of_them, compiler_options=unoptimised_options())(list(arguments))
+            jax.block_until_ready(found)  # type: ignore[no-untyped-call]
+        except Exception as error:
+            if len(functions) == 1:
+                return [error]
+            # The compiler gives up because of one.
+            return [self.together([one], [given])[0] for one, given in zip(functions, arguments, strict=True)]
+        return [raised.get(place, one) for place, one in enumerate(found)]
 
     def step(
         self,
@@ -141,26 +155,22 @@ class JaxFramework(Framework):
         jax.eval_shape(function, [arrays[i] for i in places], [options[k] for k in names])
         return True
 
-    def hessian_product(
-        self,
-        loss: Any,
-        static: Mapping[str, Any],
-        arrays: Sequence[Array],
-        wanted: Sequence[Place],
-        cotangent: Array,
-        directions: Sequence[Array],
-        options: Mapping[str, Array] | None = None,
-    ) -> tuple[Array, ...]:
+    def curvature(self, loss: Any, static: Mapping[str, Any], wanted: Sequence[Place]) -> Curvature:
         import jax
 
-        given = placed(arrays, options or {})
+        def product(
+            arrays: Sequence[Array], options: Mapping[str, Array], cotangent: Array, directions: Sequence[Array]
+        ) -> tuple[Array, ...]:
+            given = placed(arrays, options)
 
-        def gradients(*chosen: Array) -> Any:
-            def function(*inner: Array) -> Array:
-                return called(loss, static, given | dict(zip(wanted, inner, strict=True)))
+            def gradients(*chosen: Array) -> Any:
+                def function(*inner: Array) -> Array:
+                    return called(loss, static, given | dict(zip(wanted, inner, strict=True)))
 
-            return jax.vjp(function, *chosen)[1](cotangent)
+                return jax.vjp(function, *chosen)[1](cotangent)
 
-        product = self.together(lambda arguments: jax.jvp(gradients, *arguments)[1])
-        found: tuple[Array, ...] = product((tuple(given[place] for place in wanted), tuple(directions)))
-        return found
+            _, along = jax.jvp(gradients, tuple(given[place] for place in wanted), tuple(directions))
+            found: tuple[Array, ...] = along
+            return found
+
+        return product

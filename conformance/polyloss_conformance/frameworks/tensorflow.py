@@ -1,5 +1,6 @@
 """TensorFlow: eager, as graphs, and through XLA."""
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from polyloss_conformance.cases import Place, has_bfloat16, numpy_dtype
 
-from .base import EAGER, Array, Framework, Outcome, Step, called, placed
+from .base import EAGER, QUICK_XLA, Array, Curvature, Framework, Outcome, Step, called, placed
 
 
 class TensorflowFramework(Framework):
@@ -29,6 +30,13 @@ class TensorflowFramework(Framework):
         import tensorflow as tf
 
         return str(tf.__version__)
+
+    def hurry(self) -> None:
+        # XLA ends a process that has a flag which it does not know: older versions lack the second.
+        if tuple(map(int, self.version.split(".")[:2])) >= (2, 21):
+            os.environ.setdefault(
+                "XLA_FLAGS", " ".join(f"--{name}={value}".lower() for name, value in QUICK_XLA.items())
+            )
 
     def array(self, value: NDArray[Any]) -> Array:
         import tensorflow as tf
@@ -106,27 +114,25 @@ class TensorflowFramework(Framework):
         )
         return True
 
-    def hessian_product(
-        self,
-        loss: Any,
-        static: Mapping[str, Any],
-        arrays: Sequence[Array],
-        wanted: Sequence[Place],
-        cotangent: Array,
-        directions: Sequence[Array],
-        options: Mapping[str, Array] | None = None,
-    ) -> tuple[Array, ...]:
+    def curvature(self, loss: Any, static: Mapping[str, Any], wanted: Sequence[Place]) -> Curvature:
         import tensorflow as tf
 
-        given = placed(arrays, options or {})
-        chosen = [given[place] for place in wanted]
-        with tf.GradientTape() as outer:
-            outer.watch(chosen)
-            with tf.GradientTape() as inner:
-                inner.watch(chosen)
-                value = called(loss, static, given)
-            gradients = inner.gradient(value, chosen, output_gradients=cotangent)
-        return tuple(outer.gradient(gradients, chosen, output_gradients=list(directions), unconnected_gradients="zero"))
+        def product(
+            arrays: Sequence[Array], options: Mapping[str, Array], cotangent: Array, directions: Sequence[Array]
+        ) -> tuple[Array, ...]:
+            given = placed(arrays, options)
+            chosen = [given[place] for place in wanted]
+            with tf.GradientTape() as outer:
+                outer.watch(chosen)
+                with tf.GradientTape() as inner:
+                    inner.watch(chosen)
+                    value = called(loss, static, given)
+                gradients = inner.gradient(value, chosen, output_gradients=cotangent)
+            return tuple(
+                outer.gradient(gradients, chosen, output_gradients=list(directions), unconnected_gradients="zero")
+            )
+
+        return product
 
 
 def _tuple(outcome: tuple[Array, Sequence[Array]]) -> tuple[Array, tuple[Array, ...]]:

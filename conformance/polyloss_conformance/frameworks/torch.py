@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from polyloss_conformance.cases import Place, has_bfloat16, numpy_dtype
 
-from .base import EAGER, Array, Framework, Outcome, Step, called, placed
+from .base import EAGER, Array, Curvature, Framework, Outcome, Step, called, placed
 
 
 class TorchFramework(Framework):
@@ -105,25 +105,21 @@ class TorchFramework(Framework):
             function(*(mode.from_tensor(a) if self.is_array(a) else a for a in (*arrays, *options.values())))
         return True
 
-    def hessian_product(
-        self,
-        loss: Any,
-        static: Mapping[str, Any],
-        arrays: Sequence[Array],
-        wanted: Sequence[Place],
-        cotangent: Array,
-        directions: Sequence[Array],
-        options: Mapping[str, Array] | None = None,
-    ) -> tuple[Array, ...]:
+    def curvature(self, loss: Any, static: Mapping[str, Any], wanted: Sequence[Place]) -> Curvature:
         import torch
 
-        given = _variables(placed(arrays, options or {}), wanted)
-        inputs = [given[place] for place in wanted]
-        gradients = torch.autograd.grad(called(loss, static, given), inputs, cotangent, create_graph=True)
-        along = sum((g * d).sum() for g, d in zip(gradients, directions, strict=True))
-        if not along.requires_grad:
-            return tuple(torch.zeros_like(a) for a in inputs)
-        return torch.autograd.grad(along, inputs, materialize_grads=True)
+        def product(
+            arrays: Sequence[Array], options: Mapping[str, Array], cotangent: Array, directions: Sequence[Array]
+        ) -> tuple[Array, ...]:
+            given = _variables(placed(arrays, options), wanted)
+            inputs = [given[place] for place in wanted]
+            gradients = torch.autograd.grad(called(loss, static, given), inputs, cotangent, create_graph=True)
+            along = sum((g * d).sum() for g, d in zip(gradients, directions, strict=True))
+            if not along.requires_grad:
+                return tuple(torch.zeros_like(a) for a in inputs)
+            return torch.autograd.grad(along, inputs, materialize_grads=True)
+
+        return product
 
 
 def _variables(given: Mapping[Place, Array], wanted: Sequence[Place]) -> dict[Place, Array]:

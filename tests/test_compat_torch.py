@@ -293,3 +293,22 @@ def test_the_gradient_of_ctc_is_that_by_log_probabilities() -> None:
     targets, steps, labels = torch.tensor([[1, 2], [2, 0]]), torch.tensor([4, 3]), torch.tensor([2, 1])
     assert torch.autograd.gradcheck(lambda x: compat.ctc_loss(x, targets, steps, labels), (x,))
     assert not torch.autograd.gradcheck(lambda x: F.ctc_loss(x, targets, steps, labels), (x,), raise_exception=False)
+
+
+@pytest.mark.parametrize("eps", [-1.0, float("nan")])
+def test_a_floor_is_no_negative_number(backend: Any, eps: float) -> None:
+    x = backend.array([0.5, 1.0])
+    with pytest.raises(ValueError, match=r"gaussian_nll_loss: eps must be .*, got "):
+        compat.gaussian_nll_loss(x, x, x, eps=eps)
+
+
+def test_a_power_is_a_number(backend: Any) -> None:
+    x, ids = backend.array([[0.5, 1.0]]), backend.array([1])
+    with pytest.raises(TypeError, match="multi_margin_loss: p must be a number, got bool True"):
+        compat.multi_margin_loss(x, ids, p=True)
+
+
+def test_no_way_out_is_told_that_a_twin_does_not_have(backend: Any) -> None:
+    with pytest.raises(ValueError, match="target") as raised:
+        compat.cross_entropy(backend.array(np.ones((2, 4, 5, 3))), backend.array(np.zeros((2, 4, 5), dtype=int)))
+    assert "axis=" not in str(raised.value)

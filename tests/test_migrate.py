@@ -77,6 +77,7 @@ def test_a_script() -> None:
             "torch_losses.MSELoss(size_average=False)\n",
         ),
         ("from torch import nn\nnn.modules.loss.L1Loss()\n", "torch_losses.L1Loss()\n"),
+        ("import torch.nn.functional as F\nF.mse_loss(*pair)\n", "torch_losses.mse_loss(*pair)\n"),
         ("import optax\noptax.huber_loss(1, 2)\n", "optax_losses.huber_loss(1, 2)\n"),
         ("import optax\noptax.losses.huber_loss(1, 2)\n", "optax_losses.huber_loss(1, 2)\n"),
         ("import tensorflow as tf\ntf.nn.l2_loss(t)\n", "tf_losses.l2_loss(t)\n"),
@@ -203,6 +204,9 @@ def test_other_encodings_and_notebooks(tmp_path: Path) -> None:
         ("import torch.nn.functional as F\nF.mse_loss(1, 2, size_average=False)\n", "F.mse_loss"),
         ("import torch.nn.functional as F\nF.mse_loss(1, 2, False)\n", "F.mse_loss"),
         ("import torch.nn.functional as F\nF.cross_entropy(1, 2, reduce=False)\n", "F.cross_entropy"),
+        ("from torch import nn\nnn.PoissonNLLLoss(eps=1e-6)\n", "nn.PoissonNLLLoss"),
+        ("from torch import nn\nnn.TripletMarginLoss(1.0, 2.0, 1e-7)\n", "nn.TripletMarginLoss"),
+        ("import optax\noptax.cosine_distance(x, y, 1e-8)\n", "optax.cosine_distance"),
         # It draws a sample, and its twin has to be given one.
         ("import tensorflow as tf\ntf.nn.nce_loss(w, b, y, x, 8, 99)\n", "tf.nn.nce_loss"),
         ("import tensorflow as tf\nloss = tf.nn.sampled_softmax_loss\n", "tf.nn.sampled_softmax_loss"),

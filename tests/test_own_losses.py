@@ -272,3 +272,17 @@ def test_a_difference_is_shown_where_it_is_largest() -> None:
     message = compare.difference("value", got, expected, got != expected)
     assert message == "value at [1, 1] is nan, expected 1.0 (3 of 4 differ)"
     assert compare.difference("sum", got[0, 0], expected[0, 1], np.asarray(True)) == "sum is 1.0, expected 2.5"
+
+
+def test_a_derivative_by_a_parameter_is_compared_where_the_parameter_is_not_its_default(suite: Suite) -> None:
+    loss = """
+        @polyloss.elementwise(scale=polyloss.POSITIVE)
+        def scaled(xp, prediction, target, *, scale=1.0, **call):
+            r = (prediction - target) / scale
+            slope = 2 * r / (1 + r * r) / scale
+            return xp.log1p(r * r), lambda: slope, lambda: -slope, {"scale": lambda: -2 * r * r / (1 + r * r) DIVIDED}
+    """
+    suite(loss.replace("DIVIDED", "/ scale"))
+    # At 1, which is its default, nobody sees that something is missing.
+    found = suite(loss.replace("DIVIDED", ""), status=1)
+    assert "gradient of scale" in found

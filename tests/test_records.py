@@ -284,6 +284,7 @@ def test_the_laws_of_a_batch(loss: Any, broken: list[str]) -> None:
         numpy=lambda array: array,
         step=lambda *_: lambda *_: SimpleNamespace(gradients=None),
         unoptimised=nullcontext,
+        differentiates=False,
     )
     with added(MATCHING):
         results = list(laws.check("matching", loss, cast(Any, values)))

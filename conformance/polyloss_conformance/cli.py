@@ -146,7 +146,8 @@ def conformance(
     """Prove that losses are right on every backend: values, gradients, second derivatives, bad input.
 
     Every loss on every installed framework takes four minutes on two cores: nearly every call of NumPy, of the
-    others those in float32, and one under a compiler. --full adds all modes and the built-ins; --all takes hours.
+    others those in float32 (of JAX some of those), and one under a compiler. --full adds all modes and the
+    built-ins; --all takes hours.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from . import names, report

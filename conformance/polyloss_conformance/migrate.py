@@ -182,16 +182,23 @@ _OF_A_SAMPLE = ("sampled_softmax_loss", "nce_loss")
 
 _OF_OLD = ("size_average", "reduce")
 """Arguments of PyTorch's functions that twins refuse. Its classes make a reduction of them, here too."""
+_OF_SAFETY: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "torch": {"eps": ("triplet_margin_loss", "TripletMarginLoss", "poisson_nll_loss", "PoissonNLLLoss")},
+    "optax": {"eps": ("triplet_margin_loss",), "epsilon": ("cosine_similarity", "cosine_distance")},
+}
+"""Arguments that twins refuse, as they are exact without."""
 
 
-def _has(library: str, call: cst.Call, name: str, keyword: str) -> bool:
-    """Whether a call of a function gives an argument, or may do so."""
-    parameters = list(inspect.signature(_module(library)[name]).parameters)
-    if keyword not in parameters:
-        return False
-    place = parameters.index(keyword)
-    named = any(arg.star or (arg.keyword is not None and arg.keyword.value == keyword) for arg in call.args)
-    return named or sum(arg.keyword is None for arg in call.args) > place
+def _gives(library: str, call: cst.Call, name: str, keyword: str, unpacked: bool = False) -> bool:
+    """Whether a call of a function gives an argument. `unpacked`: what is behind a star counts as that."""
+    twin = getattr(importlib.import_module(f"polyloss.compat.{library}"), name)
+    parameters = list(inspect.signature(twin).parameters)
+    if any(arg.star for arg in call.args):
+        return unpacked
+    named = any(arg.keyword is not None and arg.keyword.value == keyword for arg in call.args)
+    return named or (
+        keyword in parameters and sum(arg.keyword is None for arg in call.args) > parameters.index(keyword)
+    )
 
 
 class _Rewriter(cst.CSTTransformer):
@@ -260,14 +267,19 @@ class _Rewriter(cst.CSTTransformer):
     def _reason_to_stay(self, node: cst.CSTNode, library: str, name: str) -> str:
         """Why a loss is not replaced: it is not called or passed on, or its twin would refuse. Empty where it is."""
         child, parent = node, self.get_metadata(ParentNodeProvider, node)
-        if name in _OF_A_SAMPLE and not (isinstance(parent, cst.Call) and _has("tf", parent, name, "sampled_values")):
+        if name in _OF_A_SAMPLE and not (
+            isinstance(parent, cst.Call) and _gives("tf", parent, name, "sampled_values", unpacked=True)
+        ):
             return (
                 "it draws a sample; its twin is given one: sampled_values=tf.random.log_uniform_candidate_sampler(...)"
             )
-        if library == "torch" and name.islower() and isinstance(parent, cst.Call) and parent.func is node:
-            old = [keyword for keyword in _OF_OLD if _has("torch", parent, name, keyword)]
-            if old:
-                return f"its twin takes no {old[0]}, which is from before PyTorch had reduction: say that instead"
+        if isinstance(parent, cst.Call) and parent.func is node:
+            for keyword in _OF_OLD if library == "torch" and name.islower() else ():
+                if _gives(library, parent, name, keyword):
+                    return f"its twin takes no {keyword}, which is from before PyTorch had reduction: say that instead"
+            for keyword, names in _OF_SAFETY.get(library, {}).items():
+                if name in names and _gives(library, parent, name, keyword):
+                    return f"its twin is exact and takes no {keyword}: leave it out, and the twin takes the place"
         while isinstance(parent, _AROUND):
             child, parent = parent, self.get_metadata(ParentNodeProvider, parent)
         if isinstance(parent, cst.AssignTarget | cst.Del):

@@ -173,11 +173,10 @@ SCHEDULE: dict[tuple[str, str], dict[str, Share]] = {
 """By framework (any, where there is none) and mode, then dtype, "half" for each that has no line of its own. What has
 no line is not run. Compilers see one dtype: float32, if it is selected."""
 
-# All that a first sight asks JAX for eagerly in one dtype: packs of default parameters, with the traps in them.
+# All that a first sight asks JAX for eagerly in one dtype: packs, with the traps in them.
 _PACKED = Share(
-    parameters=(False,),
     ends=True,
-    meet=2,
+    meet=1,
     optimised="none",
     largest=True,
     single=False,
@@ -199,7 +198,8 @@ FIRST: dict[tuple[str, str], dict[str, Share]] = {
     ("tensorflow", "function"): {"float32": _ONE},
 }
 """The same for a first sight. What losses compute is seen on NumPy, in both dtypes; of another framework every call in
-float32, and that the other dtypes and a compiler work. Both halves are computed in float32, so that one shows it."""
+float32, of JAX as many as have each kind of argument, and that the other dtypes and a compiler work. Both halves are
+computed in float32, so that one shows it."""
 
 
 def share_of(selection: Selection, backend: str, mode: str, dtype: str) -> Share | None:

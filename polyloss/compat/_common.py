@@ -13,7 +13,7 @@ import polyloss
 from polyloss.core import checks, words
 from polyloss.core.arguments import IGNORED
 from polyloss.core.backend import backend_of, find_backend, unwrapped
-from polyloss.core.domains import Domain, LogProbabilities
+from polyloss.core.domains import REAL, Domain, LogProbabilities
 from polyloss.core.loss import Loss
 from polyloss.core.typing import Array, Namespace
 
@@ -105,7 +105,9 @@ def _by_its_names(twin: str, names: Sequence[str], message: str) -> str | None:
     text = words.without_order(text)
     if "from_logits" in names:
         text = re.sub(r"; \w+ takes logits$", "; from_logits=True takes logits", text)
-    # A way out that this twin does not have.
+    # Ways out that this twin does not have.
+    if "axis" not in names:
+        text = re.sub(r"; for classes along another axis of \w+ say axis=\d+", "", text)
     text = re.sub(r"; (\w+)=True takes [\w -]+$", lambda m: m[0] if theirs.get(m[1], m[1]) in names else "", text)
     # Not the adjective: "must be positive".
     argument = rf"(?<![\w.])(?<!be )(?<!or )({'|'.join(theirs)})(?!\w)"
@@ -185,13 +187,17 @@ def of_any_logarithms(loss: Loss[P]) -> Loss[P]:
 nll, kl_divergence = of_any_logarithms(polyloss.nll), of_any_logarithms(polyloss.kl_divergence)
 
 
-def static_number(loss: str, name: str, value: Any) -> float:
+def static_number(loss: str, name: str, value: Any, domain: Domain = REAL) -> float:
     """A number that decides what is computed; an array may hold it, if that can be looked at."""
     backend = find_backend(type(value))
-    if backend is not None and getattr(value, "shape", None) == () and backend.readable(value):
-        return float(backend.look(value))
+    if backend is not None:
+        if getattr(value, "shape", None) != () or not backend.readable(value):
+            raise checks.not_static(loss, name, value)
+        value = float(backend.look(value))
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise checks.not_static(loss, name, value)
+        raise TypeError(f"{loss}: {name} must be a number, got {checks.describe(value)}")
+    if not domain.holds(value):
+        raise ValueError(f"{loss}: {name} must be {domain}, got {value}")
     return value
 
 

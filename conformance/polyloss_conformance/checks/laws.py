@@ -53,7 +53,7 @@ class LossOf:
 
 
 def check(name: str, loss: Any, framework: Framework, quickly: bool = False) -> Iterator[Result]:
-    """The laws of a loss of polyloss: every one, or `quickly` the one law that is of frameworks."""
+    """The laws of a loss of polyloss: every one, or `quickly` those that are of frameworks."""
     entry = LOSSES[name]
     yield from laws(
         name,
@@ -92,8 +92,8 @@ def laws(
 
     Those at `shared` are the same for all examples. There is a gradient by those at `wanted`: by all floating ones, if
     nothing is said. In a `batch`, where examples see each other, the losses have the first axis of `SHAPE` alone, and
-    what is masked is not seen. An `exact` rule is compared with elsewhere, in many shapes. `quickly`, it is one
-    law alone: arrays of NumPy beside those of the framework.
+    what is masked is not seen. An `exact` rule is compared with elsewhere, in many shapes. `quickly`, it is only
+    those that a framework has a part in.
     """
     f = LossOf(loss, framework, rowwise)
 
@@ -201,8 +201,17 @@ def laws(
             _same(got, f.value(arrays, reduction="none"), "mixed") if framework.welcomes_numpy else "nothing was raised"
         )
 
+    def undifferentiated() -> str:
+        # All other values come with gradients.
+        step = framework.step(loss, {"reduction": "none"}, floating, "eager")
+        outcome = step(list(map(framework.array, arrays)), {}, framework.array(np.ones(shape)))
+        with_gradients = reference.to_longdouble(framework.numpy(outcome.value))
+        return _same(f.value(arrays, reduction="none"), with_gradients, "the loss of arrays without gradients")
+
     if framework.name != "numpy" and len(arrays) > 1:
         yield result("arrays of NumPy beside those of the framework", mixed)
+    if framework.differentiates and floating:
+        yield result("what nobody differentiates has the same value", undifferentiated)
     if quickly:
         return
     if not exact and not batch:

@@ -38,6 +38,11 @@ def calls(name: str, loss: Any, module: ModuleType) -> dict[str, tuple[tuple[Any
     found: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {"generated": (generated(loss), {})}
     if others := _others(loss):
         found["generated, other parameters"] = (generated(loss), others)
+        # Of an array there is a gradient, too.
+        found["generated, other parameters as arrays"] = (
+            generated(loss),
+            {k: np.asarray(v) for k, v in others.items()},
+        )
     for number, (arrays, keywords) in enumerate(given.get(name, ())):
         found[f"CASES[{number}]"] = (tuple(map(np.asarray, arrays)), dict(keywords))
     return found

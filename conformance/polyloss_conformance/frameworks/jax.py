@@ -132,6 +132,9 @@ class JaxFramework(Framework):
                 return called(loss, static, given | dict(zip(wanted, chosen, strict=True)))
 
             value, pull = jax.vjp(function, *(given[place] for place in wanted))
+            if (value.shape, value.dtype) != (cotangent.shape, cotangent.dtype):
+                # It could not be pulled back, and whoever compares the value says what is wrong with it.
+                return Outcome(value, None)
             return Outcome(value, pull(cotangent))
 
         if mode == "jit":

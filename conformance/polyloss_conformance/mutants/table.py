@@ -6,7 +6,7 @@ import math
 from .core import empty_mean, half_poisoned, half_sum, last_product, linear, nothing, replacing, subtracted, unpoisoned
 from .kernels import by_parameter, constant, each_gradient, kernel, mean_over_rows, naive_cross_entropy, swapped
 from .mutant import Mutant
-from .wrappers import MaskedResult, OtherDtype, OwnGradient, divide, instead, without
+from .wrappers import MaskedResult, OtherDtype, OwnGradient, Undifferentiated, divide, instead, without
 
 MUTANTS = (
     Mutant("gradient of the wrong sign", ("mse", "cross_entropy"), each_gradient(lambda xp, g: -g)),
@@ -197,6 +197,14 @@ MUTANTS = (
         checks=("bad values while traced",),
     ),
     Mutant("gradient of the mean of nothing", ("mse",), without("where"), dtypes=("float64",), checks=("law",)),
+    Mutant(
+        "another value without gradients",
+        ("mse", "cross_entropy"),
+        Undifferentiated,
+        backends=("torch",),
+        dtypes=("float64",),
+        checks=("law",),
+    ),
     Mutant("weights that do not multiply", ("l1",), without("sample_weight"), dtypes=("float64",), checks=("law",)),
     Mutant("a sum that is no sum", ("cross_entropy",), instead("mean", "sum"), dtypes=("float64",), checks=("law",)),
     Mutant(

@@ -85,3 +85,14 @@ class OtherDtype(Called):
     def __call__(self, *arrays: Any, **keywords: Any) -> Any:
         value = self._loss(*arrays, **keywords)
         return value.double() if hasattr(value, "double") else value.astype("float64")
+
+
+class Undifferentiated(Called):
+    """The value is another where nobody wants a gradient."""
+
+    def __init__(self, loss: Any) -> None:
+        super().__init__(loss, lambda loss, arrays, keywords: keywords)
+
+    def __call__(self, *arrays: Any, **keywords: Any) -> Any:
+        value = self._loss(*arrays, **keywords)
+        return value if value.requires_grad else 1.5 * value

@@ -51,7 +51,7 @@ def gaussian_nll_loss(
     axis.
     """
     loss = "gaussian_nll_loss"
-    eps = static_number(loss, "eps", eps)
+    eps = static_number(loss, "eps", eps, NONNEGATIVE)
     keywords = rescaled(loss, input, None, reduction)
     xp = namespace(input)
     var = only(loss, "var", var, NONNEGATIVE)

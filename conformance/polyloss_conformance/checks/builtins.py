@@ -50,7 +50,7 @@ def run(
         functions.append(("twin", twin.twin()))
         there = [d for d in framework.dtypes if d in dtypes and d in twin.dtypes]
         halves, others = ([d for d in there if (d in HALVES) is half] for half in (True, False))
-        main = "float32" if "float32" in others else [*halves, *others, ""][-1]
+        main = "float32" if "float32" in others else ["", *halves, *others][-1]
         # Away from home, one half shows what a translation makes of both.
         for dtype in (d for d in there if own or everything or d in (*halves[-1:], main)):
             at_dtype = [case for case in usable if dtype in case.dtypes]

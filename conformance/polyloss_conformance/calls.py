@@ -311,7 +311,7 @@ def pack_key(case: Case, dtype: str, entry: Entry) -> Key | None:
         return None
     given = case.at(dtype)
     static, arrays = split({k: v for k, v in given.parameters.items() if k != "axis"})
-    if max(np.size(a) for a in given.arrays) > LARGE or any(isinstance(v, str) or callable(v) for v in static.values()):
+    if is_long(case) or any(isinstance(v, str) or callable(v) for v in static.values()):
         return None
     if arrays and not entry.rowwise:
         return None
@@ -333,6 +333,11 @@ def pack_key(case: Case, dtype: str, entry: Entry) -> Key | None:
         tuple(length for shape in shapes for length in shape),
         tuple(a.tobytes() for a in (*(arrays[k] for k in sorted(arrays)), *common.values())),
     )
+
+
+def is_long(case: Case) -> bool:
+    """Whether a case has more elements than are ever packed."""
+    return max(map(np.size, case.arrays)) > LARGE
 
 
 def call_text(case: Case, dtype: str) -> str:

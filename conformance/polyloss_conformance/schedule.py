@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
-
 from . import cases as data
 from . import frameworks
-from .calls import LARGE, Key, pack_key
+from .calls import Key, is_long, pack_key
 from .cases import Case
 from .covering import cover, features
 from .frameworks import EAGER
@@ -262,7 +260,7 @@ def _units(share: Share, backend: str, mode: str, loss: str, dtype: str) -> list
     for case in data.CASES[loss]:
         if case.kind == "error" or dtype not in case.dtypes:
             continue
-        if not share.long and max(map(np.size, case.arrays)) > LARGE:
+        if is_long(case) and not share.long:
             continue
         key = None if share.every else pack_key(case, dtype, entry)
         unit = Unit(loss, backend, mode, dtype, ((case,),), packed=False)

@@ -49,8 +49,8 @@ def run(
         functions = [("built-in", twin.builtin())] if own and twin.available() and framework.shows_values else []
         functions.append(("twin", twin.twin()))
         there = [d for d in framework.dtypes if d in dtypes and d in twin.dtypes]
-        halves, others = ([d for d in there if (d in HALVES) is half] for half in (True, False))
-        main = "float32" if "float32" in others else ["", *halves, *others][-1]
+        halves = [d for d in there if d in HALVES]
+        main = "float32" if "float32" in there else next(reversed(there), "")
         # Away from home, one half shows what a translation makes of both.
         for dtype in (d for d in there if own or everything or d in (*halves[-1:], main)):
             at_dtype = [case for case in usable if dtype in case.dtypes]

@@ -3,11 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+Change = Callable[[Any, tuple[Any, ...], dict[str, Any]], Mapping[str, Any]]
+"""Takes a loss, its arrays and its keywords, and gives other keywords."""
+
 
 class Called:
-    """A loss that is called with other keywords than it was given."""
+    """A loss that is called with other keywords than it was given, or as it is."""
 
-    def __init__(self, loss: Any, change: Callable[[Any, tuple[Any, ...], dict[str, Any]], Mapping[str, Any]]) -> None:
+    def __init__(self, loss: Any, change: Change = lambda loss, arrays, keywords: keywords) -> None:
         self._loss, self._change = loss, change
         self.__name__ = loss.__name__
 
@@ -50,9 +53,6 @@ def divide(how: Callable[[Any, Any], float]) -> Callable[[Any], Any]:
 class OwnGradient(Called):
     """A loss with the gradient of its sum, whatever the reduction: what comes from upstream is ignored."""
 
-    def __init__(self, loss: Any) -> None:
-        super().__init__(loss, lambda loss, arrays, keywords: keywords)
-
     def closed_form(self, arrays: Sequence[Any], keywords: Mapping[str, Any], argnums: Sequence[int]) -> Any:
         value, _ = self._loss.closed_form(arrays, keywords, argnums)
         rest = {k: v for k, v in keywords.items() if k not in ("reduction", "denominator", "sample_weight")}
@@ -61,9 +61,6 @@ class OwnGradient(Called):
 
 class MaskedResult(Called):
     """The mask multiplies the result, and NaN times 0 is NaN."""
-
-    def __init__(self, loss: Any) -> None:
-        super().__init__(loss, lambda loss, arrays, keywords: keywords)
 
     def __call__(self, *arrays: Any, **keywords: Any) -> Any:
         where = keywords.pop("where", None)
@@ -79,9 +76,6 @@ class MaskedResult(Called):
 class OtherDtype(Called):
     """The result in another dtype than the prediction."""
 
-    def __init__(self, loss: Any) -> None:
-        super().__init__(loss, lambda loss, arrays, keywords: keywords)
-
     def __call__(self, *arrays: Any, **keywords: Any) -> Any:
         value = self._loss(*arrays, **keywords)
         return value.double() if hasattr(value, "double") else value.astype("float64")
@@ -89,9 +83,6 @@ class OtherDtype(Called):
 
 class Undifferentiated(Called):
     """The value is another where nobody wants a gradient."""
-
-    def __init__(self, loss: Any) -> None:
-        super().__init__(loss, lambda loss, arrays, keywords: keywords)
 
     def __call__(self, *arrays: Any, **keywords: Any) -> Any:
         value = self._loss(*arrays, **keywords)

@@ -235,7 +235,8 @@ def units(selection: Selection) -> list[Unit]:
                     continue
                 for dtype in (dtype for dtype in framework.dtypes if dtype in selection.dtypes):
                     share = share_of(selection, backend, mode, dtype)
-                    if mode == "eager" and not in_blocks and share_of(selection, backend, EAGER[-1], dtype) == _ALL:
+                    whole = EAGER[-1] in framework.modes and share_of(selection, backend, EAGER[-1], dtype) == _ALL
+                    if mode == "eager" and not in_blocks and whole:
                         share = _ALL
                     if share is not None:
                         found += _units(share, backend, mode, loss, dtype)

@@ -17,6 +17,7 @@ from polyloss_conformance.calls import (
     OPTIONS,
     Call,
     Gradient,
+    arguments,
     call_text,
     cotangent_of,
     pack,
@@ -131,12 +132,17 @@ def _one_by_one(twin: Twin, function: _Function, cases: Sequence[Case], framewor
             exact = reference.reduced(case, truth, reference.to_longdouble(cotangent), reduction=reduction)
             given = case.at(dtype)
             static, options = split({**given.parameters, **given.options})
-            wanted = tuple(i for i in wanted_of(data.LOSSES[case.loss], truth) if i not in twin.constants)
-            call = _function(twin, function, reduction)
+            wanted: tuple[Place, ...] = ()
+            if framework.differentiates:
+                wanted = tuple(i for i in wanted_of(data.LOSSES[case.loss], truth) if i not in twin.constants)
+            step = framework.step(_function(twin, function, reduction), static, wanted, "eager")
             try:
-                value, gradients = _evaluated(framework, call, given.arrays, static, options, wanted, cotangent)
-                parts = _judged(framework, dtype, value, exact.value, exact.value_scale, exact.count)
-                for place, gradient in zip(wanted, gradients, strict=False):
+                with np.errstate(all="ignore"):
+                    [found] = framework.together([step], [arguments(framework, given.arrays, options, cotangent)])
+                if isinstance(found, Exception):
+                    raise found
+                parts = _judged(framework, dtype, found.value, exact.value, exact.value_scale, exact.count)
+                for place, gradient in zip(wanted, found.gradients or (), strict=False):
                     there: Any = (exact.gradients[place], exact.gradient_scales[place], exact.kinks[place])
                     terms = truth.values.size if place in data.LOSSES[case.loss].summed else 1
                     known = Gradient._make((*there, slice(None), terms))
@@ -204,24 +210,6 @@ def _parts(
     for place, gradient in zip(_wanted(twin, call), outcome.gradients or (), strict=False):
         _judge_gradient(parts, framework, dtype, gradient, call.gradient(call.wanted.index(place), part))
     return parts
-
-
-def _evaluated(
-    framework: Framework,
-    call: Any,
-    arrays: Sequence[Any],
-    static: Any,
-    options: Any,
-    wanted: tuple[Place, ...],
-    cotangent: Any,
-) -> tuple[Any, Sequence[Any]]:
-    inputs = [framework.array(a) for a in arrays]
-    keywords = {k: framework.array(v) for k, v in options.items()}
-    with np.errstate(all="ignore"):
-        if not framework.differentiates:
-            return call(*inputs, **static, **keywords), ()
-        outcome = framework.step(call, static, wanted, "eager")(inputs, keywords, framework.array(cotangent))
-    return outcome.value, outcome.gradients or ()
 
 
 def _judged(

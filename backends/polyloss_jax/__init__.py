@@ -11,9 +11,11 @@ from jax.custom_derivatives import SymbolicZero
 
 from polyloss.adapters import Namespace, Pair, push, scalar
 from polyloss.core.backend import Bound
+from polyloss.core.collectives import Group, split_over
 
 from . import _namespace
 from ._chunks import ByChunks
+from ._collectives import group_of
 from ._common import Same, broadcasting
 from ._compile import compiled
 from ._private import concrete
@@ -43,7 +45,8 @@ def _attached_jvp(pair: Pair, primals: Sequence[jax.Array], tangents: Sequence[A
         if isinstance(tangent, SymbolicZero):
             continue
         if gradient is not None:
-            parts.append(push(jnp, gradient(), tangent, value.ndim))
+            part, group = push(jnp, gradient(), tangent, value.ndim), split_over(pair, primals[0])
+            parts.append(part if group is None else group.shared_sum(part))
         elif jnp.issubdtype(primals[place].dtype, jnp.floating):
             parts.append(_by_framework(pair, primals, place, tangent))
     return value, sum(parts[1:], start=parts[0]) if parts else jnp.zeros_like(value)
@@ -136,6 +139,9 @@ class JaxBackend(ByChunks):
 
     def value_and_grad(self, function: Callable[..., Any], argnums: Sequence[int]) -> Callable[..., Any]:
         return jax.value_and_grad(scalar(function), tuple(argnums))
+
+    def group(self, group: Any, array: jax.Array) -> Group:
+        return group_of(group, array)
 
     def each_row(self, function: Callable[[Any], Any], rows: Any) -> Any:
         return jax.vmap(function)(rows)

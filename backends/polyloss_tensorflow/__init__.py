@@ -12,11 +12,13 @@ import tensorflow as tf
 from polyloss.adapters import Namespace, lacks_closed_form, pull, scalar, sum_to
 from polyloss.classes import classes, no_class
 from polyloss.core.backend import Alike
+from polyloss.core.collectives import Group
 from polyloss.engine.blocks import Blocks, InMemory
 from polyloss.engine.program import aligned
 
 from . import _namespace
 from ._chunks import ByChunks, by_framework, upstream_of
+from ._collectives import group_of
 from ._private import EagerTensor, compares_values, is_recorded, order_of, record
 
 if TYPE_CHECKING:
@@ -144,6 +146,9 @@ class TensorflowBackend(ByChunks, InMemory):
             return value, gradient
 
         return attached(*arrays)
+
+    def group(self, group: Any, array: Any) -> Group:
+        return group_of(group)
 
     def value_and_grad(self, function: Callable[..., Any], argnums: Sequence[int]) -> Callable[..., Any]:
         def differentiated(*arguments: Any, **keywords: Any) -> Any:

@@ -12,11 +12,13 @@ import torch
 from polyloss.adapters import Pair, lacks_closed_form, pull, push, scalar, sum_to
 from polyloss.classes import classes
 from polyloss.core.backend import Bound
+from polyloss.core.collectives import Group, split_over
 from polyloss.core.kernel import BoundKernel
 from polyloss.engine.blocks import Blocks, InMemory
 
 from . import _namespace
 from ._chunks import ByChunks
+from ._collectives import group_of
 from ._common import (
     backward_without_autocast,
     bound,
@@ -54,6 +56,13 @@ def _backward(
     gradients: Sequence[Callable[[], torch.Tensor] | None],
 ) -> tuple[Any, ...]:
     wanted = ctx.needs_input_grad[1:]
+    group = split_over(ctx.pair, upstream)
+    if group is not None:
+        if lacks_closed_form([gradient is not None for gradient in gradients], wanted):
+            raise TypeError(
+                f"{ctx.pair.name}: by an argument without a closed form, its rows must be whole: gather them"
+            )
+        upstream = group.shared(upstream)
     found: list[Any] = [None] * len(arrays)
     for place, (gradient, want) in enumerate(zip(gradients, wanted, strict=True)):
         if want and gradient is not None:
@@ -298,6 +307,9 @@ class TorchBackend(ByChunks, InMemory):
         with without_autocast(call.arrays[0]):
             value = run_distributed(call.plan, call.arrays) if distributed else super().whole(call)
         return value
+
+    def group(self, group: Any, array: torch.Tensor) -> Group:
+        return group_of(group, array)
 
     def threads(self) -> int:
         return torch.get_num_threads()

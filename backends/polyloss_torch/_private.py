@@ -96,7 +96,17 @@ def apply_of(function: type[torch.autograd.Function]) -> Callable[..., Any]:
     return apply
 
 
+def all_reduce(array: torch.Tensor, how: str, group: Any) -> torch.Tensor:
+    """The sum or the maximum over a group of processes, in a new tensor; compilers see a function."""
+    from torch.distributed import _functional_collectives
+
+    collectives: Any = _functional_collectives
+    found: torch.Tensor = collectives.wait_tensor(collectives.all_reduce(array.contiguous(), how, group))
+    return found
+
+
 __all__ = [
+    "all_reduce",
     "apply_of",
     "around_forward_mode",
     "concrete",

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, ParamSpec, Protocol, Self, TypeAlias, TypeVa
 
 import numpy as np
 
+from .collectives import Alone, Group
 from .typing import Array, Namespace
 
 P = ParamSpec("P")
@@ -289,6 +290,12 @@ class Backend(ABC):
     def checkpoint(self, function: Callable[..., Array]) -> Callable[..., Array]:
         """`function`, which is differentiated by computing it once more instead of keeping what it computed."""
         return function
+
+    def group(self, group: Any, array: Array) -> Group:
+        """The members that `array` is computed with, of what the framework has for a group."""
+        if group is not None:
+            raise TypeError(f"group must be None, for arrays of {self.name} are in one process, got {group!r}")
+        return Alone()
 
     def length(self, array: Array, axis: int, dtype: Any) -> Any:
         """The length of an axis; where it is unknown while tracing, as an array of this dtype."""

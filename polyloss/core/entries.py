@@ -3,6 +3,7 @@
 from typing import Any
 
 from .backend import backend_of
+from .collectives import SplitRows
 from .typing import Array, Namespace
 
 
@@ -12,8 +13,13 @@ def one_hot(xp: Namespace, ids: Array, classes: Array) -> Array:
 
 
 def width(array: Array) -> Any:
-    """How many entries a row has: a number, or an array where that is unknown while tracing."""
+    """The length of the last axis: a number, or an array where that is unknown while tracing."""
     return backend_of(array).length(array, -1, array.dtype)
+
+
+def row_length(xp: Namespace, array: Array) -> Any:
+    """How many entries a row has, of which `array` may have a part."""
+    return xp.row_length if isinstance(xp, SplitRows) else width(array)
 
 
 def positions(xp: Namespace, array: Array, axis: int, dtype: Any) -> Array:

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from . import checks
 from .arguments import Argument
 from .backend import Backend, backend_of
+from .collectives import GroupOf
 from .domains import Domain
 from .dtypes import cast, is_floating
 from .typing import Array, KernelResult, Namespace
@@ -43,6 +44,8 @@ class Definition:
         The parameters that may be None, and those whose default is a float.
     origin : Definition
         The same with its first defaults.
+    group : callable or None
+        Makes the group that its rows are split over, of an array.
     fuse : callable or None
         Where the losses of examples share more than parameters: makes what finds the gradients together with the
         value, of this, the parameters that are no arrays, and the names of the arrays.
@@ -63,6 +66,7 @@ class Definition:
     floats: frozenset[str]
     fuse: "Fuse | None"
     origin: "Definition"
+    group: GroupOf | None = None
 
 
 Fuse: TypeAlias = Callable[[Definition, tuple[tuple[str, Any], ...], tuple[str, ...]], Any]

@@ -8,6 +8,7 @@ from . import checks
 from .arguments import IGNORED, OF_A_CALL
 from .backend import Named, backend_of
 from .binding import Binding, holds_ids
+from .collectives import split_namespace
 from .dtypes import cast, is_floating, working
 from .entries import one_hot
 from .kernel import BoundKernel
@@ -194,6 +195,10 @@ class Plan(Binding):
         if not self.readable:
             arrays, bad = unseen(self, xp, named, arrays, 1 if flat else count, mask)
             for outside in bad:
+                if loss.group is not None:
+                    # What one member sees, all shall know.
+                    members = loss.group(arrays[loss.arrays[0]])
+                    outside = members.maximum(xp.astype(outside, xp.int32)) > 0
                 poison = poisoned(poison, outside, dtype)
         for name, kept in self.kept_in_rows(xp, named).items() if len(loss.row) > 1 else ():
             # Only the kernel can leave out a part of an example.
@@ -266,14 +271,17 @@ class Plan(Binding):
             # Where classes share a row, it is within the loss.
             return None
         target = arrays["target"]
+        first, group = arrays[self.loss.arrays[0]], self.loss.group
         if checks.is_integer(xp, target):
             if not class_weight.ndim:
                 return class_weight
-            if target.ndim == 1:
+            if target.ndim == 1 and group is None:
                 return xp.take(class_weight, target, axis=0)
-            share = self._class_share(xp, arrays, class_weight)
-            return xp.sum(xp.where(share, class_weight, xp.zeros_like(class_weight)), axis=-1)
-        return xp.sum(class_weight * self._class_share(xp, arrays, class_weight), axis=-1)
+            share = self._class_share(split_namespace(xp, self.loss, first), arrays, class_weight)
+            found = xp.sum(xp.where(share, class_weight, xp.zeros_like(class_weight)), axis=-1)
+        else:
+            found = xp.sum(class_weight * self._class_share(xp, arrays, class_weight), axis=-1)
+        return found if group is None else group(first).shared_sum(found)
 
     def _class_share(self, xp: Namespace, arrays: Named, like: Array) -> Array:
         """What each class has of a target: booleans for class ids. Constants, whatever they are made of."""

@@ -6,7 +6,7 @@ from typing import Unpack
 from polyloss import stable as numeric
 from polyloss.core.declare import rowwise
 from polyloss.core.domains import CLASS_IDS, HARD_LABELS, NONNEGATIVE, ONE_OR_TWO, finite, scalar
-from polyloss.core.entries import one_hot, pick, width
+from polyloss.core.entries import one_hot, pick, row_length
 from polyloss.core.typing import Array, KernelResult, Namespace, RowCall
 
 __all__ = ["multi_margin", "multiclass_hinge", "multiclass_perceptron", "multilabel_margin"]
@@ -179,11 +179,11 @@ def multi_margin(
     missing = numeric.positive_part(xp, ahead + margin)
     weight = None if class_weight is None else xp.sum(xp.where(hot, class_weight, 0.0), axis=-1, keepdims=True)
     # Divided first: a sum may be too large where its mean is not.
-    shares = missing / width(scores)
+    shares = missing / row_length(xp, scores)
     cost = xp.sum(shares if power == 1 else shares * missing, axis=-1, keepdims=True)
 
     def by_others() -> Array:
-        slope = xp.sign(missing) / width(scores) if power == 1 else 2.0 * shares
+        slope = xp.sign(missing) / row_length(xp, scores) if power == 1 else 2.0 * shares
         return slope if weight is None else numeric.times(xp, weight, slope)
 
     def by_scores() -> Array:
@@ -253,14 +253,14 @@ def multilabel_margin(
     missing = numeric.positive_part(xp, ahead + margin)
 
     def by_scores() -> Array:
-        slope = xp.sign(missing) / width(scores)
+        slope = xp.sign(missing) / row_length(xp, scores)
         return xp.sum(slope, axis=-2) - xp.sum(slope, axis=-1)
 
     return (
-        xp.sum(missing / width(scores), axis=(-2, -1)),
+        xp.sum(missing / row_length(xp, scores), axis=(-2, -1)),
         by_scores,
         lambda: xp.zeros_like(scores),
-        {"margin": lambda: xp.sum(xp.sign(missing) / width(scores), axis=(-2, -1))},
+        {"margin": lambda: xp.sum(xp.sign(missing) / row_length(xp, scores), axis=(-2, -1))},
     )
 
 

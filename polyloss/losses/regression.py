@@ -7,7 +7,7 @@ from polyloss import stable as numeric
 from polyloss.core.backend import stop_gradient
 from polyloss.core.declare import elementwise, rowwise
 from polyloss.core.domains import NONNEGATIVE, POSITIVE, Domain
-from polyloss.core.entries import width
+from polyloss.core.entries import row_length
 from polyloss.core.typing import Array, Call, KernelResult, Namespace, RowCall
 
 __all__ = ["huber", "l1", "log_cosh", "mean_pairwise_squared_error", "mse", "quantile", "smooth_l1"]
@@ -310,7 +310,7 @@ def mean_pairwise_squared_error(
     6.0
     """
     error = prediction - target
-    count, limit = width(error), float(xp.finfo(error.dtype).max)
+    count, limit = row_length(xp, error), float(xp.finfo(error.dtype).max)
     # Twice: the mean of what is left has what the first one was rounded by. One of equal numbers is that number.
     mean = xp.sum(error / count, axis=-1, keepdims=True)
     least, largest = (choose(error, axis=-1, keepdims=True) for choose in (xp.min, xp.max))

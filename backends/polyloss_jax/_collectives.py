@@ -1,0 +1,69 @@
+"""Groups of devices: the axes of a mesh, by their names."""
+
+from typing import Any
+
+import jax
+
+from polyloss.core.collectives import Group
+
+from ._private import varying_axes
+
+lax: Any = jax.lax
+"""Of it, type checkers know little."""
+
+
+class Axis(Group):
+    """The devices along an axis of a mesh, or along several, inside of a function that is mapped over them."""
+
+    def __init__(self, name: str | tuple[str, ...], array: jax.Array) -> None:
+        self.name = name
+        # Whether JAX follows what differs along axes. One that is split does.
+        self.followed = bool(varying_axes(array))
+
+    @property
+    def size(self) -> int:
+        count: int = lax.axis_size(self.name)
+        return count
+
+    def sum(self, array: jax.Array) -> jax.Array:
+        found: jax.Array = lax.psum(array, self.name)
+        return found
+
+    def shared_sum(self, array: jax.Array) -> jax.Array:
+        if self.followed:
+            names = (self.name,) if isinstance(self.name, str) else self.name
+            # What is the same on all devices is whole already.
+            apart = tuple(name for name in names if name in varying_axes(array))
+            return lax.psum(array, apart) if apart else array
+        # JAX would take it that what becomes of the sum differs between devices.
+        found: jax.Array = jax.custom_derivatives.linear_call(
+            lambda _, x: lax.psum(x, self.name), lambda _, upstream: upstream, (), array
+        )
+        return found
+
+    def maximum(self, array: jax.Array) -> jax.Array:
+        # JAX does not know its derivative, and asks for it even where it is not used.
+        found: jax.Array = lax.pmax(lax.stop_gradient(array), self.name)
+        return found
+
+    def span(self, shape: tuple[Any, ...]) -> tuple[Any, Any]:
+        # Shapes are the same on all devices.
+        return lax.axis_index(self.name) * shape[-1], shape[-1] * self.size
+
+
+def group_of(name: Any, array: jax.Array) -> Group:
+    """The devices that a user named by an axis."""
+    axes = name if isinstance(name, tuple) else (name,)
+    if not axes or not all(isinstance(axis, str) for axis in axes):
+        raise TypeError(f"group must be the name of an axis that jax.shard_map or jax.pmap maps over, got {name!r}")
+    group = Axis(name, array)
+    try:
+        _ = group.size
+    except NameError:
+        raise ValueError(
+            f"group: there is no axis {name!r} here; call it inside of a function that jax.shard_map maps over it"
+        ) from None
+    return group
+
+
+__all__ = ["Axis", "group_of"]

@@ -1,0 +1,155 @@
+"""What the members of a group compute together: the contract of an adapter, and rows that are split over a group.
+
+A group is whatever the framework has for one: processes, an axis of a mesh of devices, replicas.
+"""
+
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from .domains import Classes
+from .typing import Array, KernelResult, Namespace
+
+
+class Group(ABC):
+    """Members that call the same functions at the same time, each with arrays of its own."""
+
+    @property
+    @abstractmethod
+    def size(self) -> Any:
+        """How many members there are."""
+
+    @abstractmethod
+    def sum(self, array: Array) -> Array:
+        """The sum of all members' arrays, for every member, who may do with it what he likes."""
+
+    @abstractmethod
+    def maximum(self, array: Array) -> Array:
+        """The largest entries of all members' arrays, as constants."""
+
+    @abstractmethod
+    def span(self, shape: tuple[Any, ...]) -> tuple[Any, Any]:
+        """Where a member's part of a row starts, and how long the row is: the last axis of arrays of this shape.
+
+        Raises
+        ------
+        ValueError
+            If the other axes are not the same for all members, as far as that can be seen now.
+        """
+
+    @abstractmethod
+    def shared_sum(self, array: Array) -> Array:
+        """The same where all members make the same of it, and so have the same gradient by it: a loss of whole rows."""
+
+    def shared(self, array: Array) -> Array:
+        """An array that is the same for all members, before they make different things of it: its gradient is summed.
+
+        Where a framework follows by itself what is the same for all, nothing is to be done.
+        """
+        return array
+
+
+class Alone(Group):
+    """The group of a process that has no others."""
+
+    size = 1
+
+    def sum(self, array: Array) -> Array:
+        return array
+
+    shared_sum = maximum = sum
+
+    def span(self, shape: tuple[Any, ...]) -> tuple[Any, Any]:
+        return 0, shape[-1]
+
+
+GroupOf: TypeAlias = Callable[[Array], Group]
+"""The group that an array's framework makes of what the user named."""
+
+
+class SplitRows:
+    """The namespace of arrays whose last axis is split over a group: what is reduced along it is reduced over all.
+
+    Element by element, a part of a row is as a whole one. What needs the order of a row is refused.
+    """
+
+    _WHOLE = (
+        *("argmax", "argmin", "argsort", "cumulative_sum", "cumulative_prod", "diff", "flip", "roll", "searchsorted"),
+        *("mean", "prod", "sort", "std", "var"),
+    )
+
+    def __init__(self, xp: Namespace, group: Group, shape: tuple[Any, ...], loss: str) -> None:
+        self._xp, self._group, self._loss = xp, group, loss
+        self._start, self.row_length = group.span(shape)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "take_along_axis":
+            # The entry may be another member's: kernels have a way without it.
+            raise AttributeError(name)
+        if name in self._WHOLE:
+            raise TypeError(f"{self._loss} needs whole rows, for its kernel uses {name}: gather them first")
+        return getattr(self._xp, name)
+
+    def arange(self, *bounds: Any, **keywords: Any) -> Array:
+        """The places of a member's entries within the whole row."""
+        found, start = self._xp.arange(*bounds, **keywords), self._start
+        return found + (start if isinstance(start, int) else self._xp.astype(start, found.dtype))
+
+    def sum(self, x: Array, /, **keywords: Any) -> Array:
+        return self._over(x, self._xp.sum(x, **keywords), self._group.sum, **keywords)
+
+    def max(self, x: Array, /, **keywords: Any) -> Array:
+        return self._over(x, self._xp.max(x, **keywords), self._group.maximum, **keywords)
+
+    def min(self, x: Array, /, **keywords: Any) -> Array:
+        return self._over(x, self._xp.min(x, **keywords), lambda found: -self._group.maximum(-found), **keywords)
+
+    def any(self, x: Array, /, **keywords: Any) -> Array:
+        found = self._xp.astype(self._xp.any(x, **keywords), self._xp.int32)
+        return self._over(x, found, self._group.maximum, **keywords) > 0
+
+    def all(self, x: Array, /, **keywords: Any) -> Array:
+        return ~self.any(~x, **keywords)
+
+    def _over(self, x: Array, found: Array, over: Callable[[Array], Array], *, axis: Any = None, **_: Any) -> Array:
+        axes = axis if isinstance(axis, tuple) else (axis,)
+        return over(found) if {None, -1, x.ndim - 1}.intersection(axes) else found
+
+
+def split_namespace(xp: Namespace, loss: Any, array: Array) -> Namespace:
+    """`xp`, for rows of which `array` has a part if those of the loss are split."""
+    return xp if loss.group is None else SplitRows(xp, loss.group(array), tuple(array.shape), loss.__name__)
+
+
+def split_kernel(kernel: Callable[..., KernelResult], group: GroupOf) -> Callable[..., KernelResult]:
+    """`kernel` for rows that are split over a group."""
+
+    @functools.wraps(kernel)
+    def run(xp: Namespace, array: Array, *arrays: Array, **parameters: Any) -> KernelResult:
+        return kernel(SplitRows(xp, group(array), tuple(array.shape), kernel.__name__), array, *arrays, **parameters)
+
+    run.group = group  # type: ignore[attr-defined]
+    return run
+
+
+def split_over(pair: Any, array: Array) -> Group | None:
+    """The group that the rows of a pair are split over, if they are."""
+    group = getattr(getattr(pair, "kernel", None), "group", None)
+    return None if group is None else group(array)
+
+
+@dataclass(frozen=True)
+class SplitClasses(Classes):
+    """A target beside rows that are split over a group: its class ids are those of whole rows."""
+
+    group: GroupOf = lambda array: Alone()
+    __hash__ = object.__hash__
+
+    def outside(self, xp: Namespace, array: Array, classes: int | None = None) -> Array:
+        return super().outside(xp, array, None if classes is None else self.group(array).span((classes,))[1])
+
+    def expected(self, classes: int | None = None) -> str:
+        # The number that is known here is that of one member.
+        return super().expected() if classes is None else "class ids in [0, C), with the C classes of all members"

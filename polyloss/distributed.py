@@ -1,0 +1,192 @@
+"""Losses over several devices, by the framework's own collectives.
+
+Every function here is called by all members of a group at the same time. A group is, of
+
+- PyTorch: a `torch.distributed.ProcessGroup`, a `DeviceMesh` of one dimension, or None for all processes;
+- JAX: the name of an axis, inside of `jax.shard_map` or `jax.pmap`, or several;
+- TensorFlow: None, for the replicas of the strategy that a replica function runs in.
+
+NumPy, and a process without others, is a group of one.
+"""
+
+import functools
+from typing import Any
+
+from .core.arguments import declared
+from .core.backend import backend_of, find_backend
+from .core.call import BoundCall
+from .core.checks import describe
+from .core.collectives import Alone, Group, GroupOf, SplitClasses, split_kernel
+from .core.domains import REAL, Classes
+from .core.loss import Loss
+from .core.typing import Array
+
+__all__ = ["average", "sharded", "total"]
+
+
+def total(count: Array, group: Any = None) -> Array:
+    """The sum of an array over the members of a group, as a constant.
+
+    With it as `denominator`, each member's mean is its share of the mean over all of them: the sum of those values, and
+    of their gradients, is that of one process with the whole batch.
+
+    Parameters
+    ----------
+    count : array
+        Real: what the examples of this member add to the denominator, such as ``(ids != -100).sum()``.
+    group : optional
+        See `polyloss.distributed`.
+
+    Returns
+    -------
+    array
+        In the shape of `count`.
+
+    Raises
+    ------
+    TypeError
+        If `count` is no array, or `group` is none of its framework.
+
+    See Also
+    --------
+    average : where gradients are averaged over the members, as DDP does.
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss.distributed
+    >>> logits, ids = np.zeros((3, 4)), np.asarray([0, -100, 2])
+    >>> count = polyloss.distributed.total((ids != -100).sum())
+    >>> round(float(polyloss.cross_entropy(logits, ids, ignore_index=-100, denominator=count)), 4)
+    1.3863
+    """
+    backend = backend_of(count) if hasattr(count, "dtype") else None
+    if backend is None:
+        raise TypeError(f"total: count must be an array, which tells the framework, got {describe(count)}")
+    return backend.stop_gradient(_group(group, count).sum(count))
+
+
+def average(count: Array, group: Any = None) -> Array:
+    """The same divided by the number of members.
+
+    With it as `denominator`, the average of the members' values and gradients is that of one process with the whole
+    batch: what `torch.nn.parallel.DistributedDataParallel`, FSDP and `jax.lax.pmean` make of them.
+
+    Parameters
+    ----------
+    count : array
+        As that of `total`.
+    group : optional
+        See `polyloss.distributed`.
+
+    Returns
+    -------
+    array
+        In the shape of `count`, real floating.
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss.distributed
+    >>> float(polyloss.distributed.average(np.asarray(6)))
+    6.0
+    """
+    return total(count, group) / _group(group, count).size
+
+
+def sharded(loss: Loss[Any], group: Any = None) -> Loss[Any]:
+    r"""A row-wise loss of rows that are split over a group, as the classes of a large vocabulary are.
+
+    Each member calls it with its part of every row: the logits of some classes, and with them what has an axis of
+    classes, such as ``class_weight`` and probabilities. The parts lie one behind the other in the order of the members,
+    and may differ in length. All else is the same for each member: class ids, which are those of whole rows, weights
+    and masks. The value is that of whole rows, for each member; the gradient is that of the member's own part.
+
+    Parameters
+    ----------
+    loss : Loss
+        A row-wise loss with gradients in closed form, such as `polyloss.cross_entropy`, `nll`, `softmax_focal`,
+        `kl_divergence` or `multiclass_hinge`. One that sorts its rows is refused when it is called.
+    group : optional
+        See `polyloss.distributed`. One process alone gives the same bits as `loss`.
+
+    Returns
+    -------
+    Loss
+        The same one for the same arguments. Make it outside of what `torch.compile` reads.
+
+    Raises
+    ------
+    TypeError
+        If `loss` has no rows, or is differentiated by the framework.
+
+    Notes
+    -----
+    What travels are three numbers of each row for class ids, forward alone: the largest logit, the one of the id, and
+    the sum of the others; and one small array with the lengths of all parts, so that members whose rows do not belong
+    together are an error. For probabilities there are a few more. No row is gathered. A gradient by what all members
+    have, such as `label_smoothing`, is the whole one for each of them. Second derivatives by parts of rows are right in
+    PyTorch, and in JAX where `jax.shard_map` checks what varies, as it does unless told otherwise. Whether
+    log-probabilities are in their domain is not checked.
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss.distributed
+    >>> loss = polyloss.distributed.sharded(polyloss.cross_entropy)
+    >>> round(float(loss(np.asarray([[2.0, 0.0, 0.0]]), np.asarray([0]))), 4)
+    0.2395
+    """
+    if not (isinstance(loss, Loss) and loss.rowwise):
+        raise TypeError(f"sharded: loss must be a row-wise loss, such as polyloss.cross_entropy, got {loss!r}")
+    if loss.autodiff:
+        raise TypeError(f"sharded: {loss.__name__} has no gradient in closed form: its rows must be whole")
+    return _sharded(loss, group)
+
+
+@functools.lru_cache(maxsize=256)
+def _sharded(loss: Loss[Any], group: Any) -> "_Sharded":
+    return _Sharded(loss, functools.partial(_group, group))
+
+
+class _Sharded(Loss[Any]):
+    """A loss of rows that are split over a group."""
+
+    whole: Loss[Any]
+    """The same one of whole rows."""
+
+    def __init__(self, whole: Loss[Any], group: GroupOf) -> None:
+        vars(self).update(vars(whole))
+        self.whole, self.group = whole, group
+        self.kernel = split_kernel(whole.kernel, group)
+        self.domains = {}
+        for name, domain in whole.domains.items():
+            if isinstance(domain, Classes):
+                self.domains[name] = SplitClasses(ids_only=domain.ids_only, hint=domain.hint, group=group)
+            else:
+                # Of an entry that an id names, one member alone could tell.
+                self.domains[name] = REAL if domain.of_class else domain
+        self.arguments = declared(self.arrays, self.parameters, self.domains, self.signature, self.shapes)
+        origin: Any = whole.origin
+        self.origin = self if origin is whole else _Sharded(origin, group)
+        self._take(whole.fixed)
+
+    def bind(self, arrays: tuple[Any, ...], keywords: dict[str, Any]) -> BoundCall:
+        first = arrays[0] if arrays else keywords.get(self.arrays[0])
+        assert self.group is not None
+        if find_backend(type(first)) is not None and isinstance(self.group(first), Alone):
+            return self.whole.bind(arrays, keywords)
+        return super().bind(arrays, keywords)
+
+    def partial(self, **parameters: Any) -> Loss[Any]:
+        found = super().partial(**parameters)
+        assert isinstance(found, _Sharded)
+        found.whole = self.whole.partial(**parameters)
+        return found
+
+    def __repr__(self) -> str:
+        return f"polyloss.distributed.sharded({self.whole!r})"
+
+    def __reduce__(self) -> Any:
+        raise TypeError(f"{self!r} belongs to its process, as its group does: make it in the other one")
+
+
+def _group(group: Any, array: Array) -> Group:
+    return backend_of(array).group(group, array)

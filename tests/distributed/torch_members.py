@@ -1,0 +1,153 @@
+"""Several processes of PyTorch."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import torch
+
+import polyloss
+from polyloss import distributed
+
+from .rows import CLASSES, cases
+
+dist: Any = torch.distributed
+multiprocessing: Any = torch.multiprocessing
+CUTS = {2: (0, 5, CLASSES), 4: (0, 4, 5, 9, CLASSES)}
+"""Where the parts of rows end: they are of different lengths."""
+
+
+def rows(part: slice) -> list[str]:
+    """Values and gradients of parts of rows."""
+    found = []
+    for case in cases():
+        for dtype in ("float64", "float32", "bfloat16"):
+            kind = getattr(torch, dtype)
+
+            def part_of(array: Any, is_split: bool, kind: Any = kind) -> Any:
+                tensor = torch.tensor(array[..., part] if is_split else array)
+                return tensor.to(kind) if tensor.is_floating_point() else tensor
+
+            arrays = [part_of(*pair) for pair in zip(case.arrays, case.by_class, strict=True)]
+            keywords = {
+                key: part_of(value, key == "class_weight") if isinstance(value, np.ndarray) else value
+                for key, value in case.keywords.items()
+            }
+            wanted = [arrays[0], *(keywords[key] for key in ("class_weight",) if key in keywords)]
+            for array in wanted:
+                array.requires_grad_()
+            value = distributed.sharded(getattr(polyloss, case.loss))(*arrays, **keywords)
+            value.backward(torch.tensor(case.cotangent, dtype=value.dtype))
+            gradients = [array.grad.double().numpy() for array in wanted]
+            found += case.wrong(dtype, value.detach().double().numpy(), gradients, part)
+    return found
+
+
+def derivatives(part: slice) -> list[str]:
+    """Derivatives of the gradient; and the gradient by a parameter of all members, and behind the compiler."""
+    generator = torch.Generator().manual_seed(0)
+    x, along = (torch.randn(5, CLASSES, dtype=torch.float64, generator=generator) for _ in range(2))
+    ids, smoothing = torch.tensor([0, 15, 7, 8, 3]), torch.tensor(0.125, dtype=torch.float64)
+
+    def results(function: Any, x: Any, along: Any) -> list[Any]:
+        x, epsilon = x.clone().requires_grad_(), smoothing.clone().requires_grad_()
+        # Not linear: what comes from upstream depends on the logits too.
+        loss = function(x, ids, label_smoothing=epsilon) ** 2
+        gradient, by_epsilon = torch.autograd.grad(loss, (x, epsilon), create_graph=True)
+        return [gradient, by_epsilon, *torch.autograd.grad((gradient * along).sum(), x)]
+
+    split = distributed.sharded(polyloss.cross_entropy)
+    whole = results(polyloss.cross_entropy, x, along)
+    mine = results(split, x[:, part], along[:, part])
+    compiled = torch.compile(lambda x: split(x, ids), fullgraph=True, backend="aot_eager")
+    plain, traced = x.clone().requires_grad_(), x[:, part].clone().requires_grad_()
+    polyloss.cross_entropy(plain, ids).backward()
+    compiled(traced).backward()
+    whole, mine = [*whole, plain.grad], [*mine, traced.grad]
+    return [
+        f"derivative {place}: {got.tolist()}, expected {exact.tolist()}"
+        for place, (got, exact) in enumerate(zip(mine, whole, strict=True))
+        if not torch.allclose(got, exact[:, part] if exact.ndim else exact, rtol=1e-13, atol=1e-14)
+    ]
+
+
+def counts(rank: int, size: int) -> list[str]:
+    """Means over all examples where members have few that count or many, under DDP and without."""
+    generator = torch.Generator().manual_seed(0)
+    x, ids = torch.randn(4 * size, 5, generator=generator), torch.arange(4 * size) % 5
+    ids[: 3 * size] = -100
+    layer = torch.nn.Linear(5, 5)
+    for parameter in layer.parameters():
+        torch.nn.init.normal_(parameter, generator=generator)
+    exact = torch.autograd.grad(polyloss.cross_entropy(layer(x), ids, ignore_index=-100), tuple(layer.parameters()))
+    here = slice(4 * rank, 4 * rank + 4)
+    counted = (ids[here] != -100).sum()
+    parallel = torch.nn.parallel.DistributedDataParallel(layer)
+    denominator = distributed.average(counted)
+    polyloss.cross_entropy(parallel(x[here]), ids[here], ignore_index=-100, denominator=denominator).backward()
+    averaged = [parameter.grad for parameter in layer.parameters()]
+    value = polyloss.cross_entropy(layer(x[here]), ids[here], ignore_index=-100, denominator=distributed.total(counted))
+    summed = torch.autograd.grad(value, tuple(layer.parameters()))
+    for gradient in summed:
+        torch.distributed.all_reduce(gradient)
+    return [
+        f"gradient of a mean: {got}, expected {gradient}"
+        for found in (averaged, summed)
+        for got, gradient in zip(found, exact, strict=True)
+        if got is None or not torch.allclose(got, gradient, rtol=1e-6, atol=1e-7)
+    ]
+
+
+def errors(rank: int, size: int, part: slice) -> list[str]:
+    """What is wrong for all members is an error for all of them, and nobody waits."""
+    x, ids = torch.zeros(3, CLASSES), torch.zeros(3, dtype=torch.int64)
+    loss = distributed.sharded(polyloss.cross_entropy)
+    sparsemax = distributed.sharded(polyloss.multiclass_sparsemax)
+    mesh = dist.device_mesh.init_device_mesh("cpu", (size // 2, 2), mesh_dim_names=("rows", "classes"))
+    found = []
+    wrong: list[tuple[Callable[[], Any], str]] = [
+        (lambda: loss(x[:, part], ids + CLASSES), "in [0, C), with the C classes of all members, got 16"),
+        (lambda: loss(x[: 3 - rank % 2, part], ids[: 3 - rank % 2]), "each must have a part of the same rows"),
+        (lambda: sparsemax(x[:, part], ids), "needs whole rows, for its kernel"),
+        (lambda: distributed.sharded(polyloss.cross_entropy, mesh)(x, ids), "as in mesh['rows']"),
+        (lambda: distributed.sharded(polyloss.cross_entropy, "classes")(x, ids), "must be a ProcessGroup"),
+    ]
+    for call, expected in wrong:
+        try:
+            call()
+        except (TypeError, ValueError) as error:
+            if expected not in str(error):
+                found.append(f"{error}, expected {expected}")
+        else:
+            found.append(f"no error: {expected}")
+    pair = mesh["classes"]
+    here = slice(0, 5) if pair.get_local_rank() == 0 else slice(5, CLASSES)
+    if distributed.sharded(polyloss.cross_entropy, pair)(x[:, here], ids) != polyloss.cross_entropy(x, ids):
+        found.append("another value with a dimension of a mesh")
+    return found
+
+
+def member(rank: int, size: int, store: str) -> None:
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        "gloo", f"file://{store}", rank=rank, world_size=size, timeout=timedelta(seconds=60)
+    )
+    part = slice(*CUTS[size][rank : rank + 2])
+    problems = [*rows(part), *counts(rank, size), *errors(rank, size, part)]
+    if size == 2:
+        # For more it is the same, and compiled as often.
+        problems += derivatives(part)
+    for problem in problems:
+        print(f"{rank}: {problem}")
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def main(size: int) -> None:
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    with tempfile.TemporaryDirectory() as folder:
+        multiprocessing.spawn(member, (size, f"{folder}/store"), nprocs=size)
+    print("finished")

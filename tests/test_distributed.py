@@ -1,0 +1,95 @@
+"""Losses over several processes and devices: `polyloss.distributed`. The programs are in ``tests/distributed``."""
+
+import copy
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import polyloss
+from polyloss import distributed
+
+SECONDS = 240
+"""A member that waits for another one forever is a failure, too."""
+PROGRAMS = {
+    "torch": ("torch_members.main(2)", "torch_members.main(4)"),
+    "jax": ("jax_members.main()",),
+    "tensorflow": ("tensorflow_members.main()",),
+}
+# What is computed is in question, and not the code that is made of it.
+XLA_FLAGS = (
+    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+)
+ROOT = Path(__file__).parent.parent
+
+
+def test_members_find_what_one_process_finds(backend: Any) -> None:
+    for program in PROGRAMS.get(backend.name, ()):
+        # Behind what is installed: that is what shall be tested.
+        module = program.partition(".")[0]
+        code = f"import sys; sys.path.append({str(ROOT)!r})\nfrom tests.distributed import {module}\n{program}"
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            env=os.environ | {"OMP_NUM_THREADS": "1"} | ({"XLA_FLAGS": XLA_FLAGS} if backend.name == "jax" else {}),
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (0, "finished\n"), f"{done.stdout}\n{done.stderr[-4000:]}"
+
+
+def test_one_process_gives_the_same_bits(backend: Any) -> None:
+    x, ids = backend.array([[2.0, 0.5, -1.0], [0.0, 3.0, 1.0]]), backend.array([0, 2])
+    count = backend.array([1.0, 1.0])
+    if backend.framework == "jax":
+        # Whether there are others, the name of an axis tells.
+        with pytest.raises(TypeError, match=r"group must be the name of an axis .* got None"):
+            distributed.total(count)
+        return
+    split = distributed.sharded(polyloss.cross_entropy)
+    expected, gradient = polyloss.value_and_grad(polyloss.cross_entropy)(x, ids)
+    value, found = polyloss.value_and_grad(split)(x, ids)
+    assert backend.numpy(value) == backend.numpy(expected)
+    np.testing.assert_array_equal(backend.numpy(found), backend.numpy(gradient))
+    smooth = split.partial(label_smoothing=0.1)(x, ids)
+    assert backend.numpy(smooth) == backend.numpy(polyloss.cross_entropy(x, ids, label_smoothing=0.1))
+    np.testing.assert_array_equal(backend.numpy(distributed.total(count)), [1.0, 1.0])
+    np.testing.assert_array_equal(backend.numpy(distributed.average(count)), [1.0, 1.0])
+
+
+def test_one_loss_for_the_same_arguments() -> None:
+    split = distributed.sharded(polyloss.cross_entropy)
+    assert split is distributed.sharded(polyloss.cross_entropy)
+    assert repr(split) == "polyloss.distributed.sharded(<polyloss loss cross_entropy>)"
+    assert split.__name__ == "cross_entropy"
+    assert copy.copy(split.partial(label_smoothing=0.5).fixed) == {"label_smoothing": 0.5}
+    with pytest.raises(TypeError, match="belongs to its process, as its group does"):
+        pickle.dumps(split)
+
+
+@pytest.mark.parametrize("loss", [polyloss.mse, polyloss.linear_cross_entropy, np.mean, polyloss.cross_entropy * 2])
+def test_what_has_no_rows_is_refused(loss: Any) -> None:
+    with pytest.raises(TypeError, match=r"sharded: loss must be a row-wise loss, such as polyloss.cross_entropy, got"):
+        distributed.sharded(loss)
+
+
+def test_what_the_framework_differentiates_is_refused() -> None:
+    @polyloss.rowwise(autodiff=True)
+    def own(xp: Any, /, prediction: Any, target: Any, **call: Any) -> Any:
+        return xp.sum((prediction - target) ** 2, axis=-1)
+
+    with pytest.raises(TypeError, match="sharded: own has no gradient in closed form: its rows must be whole"):
+        distributed.sharded(own)
+
+
+def test_bad_groups_and_counts() -> None:
+    with pytest.raises(TypeError, match="group must be None, for arrays of numpy are in one process, got 'classes'"):
+        distributed.total(np.ones(2), "classes")
+    with pytest.raises(TypeError, match="total: count must be an array, which tells the framework, got int 3"):
+        distributed.total(3)

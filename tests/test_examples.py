@@ -82,3 +82,19 @@ def test_mixed_precision(examples: Path, framework: str) -> None:
         assert float(loss) == pytest.approx(float(expected), rel=0.01)
         assert float(loss) < 1.0
         assert (int(scaling[0]) > 0) == (dtype == "float16")
+
+
+def test_larger_than_memory_with_dask(examples: Path) -> None:
+    """In chunks the loss and the norm of its gradient are those of all rows at once."""
+    pytest.importorskip("dask.array")
+    lines = run(examples / "larger_than_memory_dask.py", "--rows", "50000", "--chunk", "8000", "--threads").splitlines()
+    in_chunks, at_once = ([float(x) for x in line.split()[2:4]] for line in lines[1:])
+    assert in_chunks == pytest.approx(at_once, rel=1e-5)
+    assert in_chunks[0] == pytest.approx(2.73, abs=0.02)
+
+
+def test_larger_than_memory_in_a_file(examples: Path) -> None:
+    lines = run(examples / "larger_than_memory_memmap.py", "--rows", "50000", "--chunk", "8000").splitlines()
+    in_chunks, at_once = ([float(x) for x in line.split()[-2:]] for line in lines[1:3])
+    assert in_chunks == pytest.approx(at_once, rel=1e-14)
+    assert float(lines[3].split()[-1]) == 0.0

@@ -66,6 +66,10 @@ def test_strict(name: str, version: str, rng: Any) -> None:
         np.testing.assert_allclose(np.from_dlpack(gradient), expected[1], rtol=1e-13, atol=1e-16)
 
 
+def now(*_: Any, **__: Any) -> Any:
+    raise AssertionError("computed while the graph was built")
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_dask_computes_nothing_early(name: str, rng: Any) -> None:
     dask = pytest.importorskip("dask")
@@ -73,9 +77,6 @@ def test_dask_computes_nothing_early(name: str, rng: Any) -> None:
 
     def lazy(array: Any) -> Any:
         return da.from_array(array, chunks=2)
-
-    def now(*_: Any, **__: Any) -> Any:
-        raise AssertionError("computed while the graph was built")
 
     arrays, more = arguments(name, rng), options(name, rng)
     expected = polyloss.value_and_grad(LOSSES[name])(*arrays, **more)
@@ -90,6 +91,61 @@ def test_dask_computes_nothing_early(name: str, rng: Any) -> None:
         np.testing.assert_allclose(value.compute(), expected[0], rtol=1e-13)
         np.testing.assert_allclose(gradient.compute(), expected[1], rtol=1e-13, atol=1e-16)
         np.testing.assert_allclose(losses.compute(), LOSSES[name](*arrays, reduction="none"), rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"reduction": "sum"},
+        {"reduction": "weighted_mean"},
+        {"reduction": "mean", "denominator": 9},
+        {"reduction": "mean", "denominator": np.asarray(9.0)},
+    ],
+    ids=["sum", "weighted_mean", "number", "array"],
+)
+@pytest.mark.parametrize("name", ["huber", "cross_entropy", "info_nce", "linear_cross_entropy"])
+@pytest.mark.parametrize("mixed", [False, True], ids=["dask", "prediction of numpy"])
+def test_dask_reductions(name: str, more: dict[str, Any], mixed: bool, dask: Any, rng: Any) -> None:
+    """All reductions are lazy. One lazy array makes the call lazy, wherever it comes."""
+    from dask import config
+
+    arrays, more = arguments(name, rng), options(name, rng) | more
+    expected = polyloss.value_and_grad(LOSSES[name])(*arrays, **more)
+    with config.set(scheduler=now):
+        lazy = [dask.array(array) if place or not mixed else array for place, array in enumerate(arrays)]
+        lazily = {key: dask.array(v) if isinstance(v, np.ndarray) else v for key, v in more.items()}
+        value, gradient = polyloss.value_and_grad(LOSSES[name])(*lazy, **lazily)
+    assert dask.owns(value)
+    assert dask.owns(gradient)
+    with config.set(scheduler="synchronous"):
+        np.testing.assert_allclose(value.compute(), expected[0], rtol=1e-13)
+        np.testing.assert_allclose(gradient.compute(), expected[1], rtol=1e-13, atol=1e-16)
+
+
+@pytest.mark.parametrize("name", [name for name, loss in LOSSES.items() if loss.fuse is None])
+def test_dask_has_one_chunk_at_a_time(name: str, rng: Any) -> None:
+    """Of losses whose examples share nothing, no result is as large as all rows: see `_InChunks`."""
+    da = pytest.importorskip("dask.array")
+    callbacks = pytest.importorskip("dask.callbacks")
+    arrays = ordinary(LOSSES[name], rng, rows=64, classes=3)
+    lazy = [da.from_array(array, chunks=(4, *array.shape[1:])) for array in arrays]
+    value, gradient = polyloss.value_and_grad(LOSSES[name])(*lazy)
+    sizes: list[int] = []
+    with callbacks.Callback(posttask=lambda key, result, *_: sizes.append(getattr(result, "size", 1))):
+        da.compute(value, (gradient * gradient).sum(), scheduler="synchronous", optimize_graph=False)
+    assert max(sizes) <= 4 * 3 * 3
+
+
+def test_dask_of_unknown_length(rng: Any) -> None:
+    da = pytest.importorskip("dask.array")
+    x = da.from_array(rng.normal(size=6), chunks=2)
+    some = x[x > 0]
+    with pytest.raises(TypeError, match="mse: prediction must be a plain array, got one whose length is not known"):
+        polyloss.mse(some, some)
+    with pytest.raises(TypeError, match=r"mse: where .* call its compute_chunk_sizes\(\) first"):
+        polyloss.mse(x, x, where=some > 1)
+    some.compute_chunk_sizes()
+    assert float(polyloss.mse(some, some)) == 0.0
 
 
 def test_dask_bad_values_become_nan(rng: Any) -> None:

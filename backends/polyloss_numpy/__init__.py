@@ -1,6 +1,7 @@
 """Arrays without automatic differentiation: NumPy, CuPy, Dask, array-api-strict. Closed forms are their gradients."""
 
 import functools
+import math
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,32 @@ class _WithScalars:
         return self._xp.minimum(*self._arrays(x1, x2))
 
 
+class _InChunks:
+    """The namespace of Dask, with functions that keep the chunks of `x`.
+
+    Those of array-api-compat make constants as long as `x`, in one chunk; the pieces of these exist all at once.
+    """
+
+    def __init__(self, xp: Any) -> None:
+        self._xp = xp
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._xp, name)
+
+    def clip(self, x: Any, /, min: Any = None, max: Any = None) -> Any:
+        above = x if min is None else self._xp.maximum(x, min)
+        return above if max is None else self._xp.minimum(above, max)
+
+    def cumulative_sum(self, x: Any, /, *, axis: int, include_initial: bool = False) -> Any:
+        sums = self._xp.cumulative_sum(x, axis=axis)
+        if not include_initial:
+            return sums
+        first = x[(*(slice(None),) * (axis % x.ndim), slice(0, 1))]
+        return self._xp.concat([self._xp.zeros_like(first), sums], axis=axis)
+
+
 _with_scalars = functools.cache(_WithScalars)
+_in_chunks = functools.cache(_InChunks)
 
 
 class NumpyBackend(InMemory):
@@ -61,16 +87,24 @@ class NumpyBackend(InMemory):
         if type(array) is np.ndarray:
             return array_api_compat.numpy
         xp = array_api_compat.array_namespace(array)
+        if array_api_compat.is_dask_array(array):
+            return _in_chunks(xp)
         return _with_scalars(xp) if getattr(xp, "__array_api_version__", "2024.12") < "2024.12" else xp
 
     def asarray(self, value: Any, like: Any, dtype: Any = None) -> Any:
         if type(like) is np.ndarray and isinstance(value, (int, float)):
             return np.asarray(value, dtype or like.dtype)
         if isinstance(value, np.ndarray):
+            if array_api_compat.is_dask_array(like):
+                # NumPy's own functions, as `take_along_axis`, would compute what is lazy beside it.
+                return self.namespace(like).asarray(value)
             return value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
         if array_api_compat.is_array_api_obj(value):
             return value
         return self.namespace(like).asarray(value, dtype=dtype or like.dtype, device=array_api_compat.device(like))
+
+    def leading(self, arrays: Sequence[Any]) -> Any:
+        return next(filter(array_api_compat.is_dask_array, arrays), arrays[0])
 
     def refusal(self, array: Any) -> str | None:
         if isinstance(array, np.ma.MaskedArray):
@@ -82,6 +116,8 @@ class NumpyBackend(InMemory):
             return f"dtype {array.dtype}, which is not one of numbers{hint}"
         if isinstance(array, np.ndarray) and array.dtype.kind == "V" and not is_half(array.dtype):
             return f"dtype {array.dtype}, in which no loss is computed: convert it, as with astype(np.float32)"
+        if array_api_compat.is_dask_array(array) and any(map(math.isnan, array.shape)):
+            return "one whose length is not known before it is computed: call its compute_chunk_sizes() first"
         return None
 
     def refusal_beside(self, array: Any, other: Any) -> str | None:

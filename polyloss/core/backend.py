@@ -184,6 +184,10 @@ class Backend(ABC):
     def readable(self, *arrays: Array) -> bool:
         """Whether the values can be looked at now, at no great cost: not traced, not lazy, not on an accelerator."""
 
+    def leading(self, arrays: Sequence[Array]) -> Array:
+        """The one of some arrays of a call that the others are made like."""
+        return arrays[0]
+
     def look(self, array: Array) -> Array:
         """An array with the values of one that is readable, to compare and to show."""
         return array

@@ -131,7 +131,7 @@ def _converted(
     """The one backend, the arrays, and those among the keywords: with the dtype of those that came as numbers."""
     arrays = _same_kind(loss, arrays)
     backend = checks.common_backend(loss.__name__, dict(zip(loss.arrays, arrays, strict=True)) | data)
-    like = backend.asarray(next(filter(_is_array, arrays)), None)
+    like = backend.asarray(backend.leading([*filter(_is_array, (*arrays, *data.values()))]), None)
     xp = backend.namespace(like)
     inputs = []
     for key, array in zip(loss.arrays, arrays, strict=True):

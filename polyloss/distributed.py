@@ -3,21 +3,23 @@
 Every function here is called by all members of a group at the same time. A group is, of
 
 - PyTorch: a `torch.distributed.ProcessGroup`, a `DeviceMesh` of one dimension, or None for all processes;
-- JAX: the name of an axis, inside of `jax.shard_map` or `jax.pmap`, or several;
-- TensorFlow: None, for the replicas of the strategy that a replica function runs in.
+- JAX: the name of an axis, or of several, inside of `jax.shard_map`, or of `jax.pmap` for counts;
+- TensorFlow: None, for the replicas of the strategy that a replica function runs in: counts alone.
 
-NumPy, and a process without others, is a group of one.
+NumPy, and a process of PyTorch or TensorFlow without others, is a group of one.
 """
 
 import functools
+from collections.abc import Hashable
 from typing import Any
 
 from .core.arguments import declared
 from .core.backend import backend_of, find_backend
 from .core.call import BoundCall
-from .core.checks import describe
+from .core.checks import describe, is_kind
 from .core.collectives import Alone, Group, GroupOf, SplitClasses, split_kernel
 from .core.domains import REAL, Classes
+from .core.dtypes import cast, is_floating, working
 from .core.loss import Loss
 from .core.typing import Array
 
@@ -40,12 +42,12 @@ def total(count: Array, group: Any = None) -> Array:
     Returns
     -------
     array
-        In the shape of `count`.
+        In the shape of `count`; halves are float32, and integers those of 64 bits, where the framework has them.
 
     Raises
     ------
     TypeError
-        If `count` is no array, or `group` is none of its framework.
+        If `count` is no array of numbers, or `group` is none of its framework.
 
     See Also
     --------
@@ -59,14 +61,11 @@ def total(count: Array, group: Any = None) -> Array:
     >>> round(float(polyloss.cross_entropy(logits, ids, ignore_index=-100, denominator=count)), 4)
     1.3863
     """
-    backend = backend_of(count) if hasattr(count, "dtype") else None
-    if backend is None:
-        raise TypeError(f"total: count must be an array, which tells the framework, got {describe(count)}")
-    return backend.stop_gradient(_group(group, count).sum(count))
+    return _total("total", count, group)
 
 
 def average(count: Array, group: Any = None) -> Array:
-    """The same divided by the number of members.
+    """The sum of an array over the members of a group, divided by their number, as a constant.
 
     With it as `denominator`, the average of the members' values and gradients is that of one process with the whole
     batch: what `torch.nn.parallel.DistributedDataParallel`, FSDP and `jax.lax.pmean` make of them.
@@ -83,22 +82,40 @@ def average(count: Array, group: Any = None) -> Array:
     array
         In the shape of `count`, real floating.
 
+    Raises
+    ------
+    TypeError
+        As `total`.
+
     Examples
     --------
     >>> import numpy as np, polyloss.distributed
     >>> float(polyloss.distributed.average(np.asarray(6)))
     6.0
     """
-    return total(count, group) / _group(group, count).size
+    return _total("average", count, group) / _group(group, count).size
+
+
+def _total(name: str, count: Array, group: Any) -> Array:
+    backend = find_backend(type(count)) if hasattr(count, "dtype") else None
+    if backend is None:
+        raise TypeError(f"{name}: count must be an array, which tells the framework, got {describe(count)}")
+    xp = backend.namespace(count)
+    if is_kind(xp, count, "bool"):
+        raise TypeError(f"{name}: count must be a number of examples, got booleans; mask.sum() is that of a mask")
+    # Neither shall wrap or round what one member's dtype holds, but not that of all.
+    wide = working(xp, count.dtype) if is_floating(xp, count) else xp.int64
+    return backend.stop_gradient(_group(group, count).sum(cast(xp, count, wide)))
 
 
 def sharded(loss: Loss[Any], group: Any = None) -> Loss[Any]:
     r"""A row-wise loss of rows that are split over a group, as the classes of a large vocabulary are.
 
     Each member calls it with its part of every row: the logits of some classes, and with them what has an axis of
-    classes, such as ``class_weight`` and probabilities. The parts lie one behind the other in the order of the members,
-    and may differ in length. All else is the same for each member: class ids, which are those of whole rows, weights
-    and masks. The value is that of whole rows, for each member; the gradient is that of the member's own part.
+    classes, such as ``class_weight`` and probabilities. The parts lie one behind the other in the order of the members;
+    in PyTorch they may differ in length. All else is the same for each member: class ids, which are those of whole
+    rows, weights and masks. The value is that of whole rows, for each member; the gradient is that of the member's own
+    part.
 
     Parameters
     ----------
@@ -111,21 +128,26 @@ def sharded(loss: Loss[Any], group: Any = None) -> Loss[Any]:
     Returns
     -------
     Loss
-        The same one for the same arguments. Make it outside of what `torch.compile` reads.
+        The same object for the same arguments. Make it outside of what `torch.compile` reads.
 
     Raises
     ------
     TypeError
-        If `loss` has no rows, or is differentiated by the framework.
+        If `loss` has no rows, is differentiated by the framework, or is split already.
 
     Notes
     -----
-    What travels are three numbers of each row for class ids, forward alone: the largest logit, the one of the id, and
-    the sum of the others; and one small array with the lengths of all parts, so that members whose rows do not belong
-    together are an error. For probabilities there are a few more. No row is gathered. A gradient by what all members
-    have, such as `label_smoothing`, is the whole one for each of them. Second derivatives by parts of rows are right in
-    PyTorch, and in JAX where `jax.shard_map` checks what varies, as it does unless told otherwise. Whether
-    log-probabilities are in their domain is not checked.
+    What travels of each row of class ids are the largest logit, with whether there is a NaN, the one of the id, and
+    the sum of the others: forward alone. For probabilities and with smoothing there are a few numbers more,
+    backward too. No row is gathered. In PyTorch the lengths of all parts and whether somebody has bad values travel
+    as well, so that these are an error for all members. What else differs between them by mistake, ids or
+    parameters, is not seen. A gradient by what all members have, such as `label_smoothing`, is the whole one for
+    each of them. Second derivatives by parts of rows are right. Whether log-probabilities are in their domain is
+    not checked.
+
+    A kernel of one's own may touch its rows by element and by ``xp.sum``, ``max``, ``min``, ``any`` and ``all``
+    along the last axis. Other functions of `xp` are refused; what it finds by an index, by ``@`` or by
+    ``shape[-1]`` is of the part alone, and nobody sees that.
 
     Examples
     --------
@@ -136,6 +158,10 @@ def sharded(loss: Loss[Any], group: Any = None) -> Loss[Any]:
     """
     if not (isinstance(loss, Loss) and loss.rowwise):
         raise TypeError(f"sharded: loss must be a row-wise loss, such as polyloss.cross_entropy, got {loss!r}")
+    if isinstance(loss, _Sharded):
+        raise TypeError(f"sharded: {loss.__name__} is split over a group already")
+    if not isinstance(group, Hashable):
+        raise TypeError(f"sharded: group must be one of a framework, got {describe(group)}")
     if loss.autodiff:
         raise TypeError(f"sharded: {loss.__name__} has no gradient in closed form: its rows must be whole")
     return _sharded(loss, group)
@@ -171,8 +197,11 @@ class _Sharded(Loss[Any]):
     def bind(self, arrays: tuple[Any, ...], keywords: dict[str, Any]) -> BoundCall:
         first = arrays[0] if arrays else keywords.get(self.arrays[0])
         assert self.group is not None
-        if find_backend(type(first)) is not None and isinstance(self.group(first), Alone):
-            return self.whole.bind(arrays, keywords)
+        if find_backend(type(first)) is not None:
+            group = self.group(first)
+            if isinstance(group, Alone):
+                return self.whole.bind(arrays, keywords)
+            group.check_part(first)
         return super().bind(arrays, keywords)
 
     def partial(self, **parameters: Any) -> Loss[Any]:
@@ -183,6 +212,13 @@ class _Sharded(Loss[Any]):
 
     def __repr__(self) -> str:
         return f"polyloss.distributed.sharded({self.whole!r})"
+
+    def __copy__(self) -> "_Sharded":
+        return self
+
+    def __deepcopy__(self, memo: Any) -> "_Sharded":
+        # What a copy of a model has is of the same process.
+        return self
 
     def __reduce__(self) -> Any:
         raise TypeError(f"{self!r} belongs to its process, as its group does: make it in the other one")

@@ -13,6 +13,7 @@ import pytest
 
 import polyloss
 from polyloss import distributed
+from polyloss.core.collectives import Alone, SplitRows
 
 SECONDS = 240
 """A member that waits for another one forever is a failure, too."""
@@ -29,7 +30,9 @@ ROOT = Path(__file__).parent.parent
 
 
 def test_members_find_what_one_process_finds(backend: Any) -> None:
-    for program in PROGRAMS.get(backend.name, ()):
+    if backend.name not in PROGRAMS:
+        pytest.skip("in one process")
+    for program in PROGRAMS[backend.name]:
         # Behind what is installed: that is what shall be tested.
         module = program.partition(".")[0]
         code = f"import sys; sys.path.append({str(ROOT)!r})\nfrom tests.distributed import {module}\n{program}"
@@ -68,7 +71,11 @@ def test_one_loss_for_the_same_arguments() -> None:
     assert split is distributed.sharded(polyloss.cross_entropy)
     assert repr(split) == "polyloss.distributed.sharded(<polyloss loss cross_entropy>)"
     assert split.__name__ == "cross_entropy"
-    assert copy.copy(split.partial(label_smoothing=0.5).fixed) == {"label_smoothing": 0.5}
+    # A model that has it can be copied, as for averages of its weights.
+    assert copy.deepcopy([split])[0] is split
+    assert copy.copy(split) is split
+    with pytest.raises(TypeError, match="sharded: cross_entropy is split over a group already"):
+        distributed.sharded(split)
     with pytest.raises(TypeError, match="belongs to its process, as its group does"):
         pickle.dumps(split)
 
@@ -93,3 +100,17 @@ def test_bad_groups_and_counts() -> None:
         distributed.total(np.ones(2), "classes")
     with pytest.raises(TypeError, match="total: count must be an array, which tells the framework, got int 3"):
         distributed.total(3)
+    with pytest.raises(TypeError, match=r"average: count must be a number of examples, got booleans; mask.sum\(\)"):
+        distributed.average(np.ones(2, dtype=bool))
+    with pytest.raises(TypeError, match="sharded: group must be one of a framework, got list"):
+        distributed.sharded(polyloss.cross_entropy, ["classes"])
+
+
+namespace: Any = np
+
+
+@pytest.mark.parametrize("name", ["vecdot", "matmul", "concat", "take_along_axis", "mean"])
+def test_what_may_see_a_part_of_a_row_is_refused(name: str) -> None:
+    rows = SplitRows(namespace, Alone(), (2, 3), "own")
+    with pytest.raises((TypeError, AttributeError), match=f"own needs whole rows, for its kernel uses {name}"):
+        getattr(rows, name)

@@ -141,7 +141,7 @@ class JaxBackend(ByChunks):
         return jax.value_and_grad(scalar(function), tuple(argnums))
 
     def group(self, group: Any, array: jax.Array) -> Group:
-        return group_of(group, array)
+        return group_of(group)
 
     def each_row(self, function: Callable[[Any], Any], rows: Any) -> Any:
         return jax.vmap(function)(rows)

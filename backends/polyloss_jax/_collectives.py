@@ -15,10 +15,8 @@ lax: Any = jax.lax
 class Axis(Group):
     """The devices along an axis of a mesh, or along several, inside of a function that is mapped over them."""
 
-    def __init__(self, name: str | tuple[str, ...], array: jax.Array) -> None:
+    def __init__(self, name: str | tuple[str, ...]) -> None:
         self.name = name
-        # Whether JAX follows what differs along axes. One that is split does.
-        self.followed = bool(varying_axes(array))
 
     @property
     def size(self) -> int:
@@ -29,17 +27,19 @@ class Axis(Group):
         found: jax.Array = lax.psum(array, self.name)
         return found
 
+    def check_part(self, array: jax.Array) -> None:
+        names = (self.name,) if isinstance(self.name, str) else self.name
+        if not set(names) <= varying_axes(array):
+            raise ValueError(
+                f"the rows are not split over {' and '.join(map(repr, names))}, as far as JAX knows: in_specs must say "
+                "so, and jax.shard_map must follow it (check_vma=True, its default; jax.pmap does not)"
+            )
+
     def shared_sum(self, array: jax.Array) -> jax.Array:
-        if self.followed:
-            names = (self.name,) if isinstance(self.name, str) else self.name
-            # What is the same on all devices is whole already.
-            apart = tuple(name for name in names if name in varying_axes(array))
-            return lax.psum(array, apart) if apart else array
-        # JAX would take it that what becomes of the sum differs between devices.
-        found: jax.Array = jax.custom_derivatives.linear_call(
-            lambda _, x: lax.psum(x, self.name), lambda _, upstream: upstream, (), array
-        )
-        return found
+        names = (self.name,) if isinstance(self.name, str) else self.name
+        # What is the same on all devices is whole already.
+        apart = tuple(name for name in names if name in varying_axes(array))
+        return lax.psum(array, apart) if apart else array
 
     def maximum(self, array: jax.Array) -> jax.Array:
         # JAX does not know its derivative, and asks for it even where it is not used.
@@ -51,12 +51,12 @@ class Axis(Group):
         return lax.axis_index(self.name) * shape[-1], shape[-1] * self.size
 
 
-def group_of(name: Any, array: jax.Array) -> Group:
+def group_of(name: Any) -> Group:
     """The devices that a user named by an axis."""
     axes = name if isinstance(name, tuple) else (name,)
     if not axes or not all(isinstance(axis, str) for axis in axes):
         raise TypeError(f"group must be the name of an axis that jax.shard_map or jax.pmap maps over, got {name!r}")
-    group = Axis(name, array)
+    group = Axis(name)
     try:
         _ = group.size
     except NameError:

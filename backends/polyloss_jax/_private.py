@@ -25,4 +25,4 @@ def varying_axes(array: Any) -> frozenset[str]:
     return found
 
 
-__all__ = ["concrete"]
+__all__ = ["concrete", "varying_axes"]

@@ -95,10 +95,9 @@ class NumpyBackend(InMemory):
         if type(like) is np.ndarray and isinstance(value, (int, float)):
             return np.asarray(value, dtype or like.dtype)
         if isinstance(value, np.ndarray):
-            if array_api_compat.is_dask_array(like):
-                # NumPy's own functions, as `take_along_axis`, would compute what is lazy beside it.
-                return self.namespace(like).asarray(value)
-            return value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
+            value = value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
+            # NumPy's own functions, as `take_along_axis`, would compute what is lazy beside it.
+            return self.namespace(like).asarray(value) if array_api_compat.is_dask_array(like) else value
         if array_api_compat.is_array_api_obj(value):
             return value
         return self.namespace(like).asarray(value, dtype=dtype or like.dtype, device=array_api_compat.device(like))

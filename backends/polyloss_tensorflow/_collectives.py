@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from polyloss.core.collectives import Alone, Group
 
-_WHOLE = "TensorFlow's strategies have no largest entries of all replicas: rows must be whole"
+_WHOLE = "tf.distribute has no all-reduce that takes the largest: rows must be whole in TensorFlow"
 
 
 class Replicas(Group):

@@ -38,7 +38,7 @@ class _SharedSum(torch.autograd.Function):
 
 
 class _Shared(torch.autograd.Function):
-    """The transpose of that."""
+    """The same array; the gradients by it are summed. Megatron calls it `copy_to_tensor_model_parallel_region`."""
 
     @staticmethod
     def forward(ctx: Any, array: torch.Tensor, group: Any) -> torch.Tensor:
@@ -112,6 +112,8 @@ def group_of(group: Any, array: torch.Tensor) -> Group:
                 f"group must be one dimension of a mesh, as in mesh['{names.partition(',')[0]}'], got {names}"
             )
         group = group.get_group()
+    if group is dist.GroupMember.NON_GROUP_MEMBER:
+        raise ValueError("group: this process is no member of it")
     if not isinstance(group, dist.ProcessGroup):
         raise TypeError(f"group must be a ProcessGroup, a DeviceMesh or None, got {group!r}")
     return Alone() if dist.get_world_size(group) == 1 else Processes(group, array.device)

@@ -4,6 +4,7 @@ A group is whatever the framework has for one: processes, an axis of a mesh of d
 """
 
 import functools
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,11 +24,22 @@ class Group(ABC):
 
     @abstractmethod
     def sum(self, array: Array) -> Array:
-        """The sum of all members' arrays, for every member, who may do with it what he likes."""
+        """All-reduce. Members may use the result differently, so that the gradient by it is all-reduced too."""
+
+    @abstractmethod
+    def shared_sum(self, array: Array) -> Array:
+        """All-reduce, where all members use the result alike: the gradient by it is the same for all, and passes on."""
+
+    def shared(self, array: Array) -> Array:
+        """An array that is the same for all members, before they use it differently: the gradient is all-reduced.
+
+        Where a framework follows by itself what is the same for all, nothing is to be done.
+        """
+        return array
 
     @abstractmethod
     def maximum(self, array: Array) -> Array:
-        """The largest entries of all members' arrays, as constants."""
+        """The largest entries of all members' arrays, as constants. Which of NaN and a number is larger is open."""
 
     @abstractmethod
     def span(self, shape: tuple[Any, ...]) -> tuple[Any, Any]:
@@ -39,16 +51,8 @@ class Group(ABC):
             If the other axes are not the same for all members, as far as that can be seen now.
         """
 
-    @abstractmethod
-    def shared_sum(self, array: Array) -> Array:
-        """The same where all members make the same of it, and so have the same gradient by it: a loss of whole rows."""
-
-    def shared(self, array: Array) -> Array:
-        """An array that is the same for all members, before they make different things of it: its gradient is summed.
-
-        Where a framework follows by itself what is the same for all, nothing is to be done.
-        """
-        return array
+    def check_part(self, array: Array) -> None:  # noqa: B027
+        """Raise ValueError where `array` cannot be a part of rows that are split over the group."""
 
 
 class Alone(Group):
@@ -72,12 +76,21 @@ GroupOf: TypeAlias = Callable[[Array], Group]
 class SplitRows:
     """The namespace of arrays whose last axis is split over a group: what is reduced along it is reduced over all.
 
-    Element by element, a part of a row is as a whole one. What needs the order of a row is refused.
+    Element by element, a part of a row is as a whole one. All else is refused: it might see the part alone.
     """
 
-    _WHOLE = (
-        *("argmax", "argmin", "argsort", "cumulative_sum", "cumulative_prod", "diff", "flip", "roll", "searchsorted"),
-        *("mean", "prod", "sort", "std", "var"),
+    _BY_ELEMENT = frozenset(
+        (
+            *("abs", "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "ceil", "clip", "copysign", "cos"),
+            *("cosh", "equal", "exp", "expm1", "floor", "greater", "greater_equal", "hypot", "isfinite", "isinf"),
+            *("isnan", "less", "less_equal", "log", "log10", "log1p", "log2", "logaddexp", "logical_and"),
+            *("logical_not", "logical_or", "logical_xor", "maximum", "minimum", "negative", "not_equal", "positive"),
+            *("pow", "reciprocal", "remainder", "round", "sign", "signbit", "sin", "sinh", "sqrt", "square", "tan"),
+            *("tanh", "trunc", "where", "add", "subtract", "multiply", "divide", "floor_divide", "nextafter"),
+            *("astype", "asarray", "broadcast_to", "expand_dims", "full", "full_like", "ones", "ones_like", "zeros"),
+            *("zeros_like", "finfo", "iinfo", "isdtype", "result_type", "bool", "int32", "int64", "float32", "float64"),
+            *("e", "inf", "nan", "pi", "newaxis"),
+        )
     )
 
     def __init__(self, xp: Namespace, group: Group, shape: tuple[Any, ...], loss: str) -> None:
@@ -86,9 +99,9 @@ class SplitRows:
 
     def __getattr__(self, name: str) -> Any:
         if name == "take_along_axis":
-            # The entry may be another member's: kernels have a way without it.
-            raise AttributeError(name)
-        if name in self._WHOLE:
+            # The entry may be another member's: who asks whether there is this function knows a way without.
+            raise AttributeError(f"{self._loss} needs whole rows, for its kernel uses {name}: gather them first")
+        if name.startswith("_") or name not in self._BY_ELEMENT:
             raise TypeError(f"{self._loss} needs whole rows, for its kernel uses {name}: gather them first")
         return getattr(self._xp, name)
 
@@ -101,10 +114,19 @@ class SplitRows:
         return self._over(x, self._xp.sum(x, **keywords), self._group.sum, **keywords)
 
     def max(self, x: Array, /, **keywords: Any) -> Array:
-        return self._over(x, self._xp.max(x, **keywords), self._group.maximum, **keywords)
+        return self._over(x, self._xp.max(x, **keywords), self._maximum, **keywords)
 
     def min(self, x: Array, /, **keywords: Any) -> Array:
-        return self._over(x, self._xp.min(x, **keywords), lambda found: -self._group.maximum(-found), **keywords)
+        return self._over(x, self._xp.min(x, **keywords), lambda found: -self._maximum(-found), **keywords)
+
+    def _maximum(self, found: Array) -> Array:
+        xp = self._xp
+        if not xp.isdtype(found.dtype, "real floating"):
+            return self._group.maximum(found)
+        # A NaN is the largest of all: it travels as a flag.
+        nan = xp.isnan(found)
+        both = self._group.maximum(xp.stack([xp.where(nan, -math.inf, found), xp.astype(nan, found.dtype)]))
+        return xp.where(both[1, ...] > 0, math.nan, both[0, ...])
 
     def any(self, x: Array, /, **keywords: Any) -> Array:
         found = self._xp.astype(self._xp.any(x, **keywords), self._xp.int32)
@@ -115,6 +137,8 @@ class SplitRows:
 
     def _over(self, x: Array, found: Array, over: Callable[[Array], Array], *, axis: Any = None, **_: Any) -> Array:
         axes = axis if isinstance(axis, tuple) else (axis,)
+        if {-2, x.ndim - 2}.intersection(axes):
+            raise TypeError(f"{self._loss} needs whole rows, for its kernel pairs their entries: gather them first")
         return over(found) if {None, -1, x.ndim - 1}.intersection(axes) else found
 
 
@@ -145,6 +169,7 @@ class SplitClasses(Classes):
     """A target beside rows that are split over a group: its class ids are those of whole rows."""
 
     group: GroupOf = lambda array: Alone()
+    # As of every domain: it is known by itself.
     __hash__ = object.__hash__
 
     def outside(self, xp: Namespace, array: Array, classes: int | None = None) -> Array:

@@ -19,7 +19,8 @@ def width(array: Array) -> Any:
 
 def row_length(xp: Namespace, array: Array) -> Any:
     """How many entries a row has, of which `array` may have a part."""
-    return xp.row_length if isinstance(xp, SplitRows) else width(array)
+    rows: Any = xp
+    return rows.row_length if isinstance(rows, SplitRows) else width(array)
 
 
 def positions(xp: Namespace, array: Array, axis: int, dtype: Any) -> Array:

@@ -29,7 +29,28 @@ class Outside(NamedTuple):
 
 
 def check_values(binding: Binding, named: Mapping[str, Array]) -> None:
-    """Raise for values outside their domain, masked examples aside."""
+    """Raise for values outside their domain, masked examples aside: for all members, where rows are split over some."""
+    loss = binding.loss
+    if loss.group is None:
+        _check_values(binding, named)
+        return
+    error: Exception | None = None
+    try:
+        _check_values(binding, named)
+    except (TypeError, ValueError) as found:
+        error = found
+    first = named[loss.arrays[0]]
+    backend = backend_of(first)
+    raised = loss.group(first).maximum(backend.asarray(int(error is not None), first, backend.namespace(first).int32))
+    if error is not None:
+        raise error
+    if int(raised):
+        raise ValueError(
+            f"{loss.__name__}: another member of the group has values outside of their domain; it says which"
+        )
+
+
+def _check_values(binding: Binding, named: Mapping[str, Array]) -> None:
     loss, first = binding.loss, binding.loss.arrays[0]
     backend = backend_of(named[first])
     named = {name: backend.look(array) for name, array in named.items()}

@@ -6,7 +6,7 @@ from typing import Unpack
 from polyloss import stable as numeric
 from polyloss.core.declare import rowwise
 from polyloss.core.domains import CLASS_IDS, HARD_LABELS, NONNEGATIVE, ONE_OR_TWO, finite, scalar
-from polyloss.core.entries import one_hot, pick, row_length
+from polyloss.core.entries import one_hot, pick, row_length, width
 from polyloss.core.typing import Array, KernelResult, Namespace, RowCall
 
 __all__ = ["multi_margin", "multiclass_hinge", "multiclass_perceptron", "multilabel_margin"]
@@ -253,14 +253,14 @@ def multilabel_margin(
     missing = numeric.positive_part(xp, ahead + margin)
 
     def by_scores() -> Array:
-        slope = xp.sign(missing) / row_length(xp, scores)
+        slope = xp.sign(missing) / width(scores)
         return xp.sum(slope, axis=-2) - xp.sum(slope, axis=-1)
 
     return (
-        xp.sum(missing / row_length(xp, scores), axis=(-2, -1)),
+        xp.sum(missing / width(scores), axis=(-2, -1)),
         by_scores,
         lambda: xp.zeros_like(scores),
-        {"margin": lambda: xp.sum(xp.sign(missing) / row_length(xp, scores), axis=(-2, -1))},
+        {"margin": lambda: xp.sum(xp.sign(missing) / width(scores), axis=(-2, -1))},
     )
 
 

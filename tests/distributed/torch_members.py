@@ -106,12 +106,21 @@ def errors(rank: int, size: int, part: slice) -> list[str]:
     x, ids = torch.zeros(3, CLASSES), torch.zeros(3, dtype=torch.int64)
     loss = distributed.sharded(polyloss.cross_entropy)
     sparsemax = distributed.sharded(polyloss.multiclass_sparsemax)
+    pairs = distributed.sharded(polyloss.multilabel_margin)
     mesh = dist.device_mesh.init_device_mesh("cpu", (size // 2, 2), mesh_dim_names=("rows", "classes"))
     found = []
     wrong: list[tuple[Callable[[], Any], str]] = [
         (lambda: loss(x[:, part], ids + CLASSES), "in [0, C), with the C classes of all members, got 16"),
         (lambda: loss(x[: 3 - rank % 2, part], ids[: 3 - rank % 2]), "each must have a part of the same rows"),
-        (lambda: sparsemax(x[:, part], ids), "needs whole rows, for its kernel"),
+        (lambda: sparsemax(x[:, part], ids), "needs whole rows, for its kernel uses sort"),
+        (
+            lambda: pairs(x[:, part], torch.zeros_like(x[:, part], dtype=torch.int64)),
+            "needs whole rows, for its kernel pairs",
+        ),
+        (
+            lambda: loss(x[:, part], torch.full((3, CLASSES), -float(rank))[:, part]),
+            "another member of the group" if rank == 0 else "in [0, 1], got -1" if rank == 1 else "in [0, 1], got -",
+        ),
         (lambda: distributed.sharded(polyloss.cross_entropy, mesh)(x, ids), "as in mesh['rows']"),
         (lambda: distributed.sharded(polyloss.cross_entropy, "classes")(x, ids), "must be a ProcessGroup"),
     ]
@@ -125,8 +134,18 @@ def errors(rank: int, size: int, part: slice) -> list[str]:
             found.append(f"no error: {expected}")
     pair = mesh["classes"]
     here = slice(0, 5) if pair.get_local_rank() == 0 else slice(5, CLASSES)
-    if distributed.sharded(polyloss.cross_entropy, pair)(x[:, here], ids) != polyloss.cross_entropy(x, ids):
-        found.append("another value with a dimension of a mesh")
+    x = torch.randn(3, CLASSES, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    value, exact = distributed.sharded(polyloss.cross_entropy, pair)(x[:, here], ids), polyloss.cross_entropy(x, ids)
+    if not torch.allclose(value, exact, rtol=1e-14):
+        found.append(f"{value} with a dimension of a mesh, expected {exact}")
+    hinge = distributed.sharded(polyloss.multiclass_hinge)
+    for place in (0, CLASSES - 1):
+        x[0, place] = torch.nan
+        if not hinge(x[:, part], ids).isnan():
+            found.append("NaN is lost")
+        x[0, place] = 0.0
+    if distributed.total(torch.tensor(200, dtype=torch.uint8)) != 200 * size:
+        found.append("a sum of counts wraps")
     return found
 
 

@@ -23,7 +23,7 @@ from .core.dtypes import cast, is_floating, working
 from .core.loss import Loss
 from .core.typing import Array
 
-__all__ = ["average", "sharded", "total"]
+__all__ = ["average", "replicated", "sharded", "total"]
 
 
 def total(count: Array, group: Any = None) -> Array:
@@ -108,6 +108,42 @@ def _total(name: str, count: Array, group: Any) -> Array:
     return backend.stop_gradient(_group(group, count).sum(cast(xp, count, wide)))
 
 
+def replicated(array: Array, group: Any = None) -> Array:
+    """An array that is the same for all members, for what each of them makes of it: its gradient is summed over them.
+
+    The last hidden states go through it, before each member multiplies them with its part of the last layer. Megatron
+    calls it ``copy_to_tensor_model_parallel_region``. Under `jax.shard_map` it is not needed, and changes nothing.
+
+    Parameters
+    ----------
+    array : array
+        Real floating.
+    group : optional
+        See `polyloss.distributed`.
+
+    Returns
+    -------
+    array
+        The same numbers.
+
+    Raises
+    ------
+    TypeError
+        If `array` is none, or `group` is none of its framework.
+
+    See Also
+    --------
+    sharded : the loss of what the members make of it.
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss.distributed
+    >>> polyloss.distributed.replicated(np.asarray([1.0, 2.0])).tolist()
+    [1.0, 2.0]
+    """
+    return _group(group, array).shared(array)
+
+
 def sharded(loss: Loss[Any], group: Any = None) -> Loss[Any]:
     r"""A row-wise loss of rows that are split over a group, as the classes of a large vocabulary are.
 
@@ -148,6 +184,10 @@ def sharded(loss: Loss[Any], group: Any = None) -> Loss[Any]:
     A kernel of one's own may touch its rows by element and by ``xp.sum``, ``max``, ``min``, ``any`` and ``all``
     along the last axis. Other functions of `xp` are refused; what it finds by an index, by ``@`` or by
     ``shape[-1]`` is of the part alone, and nobody sees that.
+
+    See Also
+    --------
+    replicated : for what comes before, and is the same for all members.
 
     Examples
     --------

@@ -47,6 +47,23 @@ def test_members_find_what_one_process_finds(backend: Any) -> None:
         assert (done.returncode, done.stdout) == (0, "finished\n"), f"{done.stdout}\n{done.stderr[-4000:]}"
 
 
+@pytest.mark.parametrize("name", ["vocabulary_parallel", "ignored_tokens"])
+def test_examples_equal_one_process(backend: Any, name: str) -> None:
+    if backend.name != "torch":
+        pytest.skip("examples with PyTorch")
+    command = [sys.executable, "-P", str(ROOT / "examples" / f"{name}.py"), "--steps", "10"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert done.returncode == 0, done.stderr
+    _, *lines = done.stdout.splitlines()
+    numbers = [[float(word) for word in line.split() if word[:1].isdigit()] for line in lines]
+    if name == "vocabulary_parallel":
+        assert all(ours == pytest.approx(alone, abs=2e-5) for _, ours, alone in numbers[:2])
+        assert numbers[1][1] < numbers[0][1] - 2.0, "nothing was learned"
+        assert numbers[2][0] < 1e-5
+    else:
+        assert numbers[0][0] < 1e-5 < 1e-2 < numbers[1][0]
+
+
 def test_one_process_gives_the_same_bits(backend: Any) -> None:
     x, ids = backend.array([[2.0, 0.5, -1.0], [0.0, 3.0, 1.0]]), backend.array([0, 2])
     count = backend.array([1.0, 1.0])
@@ -64,6 +81,7 @@ def test_one_process_gives_the_same_bits(backend: Any) -> None:
     assert backend.numpy(smooth) == backend.numpy(polyloss.cross_entropy(x, ids, label_smoothing=0.1))
     np.testing.assert_array_equal(backend.numpy(distributed.total(count)), [1.0, 1.0])
     np.testing.assert_array_equal(backend.numpy(distributed.average(count)), [1.0, 1.0])
+    np.testing.assert_array_equal(backend.numpy(distributed.replicated(x)), backend.numpy(x))
 
 
 def test_one_loss_for_the_same_arguments() -> None:

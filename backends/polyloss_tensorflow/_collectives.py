@@ -26,6 +26,9 @@ class Replicas(Group):
     def shared_sum(self, array: Any) -> Any:
         raise NotImplementedError(_WHOLE)
 
+    def shared(self, array: Any) -> Any:
+        raise NotImplementedError(_WHOLE)
+
     def maximum(self, array: Any) -> Any:
         raise NotImplementedError(_WHOLE)
 

@@ -16,7 +16,7 @@ from typing import Any
 from .core.arguments import declared
 from .core.backend import backend_of, find_backend
 from .core.call import BoundCall
-from .core.checks import describe, is_kind
+from .core.checks import describe, is_integer, is_kind
 from .core.collectives import Alone, Group, GroupOf, SplitClasses, split_kernel
 from .core.domains import REAL, Classes
 from .core.dtypes import cast, is_floating, working
@@ -141,7 +141,7 @@ def replicated(array: Array, group: Any = None) -> Array:
     >>> polyloss.distributed.replicated(np.asarray([1.0, 2.0])).tolist()
     [1.0, 2.0]
     """
-    return _group(group, array).shared(array)
+    return _group(group, array).replicated(array)
 
 
 def sharded(loss: Loss[Any], group: Any = None) -> Loss[Any]:
@@ -218,30 +218,33 @@ class _Sharded(Loss[Any]):
     whole: Loss[Any]
     """The same one of whole rows."""
 
-    def __init__(self, whole: Loss[Any], group: GroupOf) -> None:
+    def __init__(self, whole: Loss[Any], group_of: GroupOf) -> None:
         vars(self).update(vars(whole))
-        self.whole, self.group = whole, group
-        self.kernel = split_kernel(whole.kernel, group)
+        self.whole, self.group_of = whole, group_of
+        self.kernel = split_kernel(whole.kernel, group_of)
         self.domains = {}
         for name, domain in whole.domains.items():
             if isinstance(domain, Classes):
-                self.domains[name] = SplitClasses(ids_only=domain.ids_only, hint=domain.hint, group=group)
+                self.domains[name] = SplitClasses(ids_only=domain.ids_only, hint=domain.hint, group_of=group_of)
             else:
                 # Of an entry that an id names, one member alone could tell.
                 self.domains[name] = REAL if domain.of_class else domain
         self.arguments = declared(self.arrays, self.parameters, self.domains, self.signature, self.shapes)
         origin: Any = whole.origin
-        self.origin = self if origin is whole else _Sharded(origin, group)
+        self.origin = self if origin is whole else _Sharded(origin, group_of)
         self._take(whole.fixed)
 
     def bind(self, arrays: tuple[Any, ...], keywords: dict[str, Any]) -> BoundCall:
         first = arrays[0] if arrays else keywords.get(self.arrays[0])
-        assert self.group is not None
+        assert self.group_of is not None
         if find_backend(type(first)) is not None:
-            group = self.group(first)
+            group = self.group_of(first)
             if isinstance(group, Alone):
                 return self.whole.bind(arrays, keywords)
-            group.check_part(first)
+            # Probabilities are split as the rows are.
+            second = arrays[1] if len(arrays) > 1 else keywords.get(self.arrays[1])
+            ids = find_backend(type(second)) is not None and is_integer(backend_of(second).namespace(second), second)
+            group.check(first, second if ids else None)
         return super().bind(arrays, keywords)
 
     def partial(self, **parameters: Any) -> Loss[Any]:

@@ -46,7 +46,7 @@ def _attached_jvp(pair: Pair, primals: Sequence[jax.Array], tangents: Sequence[A
             continue
         if gradient is not None:
             part, group = push(jnp, gradient(), tangent, value.ndim), split_over(pair, primals[0])
-            parts.append(part if group is None else group.shared_sum(part))
+            parts.append(part if group is None else group.replicated_sum(part))
         elif jnp.issubdtype(primals[place].dtype, jnp.floating):
             parts.append(_by_framework(pair, primals, place, tangent))
     return value, sum(parts[1:], start=parts[0]) if parts else jnp.zeros_like(value)

@@ -27,15 +27,20 @@ class Axis(Group):
         found: jax.Array = lax.psum(array, self.name)
         return found
 
-    def check_part(self, array: jax.Array) -> None:
+    def check(self, part: jax.Array, ids: jax.Array | None) -> None:
         names = (self.name,) if isinstance(self.name, str) else self.name
-        if not set(names) <= varying_axes(array):
+        if not set(names) <= varying_axes(part):
             raise ValueError(
                 f"the rows are not split over {' and '.join(map(repr, names))}, as far as JAX knows: in_specs must say "
                 "so, and jax.shard_map must follow it (check_vma=True, its default; jax.pmap does not)"
             )
+        if ids is not None and set(names) & varying_axes(ids):
+            raise ValueError(
+                f"class ids must be the same on all devices along {' and '.join(map(repr, names))}, and these may "
+                "differ: in_specs must not split them over it"
+            )
 
-    def shared_sum(self, array: jax.Array) -> jax.Array:
+    def replicated_sum(self, array: jax.Array) -> jax.Array:
         names = (self.name,) if isinstance(self.name, str) else self.name
         # What is the same on all devices is whole already.
         apart = tuple(name for name in names if name in varying_axes(array))
@@ -46,7 +51,7 @@ class Axis(Group):
         found: jax.Array = lax.pmax(lax.stop_gradient(array), self.name)
         return found
 
-    def span(self, shape: tuple[Any, ...]) -> tuple[Any, Any]:
+    def offset_and_length(self, shape: tuple[Any, ...]) -> tuple[Any, Any]:
         # Shapes are the same on all devices.
         return lax.axis_index(self.name) * shape[-1], shape[-1] * self.size
 

@@ -23,16 +23,16 @@ class Replicas(Group):
     def sum(self, array: Any) -> Any:
         return self.context.all_reduce(tf.distribute.ReduceOp.SUM, array)
 
-    def shared_sum(self, array: Any) -> Any:
+    def replicated_sum(self, array: Any) -> Any:
         raise NotImplementedError(_WHOLE)
 
-    def shared(self, array: Any) -> Any:
+    def replicated(self, array: Any) -> Any:
         raise NotImplementedError(_WHOLE)
 
     def maximum(self, array: Any) -> Any:
         raise NotImplementedError(_WHOLE)
 
-    def span(self, shape: tuple[Any, ...]) -> tuple[Any, Any]:
+    def offset_and_length(self, shape: tuple[Any, ...]) -> tuple[Any, Any]:
         raise NotImplementedError(_WHOLE)
 
 

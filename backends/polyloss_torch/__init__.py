@@ -62,7 +62,7 @@ def _backward(
             raise TypeError(
                 f"{ctx.pair.name}: by an argument without a closed form, its rows must be whole: gather them"
             )
-        upstream = group.shared(upstream)
+        upstream = group.replicated(upstream)
     found: list[Any] = [None] * len(arrays)
     for place, (gradient, want) in enumerate(zip(gradients, wanted, strict=True)):
         if want and gradient is not None:

@@ -24,7 +24,7 @@ class _Sum(torch.autograd.Function):
         return _sum(upstream, ctx.group), None
 
 
-class _SharedSum(torch.autograd.Function):
+class _ReplicatedSum(torch.autograd.Function):
     """The sum over a group. What becomes of it is the same in every process, and so is the gradient by it."""
 
     @staticmethod
@@ -34,10 +34,10 @@ class _SharedSum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[Any, ...]:
-        return _shared(upstream, ctx.group), None
+        return _replicated(upstream, ctx.group), None
 
 
-class _Shared(torch.autograd.Function):
+class _Replicated(torch.autograd.Function):
     """The same array; the gradients by it are summed. Megatron calls it `copy_to_tensor_model_parallel_region`."""
 
     @staticmethod
@@ -47,12 +47,12 @@ class _Shared(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[Any, ...]:
-        return _shared_sum(upstream, ctx.group), None
+        return _replicated_sum(upstream, ctx.group), None
 
 
 _sum: Callable[..., torch.Tensor] = _Sum.apply
-_shared_sum: Callable[..., torch.Tensor] = _SharedSum.apply
-_shared: Callable[..., torch.Tensor] = _Shared.apply
+_replicated_sum: Callable[..., torch.Tensor] = _ReplicatedSum.apply
+_replicated: Callable[..., torch.Tensor] = _Replicated.apply
 
 
 class Processes(Group):
@@ -68,16 +68,16 @@ class Processes(Group):
     def sum(self, array: torch.Tensor) -> torch.Tensor:
         return _sum(array, self.group)
 
-    def shared_sum(self, array: torch.Tensor) -> torch.Tensor:
-        return _shared_sum(array, self.group)
+    def replicated_sum(self, array: torch.Tensor) -> torch.Tensor:
+        return _replicated_sum(array, self.group)
 
-    def shared(self, array: torch.Tensor) -> torch.Tensor:
-        return _shared(array, self.group)
+    def replicated(self, array: torch.Tensor) -> torch.Tensor:
+        return _replicated(array, self.group)
 
     def maximum(self, array: torch.Tensor) -> torch.Tensor:
         return all_reduce(array.detach(), "max", self.group)
 
-    def span(self, shape: tuple[Any, ...]) -> tuple[Any, Any]:
+    def offset_and_length(self, shape: tuple[Any, ...]) -> tuple[Any, Any]:
         rank = torch.distributed.get_rank(self.group)
         shapes = torch.zeros((self.size, 2), dtype=torch.int64, device=self.device)
         shapes[rank, 0], shapes[rank, 1] = math.prod(shape[:-1]), shape[-1]

@@ -27,10 +27,10 @@ class Group(ABC):
         """All-reduce. Members may use the result differently, so that the gradient by it is all-reduced too."""
 
     @abstractmethod
-    def shared_sum(self, array: Array) -> Array:
+    def replicated_sum(self, array: Array) -> Array:
         """All-reduce, where all members use the result alike: the gradient by it is the same for all, and passes on."""
 
-    def shared(self, array: Array) -> Array:
+    def replicated(self, array: Array) -> Array:
         """An array that is the same for all members, before they use it differently: the gradient is all-reduced.
 
         Where a framework follows by itself what is the same for all, nothing is to be done.
@@ -42,7 +42,7 @@ class Group(ABC):
         """The largest entries of all members' arrays, as constants. Which of NaN and a number is larger is open."""
 
     @abstractmethod
-    def span(self, shape: tuple[Any, ...]) -> tuple[Any, Any]:
+    def offset_and_length(self, shape: tuple[Any, ...]) -> tuple[Any, Any]:
         """Where a member's part of a row starts, and how long the row is: the last axis of arrays of this shape.
 
         Raises
@@ -51,8 +51,11 @@ class Group(ABC):
             If the other axes are not the same for all members, as far as that can be seen now.
         """
 
-    def check_part(self, array: Array) -> None:  # noqa: B027
-        """Raise ValueError where `array` cannot be a part of rows that are split over the group."""
+    def check(self, part: Array, ids: Array | None) -> None:  # noqa: B027
+        """Raise ValueError where `part` cannot be one of rows that are split, or ids differ between members.
+
+        As far as that can be told without asking the others.
+        """
 
 
 class Alone(Group):
@@ -63,9 +66,9 @@ class Alone(Group):
     def sum(self, array: Array) -> Array:
         return array
 
-    shared_sum = maximum = sum
+    replicated_sum = maximum = sum
 
-    def span(self, shape: tuple[Any, ...]) -> tuple[Any, Any]:
+    def offset_and_length(self, shape: tuple[Any, ...]) -> tuple[Any, Any]:
         return 0, shape[-1]
 
 
@@ -95,7 +98,7 @@ class SplitRows:
 
     def __init__(self, xp: Namespace, group: Group, shape: tuple[Any, ...], loss: str) -> None:
         self._xp, self._group, self._loss = xp, group, loss
-        self._start, self.row_length = group.span(shape)
+        self._start, self.row_length = group.offset_and_length(shape)
 
     def __getattr__(self, name: str) -> Any:
         if name == "take_along_axis":
@@ -144,36 +147,39 @@ class SplitRows:
 
 def split_namespace(xp: Namespace, loss: Any, array: Array) -> Namespace:
     """`xp`, for rows of which `array` has a part if those of the loss are split."""
-    return xp if loss.group is None else SplitRows(xp, loss.group(array), tuple(array.shape), loss.__name__)
+    return xp if loss.group_of is None else SplitRows(xp, loss.group_of(array), tuple(array.shape), loss.__name__)
 
 
-def split_kernel(kernel: Callable[..., KernelResult], group: GroupOf) -> Callable[..., KernelResult]:
+def split_kernel(kernel: Callable[..., KernelResult], group_of: GroupOf) -> Callable[..., KernelResult]:
     """`kernel` for rows that are split over a group."""
 
     @functools.wraps(kernel)
     def run(xp: Namespace, array: Array, *arrays: Array, **parameters: Any) -> KernelResult:
-        return kernel(SplitRows(xp, group(array), tuple(array.shape), kernel.__name__), array, *arrays, **parameters)
+        rows = SplitRows(xp, group_of(array), tuple(array.shape), kernel.__name__)
+        return kernel(rows, array, *arrays, **parameters)
 
-    run.group = group  # type: ignore[attr-defined]
+    # Of a pair, an adapter has no more than the kernel: see `split_over`.
+    run.group_of = group_of  # type: ignore[attr-defined]
     return run
 
 
 def split_over(pair: Any, array: Array) -> Group | None:
     """The group that the rows of a pair are split over, if they are."""
-    group = getattr(getattr(pair, "kernel", None), "group", None)
-    return None if group is None else group(array)
+    group_of = getattr(getattr(pair, "kernel", None), "group_of", None)
+    return None if group_of is None else group_of(array)
 
 
 @dataclass(frozen=True)
 class SplitClasses(Classes):
     """A target beside rows that are split over a group: its class ids are those of whole rows."""
 
-    group: GroupOf = lambda array: Alone()
+    group_of: GroupOf = lambda array: Alone()
     # As of every domain: it is known by itself.
     __hash__ = object.__hash__
 
     def outside(self, xp: Namespace, array: Array, classes: int | None = None) -> Array:
-        return super().outside(xp, array, None if classes is None else self.group(array).span((classes,))[1])
+        whole = None if classes is None else self.group_of(array).offset_and_length((classes,))[1]
+        return super().outside(xp, array, whole)
 
     def expected(self, classes: int | None = None) -> str:
         # The number that is known here is that of one member.

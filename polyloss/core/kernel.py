@@ -44,8 +44,8 @@ class Definition:
         The parameters that may be None, and those whose default is a float.
     origin : Definition
         The same with its first defaults.
-    group : callable or None
-        Makes the group that its rows are split over, of an array.
+    group_of : callable or None
+        Where its rows are split over a group: makes it, of an array.
     fuse : callable or None
         Where the losses of examples share more than parameters: makes what finds the gradients together with the
         value, of this, the parameters that are no arrays, and the names of the arrays.
@@ -66,7 +66,7 @@ class Definition:
     floats: frozenset[str]
     fuse: "Fuse | None"
     origin: "Definition"
-    group: GroupOf | None = None
+    group_of: GroupOf | None = None
 
 
 Fuse: TypeAlias = Callable[[Definition, tuple[tuple[str, Any], ...], tuple[str, ...]], Any]

@@ -195,9 +195,9 @@ class Plan(Binding):
         if not self.readable:
             arrays, bad = unseen(self, xp, named, arrays, 1 if flat else count, mask)
             for outside in bad:
-                if loss.group is not None:
+                if loss.group_of is not None:
                     # What one member sees, all shall know.
-                    members = loss.group(arrays[loss.arrays[0]])
+                    members = loss.group_of(arrays[loss.arrays[0]])
                     outside = members.maximum(xp.astype(outside, xp.int32)) > 0
                 poison = poisoned(poison, outside, dtype)
         for name, kept in self.kept_in_rows(xp, named).items() if len(loss.row) > 1 else ():
@@ -271,7 +271,7 @@ class Plan(Binding):
             # Where classes share a row, it is within the loss.
             return None
         target = arrays["target"]
-        first, group = arrays[self.loss.arrays[0]], self.loss.group
+        first, group = arrays[self.loss.arrays[0]], self.loss.group_of
         if checks.is_integer(xp, target):
             if not class_weight.ndim:
                 return class_weight
@@ -281,7 +281,7 @@ class Plan(Binding):
             found = xp.sum(xp.where(share, class_weight, xp.zeros_like(class_weight)), axis=-1)
         else:
             found = xp.sum(class_weight * self._class_share(xp, arrays, class_weight), axis=-1)
-        return found if group is None else group(first).shared_sum(found)
+        return found if group is None else group(first).replicated_sum(found)
 
     def _class_share(self, xp: Namespace, arrays: Named, like: Array) -> Array:
         """What each class has of a target: booleans for class ids. Constants, whatever they are made of."""

@@ -31,7 +31,7 @@ class Outside(NamedTuple):
 def check_values(binding: Binding, named: Mapping[str, Array]) -> None:
     """Raise for values outside their domain, masked examples aside: for all members, where rows are split over some."""
     loss = binding.loss
-    if loss.group is None:
+    if loss.group_of is None:
         _check_values(binding, named)
         return
     error: Exception | None = None
@@ -41,7 +41,9 @@ def check_values(binding: Binding, named: Mapping[str, Array]) -> None:
         error = found
     first = named[loss.arrays[0]]
     backend = backend_of(first)
-    raised = loss.group(first).maximum(backend.asarray(int(error is not None), first, backend.namespace(first).int32))
+    raised = loss.group_of(first).maximum(
+        backend.asarray(int(error is not None), first, backend.namespace(first).int32)
+    )
     if error is not None:
         raise error
     if int(raised):

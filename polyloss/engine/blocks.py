@@ -253,7 +253,12 @@ class InMemory(Backend):
     def _blocks(self, call: Bound) -> "Blocks | None":
         plan, count = call.plan, len(call.plan.loss.arrays)
         assert isinstance(plan, Plan)
-        if plan.loss.fuse is not None or plan.loss.group is not None or plan.by_autodiff() or plan.reduction == "none":
+        if (
+            plan.loss.fuse is not None
+            or plan.loss.group_of is not None
+            or plan.by_autodiff()
+            or plan.reduction == "none"
+        ):
             return None
         if plan.is_empty(plan.named(call.arrays)) or not self.blockwise(call.arrays[:count], call.arrays[count:]):
             return None

@@ -133,6 +133,10 @@ def errors() -> list[str]:
         (lambda: distributed.sharded(polyloss.cross_entropy)(zeros, ids), "the name of an axis"),
         (lambda: mapped(each, (BY_CLASS, P()), P(), check=False)(zeros, ids), "check_vma=True"),
         (lambda: mapped(each, (P(), P()), P())(zeros, ids), "the rows are not split over 'classes'"),
+        (
+            lambda: mapped(each, (P("classes"), P("classes")), P("classes"))(zeros[:1].repeat(4, 0), ids[:1].repeat(4)),
+            "ids must be",
+        ),
         (lambda: jax.pmap(each, "classes")(zeros[:, None, :], ids[:, None]), "jax.pmap does not"),
     ]
     for call, expected in wrong:

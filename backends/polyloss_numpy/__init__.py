@@ -87,6 +87,8 @@ class NumpyBackend(InMemory):
         if type(array) is np.ndarray:
             return array_api_compat.numpy
         xp = array_api_compat.array_namespace(array)
+        if xp is array_api_compat.numpy:
+            return xp
         if array_api_compat.is_dask_array(array):
             return _in_chunks(xp)
         return _with_scalars(xp) if getattr(xp, "__array_api_version__", "2024.12") < "2024.12" else xp
@@ -95,15 +97,22 @@ class NumpyBackend(InMemory):
         if type(like) is np.ndarray and isinstance(value, (int, float)):
             return np.asarray(value, dtype or like.dtype)
         if isinstance(value, np.ndarray):
-            value = value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
+            if not value.dtype.isnative:
+                value = value.astype(value.dtype.newbyteorder("="))
+            if like is None or type(like) is np.ndarray or not array_api_compat.is_dask_array(like):
+                return value
             # NumPy's own functions, as `take_along_axis`, would compute what is lazy beside it.
-            return self.namespace(like).asarray(value) if array_api_compat.is_dask_array(like) else value
+            return self.namespace(like).asarray(value)
         if array_api_compat.is_array_api_obj(value):
             return value
         return self.namespace(like).asarray(value, dtype=dtype or like.dtype, device=array_api_compat.device(like))
 
-    def leading(self, arrays: Sequence[Any]) -> Any:
-        return next(filter(array_api_compat.is_dask_array, arrays), arrays[0])
+    def leading(self, arguments: Sequence[Any]) -> Any:
+        for argument in arguments:
+            if not isinstance(argument, (np.ndarray, int, float)) and array_api_compat.is_dask_array(argument):
+                # Beside what is lazy, all is.
+                return argument
+        return super().leading(arguments)
 
     def refusal(self, array: Any) -> str | None:
         if isinstance(array, np.ma.MaskedArray):
@@ -115,7 +124,11 @@ class NumpyBackend(InMemory):
             return f"dtype {array.dtype}, which is not one of numbers{hint}"
         if isinstance(array, np.ndarray) and array.dtype.kind == "V" and not is_half(array.dtype):
             return f"dtype {array.dtype}, in which no loss is computed: convert it, as with astype(np.float32)"
-        if array_api_compat.is_dask_array(array) and any(map(math.isnan, array.shape)):
+        if (
+            type(array) is not np.ndarray
+            and array_api_compat.is_dask_array(array)
+            and any(map(math.isnan, array.shape))
+        ):
             return "one whose length is not known before it is computed: call its compute_chunk_sizes() first"
         return None
 

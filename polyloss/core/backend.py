@@ -184,9 +184,12 @@ class Backend(ABC):
     def readable(self, *arrays: Array) -> bool:
         """Whether the values can be looked at now, at no great cost: not traced, not lazy, not on an accelerator."""
 
-    def leading(self, arrays: Sequence[Array]) -> Array:
-        """The one of some arrays of a call that the others are made like."""
-        return arrays[0]
+    def leading(self, arguments: Sequence[Any]) -> Array:
+        """The array among the arguments of a call whose library and device the others are converted to."""
+        for argument in arguments:
+            if find_backend(type(argument)) is not None:
+                return argument
+        raise TypeError("there is no array")
 
     def look(self, array: Array) -> Array:
         """An array with the values of one that is readable, to compare and to show."""

@@ -131,7 +131,7 @@ def _converted(
     """The one backend, the arrays, and those among the keywords: with the dtype of those that came as numbers."""
     arrays = _same_kind(loss, arrays)
     backend = checks.common_backend(loss.__name__, dict(zip(loss.arrays, arrays, strict=True)) | data)
-    like = backend.asarray(backend.leading([*filter(_is_array, (*arrays, *data.values()))]), None)
+    like = backend.asarray(backend.leading((*arrays, *data.values())), None)
     xp = backend.namespace(like)
     inputs = []
     for key, array in zip(loss.arrays, arrays, strict=True):
@@ -143,10 +143,6 @@ def _converted(
     for key, dtype in dtypes.items():
         checks.fits_dtype(loss.__name__, key, data[key], dtype, loss.domains.get(key))
     return backend, tuple(inputs), dtypes, {key: backend.asarray(data[key], like, dtypes.get(key)) for key in data}
-
-
-def _is_array(value: Any) -> bool:
-    return find_backend(type(value)) is not None
 
 
 def _same_kind(loss: Definition, arrays: tuple[Any, ...]) -> tuple[Any, ...]:

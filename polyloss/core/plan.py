@@ -14,7 +14,7 @@ from .entries import one_hot
 from .kernel import BoundKernel
 from .reduction import Weights, expand, pull, reduce, sum_to
 from .typing import Array, Namespace
-from .values import check_values, denominator, row_back, row_last, unseen
+from .values import check_values, check_values_of_all, denominator, row_back, row_last, unseen
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,10 @@ class Plan(Binding):
 
     def check_values(self, named: Mapping[str, Array]) -> None:
         """Raise for values outside their domains."""
-        check_values(self, named)
+        if self.loss.group_of is None:
+            check_values(self, named)
+        else:
+            check_values_of_all(self, named, self.loss.group_of(named[self.loss.arrays[0]]))
 
     def with_parameters(self, parameters: tuple[tuple[str, Any], ...]) -> Self:
         """The same with other parameters that are no arrays."""

@@ -10,6 +10,7 @@ from . import checks, words
 from .arguments import EXAMPLES, IGNORED
 from .backend import backend_of
 from .binding import Binding, holds_ids
+from .collectives import Group
 from .domains import WEIGHT, ClassSequences, Domain, Lengths
 from .dtypes import cast, floating, is_floating, working
 from .entries import pick, positions
@@ -28,31 +29,26 @@ class Outside(NamedTuple):
     """How many, of class ids."""
 
 
-def check_values(binding: Binding, named: Mapping[str, Array]) -> None:
-    """Raise for values outside their domain, masked examples aside: for all members, where rows are split over some."""
-    loss = binding.loss
-    if loss.group_of is None:
-        _check_values(binding, named)
-        return
+def check_values_of_all(binding: Binding, named: Mapping[str, Array], group: Group) -> None:
+    """`check_values` of each member of a group: what one of them raises for is an error for all, and nobody waits."""
     error: Exception | None = None
     try:
-        _check_values(binding, named)
+        check_values(binding, named)
     except (TypeError, ValueError) as found:
         error = found
-    first = named[loss.arrays[0]]
+    first = named[binding.loss.arrays[0]]
     backend = backend_of(first)
-    raised = loss.group_of(first).maximum(
-        backend.asarray(int(error is not None), first, backend.namespace(first).int32)
-    )
+    raised = group.maximum(backend.asarray(int(error is not None), first, backend.namespace(first).int32))
     if error is not None:
         raise error
     if int(raised):
         raise ValueError(
-            f"{loss.__name__}: another member of the group has values outside of their domain; it says which"
+            f"{binding.loss.__name__}: another member of the group has values outside of their domain; it says which"
         )
 
 
-def _check_values(binding: Binding, named: Mapping[str, Array]) -> None:
+def check_values(binding: Binding, named: Mapping[str, Array]) -> None:
+    """Raise for values outside their domain, masked examples aside."""
     loss, first = binding.loss, binding.loss.arrays[0]
     backend = backend_of(named[first])
     named = {name: backend.look(array) for name, array in named.items()}

@@ -41,11 +41,12 @@ def _attached_jvp(pair: Pair, primals: Sequence[jax.Array], tangents: Sequence[A
     value = _value_found(pair, found, *primals)
     # An argument that is a constant has no part in the result: not even zero times an infinite derivative.
     parts: list[jax.Array] = []
+    group = split_over(pair, primals[0])
     for place, (gradient, tangent) in enumerate(zip(gradients, tangents, strict=True)):
         if isinstance(tangent, SymbolicZero):
             continue
         if gradient is not None:
-            part, group = push(jnp, gradient(), tangent, value.ndim), split_over(pair, primals[0])
+            part = push(jnp, gradient(), tangent, value.ndim)
             parts.append(part if group is None else group.replicated_sum(part))
         elif jnp.issubdtype(primals[place].dtype, jnp.floating):
             parts.append(_by_framework(pair, primals, place, tangent))

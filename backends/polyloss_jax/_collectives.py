@@ -17,6 +17,7 @@ class Axis(Group):
 
     def __init__(self, name: str | tuple[str, ...]) -> None:
         self.name = name
+        self.names = (name,) if isinstance(name, str) else name
 
     @property
     def size(self) -> int:
@@ -28,22 +29,20 @@ class Axis(Group):
         return found
 
     def check(self, part: jax.Array, ids: jax.Array | None) -> None:
-        names = (self.name,) if isinstance(self.name, str) else self.name
-        if not set(names) <= varying_axes(part):
+        if not set(self.names) <= varying_axes(part):
             raise ValueError(
-                f"the rows are not split over {' and '.join(map(repr, names))}, as far as JAX knows: in_specs must say "
-                "so, and jax.shard_map must follow it (check_vma=True, its default; jax.pmap does not)"
+                f"the rows are not split over {' and '.join(map(repr, self.names))}, as far as JAX knows: in_specs "
+                "must say so, and jax.shard_map must follow it (check_vma=True, its default; jax.pmap does not)"
             )
-        if ids is not None and set(names) & varying_axes(ids):
+        if ids is not None and set(self.names) & varying_axes(ids):
             raise ValueError(
-                f"class ids must be the same on all devices along {' and '.join(map(repr, names))}, and these may "
+                f"class ids must be the same on all devices along {' and '.join(map(repr, self.names))}, and these may "
                 "differ: in_specs must not split them over it"
             )
 
     def replicated_sum(self, array: jax.Array) -> jax.Array:
-        names = (self.name,) if isinstance(self.name, str) else self.name
         # What is the same on all devices is whole already.
-        apart = tuple(name for name in names if name in varying_axes(array))
+        apart = tuple(name for name in self.names if name in varying_axes(array))
         return lax.psum(array, apart) if apart else array
 
     def maximum(self, array: jax.Array) -> jax.Array:

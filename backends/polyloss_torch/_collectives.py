@@ -24,13 +24,8 @@ class _Sum(torch.autograd.Function):
         return _sum(upstream, ctx.group), None
 
 
-class _ReplicatedSum(torch.autograd.Function):
+class _ReplicatedSum(_Sum):
     """The sum over a group. What becomes of it is the same in every process, and so is the gradient by it."""
-
-    @staticmethod
-    def forward(ctx: Any, array: torch.Tensor, group: Any) -> torch.Tensor:
-        ctx.group = group
-        return all_reduce(array, "sum", group)
 
     @staticmethod
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[Any, ...]:

@@ -197,11 +197,11 @@ class Plan(Binding):
         poison = None
         if not self.readable:
             arrays, bad = unseen(self, xp, named, arrays, 1 if flat else count, mask)
+            if loss.group_of is not None:
+                # What one member sees, all shall know.
+                group = loss.group_of(arrays[loss.arrays[0]])
+                bad = [group.maximum(xp.astype(outside, xp.int32)) > 0 for outside in bad]
             for outside in bad:
-                if loss.group_of is not None:
-                    # What one member sees, all shall know.
-                    members = loss.group_of(arrays[loss.arrays[0]])
-                    outside = members.maximum(xp.astype(outside, xp.int32)) > 0
                 poison = poisoned(poison, outside, dtype)
         for name, kept in self.kept_in_rows(xp, named).items() if len(loss.row) > 1 else ():
             # Only the kernel can leave out a part of an example.

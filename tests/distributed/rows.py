@@ -1,7 +1,7 @@
 """Calls of losses on whole rows, and what they give: the same for every framework."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,6 +45,20 @@ class Case(NamedTuple):
             for what, got, exact, size in found
             if not np.allclose(got, exact, rtol=scale, atol=scale * float(np.abs(size).max()))
         ]
+
+
+def refusals(calls: Sequence[tuple[Callable[[], Any], str]], kinds: tuple[type[Exception], ...]) -> list[str]:
+    """Which of the calls raise no error of these kinds with the text that belongs to them."""
+    found = []
+    for call, expected in calls:
+        try:
+            call()
+        except kinds as error:
+            if expected not in str(error):
+                found.append(f"{error}, expected {expected}")
+        else:
+            found.append(f"no error: {expected}")
+    return found
 
 
 def rounded(array: NDArray[Any]) -> NDArray[Any]:

@@ -12,7 +12,7 @@ import torch
 import polyloss
 from polyloss import distributed
 
-from .rows import CLASSES, cases
+from .rows import CLASSES, cases, refusals
 
 dist: Any = torch.distributed
 multiprocessing: Any = torch.multiprocessing
@@ -108,7 +108,6 @@ def errors(rank: int, size: int, part: slice) -> list[str]:
     sparsemax = distributed.sharded(polyloss.multiclass_sparsemax)
     pairs = distributed.sharded(polyloss.multilabel_margin)
     mesh = dist.device_mesh.init_device_mesh("cpu", (size // 2, 2), mesh_dim_names=("rows", "classes"))
-    found = []
     wrong: list[tuple[Callable[[], Any], str]] = [
         (lambda: loss(x[:, part], ids + CLASSES), "in [0, C), with the C classes of all members, got 16"),
         (lambda: loss(x[: 3 - rank % 2, part], ids[: 3 - rank % 2]), "each must have a part of the same rows"),
@@ -124,14 +123,7 @@ def errors(rank: int, size: int, part: slice) -> list[str]:
         (lambda: distributed.sharded(polyloss.cross_entropy, mesh)(x, ids), "as in mesh['rows']"),
         (lambda: distributed.sharded(polyloss.cross_entropy, "classes")(x, ids), "must be a ProcessGroup"),
     ]
-    for call, expected in wrong:
-        try:
-            call()
-        except (TypeError, ValueError) as error:
-            if expected not in str(error):
-                found.append(f"{error}, expected {expected}")
-        else:
-            found.append(f"no error: {expected}")
+    found = refusals(wrong, (TypeError, ValueError))
     pair = mesh["classes"]
     here = slice(0, 5) if pair.get_local_rank() == 0 else slice(5, CLASSES)
     x = torch.randn(3, CLASSES, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

@@ -13,17 +13,19 @@ import functools
 from collections.abc import Hashable
 from typing import Any
 
+from .core import words
 from .core.arguments import declared
 from .core.backend import backend_of, find_backend
 from .core.call import BoundCall
 from .core.checks import describe, is_integer, is_kind
 from .core.collectives import Alone, Group, GroupOf, SplitClasses, split_kernel
+from .core.compose import Combinable, LossSum
 from .core.domains import REAL, Classes
 from .core.dtypes import cast, is_floating, working
 from .core.loss import Loss
 from .core.typing import Array
 
-__all__ = ["average", "replicated", "sharded", "total"]
+__all__ = ["average", "data_parallel", "replicated", "sharded", "total"]
 
 
 def total(count: Array, group: Any = None) -> Array:
@@ -260,6 +262,139 @@ class _Sharded(Loss[Any]):
         return self
 
     def __deepcopy__(self, memo: Any) -> "_Sharded":
+        # What a copy of a model has is of the same process.
+        return self
+
+    def __reduce__(self) -> Any:
+        raise TypeError(f"{self!r} belongs to its process, as its group does: make it in the other one")
+
+
+def data_parallel(loss: Combinable, group: Any = None) -> Combinable:
+    r"""A loss of a batch whose examples are spread over a group, as in data-parallel training.
+
+    Each member calls it with examples of its own, and all get the value of one process with the whole batch. A mean is
+    that over all examples that count, wherever they are: neither ignored tokens that are spread unevenly nor members
+    with fewer examples change it.
+
+    Parameters
+    ----------
+    loss : Loss
+        Any loss, or a sum of losses. With one of `sharded`, whose classes are split over another group, the devices
+        are a grid.
+    group : optional
+        See `polyloss.distributed`.
+
+    Returns
+    -------
+    Loss
+        The same object for the same arguments. With ``reduction="none"``, a member gets the losses of its own
+        examples. A `denominator` is that of all members.
+
+    Raises
+    ------
+    TypeError
+        If `loss` is no loss, or spread over a group already.
+
+    Notes
+    -----
+    What is averaged over the members is the gradient of one process: that is what DistributedDataParallel, FSDP and
+    ``jax.lax.pmean`` do, and Keras under a strategy. Before that, the gradient of each member is that of the sum of the
+    values that the members get, as of any all-reduced value. Where gradients are summed, as by ``apply_gradients`` of
+    an optimizer of Keras within ``tf.distribute``, divide the value by the number of members before. Under
+    `jax.shard_map` with ``check_vma=True`` nothing is to be averaged: gradients by what all devices have are whole.
+
+    One all-reduce of three numbers forward, and one backward. They tell as well whether an argument of some member was
+    wrong: that is an error for all of them, where the values of arrays can be looked at.
+
+    See Also
+    --------
+    average, total : denominators, where a loss is called as always.
+    sharded : where classes are spread, and not examples.
+
+    Examples
+    --------
+    >>> import numpy as np, polyloss.distributed
+    >>> loss = polyloss.distributed.data_parallel(polyloss.cross_entropy)
+    >>> round(float(loss(np.zeros((3, 4)), np.asarray([0, -100, 2]), ignore_index=-100)), 4)
+    1.3863
+    """
+    if isinstance(loss, LossSum):
+        return LossSum([(scale, data_parallel(term, group)) for scale, term in loss.terms])
+    if not isinstance(loss, Loss):
+        raise TypeError(f"data_parallel: loss must be a loss, such as polyloss.cross_entropy, got {loss!r}")
+    if isinstance(loss, _DataParallel):
+        raise TypeError(f"data_parallel: the examples of {loss.__name__} are spread over a group already")
+    if not isinstance(group, Hashable):
+        raise TypeError(f"data_parallel: group must be one of a framework, got {describe(group)}")
+    return _data_parallel(loss, group)
+
+
+@functools.lru_cache(maxsize=256)
+def _data_parallel(loss: Loss[Any], group: Any) -> "_DataParallel":
+    return _DataParallel(loss, functools.partial(_group, group))
+
+
+class _DataParallel(Loss[Any]):
+    """A loss of a batch whose examples are spread over a group."""
+
+    whole: Loss[Any]
+    """The same one of a whole batch."""
+
+    def __init__(self, whole: Loss[Any], spread_over: GroupOf) -> None:
+        vars(self).update(vars(whole))
+        self.whole, self.spread_over = whole, spread_over
+        origin: Any = whole.origin
+        self.origin = self if origin is whole else _DataParallel(origin, spread_over)
+        self._take(whole.fixed)
+
+    def __call__(self, *arrays: Any, **keywords: Any) -> Array:
+        """Evaluate the loss."""
+        words.refuse_keras(self.__name__, self.arrays, self.__module__)
+        first = arrays[0] if arrays else keywords.get(self.arrays[0])
+        if find_backend(type(first)) is None:
+            # The error is the loss's own.
+            return self.whole(*arrays, **keywords)
+        group = self.spread_over(first)
+        reduction = keywords.get("reduction", "mean")
+        if isinstance(group, Alone) or reduction == "none":
+            return self.whole(*arrays, **keywords)
+        return self._of_all(group, first, reduction, arrays, keywords)
+
+    def _of_all(self, group: Group, first: Array, reduction: str, arrays: Any, keywords: dict[str, Any]) -> Array:
+        backend = backend_of(first)
+        xp = backend.namespace(first)
+        zero = backend.asarray(0.0, first, working(xp, first.dtype) if is_floating(xp, first) else xp.float32)
+        value = count = zero
+        is_mean, error = reduction != "sum" and keywords.get("denominator") is None, None
+        try:
+            call = self.whole.bind(arrays, keywords)
+            value = call.backend.evaluate(call)
+            count = call.plan.counted(call.arrays) if is_mean else zero + 1.0
+        except (TypeError, ValueError) as found:
+            # The others wait: they have to know.
+            error = found
+        failed = zero + float(error is not None)
+        total, count, failed = group.sum(xp.stack([cast(xp, value, zero.dtype) * count, count, failed]))
+        if error is not None:
+            raise error
+        if backend.readable(failed) and float(backend.look(failed)):
+            raise ValueError(f"{self.__name__}: the arguments of another member of the group are wrong; it says how")
+        return cast(xp, total / xp.where(count == 0, 1.0, count) if is_mean else total, value.dtype)
+
+    def closed_form(self, arguments: Any, keywords: Any, argnums: Any) -> Any:
+        self.spread_over(arguments[0])
+        return self.whole.closed_form(arguments, keywords, argnums)
+
+    def partial(self, **parameters: Any) -> "_DataParallel":
+        return _DataParallel(self.whole.partial(**parameters), self.spread_over)
+
+    def __repr__(self) -> str:
+        return f"polyloss.distributed.data_parallel({self.whole!r})"
+
+    def __copy__(self) -> "_DataParallel":
+        return self
+
+    def __deepcopy__(self, memo: Any) -> "_DataParallel":
         # What a copy of a model has is of the same process.
         return self
 

@@ -1,5 +1,7 @@
 """The one definition of what a call computes, once its arguments are known to be arrays of one framework."""
 
+import functools
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -225,6 +227,31 @@ class Plan(Binding):
         )
         return Ready(kernel, arrays, Weights(poison, weight, mask, divisor, of_classes), lead)
 
+    def counted(self, arrays: Sequence[Array]) -> Array:
+        """What a mean of these examples is divided by: their number, or the sum of their weights."""
+        named = self.named(arrays)
+        first = arrays[0]
+        backend = backend_of(first)
+        xp = backend.namespace(first)
+        dtype = working(xp, first.dtype)
+        if self.reduction == "weighted_mean" and not self.is_empty(named):
+            ready = self.prepare(xp, named)
+            none = self._zeros(xp, ready.arrays)
+            found = ready.weights.counted(xp, none, self.reduction)
+            return xp.sum(xp.ones_like(none) if found is None else found)
+        mask = self.mask(xp, named)
+        axes = [axis for axis in range(first.ndim) if axis not in self.axis]
+        number: Any = functools.reduce(operator.mul, [backend.length(first, axis, xp.int32) for axis in axes], 1)
+        if mask is None:
+            return cast(xp, number, dtype) if hasattr(number, "dtype") else backend.asarray(number, first, dtype)
+        # As integers: a sum of many ones in float32 may get stuck.
+        kept = cast(xp, xp.sum(cast(xp, mask, xp.int32)), dtype)
+        # The mask may lack axes at the end: of what it has, each counts as often as these are long.
+        for place, axis in enumerate(axes):
+            if mask.shape[place] == 1:
+                kept = kept * backend.length(first, axis, dtype)
+        return kept
+
     def _fused(self, call: Named) -> Any:
         assert self.loss.fuse is not None
         return self.loss.fuse(self.loss, self.parameters, tuple(call))
@@ -232,11 +259,10 @@ class Plan(Binding):
     def _weighed(self, xp: Namespace, ready: "Ready", value_of: Any) -> Array:
         """The reduced loss of what finds its gradients together with its value: there, the share of each example."""
         weights, call = ready.weights, dict(ready.arrays)
-        first = call[self.loss.arrays[0]]
         if self.reduction != "none":
-            none = xp.zeros_like(first[(..., *(0,) * (first.ndim - 1))])
+            none = self._zeros(xp, call)
             counted = self.reduction == "mean" and weights.mask is None and weights.denominator is None
-            if counted and None in tuple(first.shape):
+            if counted and None in tuple(none.shape):
                 weights = replace(weights, denominator=xp.sum(none + 1.0))
             _, share = reduce(xp, none, self.reduction, weights)
             call["share"] = share()
@@ -258,6 +284,11 @@ class Plan(Binding):
                     if agree is not None:
                         value = value * backend.poison(~agree, value.dtype)
         return cast(xp, value, first.dtype if self.result is None else self.result)
+
+    def _zeros(self, xp: Namespace, arrays: Named) -> Array:
+        """A zero for each loss, of arrays as a kernel wants them."""
+        first = arrays[self.loss.arrays[0]]
+        return xp.zeros_like(first[(..., *(0,) * len(self.loss.row))])
 
     def _no_losses(self, xp: Namespace, arrays: Named) -> Array:
         """The losses of no examples, with gradients as empty as they."""

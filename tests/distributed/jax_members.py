@@ -11,6 +11,7 @@ from jax.sharding import Mesh, PartitionSpec
 import polyloss
 from polyloss import distributed
 
+from .examples import Spread, spread
 from .rows import CLASSES, Case, cases, refusals
 
 jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
@@ -52,6 +53,47 @@ def row(case: Case, dtype: str) -> list[str]:
     inputs = (specs, BY_CLASS if second.ndim > 1 else P(None))
     value, gradients = mapped(results, inputs, (P(), specs))(wanted, second)
     numbers = [np.asarray(gradient, dtype=np.float64) for gradient in gradients]
+    return case.wrong(dtype, np.asarray(value, dtype=np.float64), numbers, slice(None))
+
+
+def examples() -> list[str]:
+    """Values of whole batches and their gradients, also where `jax.pmap` maps and averages."""
+    kinds = [("float64", True), ("float32", True), ("bfloat16", True), ("float32", False)]
+    return [problem for case in spread() for kind in kinds for problem in example(case, *kind)]
+
+
+def example(case: Spread, dtype: str, follows: bool) -> list[str]:
+    def given(array: Any) -> Any:
+        found = jnp.asarray(array)
+        return found.astype(dtype) if jnp.issubdtype(found.dtype, jnp.floating) else found
+
+    arrays = {name: given(value) for name, value in case.named.items() if isinstance(value, np.ndarray)}
+    others = {name: value for name, value in case.named.items() if name not in arrays}
+    each = case.keywords["reduction"] == "none"
+    loss = distributed.data_parallel(case.loss, "classes")
+    arrays["cotangent"] = jnp.asarray(case.cotangent)
+
+    def results(arrays: Any) -> Any:
+        cotangent = arrays.pop("cotangent")
+
+        def value(wanted: Any) -> Any:
+            call = arrays | wanted | others
+            first = [call.pop(name) for name in case.loss.arrays]
+            return loss(*first, **call)
+
+        found, pull = jax.vjp(value, {name: arrays[name] for name in case.wanted})
+        (gradients,) = pull(cotangent.astype(found.dtype))
+        if not follows:
+            # Those by the examples of a device are averaged with those by no others.
+            shared = {name: lax.pmean(gradients[name], "classes") for name in case.wanted if name in case.shared}
+            gradients = {name: g if each else g / 4 for name, g in gradients.items()} | shared
+        return found, gradients
+
+    whole = case.shared if each else ("cotangent", *case.shared)
+    specs = {name: P() if name in whole else P("classes") for name in arrays}
+    out = (P("classes") if each else P(), {name: specs[name] for name in case.wanted})
+    value, gradients = mapped(results, (specs,), out, check=follows)(arrays)
+    numbers = [np.asarray(gradients[name], dtype=np.float64) for name in case.wanted]
     return case.wrong(dtype, np.asarray(value, dtype=np.float64), numbers, slice(None))
 
 
@@ -147,6 +189,6 @@ def errors() -> list[str]:
 
 
 def main() -> None:
-    for problem in (*rows(), *derivatives(), *counts(), *errors()):
+    for problem in (*rows(), *examples(), *derivatives(), *counts(), *errors()):
         print(problem)
     print("finished")

@@ -9,6 +9,7 @@ import tensorflow as tf
 import polyloss
 from polyloss import distributed
 
+from .examples import EXAMPLES, Spread, spread
 from .rows import refusals
 
 tf.config.set_logical_device_configuration(
@@ -51,6 +52,53 @@ def counts() -> list[str]:
     return found
 
 
+def examples() -> list[str]:
+    """Values of whole batches, and gradients that are those of one process once they are averaged."""
+    return [
+        problem for case in spread() for dtype in ("float64", "float32", "bfloat16") for problem in example(case, dtype)
+    ]
+
+
+def example(case: Spread, dtype: str) -> list[str]:
+    each = case.keywords["reduction"] == "none"
+
+    def step() -> Any:
+        context = tf.distribute.get_replica_context()
+
+        def mine(array: Any) -> Any:
+            return tf.constant(array.reshape(2, EXAMPLES // 2, *array.shape[1:]))[context.replica_id_in_sync_group]
+
+        given: dict[str, Any] = {}
+        for name, value in case.named.items():
+            if isinstance(value, np.ndarray):
+                array = tf.constant(value) if name in case.shared else mine(value)
+                value = tf.cast(array, dtype) if array.dtype.is_floating else array
+            given[name] = value
+        with tf.GradientTape() as tape:
+            tape.watch([given[name] for name in case.wanted])
+            first = [given[name] for name in case.loss.arrays]
+            others = {name: value for name, value in given.items() if name not in case.loss.arrays}
+            value = distributed.data_parallel(case.loss)(*first, **others)
+        cotangent = tf.cast(mine(case.cotangent) if each else case.cotangent, value.dtype)
+        gradients = tape.gradient(value, [given[name] for name in case.wanted], output_gradients=cotangent)
+        gradients = [tf.cast(gradient, tf.float64) for gradient in gradients]
+        for place, name in enumerate(case.wanted):
+            if name in case.shared:
+                gradients[place] = context.all_reduce("sum", gradients[place])
+        return [tf.cast(value, tf.float64), *(gradient if each else gradient / 2 for gradient in gradients)]
+
+    def run() -> Any:
+        return STRATEGY.run(step)
+
+    found = []
+    for way in (run, tf.function(run)):
+        results = [STRATEGY.experimental_local_results(one) for one in way()]
+        for rank, part in enumerate((slice(0, 8), slice(8, EXAMPLES))):
+            value, *gradients = (one[rank].numpy() for one in results)
+            found += case.wrong(dtype, value, gradients, part)
+    return found
+
+
 def errors() -> list[str]:
     split = distributed.sharded(polyloss.cross_entropy)
     x, ids = tf.zeros((2, 3)), tf.zeros(2, dtype=tf.int32)
@@ -65,6 +113,6 @@ def errors() -> list[str]:
 
 
 def main() -> None:
-    for problem in (*counts(), *errors()):
+    for problem in (*counts(), *examples(), *errors()):
         print(problem)
     print("finished")

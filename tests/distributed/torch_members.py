@@ -12,6 +12,7 @@ import torch
 import polyloss
 from polyloss import distributed
 
+from .examples import EXAMPLES, spread
 from .rows import CLASSES, cases, refusals
 
 dist: Any = torch.distributed
@@ -74,6 +75,33 @@ def derivatives(part: slice) -> list[str]:
     ]
 
 
+def examples(rank: int, size: int) -> list[str]:
+    """Values of whole batches, and gradients that are those of one process once they are averaged."""
+    cuts = {2: (0, 11, EXAMPLES), 4: (0, 6, 7, 11, EXAMPLES)}[size]
+    part, found = slice(*cuts[rank : rank + 2]), []
+    for case in spread():
+        for dtype in ("float64", "float32", "bfloat16"):
+            given: dict[str, Any] = {}
+            for name, value in case.named.items():
+                if isinstance(value, np.ndarray):
+                    tensor = torch.tensor(value if name in case.shared else value[part])
+                    value = tensor.to(getattr(torch, dtype)) if tensor.is_floating_point() else tensor
+                given[name] = value.requires_grad_() if name in case.wanted else value
+            arrays = [given.pop(name) for name in case.loss.arrays]
+            value = distributed.data_parallel(case.loss)(*arrays, **given)
+            each = case.keywords["reduction"] == "none"
+            value.backward(torch.tensor(case.cotangent[part] if each else case.cotangent, dtype=value.dtype))
+            gradients = []
+            for name in case.wanted:
+                gradient = (given | dict(zip(case.loss.arrays, arrays, strict=True)))[name].grad.double()
+                if name in case.shared:
+                    dist.all_reduce(gradient)
+                # Averaged, as the gradient by a layer before would be: of losses alone, that is nothing to do.
+                gradients.append((gradient if each else gradient / size).numpy())
+            found += case.wrong(dtype, value.detach().double().numpy(), gradients, part)
+    return found
+
+
 def counts(rank: int, size: int) -> list[str]:
     """Means over all examples where members have few that count or many, under DDP and without."""
     generator = torch.Generator().manual_seed(0)
@@ -107,6 +135,7 @@ def errors(rank: int, size: int, part: slice) -> list[str]:
     loss = distributed.sharded(polyloss.cross_entropy)
     sparsemax = distributed.sharded(polyloss.multiclass_sparsemax)
     pairs = distributed.sharded(polyloss.multilabel_margin)
+    batch = distributed.data_parallel(polyloss.cross_entropy)
     mesh = dist.device_mesh.init_device_mesh("cpu", (size // 2, 2), mesh_dim_names=("rows", "classes"))
     wrong: list[tuple[Callable[[], Any], str]] = [
         (lambda: loss(x[:, part], ids + CLASSES), "in [0, C), with the C classes of all members, got 16"),
@@ -122,6 +151,14 @@ def errors(rank: int, size: int, part: slice) -> list[str]:
         ),
         (lambda: distributed.sharded(polyloss.cross_entropy, mesh)(x, ids), "as in mesh['rows']"),
         (lambda: distributed.sharded(polyloss.cross_entropy, "classes")(x, ids), "must be a ProcessGroup"),
+        (
+            lambda: batch(x, ids + CLASSES * (rank == 1)),
+            "in [0, 16), got 16" if rank == 1 else "the arguments of another member of the group are wrong",
+        ),
+        (
+            lambda: batch(x, ids[: 3 - rank % 2]),
+            "shape (3,), got (2,)" if rank % 2 else "the arguments of another member of the group are wrong",
+        ),
     ]
     found = refusals(wrong, (TypeError, ValueError))
     pair = mesh["classes"]
@@ -130,7 +167,16 @@ def errors(rank: int, size: int, part: slice) -> list[str]:
     value, exact = distributed.sharded(polyloss.cross_entropy, pair)(x[:, here], ids), polyloss.cross_entropy(x, ids)
     if not torch.allclose(value, exact, rtol=1e-14):
         found.append(f"{value} with a dimension of a mesh, expected {exact}")
+    rows = mesh["rows"]
+    grid = distributed.data_parallel(distributed.sharded(polyloss.cross_entropy, pair), rows)
+    ids = torch.tensor([0, 15, -100])
+    mine = slice(0, 2) if rows.get_local_rank() == 0 and rows.size() == 2 else slice(2 * (rows.size() - 1), 3)
+    value = grid(x[mine, here], ids[mine], ignore_index=-100)
+    exact = polyloss.cross_entropy(x, ids, ignore_index=-100)
+    if not torch.allclose(value, exact, rtol=1e-14):
+        found.append(f"{value} on a grid, expected {exact}")
     hinge = distributed.sharded(polyloss.multiclass_hinge)
+    ids = torch.zeros(3, dtype=torch.int64)
     for place in (0, CLASSES - 1):
         x[0, place] = torch.nan
         if not hinge(x[:, part], ids).isnan():
@@ -147,7 +193,7 @@ def member(rank: int, size: int, store: str) -> None:
         "gloo", f"file://{store}", rank=rank, world_size=size, timeout=timedelta(seconds=60)
     )
     part = slice(*CUTS[size][rank : rank + 2])
-    problems = [*rows(part), *counts(rank, size), *errors(rank, size, part)]
+    problems = [*rows(part), *examples(rank, size), *counts(rank, size), *errors(rank, size, part)]
     if size == 2:
         # For more it is the same, and compiled as often.
         problems += derivatives(part)

@@ -1,7 +1,8 @@
 """Distributed data parallel training where ignored tokens are spread unevenly, with PyTorch.
 
 Each process has its part of the batch, and some have hardly a token that counts. The mean of each is not the mean of
-the batch; with the count of all as `denominator` the gradients that DDP averages are those of one process.
+the batch; `polyloss.distributed.data_parallel` has that one, and the gradients that DDP averages are those of one
+process.
 
     python examples/ignored_tokens.py [--processes 2] [--steps 20]
 """
@@ -30,16 +31,15 @@ def batch(processes: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def train(tokens: torch.Tensor, labels: torch.Tensor, steps: int, *, everywhere: bool, parallel: bool) -> torch.Tensor:
-    """The weights after some steps, where the denominator is the count of all processes or of this one."""
+    """The weights after some steps, where the mean is that of the tokens of all processes or of this one."""
     torch.manual_seed(0)
     layer = torch.nn.Linear(FEATURES, CLASSES)
     model = torch.nn.parallel.DistributedDataParallel(layer) if parallel else layer
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.5)
-    counted = (labels != IGNORED).sum()
-    denominator = distributed.average(counted) if everywhere else counted
+    loss = distributed.data_parallel(polyloss.cross_entropy) if everywhere else polyloss.cross_entropy
     for _ in range(steps):
         optimizer.zero_grad()
-        polyloss.cross_entropy(model(tokens), labels, ignore_index=IGNORED, denominator=denominator).backward()
+        loss(model(tokens), labels, ignore_index=IGNORED).backward()
         optimizer.step()
     return layer.weight.detach()
 
@@ -56,9 +56,9 @@ def member(rank: int, processes: int, steps: int, store: str) -> None:
     dist.destroy_process_group()
     if rank == 0:
         alone = train(tokens, labels, steps, everywhere=False, parallel=False)
-        print(f"{'denominator':30s} largest difference of a weight from one process")
-        print(f"{'the count of all, averaged':30s} {float((ours - alone).abs().max()):.1e}")
-        print(f"{'the count of each process':30s} {float((naive - alone).abs().max()):.1e}")
+        print(f"{'mean':30s} largest difference of a weight from one process")
+        print(f"{'of the tokens of all':30s} {float((ours - alone).abs().max()):.1e}")
+        print(f"{'of those of each process':30s} {float((naive - alone).abs().max()):.1e}")
 
 
 def main() -> None:

@@ -182,6 +182,15 @@ def errors() -> list[str]:
         (lambda: jax.pmap(each, "classes")(zeros[:, None, :], ids[:, None]), "jax.pmap does not"),
     ]
     found += refusals(wrong, (TypeError, ValueError))
+    x, some = np.random.default_rng(0).normal(size=(8, 2, 3)), np.where(np.arange(16) < 9, -100, 1).reshape(8, 2)
+    layer, batch = jnp.eye(3), distributed.data_parallel(polyloss.cross_entropy, "rows")
+
+    def averaged(layer: Any, x: Any, ids: Any) -> Any:
+        return lax.pmean(jax.grad(lambda layer: batch(x @ layer, ids, ignore_index=-100))(layer), "rows")
+
+    exact = jax.grad(lambda layer: polyloss.cross_entropy(x @ layer, some, ignore_index=-100))(layer)
+    if not np.allclose(jax.pmap(averaged, "rows", in_axes=(None, 0, 0))(layer, x, some), exact, rtol=1e-12, atol=1e-14):
+        found.append("a gradient that jax.pmap averages")
     counts = jax.pmap(lambda count: distributed.average(count, "rows"), "rows")(jnp.arange(8))
     if not np.array_equal(counts, np.full(8, 3.5)):
         found.append(f"counts {counts}")

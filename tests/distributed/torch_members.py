@@ -102,28 +102,66 @@ def examples(rank: int, size: int) -> list[str]:
     return found
 
 
-def counts(rank: int, size: int) -> list[str]:
-    """Means over all examples where members have few that count or many, under DDP and without."""
+def training(rank: int, size: int) -> list[str]:
+    """Gradients of a layer that DDP, FSDP and their accumulation over micro-batches make; and those that are summed."""
     generator = torch.Generator().manual_seed(0)
     x, ids = torch.randn(4 * size, 5, generator=generator), torch.arange(4 * size) % 5
-    ids[: 3 * size] = -100
-    layer = torch.nn.Linear(5, 5)
-    for parameter in layer.parameters():
-        torch.nn.init.normal_(parameter, generator=generator)
-    exact = torch.autograd.grad(polyloss.cross_entropy(layer(x), ids, ignore_index=-100), tuple(layer.parameters()))
+    # The first ones have hardly an example that counts, and a micro-batch of the last one has none.
+    ids[: 4 * size - 4], ids[1], ids[-4:-2] = -100, 1, -100
     here = slice(4 * rank, 4 * rank + 4)
-    counted = (ids[here] != -100).sum()
-    parallel = torch.nn.parallel.DistributedDataParallel(layer)
-    denominator = distributed.average(counted)
-    polyloss.cross_entropy(parallel(x[here]), ids[here], ignore_index=-100, denominator=denominator).backward()
-    averaged = [parameter.grad for parameter in layer.parameters()]
-    value = polyloss.cross_entropy(layer(x[here]), ids[here], ignore_index=-100, denominator=distributed.total(counted))
-    summed = torch.autograd.grad(value, tuple(layer.parameters()))
-    for gradient in summed:
-        torch.distributed.all_reduce(gradient)
+    mine, mine_ids = x[here], ids[here]
+    loss = distributed.data_parallel(polyloss.cross_entropy)
+    total, average = (function((mine_ids != -100).sum()) for function in (distributed.total, distributed.average))
+    one, other = slice(0, 2), slice(2, 4)
+
+    def layer() -> Any:
+        made = torch.nn.Linear(5, 5)
+        with torch.no_grad():
+            made.weight.copy_(torch.eye(5))
+            made.bias.copy_(torch.arange(5.0))
+        return made
+
+    def gradients(model: Any, steps: Any) -> list[Any]:
+        for value in steps(model):
+            value.backward()
+        found = [parameter.grad for parameter in model.parameters()]
+        return [grad.full_tensor() if hasattr(grad, "full_tensor") else grad for grad in found]
+
+    def call(function: Any, part: slice = slice(None), **keywords: Any) -> Any:
+        return lambda model: function(model(mine[part]), mine_ids[part], ignore_index=-100, **keywords)
+
+    def at_once(model: Any) -> Any:
+        yield call(loss)(model)
+
+    def in_two(model: Any) -> Any:
+        yield call(loss, one, denominator=total)(model)
+        yield call(loss, other, denominator=total)(model)
+
+    def counted(model: Any) -> Any:
+        yield call(polyloss.cross_entropy, denominator=average)(model)
+
+    def summed(model: Any) -> Any:
+        yield call(polyloss.cross_entropy, denominator=total)(model)
+
+    def by_hand(model: Any) -> list[Any]:
+        found = gradients(model, summed)
+        for gradient in found:
+            dist.all_reduce(gradient)
+        return found
+
+    from torch.distributed.fsdp import fully_shard
+
+    exact = gradients(layer(), lambda model: [polyloss.cross_entropy(model(x), ids, ignore_index=-100)])
+    parallel: Any = torch.nn.parallel.DistributedDataParallel
+    results = {
+        f"{kind.__name__}, {steps.__name__}": gradients(kind(layer()), steps)
+        for kind in (parallel, fully_shard)
+        for steps in (at_once, in_two, counted)
+    }
+    results["sums"] = by_hand(layer())
     return [
-        f"gradient of a mean: {got}, expected {gradient}"
-        for found in (averaged, summed)
+        f"{name}: {got}, expected {gradient}"
+        for name, found in results.items()
         for got, gradient in zip(found, exact, strict=True)
         if got is None or not torch.allclose(got, gradient, rtol=1e-6, atol=1e-7)
     ]
@@ -193,7 +231,7 @@ def member(rank: int, size: int, store: str) -> None:
         "gloo", f"file://{store}", rank=rank, world_size=size, timeout=timedelta(seconds=60)
     )
     part = slice(*CUTS[size][rank : rank + 2])
-    problems = [*rows(part), *examples(rank, size), *counts(rank, size), *errors(rank, size, part)]
+    problems = [*rows(part), *examples(rank, size), *training(rank, size), *errors(rank, size, part)]
     if size == 2:
         # For more it is the same, and compiled as often.
         problems += derivatives(part)

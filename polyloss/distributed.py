@@ -349,7 +349,6 @@ class _DataParallel(Loss[Any]):
 
     def __call__(self, *arrays: Any, **keywords: Any) -> Array:
         """Evaluate the loss."""
-        words.refuse_keras(self.__name__, self.arrays, self.__module__)
         first = arrays[0] if arrays else keywords.get(self.arrays[0])
         if find_backend(type(first)) is None:
             # The error is the loss's own.
@@ -361,6 +360,7 @@ class _DataParallel(Loss[Any]):
         return self._of_all(group, first, reduction, arrays, keywords)
 
     def _of_all(self, group: Group, first: Array, reduction: str, arrays: Any, keywords: dict[str, Any]) -> Array:
+        words.refuse_keras(self.__name__, self.arrays, self.__module__)
         backend = backend_of(first)
         xp = backend.namespace(first)
         zero = backend.asarray(0.0, first, working(xp, first.dtype) if is_floating(xp, first) else xp.float32)

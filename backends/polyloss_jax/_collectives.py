@@ -1,12 +1,14 @@
 """Groups of devices: the axes of a mesh, by their names."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from polyloss.core.collectives import Group
 
-from ._private import varying_axes
+from ._private import varying, varying_axes
 
 lax: Any = jax.lax
 """Of it, type checkers know little."""
@@ -53,6 +55,37 @@ class Axis(Group):
     def offset_and_length(self, shape: tuple[Any, ...]) -> tuple[Any, Any]:
         # Shapes are the same on all devices.
         return lax.axis_index(self.name) * shape[-1], shape[-1] * self.size
+
+    def lengths(self, arrays: Mapping[str, jax.Array | None]) -> Mapping[str, Any]:
+        for name, array in arrays.items():
+            floating = array is not None and jnp.issubdtype(array.dtype, jnp.floating)
+            if floating and not set(self.names) <= varying_axes(array):
+                raise ValueError(
+                    f"{name} must be split over {' and '.join(map(repr, self.names))}, and is not as far as JAX knows: "
+                    "in_specs must say so, and jax.shard_map must follow it (check_vma=True, its default; jax.pmap "
+                    "does not)"
+                )
+        # The same on all devices.
+        return {name: None if array is None else array.shape[0] for name, array in arrays.items()}
+
+    def start(self, lengths: Any) -> Any:
+        return lax.axis_index(self.name) * lengths
+
+    def gather(self, array: jax.Array, lengths: Any) -> jax.Array:
+        found: jax.Array = lax.all_gather(varying(array, self.names), self.name, tiled=True)
+        return found
+
+    def reduce_scatter(self, array: jax.Array, lengths: Any) -> jax.Array:
+        found: jax.Array = lax.psum_scatter(array, self.name, tiled=True)
+        return found
+
+    def shift(self, block: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+        ways = [(place, (place + 1) % self.size) for place in range(self.size)]
+        return {name: lax.ppermute(varying(array, self.names), self.name, ways) for name, array in block.items()}
+
+    def repeat(self, times: Any, step: Callable[[Any, Any], tuple[Any, Any]], so_far: Any, block: Any) -> Any:
+        start = jax.tree.map(lambda array: varying(array, self.names), (so_far, block))
+        return lax.fori_loop(0, times, lambda _, found: step(*found), start)
 
 
 def group_of(name: Any) -> Group:

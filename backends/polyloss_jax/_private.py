@@ -25,4 +25,14 @@ def varying_axes(array: Any) -> frozenset[str]:
     return found
 
 
-__all__ = ["concrete", "varying_axes"]
+def varying(array: Any, names: tuple[str, ...]) -> Any:
+    """`array` as one that may differ along these axes of a mesh: JAX asks for that where all of a group's must."""
+    missing = tuple(name for name in names if name not in varying_axes(array))
+    lax: Any = jax.lax
+    if not missing:
+        return array
+    # Before JAX 0.9 it had a function of its own.
+    return lax.pcast(array, missing, to="varying") if hasattr(lax, "pcast") else lax.pvary(array, missing)
+
+
+__all__ = ["concrete", "varying", "varying_axes"]

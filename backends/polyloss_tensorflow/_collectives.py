@@ -1,12 +1,16 @@
 """Groups of replicas, of the strategy that a replica function runs in."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
-from polyloss.core.collectives import Alone, Group
+from polyloss.core.collectives import Alone, Group, layout_of, lengths_of
 
 _WHOLE = "tf.distribute has no all-reduce that takes the largest: rows must be whole in TensorFlow"
+
+
+_RING = "tf.distribute sends nothing from one replica to another: ring=False gathers the examples instead"
 
 
 class Replicas(Group):
@@ -34,6 +38,28 @@ class Replicas(Group):
 
     def offset_and_length(self, shape: tuple[Any, ...]) -> tuple[Any, Any]:
         raise NotImplementedError(_WHOLE)
+
+    def lengths(self, arrays: Mapping[str, Any]) -> Mapping[str, Any]:
+        if tf.executing_eagerly():
+            layouts = self.context.all_gather(tf.constant([layout_of(arrays)]), axis=0)
+            return lengths_of("replica", arrays, layouts.numpy().tolist())
+        # Nothing can be raised while it is traced.
+        counts = [0 if array is None else tf.shape(array)[0] for array in arrays.values()]
+        counts = self.context.all_gather(tf.stack(counts)[None], axis=0)
+        return {name: counts[:, place] for place, name in enumerate(arrays)}
+
+    def start(self, lengths: Any) -> Any:
+        return tf.reduce_sum(lengths[: self.context.replica_id_in_sync_group])
+
+    def gather(self, array: Any, lengths: Any) -> Any:
+        return self.context.all_gather(array, axis=0)
+
+    def reduce_scatter(self, array: Any, lengths: Any) -> Any:
+        start, mine = self.start(lengths), lengths[self.context.replica_id_in_sync_group]
+        return self.sum(array)[start : start + mine]
+
+    def shift(self, block: Mapping[str, Any]) -> dict[str, Any]:
+        raise NotImplementedError(_RING)
 
 
 def group_of(group: Any) -> Group:

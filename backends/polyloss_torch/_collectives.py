@@ -1,14 +1,14 @@
 """Groups of processes."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 
-from polyloss.core.collectives import Alone, Group
+from polyloss.core.collectives import Alone, Group, layout_of, lengths_of
 
-from ._private import all_reduce, is_abstract
+from ._private import all_gather, all_reduce, is_abstract, reduce_scatter
 
 
 class _Sum(torch.autograd.Function):
@@ -45,7 +45,75 @@ class _Replicated(torch.autograd.Function):
         return _replicated_sum(upstream, ctx.group), None
 
 
+class _Gather(torch.autograd.Function):
+    """The parts of all processes, of these lengths, one behind the other."""
+
+    @staticmethod
+    def forward(ctx: Any, array: torch.Tensor, lengths: Sequence[int], group: Any) -> torch.Tensor:
+        ctx.lengths, ctx.group = lengths, group
+        size = max(lengths)
+        found = all_gather(_filled(array, size), group)
+        if min(lengths) == size:
+            return found
+        return torch.cat([found[place * size : place * size + length] for place, length in enumerate(lengths)])
+
+    @staticmethod
+    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[Any, ...]:
+        return _reduce_scatter(upstream, ctx.lengths, ctx.group), None, None
+
+
+class _ReduceScatter(torch.autograd.Function):
+    """This process's part, of which these are the lengths, of the sum over a group."""
+
+    @staticmethod
+    def forward(ctx: Any, array: torch.Tensor, lengths: Sequence[int], group: Any) -> torch.Tensor:
+        ctx.lengths, ctx.group = lengths, group
+        size = max(lengths)
+        if min(lengths) < size:
+            array = torch.cat([_filled(part, size) for part in torch.split(array, list(lengths))])
+        return reduce_scatter(array, group)[: lengths[torch.distributed.get_rank(group)]]
+
+    @staticmethod
+    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[Any, ...]:
+        return _gather(upstream, ctx.lengths, ctx.group), None, None
+
+
+class _Shift(torch.autograd.Function):
+    """The array of the process that is so many places before this one, and that has so many rows."""
+
+    @staticmethod
+    def forward(ctx: Any, array: torch.Tensor, rows: int, places: int, group: Any) -> torch.Tensor:
+        ctx.rows, ctx.places, ctx.group = len(array) if array.ndim else 1, places, group
+        return _exchanged(array, rows, places, group)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[Any, ...]:
+        return _shift(upstream, ctx.rows, -ctx.places, ctx.group), None, None, None
+
+
+def _filled(array: torch.Tensor, size: int) -> torch.Tensor:
+    """`array`, with zeros behind its rows."""
+    missing = size - len(array)
+    return torch.cat([array, array.new_zeros((missing, *array.shape[1:]))]) if missing else array
+
+
+def _exchanged(array: torch.Tensor, rows: int, places: int, group: Any) -> torch.Tensor:
+    """Send `array` so many places on, while another one with so many rows comes from as far."""
+    dist: Any = torch.distributed
+    rank, size = dist.get_rank(group), dist.get_world_size(group)
+    found = array.new_empty((rows, *array.shape[1:])[: array.ndim])
+    ways = ((dist.isend, array.contiguous(), rank + places), (dist.irecv, found, rank - places))
+    # What is empty need not travel.
+    both = [dist.P2POp(way, one, group=group, group_peer=peer % size) for way, one, peer in ways if one.numel()]
+    for request in dist.batch_isend_irecv(both) if both else ():
+        request.wait()
+    return found
+
+
 _sum: Callable[..., torch.Tensor] = _Sum.apply
+_gather: Callable[..., torch.Tensor] = _Gather.apply
+_reduce_scatter: Callable[..., torch.Tensor] = _ReduceScatter.apply
+_shift: Callable[..., torch.Tensor] = _Shift.apply
 _replicated_sum: Callable[..., torch.Tensor] = _ReplicatedSum.apply
 _replicated: Callable[..., torch.Tensor] = _Replicated.apply
 
@@ -88,6 +156,24 @@ class Processes(Group):
                     "the same rows"
                 )
         return sum(lengths[:rank]), sum(lengths)
+
+    def lengths(self, arrays: Mapping[str, torch.Tensor | None]) -> Mapping[str, Any]:
+        layout = torch.tensor(layout_of(arrays), device=self.device)
+        return lengths_of("process", arrays, all_gather(layout[None], self.group).tolist())
+
+    def start(self, lengths: Any) -> Any:
+        return sum(lengths[: torch.distributed.get_rank(self.group)])
+
+    def gather(self, array: torch.Tensor, lengths: Any) -> torch.Tensor:
+        return _gather(array, lengths, self.group)
+
+    def reduce_scatter(self, array: torch.Tensor, lengths: Any) -> torch.Tensor:
+        return _reduce_scatter(array, lengths, self.group)
+
+    def shift(self, block: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        mine = torch.tensor(max(len(array) for array in block.values() if array.ndim), device=self.device)
+        rows = int(_exchanged(mine, 1, 1, self.group))
+        return {name: _shift(array, rows, 1, self.group) for name, array in block.items()}
 
 
 def group_of(group: Any, array: torch.Tensor) -> Group:

@@ -105,7 +105,22 @@ def all_reduce(array: torch.Tensor, how: str, group: Any) -> torch.Tensor:
     return found
 
 
+def all_gather(array: torch.Tensor, group: Any) -> torch.Tensor:
+    """The arrays of a group of processes, all of one shape, one behind the other; compilers see a function."""
+    found = torch.ops._c10d_functional.all_gather_into_tensor(array.contiguous(), group.size(), group.group_name)
+    whole: torch.Tensor = torch.ops._c10d_functional.wait_tensor(found)
+    return whole
+
+
+def reduce_scatter(array: torch.Tensor, group: Any) -> torch.Tensor:
+    """A process's part of the sum over a group, which has as many parts of one length; compilers see a function."""
+    found = torch.ops._c10d_functional.reduce_scatter_tensor(array.contiguous(), "sum", group.size(), group.group_name)
+    part: torch.Tensor = torch.ops._c10d_functional.wait_tensor(found)
+    return part
+
+
 __all__ = [
+    "all_gather",
     "all_reduce",
     "apply_of",
     "around_forward_mode",
@@ -117,6 +132,7 @@ __all__ = [
     "is_transforming",
     "is_watched",
     "is_zero",
+    "reduce_scatter",
     "tangent_of",
     "with_tangent",
 ]

@@ -5,8 +5,9 @@ A group is whatever the framework has for one: processes, an axis of a mesh of d
 
 import functools
 import math
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -51,6 +52,38 @@ class Group(ABC):
             If the other axes are not the same for all members, as far as that can be seen now.
         """
 
+    @abstractmethod
+    def lengths(self, arrays: Mapping[str, Array | None]) -> Mapping[str, Any]:
+        """How many entries along the first axis each member has of each array, as the functions below want it.
+
+        Raises
+        ------
+        ValueError
+            For all members, if the arrays are not those of one array that is split along its first axis.
+        """
+
+    @abstractmethod
+    def start(self, lengths: Any) -> Any:
+        """How many entries the members before this one have."""
+
+    @abstractmethod
+    def gather(self, array: Array, lengths: Any) -> Array:
+        """The members' arrays one behind the other. The gradient by a part is the sum of those by all its copies."""
+
+    @abstractmethod
+    def reduce_scatter(self, array: Array, lengths: Any) -> Array:
+        """This member's part of the sum of arrays that are as long as all parts together."""
+
+    @abstractmethod
+    def shift(self, block: Mapping[str, Array]) -> dict[str, Array]:
+        """The arrays of the member before this one, the last before the first, while its own go to the next one."""
+
+    def repeat(self, times: Any, step: Callable[[Any, Any], tuple[Any, Any]], so_far: Any, block: Any) -> Any:
+        """Make results and a block from those before, a number of times."""
+        for _ in range(times):
+            so_far, block = step(so_far, block)
+        return so_far, block
+
     def check(self, part: Array, ids: Array | None) -> None:  # noqa: B027
         """Raise ValueError where `part` cannot be one of rows that are split, or ids differ between members.
 
@@ -70,6 +103,66 @@ class Alone(Group):
 
     def offset_and_length(self, shape: tuple[Any, ...]) -> tuple[Any, Any]:
         return 0, shape[-1]
+
+    def lengths(self, arrays: Mapping[str, Array | None]) -> Mapping[str, Any]:
+        return dict.fromkeys(arrays)
+
+    def start(self, lengths: Any) -> Any:
+        return 0
+
+    def gather(self, array: Array, lengths: Any) -> Array:
+        return array
+
+    reduce_scatter = gather
+
+    def shift(self, block: Mapping[str, Array]) -> dict[str, Array]:
+        return dict(block)
+
+
+_DTYPES = (
+    *("bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"),
+    *("bfloat16", "float16", "float32", "float64"),
+)
+
+
+def layout_of(arrays: Mapping[str, Array | None]) -> list[list[int]]:
+    """What members must know of each other's arrays before they exchange these: length, features, and dtype."""
+
+    def numbers(array: Array | None) -> list[int]:
+        if array is None:
+            return [0, 0, -1]
+        dtype = re.search(r"bool|[a-z]+\d+", str(array.dtype))
+        features = 0 if array.ndim < 2 else int(array.shape[1])
+        return [int(array.shape[0]), features, _DTYPES.index(dtype[0]) if dtype else -1]
+
+    return list(map(numbers, arrays.values()))
+
+
+def lengths_of(member: str, names: Iterable[str], layouts: Sequence[Sequence[Sequence[int]]]) -> dict[str, list[int]]:
+    """How long each array is for each member, by the layouts of all members.
+
+    Raises
+    ------
+    ValueError
+        The same for all members, where these have different kinds of arrays.
+    """
+
+    def words(features: int, dtype: int) -> str:
+        if dtype < 0:
+            return "none"
+        return f"{features} features of {_DTYPES[dtype]}" if features else _DTYPES[dtype]
+
+    found = {}
+    for name, *of_members in zip(names, *layouts, strict=True):
+        _, *first = of_members[0]
+        for place, (_, *other) in enumerate(of_members):
+            if other != first:
+                raise ValueError(
+                    f"{'where' if name == 'mask' else name} must be the same kind of array for all members of the "
+                    f"group, but {member} 0 has {words(*first)}, and {member} {place} {words(*other)}"
+                )
+        found[name] = [length for length, *_ in of_members]
+    return found
 
 
 GroupOf: TypeAlias = Callable[[Array], Group]

@@ -6,10 +6,10 @@ from polyloss import stable as numeric
 from polyloss.core.backend import stop_gradient
 from polyloss.core.declare import fused
 from polyloss.core.domains import ANY_IDS, POSITIVE, Domain, finite, scalar
-from polyloss.core.pairs import by_label, over_pairs
+from polyloss.core.pairs import Side, by_label, over_pairs
 from polyloss.core.typing import Array, Call, KernelResult, Namespace
 
-from ._norms import Slope, scaled_length_of
+from ._norms import scaled_length_of
 from .multiclass import cross_entropy
 
 __all__ = ["circle", "info_nce", "nt_xent"]
@@ -66,27 +66,11 @@ def info_nce(
     >>> float(polyloss.info_nce(query, query, temperature=1.0).round(4))
     0.3133
     """
-    scores = (query @ xp.matrix_transpose(key)) / temperature
-
-    def by_key(slope: Array) -> Array:
-        return xp.matrix_transpose(slope) @ query / temperature
-
-    return (
-        scores,
-        lambda slope: slope @ key / temperature,
-        by_key,
-        {"temperature": lambda slope: -xp.sum(slope * scores) / temperature},
-    )
+    return Side(query), Side(key)
 
 
-class _Units(NamedTuple):
-    """Rows by their lengths, and the gradient by the rows themselves, from that by these."""
-
-    rows: Array
-    by_embedding: Slope
-
-
-def _units(xp: Namespace, embedding: Array) -> _Units:
+def _units(xp: Namespace, embedding: Array) -> Side:
+    """Embeddings by their lengths."""
     length, scale, slope = scaled_length_of(xp, embedding)
     unit, zero = slope(xp.ones_like(length)), length == 0
 
@@ -95,7 +79,7 @@ def _units(xp: Namespace, embedding: Array) -> _Units:
         across = by_unit - xp.sum(by_unit * unit, axis=-1, keepdims=True) * unit
         return across * xp.where(zero, 0.0, 1.0 / xp.where(zero, 1.0, length))[..., None] * scale[..., None]
 
-    return _Units(unit, by_embedding)
+    return Side(unit, by_embedding)
 
 
 class _Among(NamedTuple):
@@ -186,13 +170,7 @@ def nt_xent(
     >>> float(polyloss.nt_xent(views, np.asarray([0, 0, 1, 1]), temperature=1.0).round(4))
     0.5514
     """
-    unit, by_embedding = _units(xp, embedding)
-    scores = (unit @ xp.matrix_transpose(unit)) / temperature
-    return (
-        scores,
-        lambda slope: by_embedding((slope + xp.matrix_transpose(slope)) @ unit / temperature),
-        {"temperature": lambda slope: -xp.sum(slope * scores) / temperature},
-    )
+    return (_units(xp, embedding),)
 
 
 OF_CIRCLES = ("margin", "gamma", "detach")
@@ -314,6 +292,4 @@ def circle(
     >>> float(polyloss.circle(embedding, np.asarray([0, 0, 1, 1]), gamma=1.0).round(4))
     0.897
     """
-    unit, by_embedding = _units(xp, embedding) if normalize else _Units(embedding, lambda by_unit: by_unit)
-    scores = unit @ xp.matrix_transpose(unit)
-    return scores, lambda slope: by_embedding((slope + xp.matrix_transpose(slope)) @ unit)
+    return (_units(xp, embedding) if normalize else Side(embedding),)

@@ -12,6 +12,7 @@ import torch
 import polyloss
 from polyloss import distributed
 
+from . import torch_batches
 from .examples import EXAMPLES, spread
 from .rows import CLASSES, cases, refusals
 
@@ -235,6 +236,7 @@ def member(rank: int, size: int, store: str) -> None:
     if size == 2:
         # For more it is the same, and compiled as often.
         problems += derivatives(part)
+    problems += torch_batches.problems(rank, size)
     for problem in problems:
         print(f"{rank}: {problem}")
     dist.barrier()

@@ -1,13 +1,12 @@
 """The losses of `keras.losses` of a batch whose examples are compared with each other."""
 
-from collections.abc import Callable
 from typing import Any
 
 import polyloss
 from polyloss.compat._common import of_arrays
 from polyloss.core.loss import Loss
-from polyloss.core.pairs import by_label, over_pairs
-from polyloss.core.typing import Array, Namespace
+from polyloss.core.pairs import Side, by_label, over_pairs
+from polyloss.core.typing import Array, KernelResult, Namespace
 from polyloss.losses.batch import OF_CIRCLES, on_circles
 
 from .multiclass import class_ids
@@ -17,14 +16,16 @@ __all__ = [
 ]
 
 
-def _beside(xp: Namespace, embedding: Array, other: Array) -> tuple[Array, Callable[[Array], Array]]:
-    """The products of embeddings; and their slope without those of longer ones that are at most 1, as there.
+def _on_capped_circles(
+    xp: Namespace, products: Array, positive: Array, negative: Array, **parameters: Any
+) -> KernelResult:
+    """`on_circles` of the products of embeddings. Those of longer ones count as 1 and have no slope, as there.
 
     A product of unit vectors that rounds to more is one of these all the same.
     """
-    products = embedding @ xp.matrix_transpose(other)
     beyond = products > 1.01
-    return xp.where(beyond, 1.0, products), lambda slope: xp.where(beyond, 0.0, slope)
+    value, slope, by_parameters = on_circles(xp, xp.where(beyond, 1.0, products), positive, negative, **parameters)
+    return value, lambda: xp.where(beyond, 0.0, slope()), by_parameters
 
 
 def _of_a_batch(
@@ -39,13 +40,7 @@ def _of_a_batch(
     normalize: bool = True,
     **call: Any,
 ) -> Any:
-    scores, kept = _beside(xp, embedding, embedding)
-
-    def by_embedding(slope: Array) -> Array:
-        slope = kept(slope)
-        return (slope + xp.matrix_transpose(slope)) @ embedding
-
-    return scores, by_embedding
+    return (Side(embedding),)
 
 
 def _of_references(
@@ -63,26 +58,21 @@ def _of_references(
     remove_diagonal: bool = True,
     **call: Any,
 ) -> Any:
-    scores, kept = _beside(xp, embedding, ref_embeddings)
-    return (
-        scores,
-        lambda slope: kept(slope) @ ref_embeddings,
-        lambda slope: xp.matrix_transpose(kept(slope)) @ embedding,
-    )
+    return Side(embedding), Side(ref_embeddings)
 
 
 _of_a_batch.__name__ = _of_references.__name__ = "circle"
 circle_of_a_batch = Loss(
     _of_a_batch,
     signature="(n,d),(n)->(n)",
-    fuse=over_pairs(on_circles, OF_CIRCLES, by_label),
+    fuse=over_pairs(_on_capped_circles, OF_CIRCLES, by_label),
     domains=polyloss.circle.domains,
 )
 """`polyloss.circle` of embeddings as they are: `normalize` is false."""
 circle_of_references = Loss(
     _of_references,
     signature="(n,d),(n),(m,d),(m)->(n)",
-    fuse=over_pairs(on_circles, OF_CIRCLES, by_label),
+    fuse=over_pairs(_on_capped_circles, OF_CIRCLES, by_label),
     domains=polyloss.circle.domains | {"ref_labels": polyloss.circle.domains["target"]},
 )
 """The same of examples that are compared with others, and not with each other."""

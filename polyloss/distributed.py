@@ -22,7 +22,9 @@ from .core.collectives import Alone, Group, GroupOf, SplitClasses, split_kernel
 from .core.compose import Combinable, LossSum
 from .core.domains import REAL, Classes
 from .core.dtypes import cast, is_floating, working
+from .core.kernel import Fuse
 from .core.loss import Loss
+from .core.pairs import OverPairs
 from .core.typing import Array
 
 __all__ = ["average", "data_parallel", "replicated", "sharded", "total"]
@@ -269,12 +271,13 @@ class _Sharded(Loss[Any]):
         raise TypeError(f"{self!r} belongs to its process, as its group does: make it in the other one")
 
 
-def data_parallel(loss: Combinable, group: Any = None) -> Combinable:
+def data_parallel(loss: Combinable, group: Any = None, *, ring: bool = False) -> Combinable:
     r"""A loss of a batch whose examples are spread over a group, as in data-parallel training.
 
     Each member calls it with examples of its own, and all get the value of one process with the whole batch. A mean is
     that over all examples that count, wherever they are: neither ignored tokens that are spread unevenly nor members
-    with fewer examples change it.
+    with fewer examples change it. Where examples are compared with each other, as in `polyloss.info_nce`, they are
+    compared with those of all members.
 
     Parameters
     ----------
@@ -283,6 +286,10 @@ def data_parallel(loss: Combinable, group: Any = None) -> Combinable:
         are a grid.
     group : optional
         See `polyloss.distributed`.
+    ring : bool, default False
+        For a loss that compares examples with each other, of n examples of each member. False: the N examples of all
+        are gathered, and a member has the scores of n by N pairs. True: they travel round the members, which have the
+        scores of n by n pairs at a time; PyTorch and JAX can.
 
     Returns
     -------
@@ -293,7 +300,7 @@ def data_parallel(loss: Combinable, group: Any = None) -> Combinable:
     Raises
     ------
     TypeError
-        If `loss` is no loss, or spread over a group already.
+        If `loss` is no loss, or spread over a group already; or if it compares no examples, with `ring`.
 
     Notes
     -----
@@ -304,7 +311,9 @@ def data_parallel(loss: Combinable, group: Any = None) -> Combinable:
     `jax.shard_map` with ``check_vma=True`` nothing is to be averaged: gradients by what all devices have are whole.
 
     One all-reduce of three numbers forward, and one backward. They tell as well whether an argument of some member was
-    wrong: that is an error for all of them, where the values of arrays can be looked at.
+    wrong: that is an error for all of them, where the values of arrays can be looked at. Comparing examples takes an
+    all-gather of them forward, and a reduce-scatter of as much backward; a ring of p members goes round once for each
+    number that the loss needs of whole rows, twice for `info_nce`, and once for the gradient.
 
     See Also
     --------
@@ -319,19 +328,21 @@ def data_parallel(loss: Combinable, group: Any = None) -> Combinable:
     1.3863
     """
     if isinstance(loss, LossSum):
-        return LossSum([(scale, data_parallel(term, group)) for scale, term in loss.terms])
+        return LossSum([(scale, data_parallel(term, group, ring=ring)) for scale, term in loss.terms])
     if not isinstance(loss, Loss):
         raise TypeError(f"data_parallel: loss must be a loss, such as polyloss.cross_entropy, got {loss!r}")
     if isinstance(loss, _DataParallel):
         raise TypeError(f"data_parallel: the examples of {loss.__name__} are spread over a group already")
     if not isinstance(group, Hashable):
         raise TypeError(f"data_parallel: group must be one of a framework, got {describe(group)}")
-    return _data_parallel(loss, group)
+    if ring and not isinstance(loss.fuse, OverPairs):
+        raise TypeError(f"data_parallel: ring is for a loss that compares examples, and {loss.__name__} does not")
+    return _data_parallel(loss, group, ring)
 
 
 @functools.lru_cache(maxsize=256)
-def _data_parallel(loss: Loss[Any], group: Any) -> "_DataParallel":
-    return _DataParallel(loss, functools.partial(_group, group))
+def _data_parallel(loss: Loss[Any], group: Any, ring: bool) -> "_DataParallel":
+    return _DataParallel(loss, functools.partial(_group, group), ring)
 
 
 class _DataParallel(Loss[Any]):
@@ -339,12 +350,16 @@ class _DataParallel(Loss[Any]):
 
     whole: Loss[Any]
     """The same one of a whole batch."""
+    own: Loss[Any]
+    """The same one of a member's own examples, among those of all members."""
 
-    def __init__(self, whole: Loss[Any], spread_over: GroupOf) -> None:
+    def __init__(self, whole: Loss[Any], spread_over: GroupOf, ring: bool) -> None:
         vars(self).update(vars(whole))
-        self.whole, self.spread_over = whole, spread_over
+        self.whole, self.own, self.spread_over, self.ring = whole, whole, spread_over, ring
+        if isinstance(whole.fuse, OverPairs):
+            self.own = _with_fuse(whole, whole.fuse.over(spread_over, ring=ring))
         origin: Any = whole.origin
-        self.origin = self if origin is whole else _DataParallel(origin, spread_over)
+        self.origin = self if origin is whole else _DataParallel(origin, spread_over, ring)
         self._take(whole.fixed)
 
     def __call__(self, *arrays: Any, **keywords: Any) -> Array:
@@ -355,8 +370,10 @@ class _DataParallel(Loss[Any]):
             return self.whole(*arrays, **keywords)
         group = self.spread_over(first)
         reduction = keywords.get("reduction", "mean")
-        if isinstance(group, Alone) or reduction == "none":
+        if isinstance(group, Alone):
             return self.whole(*arrays, **keywords)
+        if reduction == "none":
+            return self.own(*arrays, **keywords)
         return self._of_all(group, first, reduction, arrays, keywords)
 
     def _of_all(self, group: Group, first: Array, reduction: str, arrays: Any, keywords: dict[str, Any]) -> Array:
@@ -367,7 +384,7 @@ class _DataParallel(Loss[Any]):
         value = count = zero
         is_mean, error = reduction != "sum" and keywords.get("denominator") is None, None
         try:
-            call = self.whole.bind(arrays, keywords)
+            call = self.own.bind(arrays, keywords)
             value = call.backend.evaluate(call)
             count = call.plan.counted(call.arrays) if is_mean else zero + 1.0
         except (TypeError, ValueError) as found:
@@ -386,7 +403,7 @@ class _DataParallel(Loss[Any]):
         return self.whole.closed_form(arguments, keywords, argnums)
 
     def partial(self, **parameters: Any) -> "_DataParallel":
-        return _DataParallel(self.whole.partial(**parameters), self.spread_over)
+        return _DataParallel(self.whole.partial(**parameters), self.spread_over, self.ring)
 
     def __repr__(self) -> str:
         return f"polyloss.distributed.data_parallel({self.whole!r})"
@@ -400,6 +417,14 @@ class _DataParallel(Loss[Any]):
 
     def __reduce__(self) -> Any:
         raise TypeError(f"{self!r} belongs to its process, as its group does: make it in the other one")
+
+
+def _with_fuse(loss: Loss[Any], fuse: Fuse) -> Loss[Any]:
+    found: Loss[Any] = object.__new__(Loss)
+    vars(found).update(vars(loss))
+    found.fuse, found.origin = fuse, found
+    found._take(loss.fixed)
+    return found
 
 
 def _group(group: Any, array: Array) -> Group:

@@ -10,17 +10,19 @@ NumPy, and a process of PyTorch or TensorFlow without others, is a group of one.
 """
 
 import functools
+import math
 from collections.abc import Hashable
+from dataclasses import replace
 from typing import Any
 
 from .core import words
-from .core.arguments import declared
+from .core.arguments import EXAMPLES, WORDS, declared
 from .core.backend import backend_of, find_backend
 from .core.call import BoundCall
 from .core.checks import describe, is_integer, is_kind
-from .core.collectives import Alone, Group, GroupOf, SplitClasses, split_kernel
+from .core.collectives import Alone, Group, GroupOf, split_kernel
 from .core.compose import Combinable, LossSum
-from .core.domains import REAL, Classes
+from .core.domains import REAL
 from .core.dtypes import cast, is_floating, working
 from .core.kernel import Fuse
 from .core.loss import Loss
@@ -28,6 +30,9 @@ from .core.pairs import OverPairs
 from .core.typing import Array
 
 __all__ = ["average", "data_parallel", "replicated", "sharded", "total"]
+
+CLASS = ("c", 0)
+"""The axis that members have parts of."""
 
 
 def total(count: Array, group: Any = None) -> Array:
@@ -200,7 +205,7 @@ def sharded(loss: Loss[Any], group: Any = None) -> Loss[Any]:
     >>> round(float(loss(np.asarray([[2.0, 0.0, 0.0]]), np.asarray([0]))), 4)
     0.2395
     """
-    if not (isinstance(loss, Loss) and loss.rowwise):
+    if not (isinstance(loss, Loss) and (loss.rowwise or hasattr(loss.fuse, "split"))):
         raise TypeError(f"sharded: loss must be a row-wise loss, such as polyloss.cross_entropy, got {loss!r}")
     if isinstance(loss, _Sharded):
         raise TypeError(f"sharded: {loss.__name__} is split over a group already")
@@ -224,32 +229,58 @@ class _Sharded(Loss[Any]):
 
     def __init__(self, whole: Loss[Any], group_of: GroupOf) -> None:
         vars(self).update(vars(whole))
-        self.whole, self.group_of = whole, group_of
-        self.kernel = split_kernel(whole.kernel, group_of)
-        self.domains = {}
-        for name, domain in whole.domains.items():
-            if isinstance(domain, Classes):
-                self.domains[name] = SplitClasses(ids_only=domain.ids_only, hint=domain.hint, group_of=group_of)
-            else:
-                # Of an entry that an id names, one member alone could tell.
-                self.domains[name] = REAL if domain.of_class else domain
+        self.whole = whole
+        # Of an entry that an id names, one member alone could tell.
+        self.domains = {name: REAL if domain.of_class else domain for name, domain in whole.domains.items()}
         self.arguments = declared(self.arrays, self.parameters, self.domains, self.signature, self.shapes)
+        self._split(group_of)
         origin: Any = whole.origin
         self.origin = self if origin is whole else _Sharded(origin, group_of)
         self._take(whole.fixed)
 
+    def _split(self, group_of: GroupOf) -> None:
+        self.group_of = group_of
+        self.kernel = split_kernel(self.whole.kernel, group_of)
+        fuse: Any = self.whole.fuse
+        self.fuse = None if fuse is None else fuse.split(group_of)
+
     def bind(self, arrays: tuple[Any, ...], keywords: dict[str, Any]) -> BoundCall:
         first = arrays[0] if arrays else keywords.get(self.arrays[0])
+        if find_backend(type(first)) is None:
+            return super().bind(arrays, keywords)
         assert self.group_of is not None
-        if find_backend(type(first)) is not None:
-            group = self.group_of(first)
-            if isinstance(group, Alone):
-                return self.whole.bind(arrays, keywords)
-            # Probabilities are split as the rows are.
-            second = arrays[1] if len(arrays) > 1 else keywords.get(self.arrays[1])
-            ids = find_backend(type(second)) is not None and is_integer(backend_of(second).namespace(second), second)
-            group.check(first, second if ids else None)
-        return super().bind(arrays, keywords)
+        group = self.group_of(first)
+        if isinstance(group, Alone):
+            return self.whole.bind(arrays, keywords)
+        try:
+            call = super().bind(arrays, keywords)
+        except (TypeError, ValueError):
+            group.withdraw()
+            raise
+        return self._agreed(call, group)
+
+    def _agreed(self, call: BoundCall, group: Group) -> BoundCall:
+        """A call whose members have compared what they have."""
+        plan, named = call.plan, call.named
+        rows, lengths = plan.losses_shape(named), plan.lengths(named)
+        axes = {name: plan.axes(plan.loss.arguments[name], array, len(rows)) for name, array in named.items()}
+        parts = {name: array for name, array in named.items() if CLASS in axes[name]}
+        others = {name: named[name] for name in plan.loss.arrays if name not in parts}
+        group.check(parts, others)
+        alike: dict[str, Any] = {"{} rows": math.prod(rows)}
+        for axis, length in lengths.items():
+            if axis != CLASS and axis[0] != EXAMPLES:
+                alike[f"{{}} {WORDS[axis[0]][1]}"] = length
+        for name in plan.loss.arrays:
+            xp = call.backend.namespace(named[name])
+            alike[f"{{}} as {name}"] = xp.int64 if is_integer(xp, named[name]) else named[name].dtype
+        known = group.agreed(lengths[CLASS] or 0, alike)
+        if known is group:
+            return call
+        loss = object.__new__(_Sharded)
+        vars(loss).update(vars(plan.loss))
+        loss._split(lambda _: known)
+        return call._replace(plan=replace(plan, loss=loss))
 
     def partial(self, **parameters: Any) -> Loss[Any]:
         found = super().partial(**parameters)

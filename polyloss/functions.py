@@ -69,8 +69,8 @@ def log_sum_exp(x: Array, *, axis: int = -1) -> Array:
     >>> polyloss.log_sum_exp(np.asarray([[1000.0, 1000.0], [-np.inf, -np.inf]]))
     array([1000.69314718,          -inf])
     """
-    backend, xp, ready = _prepare("log_sum_exp", x, axis)
-    return xp.astype(attached(backend, log_sum_exp_of, ready), x.dtype)
+    _, xp, ready = _prepare("log_sum_exp", x, axis)
+    return xp.astype(attached(xp, log_sum_exp_of, ready), x.dtype)
 
 
 @_refusing
@@ -322,7 +322,7 @@ def _log_shares(backend: Backend, xp: Namespace, x: Array) -> Array:
     distance = capped - origin
     distance = xp.where(row.shift == 0, distance, distance - row.infinity)
     distance = xp.where(majority, 0.0, distance)
-    return distance - attached(backend, log_share_of, x)[..., None]
+    return distance - attached(xp, log_share_of, x)[..., None]
 
 
 def _prepare(
@@ -344,5 +344,5 @@ def _prepare(
 
 
 def _elementwise(name: str, x: Array, kernel: Callable[[Namespace, Array], KernelResult]) -> Array:
-    backend, xp, ready = _prepare(name, x)
-    return xp.astype(attached(backend, kernel, ready), x.dtype)
+    _, xp, ready = _prepare(name, x)
+    return xp.astype(attached(xp, kernel, ready), x.dtype)

@@ -10,6 +10,7 @@ from jax.custom_derivatives import SymbolicZero
 
 from polyloss.adapters import Backend, lacks_closed_form
 from polyloss.core.backend import Named, Step
+from polyloss.core.collectives import split_over
 
 from ._common import broadcasting
 
@@ -32,6 +33,10 @@ def _jvp(fused: Any, primals: Sequence[jax.Array], tangents: Sequence[Any]) -> t
     value, gradients = _both(fused, wanted, *primals)
     pairs = [(g, tangent) for g, tangent in zip(gradients, tangents, strict=True) if g is not None]
     parts = [jnp.vdot(gradient, tangent) for gradient, tangent in pairs]
+    group = split_over(fused, value)
+    if group is not None:
+        # Where members have parts of an array, each has a part of the sum.
+        parts = [group.replicated_sum(part) for part in parts]
     return value, sum(parts[1:], start=parts[0]) if parts else jnp.zeros_like(value)
 
 

@@ -30,17 +30,20 @@ class Axis(Group):
         found: jax.Array = lax.psum(array, self.name)
         return found
 
-    def check(self, part: jax.Array, ids: jax.Array | None) -> None:
-        if not set(self.names) <= varying_axes(part):
-            raise ValueError(
-                f"the rows are not split over {' and '.join(map(repr, self.names))}, as far as JAX knows: in_specs "
-                "must say so, and jax.shard_map must follow it (check_vma=True, its default; jax.pmap does not)"
-            )
-        if ids is not None and set(self.names) & varying_axes(ids):
-            raise ValueError(
-                f"class ids must be the same on all devices along {' and '.join(map(repr, self.names))}, and these may "
-                "differ: in_specs must not split them over it"
-            )
+    def check(self, parts: Mapping[str, jax.Array], others: Mapping[str, jax.Array]) -> None:
+        along = " and ".join(map(repr, self.names))
+        for name, part in parts.items():
+            if not set(self.names) <= varying_axes(part):
+                raise ValueError(
+                    f"the rows of {name} are not split over {along}, as far as JAX knows: in_specs must say so, and "
+                    "jax.shard_map must follow it (check_vma=True, its default; jax.pmap does not)"
+                )
+        for name, other in others.items():
+            if set(self.names) & varying_axes(other):
+                raise ValueError(
+                    f"{name} must be the same on all devices along {along}, and may differ: in_specs must not split "
+                    "it over that"
+                )
 
     def replicated_sum(self, array: jax.Array) -> jax.Array:
         # What is the same on all devices is whole already.
@@ -52,9 +55,9 @@ class Axis(Group):
         found: jax.Array = lax.pmax(lax.stop_gradient(array), self.name)
         return found
 
-    def offset_and_length(self, shape: tuple[Any, ...]) -> tuple[Any, Any]:
+    def offset_and_length(self, part: int) -> tuple[Any, Any]:
         # Shapes are the same on all devices.
-        return lax.axis_index(self.name) * shape[-1], shape[-1] * self.size
+        return lax.axis_index(self.name) * part, part * self.size
 
     def lengths(self, arrays: Mapping[str, jax.Array | None]) -> Mapping[str, Any]:
         for name, array in arrays.items():

@@ -36,7 +36,7 @@ class Replicas(Group):
     def maximum(self, array: Any) -> Any:
         raise NotImplementedError(_WHOLE)
 
-    def offset_and_length(self, shape: tuple[Any, ...]) -> tuple[Any, Any]:
+    def offset_and_length(self, part: int) -> tuple[Any, Any]:
         raise NotImplementedError(_WHOLE)
 
     def lengths(self, arrays: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,6 +1,5 @@
 """Groups of processes."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,9 +14,12 @@ class _Sum(torch.autograd.Function):
     """The sum over a group. What becomes of it differs between processes, and the gradients by it are summed."""
 
     @staticmethod
-    def forward(ctx: Any, array: torch.Tensor, group: Any) -> torch.Tensor:
-        ctx.group = group
+    def forward(array: torch.Tensor, group: Any) -> torch.Tensor:
         return all_reduce(array, "sum", group)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+        ctx.group = inputs[1]
 
     @staticmethod
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[Any, ...]:
@@ -36,9 +38,12 @@ class _Replicated(torch.autograd.Function):
     """The same array; the gradients by it are summed. Megatron calls it `copy_to_tensor_model_parallel_region`."""
 
     @staticmethod
-    def forward(ctx: Any, array: torch.Tensor, group: Any) -> torch.Tensor:
-        ctx.group = group
+    def forward(array: torch.Tensor, group: Any) -> torch.Tensor:
         return array.view_as(array)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+        ctx.group = inputs[1]
 
     @staticmethod
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[Any, ...]:
@@ -118,11 +123,26 @@ _replicated_sum: Callable[..., torch.Tensor] = _ReplicatedSum.apply
 _replicated: Callable[..., torch.Tensor] = _Replicated.apply
 
 
-class Processes(Group):
-    """The processes of a group of `torch.distributed`."""
+_NUMBERS = 8
+"""So many a process says of its call before anything else."""
+_DTYPES = {
+    dtype: -place
+    for place, dtype in enumerate((torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.int64), 1)
+}
+"""As which number a dtype travels."""
 
-    def __init__(self, group: Any, device: torch.device) -> None:
-        self.group, self.device = group, device
+
+class Processes(Group):
+    """The processes of a group of `torch.distributed`.
+
+    `parts` is how long the part of each one is, where that is known; `rank` is the place of this one.
+    """
+
+    def __init__(
+        self, group: Any, device: torch.device, parts: tuple[int, ...] | None = None, rank: int | None = None
+    ) -> None:
+        self.group, self.device, self.parts = group, device, parts
+        self.rank: int = torch.distributed.get_rank(group) if rank is None else rank
 
     @property
     def size(self) -> int:
@@ -140,29 +160,53 @@ class Processes(Group):
     def maximum(self, array: torch.Tensor) -> torch.Tensor:
         return all_reduce(array.detach(), "max", self.group)
 
-    def offset_and_length(self, shape: tuple[Any, ...]) -> tuple[Any, Any]:
-        rank = torch.distributed.get_rank(self.group)
-        shapes = torch.zeros((self.size, 2), dtype=torch.int64, device=self.device)
-        shapes[rank, 0], shapes[rank, 1] = math.prod(shape[:-1]), shape[-1]
-        shapes = all_reduce(shapes, "sum", self.group)
-        if torch.compiler.is_compiling() or is_abstract(shapes):
+    def offset_and_length(self, part: int) -> tuple[Any, Any]:
+        if self.parts is None:
+            told = self._told(part)[:, 0]
+            return told[: self.rank].sum(), told.sum()
+        return sum(self.parts[: self.rank]), sum(self.parts)
+
+    def longest(self, part: int) -> int | None:
+        return None if self.parts is None else max(self.parts)
+
+    def agreed(self, part: int, alike: Mapping[str, Any]) -> "Processes":
+        if self.parts is not None or _is_traced():
             # Nothing can be raised while it is traced.
-            return shapes[:rank, 1].sum(), shapes[:, 1].sum()
-        rows, lengths = shapes.T.tolist()
-        for other, count in enumerate(rows):
-            if count != rows[rank]:
-                raise ValueError(
-                    f"process {rank} has {rows[rank]} rows, and process {other} {count}: each must have a part of "
-                    "the same rows"
-                )
-        return sum(lengths[:rank]), sum(lengths)
+            return self
+        mine = [1, part, *(v if isinstance(v, int) else _DTYPES.get(v, 0) for v in alike.values())]
+        told = self._told(*mine).tolist()
+        for other, theirs in enumerate(told):
+            if theirs[0] == 0:
+                raise ValueError(f"process {self.rank} has parts of rows, and the call of process {other} is an error")
+            for what, here, there in zip(alike, mine[2:], theirs[2:], strict=False):
+                if here != there:
+                    raise self._differ(what, here, other, there)
+        return Processes(self.group, self.device, tuple(part for _, part, *_ in told), self.rank)
+
+    def withdraw(self) -> None:
+        if self.parts is None and not _is_traced():
+            self._told(0)
+
+    def _told(self, *numbers: int) -> torch.Tensor:
+        """What each process tells of itself."""
+        told = torch.zeros((self.size, _NUMBERS), dtype=torch.int64, device=self.device)
+        for place, number in enumerate(numbers):
+            told[self.rank, place] = number
+        return all_reduce(told, "sum", self.group)
+
+    def _differ(self, what: str, here: int, other: int, there: int) -> ValueError:
+        names = {number: str(dtype) for dtype, number in _DTYPES.items()}
+        mine, theirs = (what.format(names.get(number, number)) for number in (here, there))
+        return ValueError(
+            f"process {self.rank} has {mine}, and process {other} has {theirs}: each must have a part of the same rows"
+        )
 
     def lengths(self, arrays: Mapping[str, torch.Tensor | None]) -> Mapping[str, Any]:
         layout = torch.tensor(layout_of(arrays), device=self.device)
         return lengths_of("process", arrays, all_gather(layout[None], self.group).tolist())
 
     def start(self, lengths: Any) -> Any:
-        return sum(lengths[: torch.distributed.get_rank(self.group)])
+        return sum(lengths[: self.rank])
 
     def gather(self, array: torch.Tensor, lengths: Any) -> torch.Tensor:
         return _gather(array, lengths, self.group)
@@ -174,6 +218,10 @@ class Processes(Group):
         mine = torch.tensor(max(len(array) for array in block.values() if array.ndim), device=self.device)
         rows = int(_exchanged(mine, 1, 1, self.group))
         return {name: _shift(array, rows, 1, self.group) for name, array in block.items()}
+
+
+def _is_traced() -> bool:
+    return torch.compiler.is_compiling() or is_abstract(torch.empty(0))
 
 
 def group_of(group: Any, array: torch.Tensor) -> Group:

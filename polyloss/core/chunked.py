@@ -4,13 +4,14 @@ The gradients are found on the way: what is computed of a chunk, logits and all,
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, Self, TypeAlias
 
 from . import sums
 from .backend import Backend, Named, backend_of, strips
+from .collectives import GroupOf, agreed, split_kernel, split_over
 from .fused import FusedLoss, kept_rows, namespace_of, scaled
-from .kernel import BoundKernel, Definition, Fuse
+from .kernel import BoundKernel, Definition
 from .typing import Array, KernelResult, Namespace
 
 CHUNK = 1 << 24
@@ -38,7 +39,8 @@ class Chunked(FusedLoss):
     name : str
         That of the loss.
     cost : callable
-        A row-wise kernel of logits and target.
+        A row-wise kernel of logits and target. It may be one of rows that are split over a group: then each member has
+        its rows of `weight`, and all of `hidden`.
     of_cost : tuple of str
         Its parameters.
     parameters : tuple
@@ -55,6 +57,11 @@ class Chunked(FusedLoss):
     names: tuple[str, ...]
 
     @property
+    def kernel(self) -> Callable[..., KernelResult]:
+        """What members compute together where rows are split."""
+        return self.cost
+
+    @property
     def closed(self) -> tuple[bool, ...]:
         """For each array whether its gradient is found with the value; those by parameters `plain` alone has."""
         return tuple(name not in self.of_cost for name in self.names)
@@ -67,7 +74,7 @@ class Chunked(FusedLoss):
     def forward(self, arrays: Sequence[Array], wanted: Sequence[bool]) -> tuple[Array, Any]:
         """The value and, of a sum, its gradients."""
         call = self._named(arrays)
-        losses, found = self._sweep(call, self._chosen(wanted) if self.scalar else ())
+        losses, found = self._agreed(call)._sweep(call, self._chosen(wanted) if self.scalar else ())
         if not self.scalar:
             return losses, found
         return namespace_of(call).sum(call["share"] * losses), found | {"share": losses}
@@ -79,18 +86,22 @@ class Chunked(FusedLoss):
         if self.scalar:
             found = {name: scaled(kept[name], upstream) for name in self._chosen(wanted)}
         else:
-            _, found = self._sweep(self._named(arrays) | {"share": upstream}, self._chosen(wanted))
+            call = self._named(arrays) | {"share": upstream}
+            _, found = self._agreed(call)._sweep(call, self._chosen(wanted))
         return [found.get(name) for name in self.names]
 
     def plain(self, *arrays: Array) -> Array:
         """The value, for the framework to differentiate: for that it computes a chunk's logits once more."""
         call = self._named(arrays)
         backend, xp = backend_of(call["hidden"]), namespace_of(call)
+        chunked, group = self._agreed(call), split_over(self, call["hidden"])
+        if group is not None:
+            call["hidden"] = group.replicated(call["hidden"])
 
         @backend.checkpoint
         def losses(row: Named, fixed: Named) -> Array:
             given = {name: fixed[name] for name in fixed if name in self.of_cost}
-            kernel = BoundKernel(self.cost, 2, self.parameters, tuple(given))
+            kernel = BoundKernel(chunked.cost, 2, self.parameters, tuple(given))
             logits = logits_of(row["hidden"], fixed["weight"], fixed.get("bias"))
             return kept_rows(xp, row, backend.attach(kernel, (logits, row["target"], *given.values())))
 
@@ -99,7 +110,7 @@ class Chunked(FusedLoss):
         def step(totals: Named, row: Named) -> Results:
             return totals, {"losses": losses(row, fixed)}
 
-        values = backend.scan(step, {}, _rows(call), _size(call["weight"]))[1]["losses"]
+        values = backend.scan(step, {}, _rows(call), chunked._size(call))[1]["losses"]
         return xp.sum(call["share"] * values) if self.scalar else values
 
     def tangent(self, arrays: Sequence[Array], tangents: Sequence[Array | None]) -> Array:
@@ -107,22 +118,23 @@ class Chunked(FusedLoss):
         call, change = self._named(arrays), self._named(tangents)
         change = {name: tangent for name, tangent in change.items() if tangent is not None}
         backend, xp = backend_of(call["hidden"]), namespace_of(call)
-        weight, bias = call["weight"], call.get("bias")
+        weight, bias, chunked = call["weight"], call.get("bias"), self._agreed(call)
 
         def step(totals: Named, row: Named) -> Results:
             logits = logits_of(row["hidden"], weight, bias)
-            value, *slopes = self._costs(xp, logits, row["target"], call)
-            moves = xp.zeros_like(value)
+            value, *slopes = chunked._costs(xp, logits, row["target"], call)
+            moves = xp.zeros_like(logits)
             away = [logits_of(row["hidden'"], weight, None)] if "hidden'" in row else []
             away += [logits_of(row["hidden"], change["weight"], None)] if "weight" in change else []
             away += [xp.broadcast_to(change["bias"], logits.shape)] if "bias" in change else []
             for slope, changes in zip(slopes[:2], (away, [row["target'"]] if "target'" in row else []), strict=False):
                 for one in changes:
-                    moves = moves + xp.sum(slope() * one, axis=-1)
-            return totals, {"losses": kept_rows(xp, row, value), "moves": kept_rows(xp, row, moves)}
+                    moves = moves + slope() * one
+            moved = chunked._sum_of_rows(xp, moves)
+            return totals, {"losses": kept_rows(xp, row, value), "moves": kept_rows(xp, row, moved)}
 
         rows = _rows(call) | {f"{name}'": change[name] for name in ("hidden", "target") if name in change}
-        found = backend.scan(step, {}, rows, _size(weight))[1]
+        found = backend.scan(step, {}, rows, chunked._size(call))[1]
         if not self.scalar:
             return found["moves"]
         total = xp.sum(call["share"] * found["moves"])
@@ -147,7 +159,7 @@ class Chunked(FusedLoss):
                 totals = totals | {name: sums.add_product(backend, total, slope, feature, size)}
             return totals, found
 
-        size = _size(weight)
+        size = self._size(call)
         matrices = {"weight": weight, "bias": weight[:, :1]}
         zeros = {name: sums.nothing(backend, matrices[name]) for name in by_logits if name != "hidden"}
         rows = _rows(call) | ({"share": call["share"]} if slopes else {})
@@ -155,11 +167,18 @@ class Chunked(FusedLoss):
         totals = {name: sums.result(total) for name, total in totals.items()}
         if "bias" in totals:
             totals |= {"bias": totals["bias"][:, 0]}
+        group = split_over(self, weight)
+        if group is not None and "hidden" in found:
+            # Each member has found what its own logits make of it.
+            found["hidden"] = group.replicated_sum(found["hidden"])
         return found.pop("losses"), totals | found
 
     def _slopes(self, backend: Backend, xp: Namespace, row: Named, call: Named, wanted: Sequence[str]) -> Named:
         """The losses and, by what is wanted of logits and target, the slopes."""
         logits = row["logits"]
+        if split_over(self, logits) is not None:
+            # In blocks, members with other shapes would meet another number of times.
+            return self.block(xp, row, call, wanted)
         rows: Named = {name: row[name] for name in ("logits", "target", "share", "mask") if name in row}
         fixed = {name: call[name] for name in self.of_cost if name in call}
         found = backend.by_rows(self, rows, fixed, tuple(wanted))
@@ -192,25 +211,48 @@ class Chunked(FusedLoss):
         found = self.cost(xp, logits, target, **dict(self.parameters), **given)
         return tuple(part for part in found if not isinstance(part, Mapping))
 
+    def _agreed(self, call: Named) -> Self:
+        """This; if rows are split, the members know how long the others' parts are."""
+        cost = agreed(self.cost, call["hidden"], call["weight"].shape[0])
+        return self if cost is self.cost else replace(self, cost=cost)
 
-def in_chunks(cost: Callable[..., KernelResult], of_cost: tuple[str, ...]) -> Fuse:
+    def _size(self, call: Named) -> int:
+        """So many rows are a chunk."""
+        classes, features = call["weight"].shape
+        group = split_over(self, call["hidden"])
+        longest = classes if group is None else group.longest(classes)
+        if longest is None:
+            # All members must have as many chunks: one.
+            count: int = call["hidden"].shape[0]
+            return count
+        elements = longest * features
+        # So many elements there are in sums of few terms, for each logit.
+        beside = max(1, features // sums.terms(elements) if sums.is_narrow(elements) else 1)
+        size: int = max(1, CHUNK // (longest * beside))
+        return size
+
+    def _sum_of_rows(self, xp: Namespace, array: Array) -> Array:
+        group = split_over(self, array)
+        found = xp.sum(array, axis=-1)
+        return found if group is None else group.replicated_sum(found)
+
+
+@dataclass(frozen=True)
+class InChunks:
     """How a loss of a linear layer's logits is evaluated, of which `cost` is the loss of each row."""
 
-    def fuse(loss: Definition, parameters: tuple[tuple[str, Any], ...], names: tuple[str, ...]) -> Chunked:
-        constants = tuple((key, value) for key, value in parameters if key in of_cost)
-        return Chunked(loss.__name__, cost, of_cost, constants, names)
+    cost: Callable[..., KernelResult]
+    of_cost: tuple[str, ...]
 
-    return fuse
+    def __call__(self, loss: Definition, parameters: tuple[tuple[str, Any], ...], names: tuple[str, ...]) -> Chunked:
+        """What finds the gradients of a call together with its value."""
+        constants = tuple((key, value) for key, value in parameters if key in self.of_cost)
+        return Chunked(loss.__name__, self.cost, self.of_cost, constants, names)
+
+    def split(self, group_of: GroupOf) -> "InChunks":
+        """The same of logits whose classes are split over a group."""
+        return InChunks(split_kernel(self.cost, group_of), self.of_cost)
 
 
 def _rows(call: Named) -> Named:
     return {name: call[name] for name in ("hidden", "target", "mask") if name in call}
-
-
-def _size(weight: Array) -> int:
-    """So many rows are a chunk."""
-    classes, features = weight.shape
-    # So many elements there are in sums of few terms, for each logit.
-    beside = max(1, features // sums.terms(classes * features) if sums.is_narrow(weight) else 1)
-    size: int = max(1, CHUNK // (classes * beside))
-    return size

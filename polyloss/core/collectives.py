@@ -8,10 +8,8 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from .domains import Classes
 from .typing import Array, KernelResult, Namespace
 
 
@@ -43,13 +41,38 @@ class Group(ABC):
         """The largest entries of all members' arrays, as constants. Which of NaN and a number is larger is open."""
 
     @abstractmethod
-    def offset_and_length(self, shape: tuple[Any, ...]) -> tuple[Any, Any]:
-        """Where a member's part of a row starts, and how long the row is: the last axis of arrays of this shape.
+    def offset_and_length(self, part: int) -> tuple[Any, Any]:
+        """Where a member's part of a row starts that is so long, and how long the row is."""
+
+    def longest(self, part: int) -> int | None:
+        """How long the longest part of a row is; None where that cannot be known now."""
+        return part
+
+    def agreed(self, part: int, alike: Mapping[str, Any]) -> "Group":
+        """This group, whose members know how long their parts of rows are: in one message for all that comes.
+
+        Parameters
+        ----------
+        part : int
+            How long the one of this member is.
+        alike : mapping
+            Numbers and dtypes that must be the same for all members; by what an error says of them, with ``{}`` for
+            each.
 
         Raises
         ------
         ValueError
-            If the other axes are not the same for all members, as far as that can be seen now.
+            If they are not, for all members; or if the call of another one is an error.
+        """
+        return self
+
+    def withdraw(self) -> None:  # noqa: B027
+        """Tell the others, who may be about to agree, that the call of this member is an error."""
+
+    def check(self, parts: Mapping[str, Array], others: Mapping[str, Array]) -> None:  # noqa: B027
+        """Raise ValueError where some cannot be parts of rows that are split, or others differ between members.
+
+        As far as that can be told without asking them.
         """
 
     @abstractmethod
@@ -84,12 +107,6 @@ class Group(ABC):
             so_far, block = step(so_far, block)
         return so_far, block
 
-    def check(self, part: Array, ids: Array | None) -> None:  # noqa: B027
-        """Raise ValueError where `part` cannot be one of rows that are split, or ids differ between members.
-
-        As far as that can be told without asking the others.
-        """
-
 
 class Alone(Group):
     """The group of a process that has no others."""
@@ -101,8 +118,8 @@ class Alone(Group):
 
     replicated_sum = maximum = sum
 
-    def offset_and_length(self, shape: tuple[Any, ...]) -> tuple[Any, Any]:
-        return 0, shape[-1]
+    def offset_and_length(self, part: int) -> tuple[Any, Any]:
+        return 0, part
 
     def lengths(self, arrays: Mapping[str, Array | None]) -> Mapping[str, Any]:
         return dict.fromkeys(arrays)
@@ -189,9 +206,10 @@ class SplitRows:
         )
     )
 
-    def __init__(self, xp: Namespace, group: Group, shape: tuple[Any, ...], loss: str) -> None:
-        self._xp, self._group, self._loss = xp, group, loss
-        self._start, self.row_length = group.offset_and_length(shape)
+    def __init__(self, xp: Namespace, group_of: GroupOf, array: Array, loss: str) -> None:
+        self.group_of, self.group = group_of, group_of(array)
+        self._xp, self._loss = xp, loss
+        self._start, self.row_length = self.group.offset_and_length(array.shape[-1])
 
     def __getattr__(self, name: str) -> Any:
         if name == "take_along_axis":
@@ -207,7 +225,7 @@ class SplitRows:
         return found + (start if isinstance(start, int) else self._xp.astype(start, found.dtype))
 
     def sum(self, x: Array, /, **keywords: Any) -> Array:
-        return self._over(x, self._xp.sum(x, **keywords), self._group.sum, **keywords)
+        return self._over(x, self._xp.sum(x, **keywords), self.group.sum, **keywords)
 
     def max(self, x: Array, /, **keywords: Any) -> Array:
         return self._over(x, self._xp.max(x, **keywords), self._maximum, **keywords)
@@ -218,15 +236,15 @@ class SplitRows:
     def _maximum(self, found: Array) -> Array:
         xp = self._xp
         if not xp.isdtype(found.dtype, "real floating"):
-            return self._group.maximum(found)
+            return self.group.maximum(found)
         # A NaN is the largest of all: it travels as a flag.
         nan = xp.isnan(found)
-        both = self._group.maximum(xp.stack([xp.where(nan, -math.inf, found), xp.astype(nan, found.dtype)]))
+        both = self.group.maximum(xp.stack([xp.where(nan, -math.inf, found), xp.astype(nan, found.dtype)]))
         return xp.where(both[1, ...] > 0, math.nan, both[0, ...])
 
     def any(self, x: Array, /, **keywords: Any) -> Array:
         found = self._xp.astype(self._xp.any(x, **keywords), self._xp.int32)
-        return self._over(x, found, self._group.maximum, **keywords) > 0
+        return self._over(x, found, self.group.maximum, **keywords) > 0
 
     def all(self, x: Array, /, **keywords: Any) -> Array:
         return ~self.any(~x, **keywords)
@@ -240,7 +258,7 @@ class SplitRows:
 
 def split_namespace(xp: Namespace, loss: Any, array: Array) -> Namespace:
     """`xp`, for rows of which `array` has a part if those of the loss are split."""
-    return xp if loss.group_of is None else SplitRows(xp, loss.group_of(array), tuple(array.shape), loss.__name__)
+    return xp if loss.group_of is None else SplitRows(xp, loss.group_of, array, loss.__name__)
 
 
 def split_kernel(kernel: Callable[..., KernelResult], group_of: GroupOf) -> Callable[..., KernelResult]:
@@ -248,32 +266,23 @@ def split_kernel(kernel: Callable[..., KernelResult], group_of: GroupOf) -> Call
 
     @functools.wraps(kernel)
     def run(xp: Namespace, array: Array, *arrays: Array, **parameters: Any) -> KernelResult:
-        rows = SplitRows(xp, group_of(array), tuple(array.shape), kernel.__name__)
-        return kernel(rows, array, *arrays, **parameters)
+        return kernel(SplitRows(xp, group_of, array, kernel.__name__), array, *arrays, **parameters)
 
     # Of a pair, an adapter has no more than the kernel: see `split_over`.
-    run.group_of = group_of  # type: ignore[attr-defined]
+    run.group_of, run.whole = group_of, kernel  # type: ignore[attr-defined]
     return run
 
 
 def split_over(pair: Any, array: Array) -> Group | None:
-    """The group that the rows of a pair are split over, if they are."""
+    """The group that the rows of what has a kernel are split over, if they are."""
     group_of = getattr(getattr(pair, "kernel", None), "group_of", None)
     return None if group_of is None else group_of(array)
 
 
-@dataclass(frozen=True)
-class SplitClasses(Classes):
-    """A target beside rows that are split over a group: its class ids are those of whole rows."""
-
-    group_of: GroupOf = lambda array: Alone()
-    # As of every domain: it is known by itself.
-    __hash__ = object.__hash__
-
-    def outside(self, xp: Namespace, array: Array, classes: int | None = None) -> Array:
-        whole = None if classes is None else self.group_of(array).offset_and_length((classes,))[1]
-        return super().outside(xp, array, whole)
-
-    def expected(self, classes: int | None = None) -> str:
-        # The number that is known here is that of one member.
-        return super().expected() if classes is None else "class ids in [0, C), with the C classes of all members"
+def agreed(kernel: Any, array: Array, part: int) -> Any:
+    """`kernel`; if its rows are split, its members know from now on how long the others' parts are."""
+    if not hasattr(kernel, "group_of"):
+        return kernel
+    group = kernel.group_of(array)
+    known = group.agreed(part, {})
+    return kernel if known is group else split_kernel(kernel.whole, lambda _: known)

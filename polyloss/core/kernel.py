@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 
 from . import checks
 from .arguments import Argument
-from .backend import Backend, backend_of
-from .collectives import GroupOf
+from .backend import backend_of
+from .collectives import GroupOf, SplitRows, split_kernel
 from .domains import Domain
 from .dtypes import cast, is_floating
 from .typing import Array, KernelResult, Namespace
@@ -165,6 +165,10 @@ class BoundKernel:
         )
 
 
-def attached(backend: Backend, kernel: Callable[[Namespace, Array], KernelResult], x: Array) -> Array:
+def attached(xp: Namespace, kernel: Callable[[Namespace, Array], KernelResult], x: Array) -> Array:
     """The value of `kernel` at `x`, with its closed form as its derivative."""
-    return backend.attach(BoundKernel(kernel, 1, (), ()), (x,))
+    if not isinstance(xp, SplitRows):
+        return backend_of(x).attach(BoundKernel(kernel, 1, (), ()), (x,))
+    # It is the same for all members, and each may use it with what it has of a row.
+    value = backend_of(x).attach(BoundKernel(split_kernel(kernel, xp.group_of), 1, (), ()), (x,))
+    return xp.group.replicated(value)

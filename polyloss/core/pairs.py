@@ -358,7 +358,8 @@ class RingPairs(SplitPairs):
         columns = Examples(block["vectors"], block.get("labels"), block.get("mask"), block["start"])
         scores = self._scores(xp, call, rows, columns)
         choices = self.choices(xp, scores, rows, columns, dict(self.parameters))
-        within = SplitRows(xp, Blocks(known, columns.start), tuple(scores.shape), self.name)
+        blocks = Blocks(known, columns.start)
+        within = SplitRows(xp, lambda _: blocks, scores, self.name)
         losses, slope, *others = self.cost(within, *choices, **self._of_cost(call))
         if weights is None:
             return {"losses": losses}

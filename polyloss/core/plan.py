@@ -311,7 +311,7 @@ class Plan(Binding):
                 return class_weight
             if target.ndim == 1 and group is None:
                 return xp.take(class_weight, target, axis=0)
-            share = self._class_share(split_namespace(xp, self.loss, first), arrays, class_weight)
+            share = self._class_share(split_namespace(xp, self.loss, class_weight), arrays, class_weight)
             found = xp.sum(xp.where(share, class_weight, xp.zeros_like(class_weight)), axis=-1)
         else:
             found = xp.sum(class_weight * self._class_share(xp, arrays, class_weight), axis=-1)

@@ -39,7 +39,7 @@ class Blocks(Alone):
     def maximum(self, array: Array) -> Array:
         return self._total(stop_gradient(array), backend_of(array).namespace(array).maximum)
 
-    def offset_and_length(self, shape: tuple[Any, ...]) -> tuple[Any, Any]:
+    def offset_and_length(self, part: int) -> tuple[Any, Any]:
         return self._start, None
 
     def _total(self, partial: Array, combine: Combine) -> Array:

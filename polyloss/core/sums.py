@@ -14,10 +14,9 @@ _BLOCK = 1 << 17
 """So many elements of sums of few terms exist at a time, where rows can be cut: they stay in the cache."""
 
 
-def is_narrow(total: Array) -> bool:
-    """Whether a total is summed as said above, or by `Backend.add_product`."""
-    rows, columns = total.shape
-    return bool(rows * columns <= NARROW)
+def is_narrow(total: int) -> bool:
+    """Whether a total of so many elements is summed as said above, or by `Backend.add_product`."""
+    return total <= NARROW
 
 
 def terms(total: int) -> int:
@@ -33,7 +32,7 @@ def nothing(backend: Backend, total: Array) -> Array:
     """Zeros of the shape of `total`, for `add_product` to begin with."""
     xp = backend.namespace(total)
     zeros = xp.zeros_like(total)
-    return xp.stack([zeros, zeros]) if is_narrow(total) else zeros
+    return xp.stack([zeros, zeros]) if is_narrow(total.shape[0] * total.shape[1]) else zeros
 
 
 def result(total: Array) -> Array:

@@ -4,7 +4,7 @@ import functools
 import math
 import operator
 from collections.abc import Container, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from . import checks, words
 from .arguments import EXAMPLES, IGNORED
@@ -129,7 +129,7 @@ def outside(binding: Binding, xp: Namespace, named: Mapping[str, Array]) -> Iter
         if domain.everything or name in of_class:
             continue
         array, ids = named[name], holds_ids(xp, named[name], domain)
-        classes = class_axis(binding, name, named)[1] if ids else None
+        classes = _whole(binding, named, class_axis(binding, name, named)[1]) if ids else None
         # In its own dtype a bound may wrap.
         wide = checks.wide_ids(xp, array) if ids else cast(xp, array, floating(xp, array, first))
         flags = domain.outside(xp, wide, classes)
@@ -182,7 +182,7 @@ def unseen(
             holder, _ = class_axis(binding, name, named)
             letters = binding.loss.arguments[holder].dims[-1]
             axis = letters.index(_letter(binding, name)) - len(letters)
-            classes = backend_of(array).length(ready[holder], axis, array.dtype)
+            classes = _whole(binding, ready, backend_of(array).length(ready[holder], axis, array.dtype))
         of_rows = array.ndim > rows and not ids
         flags = domain.outside_in_row(xp, array) if of_rows else domain.outside(xp, array, classes)
         if isinstance(domain, ClassSequences):
@@ -258,6 +258,12 @@ def class_axis(binding: Binding, ids: str, named: Mapping[str, Array]) -> tuple[
         if name != ids and (letter, 0) in axes:
             return name, named[name].shape[axes.index((letter, 0))]
     raise TypeError(f"{binding.loss.__name__}: no array has the classes of {ids}")
+
+
+def _whole(binding: Binding, named: Mapping[str, Array], classes: Any) -> Any:
+    """How many classes there are, of which a member of a group may have some."""
+    group_of = binding.loss.group_of
+    return classes if group_of is None else group_of(named[binding.loss.arrays[0]]).offset_and_length(classes)[1]
 
 
 def _letter(binding: Binding, ids: str) -> str:

@@ -3,8 +3,7 @@
 from typing import Unpack
 
 from polyloss import stable as numeric
-from polyloss.core.backend import backend_of
-from polyloss.core.chunked import in_chunks, logits_of
+from polyloss.core.chunked import InChunks, logits_of
 from polyloss.core.declare import fused
 from polyloss.core.domains import CLASSES, NONNEGATIVE, POSITIVE, UNIT, finite, scalar, special
 from polyloss.core.kernel import attached
@@ -38,7 +37,7 @@ def _cost(
         norm, shares = numeric.log_sum_exp_of(xp, x)
         if logit_softcap is not None:
             # By the softcap the value itself is differentiated, and of this one the derivative is known alone.
-            norm = attached(backend_of(x), numeric.log_sum_exp_of, x)
+            norm = attached(xp, numeric.log_sum_exp_of, x)
         value = value + z_loss * (norm * norm)
         by_parameter = by_parameter | {"z_loss": lambda: norm * norm}
 
@@ -46,7 +45,7 @@ def _cost(
         slope = by_x()
         if drifts:
             # Attached, its own derivative is right too: that of the slope.
-            again = attached(backend_of(x), numeric.log_sum_exp_of, x)
+            again = attached(xp, numeric.log_sum_exp_of, x)
             slope = slope + numeric.times(xp, shares(), 2.0 * z_loss * again[..., None])
         if logit_softcap is not None:
             # 1 - tanh^2, which would cancel.
@@ -59,7 +58,7 @@ def _cost(
 
 @fused(
     "(n,d),(c,d),(n|n,c)->(n)",
-    fuse=in_chunks(_cost, OF_COST),
+    fuse=InChunks(_cost, OF_COST),
     shapes={"bias": "(c)"},
     tasks=["multi-class"],
     target=CLASSES,

@@ -10,8 +10,9 @@ from jax.sharding import Mesh, PartitionSpec
 
 import polyloss
 from polyloss import distributed
+from polyloss.core import chunked
 
-from .examples import Spread, spread
+from . import jax_batches, jax_examples, linear
 from .rows import CLASSES, Case, cases, refusals
 
 jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
@@ -56,45 +57,62 @@ def row(case: Case, dtype: str) -> list[str]:
     return case.wrong(dtype, np.asarray(value, dtype=np.float64), numbers, slice(None))
 
 
-def examples() -> list[str]:
-    """Values of whole batches and their gradients, also where `jax.pmap` maps and averages."""
-    kinds = [("float64", True), ("float32", True), ("bfloat16", True), ("float32", False)]
-    return [problem for case in spread() for kind in kinds for problem in example(case, *kind)]
+def layers() -> list[str]:
+    """Values and gradients of a linear layer whose classes are split; in several chunks."""
+    return [problem for case in linear.cases() for dtype in ("float64", "bfloat16") for problem in layer(case, dtype)]
 
 
-def example(case: Spread, dtype: str, follows: bool) -> list[str]:
+def layer(case: linear.Case, dtype: str) -> list[str]:
+    loss = distributed.sharded(polyloss.linear_cross_entropy, "classes")
+
     def given(array: Any) -> Any:
         found = jnp.asarray(array)
         return found.astype(dtype) if jnp.issubdtype(found.dtype, jnp.floating) else found
 
-    arrays = {name: given(value) for name, value in case.named.items() if isinstance(value, np.ndarray)}
-    others = {name: value for name, value in case.named.items() if name not in arrays}
-    each = case.keywords["reduction"] == "none"
-    loss = distributed.data_parallel(case.loss, "classes")
-    arrays["cotangent"] = jnp.asarray(case.cotangent)
+    call = case.arrays | case.keywords
+    arrays = {name: given(array) for name, array in call.items() if isinstance(array, np.ndarray)}
+    constants = {name: value for name, value in call.items() if name not in arrays}
+    wanted = {name: arrays.pop(name) for name in case.gradients}
 
-    def results(arrays: Any) -> Any:
-        cotangent = arrays.pop("cotangent")
+    def spec(name: str, array: Any) -> Any:
+        axis = linear.BY_CLASS.get(name, array.ndim)
+        return P(*(None,) * axis, "classes") if axis < array.ndim else P()
 
-        def value(wanted: Any) -> Any:
-            call = arrays | wanted | others
-            first = [call.pop(name) for name in case.loss.arrays]
-            return loss(*first, **call)
+    specs = [{name: spec(name, array) for name, array in group.items()} for group in (wanted, arrays)]
 
-        found, pull = jax.vjp(value, {name: arrays[name] for name in case.wanted})
-        (gradients,) = pull(cotangent.astype(found.dtype))
-        if not follows:
-            # Those by the examples of a device are averaged with those by no others.
-            shared = {name: lax.pmean(gradients[name], "classes") for name in case.wanted if name in case.shared}
-            gradients = {name: g if each else g / 4 for name, g in gradients.items()} | shared
-        return found, gradients
+    def results(wanted: Any, others: Any) -> Any:
+        found, pull = jax.vjp(lambda wanted: loss(**wanted, **others, **constants), wanted)
+        return found, pull(jnp.asarray(case.cotangent, dtype=found.dtype))[0]
 
-    whole = case.shared if each else ("cotangent", *case.shared)
-    specs = {name: P() if name in whole else P("classes") for name in arrays}
-    out = (P("classes") if each else P(), {name: specs[name] for name in case.wanted})
-    value, gradients = mapped(results, (specs,), out, check=follows)(arrays)
-    numbers = [np.asarray(gradients[name], dtype=np.float64) for name in case.wanted]
+    value, gradients = mapped(results, tuple(specs), (P(), specs[0]))(wanted, arrays)
+    numbers = {name: np.asarray(gradient, dtype=np.float64) for name, gradient in gradients.items()}
     return case.wrong(dtype, np.asarray(value, dtype=np.float64), numbers, slice(None))
+
+
+def second_derivatives() -> list[str]:
+    """Derivatives of a layer's gradient, and of the mapped function."""
+    ids = np.asarray([1, 3, 5, 15, 8, 0, 4])
+    arrays, along, keywords = linear.derivatives(np.asarray)
+    specs = {name: P("classes") if name in linear.BY_CLASS else P() for name in arrays}
+    split = distributed.sharded(polyloss.linear_cross_entropy, "classes")
+
+    def square(loss: Any) -> Any:
+        return lambda arrays: loss(**arrays, target=ids, **keywords) ** 2
+
+    def curvature(loss: Any) -> Any:
+        return lambda arrays, along: jax.jvp(jax.grad(square(loss)), (arrays,), (along,))[1]
+
+    inside = mapped(square(split), (specs,), P())
+    pairs = [
+        (curvature(polyloss.linear_cross_entropy), mapped(curvature(split), (specs, specs), specs)),
+        (lambda x, _: jax.grad(square(polyloss.linear_cross_entropy))(x), lambda x, _: jax.grad(inside)(x)),
+    ]
+    return [
+        f"derivative {place} of a layer by {name}: {got.tolist()}, expected {expected.tolist()}"
+        for place, (exact, of_parts) in enumerate(pairs)
+        for (name, expected), got in zip(exact(arrays, along).items(), of_parts(arrays, along).values(), strict=True)
+        if not np.allclose(got, expected, rtol=1e-12, atol=1e-13)
+    ]
 
 
 def derivatives() -> list[str]:
@@ -174,23 +192,14 @@ def errors() -> list[str]:
         (lambda: distributed.sharded(polyloss.cross_entropy, 3)(zeros, ids), "the name of an axis"),
         (lambda: distributed.sharded(polyloss.cross_entropy)(zeros, ids), "the name of an axis"),
         (lambda: mapped(each, (BY_CLASS, P()), P(), check=False)(zeros, ids), "check_vma=True"),
-        (lambda: mapped(each, (P(), P()), P())(zeros, ids), "the rows are not split over 'classes'"),
+        (lambda: mapped(each, (P(), P()), P())(zeros, ids), "the rows of logits are not split over 'classes'"),
         (
             lambda: mapped(each, (P("classes"), P("classes")), P("classes"))(zeros[:1].repeat(4, 0), ids[:1].repeat(4)),
-            "ids must be",
+            "target must be the same on all devices",
         ),
         (lambda: jax.pmap(each, "classes")(zeros[:, None, :], ids[:, None]), "jax.pmap does not"),
     ]
     found += refusals(wrong, (TypeError, ValueError))
-    x, some = np.random.default_rng(0).normal(size=(8, 2, 3)), np.where(np.arange(16) < 9, -100, 1).reshape(8, 2)
-    layer, batch = jnp.eye(3), distributed.data_parallel(polyloss.cross_entropy, "rows")
-
-    def averaged(layer: Any, x: Any, ids: Any) -> Any:
-        return lax.pmean(jax.grad(lambda layer: batch(x @ layer, ids, ignore_index=-100))(layer), "rows")
-
-    exact = jax.grad(lambda layer: polyloss.cross_entropy(x @ layer, some, ignore_index=-100))(layer)
-    if not np.allclose(jax.pmap(averaged, "rows", in_axes=(None, 0, 0))(layer, x, some), exact, rtol=1e-12, atol=1e-14):
-        found.append("a gradient that jax.pmap averages")
     counts = jax.pmap(lambda count: distributed.average(count, "rows"), "rows")(jnp.arange(8))
     if not np.array_equal(counts, np.full(8, 3.5)):
         found.append(f"counts {counts}")
@@ -198,6 +207,8 @@ def errors() -> list[str]:
 
 
 def main() -> None:
-    for problem in (*rows(), *examples(), *derivatives(), *counts(), *errors()):
+    chunked.CHUNK = 24
+    of_rows = (*layers(), *second_derivatives(), *rows(), *derivatives(), *counts(), *errors())
+    for problem in (*of_rows, *jax_examples.problems(), *jax_batches.problems()):
         print(problem)
     print("finished")

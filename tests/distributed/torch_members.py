@@ -11,9 +11,9 @@ import torch
 
 import polyloss
 from polyloss import distributed
+from polyloss.core import chunked
 
-from . import torch_batches
-from .examples import EXAMPLES, spread
+from . import linear, torch_batches, torch_examples
 from .rows import CLASSES, cases, refusals
 
 dist: Any = torch.distributed
@@ -76,95 +76,66 @@ def derivatives(part: slice) -> list[str]:
     ]
 
 
-def examples(rank: int, size: int) -> list[str]:
-    """Values of whole batches, and gradients that are those of one process once they are averaged."""
-    cuts = {2: (0, 11, EXAMPLES), 4: (0, 6, 7, 11, EXAMPLES)}[size]
-    part, found = slice(*cuts[rank : rank + 2]), []
-    for case in spread():
+def layers(part: slice) -> list[str]:
+    """Values and gradients of a linear layer whose classes are split; in several chunks, and by second derivatives."""
+    found, split = [], distributed.sharded(polyloss.linear_cross_entropy)
+    for case in linear.cases():
         for dtype in ("float64", "float32", "bfloat16"):
-            given: dict[str, Any] = {}
-            for name, value in case.named.items():
-                if isinstance(value, np.ndarray):
-                    tensor = torch.tensor(value if name in case.shared else value[part])
-                    value = tensor.to(getattr(torch, dtype)) if tensor.is_floating_point() else tensor
-                given[name] = value.requires_grad_() if name in case.wanted else value
-            arrays = [given.pop(name) for name in case.loss.arrays]
-            value = distributed.data_parallel(case.loss)(*arrays, **given)
-            each = case.keywords["reduction"] == "none"
-            value.backward(torch.tensor(case.cotangent[part] if each else case.cotangent, dtype=value.dtype))
-            gradients = []
-            for name in case.wanted:
-                gradient = (given | dict(zip(case.loss.arrays, arrays, strict=True)))[name].grad.double()
-                if name in case.shared:
-                    dist.all_reduce(gradient)
-                # Averaged, as the gradient by a layer before would be: of losses alone, that is nothing to do.
-                gradients.append((gradient if each else gradient / size).numpy())
+            kind = getattr(torch, dtype)
+
+            def given(name: str, array: Any, case: Any = case, kind: Any = kind) -> Any:
+                if not isinstance(array, np.ndarray):
+                    return array
+                tensor = torch.tensor(case.part(name, array, part))
+                return tensor.to(kind) if tensor.is_floating_point() else tensor
+
+            call = {name: given(name, array) for name, array in (case.arrays | case.keywords).items()}
+            for name in case.gradients:
+                call[name].requires_grad_()
+            value = split(**call)
+            value.backward(torch.tensor(case.cotangent, dtype=value.dtype))
+            gradients = {name: call[name].grad.double().numpy() for name in case.gradients}
             found += case.wrong(dtype, value.detach().double().numpy(), gradients, part)
-    return found
+    return found + second_derivatives(part)
 
 
-def training(rank: int, size: int) -> list[str]:
-    """Gradients of a layer that DDP, FSDP and their accumulation over micro-batches make; and those that are summed."""
-    generator = torch.Generator().manual_seed(0)
-    x, ids = torch.randn(4 * size, 5, generator=generator), torch.arange(4 * size) % 5
-    # The first ones have hardly an example that counts, and a micro-batch of the last one has none.
-    ids[: 4 * size - 4], ids[1], ids[-4:-2] = -100, 1, -100
-    here = slice(4 * rank, 4 * rank + 4)
-    mine, mine_ids = x[here], ids[here]
-    loss = distributed.data_parallel(polyloss.cross_entropy)
-    total, average = (function((mine_ids != -100).sum()) for function in (distributed.total, distributed.average))
-    one, other = slice(0, 2), slice(2, 4)
+def second_derivatives(part: slice) -> list[str]:
+    ids = torch.tensor([1, 3, 5, 15, 8, 0, 4])
+    arrays, along, keywords = linear.derivatives(torch.tensor)
 
-    def layer() -> Any:
-        made = torch.nn.Linear(5, 5)
-        with torch.no_grad():
-            made.weight.copy_(torch.eye(5))
-            made.bias.copy_(torch.arange(5.0))
-        return made
+    def results(loss: Any, part: slice) -> list[Any]:
+        own = {n: (a if n == "hidden" else a[part]).clone().requires_grad_() for n, a in arrays.items()}
+        # Not linear: what comes from upstream depends on everything too.
+        value = loss(**own, target=ids, **keywords) ** 2
+        gradients = torch.autograd.grad(value, tuple(own.values()), create_graph=True)
+        moved = []
+        for (name, change), gradient in zip(along.items(), gradients, strict=True):
+            moved.append((gradient * (change if name == "hidden" else change[part])).sum())
+        return [value, *gradients, *torch.autograd.grad(sum(moved), tuple(own.values()))]
 
-    def gradients(model: Any, steps: Any) -> list[Any]:
-        for value in steps(model):
-            value.backward()
-        found = [parameter.grad for parameter in model.parameters()]
-        return [grad.full_tensor() if hasattr(grad, "full_tensor") else grad for grad in found]
+    split = distributed.sharded(polyloss.linear_cross_entropy)
+    compiled = torch.compile(lambda **call: split(**call), fullgraph=True, backend="aot_eager")
+    once = {"hidden": 0, "weight": 1, "bias": 2}
 
-    def call(function: Any, part: slice = slice(None), **keywords: Any) -> Any:
-        return lambda model: function(model(mine[part]), mine_ids[part], ignore_index=-100, **keywords)
+    def first(loss: Any, part: slice, names: Any, **call: Any) -> list[Any]:
+        own = {n: (a if n == "hidden" else a[part]).clone() for n, a in arrays.items()}
+        for name in names:
+            own[name].requires_grad_()
+        value = loss(**own, target=ids, label_smoothing=0.25, **call)
+        return list(torch.autograd.grad(value.sum(), [own[name] for name in names]))
 
-    def at_once(model: Any) -> Any:
-        yield call(loss)(model)
+    pairs = list(zip(results(split, part), results(polyloss.linear_cross_entropy, slice(None)), strict=True))
+    for names, call in ((once, {}), (once, {"reduction": "none"}), (arrays, {"z_loss": 0.125})):
+        whole = first(polyloss.linear_cross_entropy, slice(None), names, **call)
+        pairs += zip(first(compiled, part, names, **call), whole, strict=True)
 
-    def in_two(model: Any) -> Any:
-        yield call(loss, one, denominator=total)(model)
-        yield call(loss, other, denominator=total)(model)
+    def own_part(exact: Any) -> Any:
+        return exact[part] if exact.ndim and exact.shape[0] == CLASSES else exact
 
-    def counted(model: Any) -> Any:
-        yield call(polyloss.cross_entropy, denominator=average)(model)
-
-    def summed(model: Any) -> Any:
-        yield call(polyloss.cross_entropy, denominator=total)(model)
-
-    def by_hand(model: Any) -> list[Any]:
-        found = gradients(model, summed)
-        for gradient in found:
-            dist.all_reduce(gradient)
-        return found
-
-    from torch.distributed.fsdp import fully_shard
-
-    exact = gradients(layer(), lambda model: [polyloss.cross_entropy(model(x), ids, ignore_index=-100)])
-    parallel: Any = torch.nn.parallel.DistributedDataParallel
-    results = {
-        f"{kind.__name__}, {steps.__name__}": gradients(kind(layer()), steps)
-        for kind in (parallel, fully_shard)
-        for steps in (at_once, in_two, counted)
-    }
-    results["sums"] = by_hand(layer())
     return [
-        f"{name}: {got}, expected {gradient}"
-        for name, found in results.items()
-        for got, gradient in zip(found, exact, strict=True)
-        if got is None or not torch.allclose(got, gradient, rtol=1e-6, atol=1e-7)
+        f"of a layer, result {place}: {got.tolist()}, expected {own_part(exact).tolist()}"
+        for place, (got, exact) in enumerate(pairs)
+        if not torch.allclose(got, own_part(exact), rtol=1e-12, atol=1e-13)
     ]
 
 
@@ -177,7 +148,7 @@ def errors(rank: int, size: int, part: slice) -> list[str]:
     batch = distributed.data_parallel(polyloss.cross_entropy)
     mesh = dist.device_mesh.init_device_mesh("cpu", (size // 2, 2), mesh_dim_names=("rows", "classes"))
     wrong: list[tuple[Callable[[], Any], str]] = [
-        (lambda: loss(x[:, part], ids + CLASSES), "in [0, C), with the C classes of all members, got 16"),
+        (lambda: loss(x[:, part], ids + CLASSES), "class ids in [0, 16), got 16"),
         (lambda: loss(x[: 3 - rank % 2, part], ids[: 3 - rank % 2]), "each must have a part of the same rows"),
         (lambda: sparsemax(x[:, part], ids), "needs whole rows, for its kernel uses sort"),
         (
@@ -232,11 +203,14 @@ def member(rank: int, size: int, store: str) -> None:
         "gloo", f"file://{store}", rank=rank, world_size=size, timeout=timedelta(seconds=60)
     )
     part = slice(*CUTS[size][rank : rank + 2])
-    problems = [*rows(part), *examples(rank, size), *training(rank, size), *errors(rank, size, part)]
+    # Of the members' own parts, the chunks would be of different numbers of rows.
+    chunked.CHUNK = 24
+    problems = [*layers(part), *rows(part), *errors(rank, size, part)]
+    problems += torch_examples.problems(rank, size)
+    problems += torch_batches.problems(rank, size)
     if size == 2:
         # For more it is the same, and compiled as often.
         problems += derivatives(part)
-    problems += torch_batches.problems(rank, size)
     for problem in problems:
         print(f"{rank}: {problem}")
     dist.barrier()

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 from unittest import mock
 
-from polyloss.core.chunked import in_chunks
+from polyloss.core.chunked import InChunks
 
 from .mutant import Patch
 
@@ -40,7 +40,7 @@ def linear(change: Callable[..., Any]) -> Patch:
         def cost(xp: Any, *arrays: Any, **parameters: Any) -> Any:
             return change(xp, *linear._cost(xp, *arrays, **parameters))
 
-        with mock.patch.object(linear.linear_cross_entropy, "fuse", in_chunks(cost, linear.OF_COST)):
+        with mock.patch.object(linear.linear_cross_entropy, "fuse", InChunks(cost, linear.OF_COST)):
             yield
 
     return patch

@@ -13,6 +13,7 @@ from polyloss.core.backend import Named, Step
 from polyloss.core.collectives import split_over
 
 from ._common import broadcasting
+from ._private import varying, varying_axes
 
 _STRIP = 1 << 22
 """So many elements of a sum are added to at a time."""
@@ -118,6 +119,9 @@ class ByChunks(Backend):
 
     def scan(self, step: Step, totals: Named, rows: Named, size: int) -> tuple[Named, Named]:
         count = next(iter(rows.values())).shape[0]
+        # Within `jax.shard_map`, what is added up differs between devices where rows do.
+        axes = frozenset[str]().union(*map(varying_axes, (*rows.values(), *totals.values())))
+        totals = {name: varying(total, tuple(axes)) for name, total in totals.items()}
         if not isinstance(count, int):
             return _scan_of_a_symbol(step, totals, rows, max(1, size // 64))
         whole = count - count % size

@@ -42,17 +42,22 @@ class Replicas(Group):
     def lengths(self, arrays: Mapping[str, Any]) -> Mapping[str, Any]:
         if tf.executing_eagerly():
             layouts = self.context.all_gather(tf.constant([layout_of(arrays)]), axis=0)
-            return lengths_of("replica", arrays, layouts.numpy().tolist())
-        # Nothing can be raised while it is traced.
-        counts = [0 if array is None else tf.shape(array)[0] for array in arrays.values()]
-        counts = self.context.all_gather(tf.stack(counts)[None], axis=0)
+            lengths_of("replica", arrays, layouts.numpy().tolist())
+            counts = layouts[..., 0]
+        else:
+            # Nothing can be raised while it is traced.
+            mine = [0 if array is None else tf.shape(array)[0] for array in arrays.values()]
+            counts = self.context.all_gather(tf.stack(mine)[None], axis=0)
         return {name: counts[:, place] for place, name in enumerate(arrays)}
 
     def start(self, lengths: Any) -> Any:
         return tf.reduce_sum(lengths[: self.context.replica_id_in_sync_group])
 
     def gather(self, array: Any, lengths: Any) -> Any:
-        return self.context.all_gather(array, axis=0)
+        if array.dtype.is_floating:
+            return self.context.all_gather(array, axis=0)
+        # Neither booleans nor all integers travel.
+        return tf.cast(self.context.all_gather(tf.cast(array, tf.int64), axis=0), array.dtype)
 
     def reduce_scatter(self, array: Any, lengths: Any) -> Any:
         start, mine = self.start(lengths), lengths[self.context.replica_id_in_sync_group]

@@ -228,10 +228,13 @@ class SplitRows:
         return self._over(x, self._xp.sum(x, **keywords), self.group.sum, **keywords)
 
     def max(self, x: Array, /, **keywords: Any) -> Array:
+        if x.shape[-1] == 0:
+            # A member may have nothing of the rows.
+            x = self._xp.sum(x, axis=-1, keepdims=True) - math.inf
         return self._over(x, self._xp.max(x, **keywords), self._maximum, **keywords)
 
     def min(self, x: Array, /, **keywords: Any) -> Array:
-        return self._over(x, self._xp.min(x, **keywords), lambda found: -self._maximum(-found), **keywords)
+        return -self.max(-x, **keywords)
 
     def _maximum(self, found: Array) -> Array:
         xp = self._xp

@@ -42,7 +42,7 @@ class Plan(Binding):
         backend = backend_of(arrays[0])
         xp = backend.namespace(arrays[0])
         ready = self.prepare(xp, named)
-        if self.is_empty(named):
+        if self.has_nothing(named):
             value, _ = reduce(xp, self._no_losses(xp, ready.arrays), self.reduction, ready.weights)
         elif self.loss.fuse is not None:
             value = self._weighed(xp, ready, lambda call: backend.attach_fused(self._fused(call), tuple(call.values())))
@@ -63,6 +63,10 @@ class Plan(Binding):
         """The same with other parameters that are no arrays."""
         return replace(self, parameters=parameters)
 
+    def has_nothing(self, named: Mapping[str, Array]) -> bool:
+        """Whether there is no example to compute anything of, nor one of another member of a group."""
+        return self.is_empty(named) and getattr(self.loss.fuse, "group_of", None) is None
+
     def by_autodiff(self) -> bool:
         """Whether the framework differentiates the kernel."""
         autodiff = self.loss.autodiff
@@ -78,7 +82,7 @@ class Plan(Binding):
         if self.by_autodiff():
             kind = type(arrays[0]).__name__
             raise TypeError(f"{self.loss.__name__} has no closed-form gradient here, and {kind} none of its own")
-        if self.is_empty(named):
+        if self.has_nothing(named):
             learned = [name for name in named if name not in (*OF_A_CALL, IGNORED) and is_floating(xp, named[name])]
             if self.loss.fuse is not None:
                 call = self.prepare(xp, named).arrays

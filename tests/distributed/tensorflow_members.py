@@ -9,6 +9,7 @@ import tensorflow as tf
 import polyloss
 from polyloss import distributed
 
+from . import tensorflow_batches
 from .examples import EXAMPLES, Spread, spread
 from .rows import refusals
 
@@ -113,6 +114,6 @@ def errors() -> list[str]:
 
 
 def main() -> None:
-    for problem in (*counts(), *examples(), *errors()):
+    for problem in (*counts(), *examples(), *errors(), *tensorflow_batches.problems(STRATEGY)):
         print(problem)
     print("finished")

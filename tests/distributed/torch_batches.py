@@ -98,6 +98,28 @@ def derivatives(rank: int, size: int) -> list[str]:
     return found
 
 
+def nobody(rank: int, size: int) -> list[str]:
+    """A member without any examples."""
+    x, labels = torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)), torch.arange(6) // 2
+    whole = x.clone().requires_grad_()
+    exact = polyloss.nt_xent(whole, labels)
+    exact.backward()
+    here, found = slice(0, 6 if rank == 1 else 0), []
+    for ring in (False, True):
+        mine = x[here].clone().requires_grad_()
+        count = distributed.total(torch.tensor(mine.shape[0]))
+        value = distributed._group(None, mine).sum(
+            split(polyloss.nt_xent, None, ring)(mine, labels[here], denominator=count)
+        )
+        (value / size).backward()
+        assert whole.grad is not None
+        if mine.grad is None or not torch.allclose(mine.grad, whole.grad[here], rtol=1e-13, atol=1e-15):
+            found.append(f"gradient of one member's examples, ring={ring}: {mine.grad}, expected {whole.grad[here]}")
+        if not torch.allclose(value, exact, rtol=1e-14):
+            found.append(f"one member has all examples, ring={ring}: {value}, expected {exact}")
+    return found
+
+
 def compiled(rank: int, size: int) -> list[str]:
     """What the compiler makes of the calls."""
     found = []
@@ -147,7 +169,7 @@ def errors(rank: int, size: int) -> list[str]:
 
 
 def problems(rank: int, size: int) -> list[str]:
-    found = [*results(rank, size), *errors(rank, size)]
+    found = [*results(rank, size), *errors(rank, size), *nobody(rank, size)]
     if size == 2:
         # For more it is the same, and compiled as often.
         found += [*derivatives(rank, size), *compiled(rank, size)]

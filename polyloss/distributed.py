@@ -154,7 +154,7 @@ def replicated(array: Array, group: Any = None) -> Array:
 
 
 def sharded(loss: Loss[Any], group: Any = None) -> Loss[Any]:
-    r"""A row-wise loss of rows that are split over a group, as the classes of a large vocabulary are.
+    r"""A loss of rows that are split over a group, as the classes of a large vocabulary are.
 
     Each member calls it with its part of every row: the logits of some classes, and with them what has an axis of
     classes, such as ``class_weight`` and probabilities. The parts lie one behind the other in the order of the members;
@@ -166,7 +166,9 @@ def sharded(loss: Loss[Any], group: Any = None) -> Loss[Any]:
     ----------
     loss : Loss
         A row-wise loss with gradients in closed form, such as `polyloss.cross_entropy`, `nll`, `softmax_focal`,
-        `kl_divergence` or `multiclass_hinge`. One that sorts its rows is refused when it is called.
+        `kl_divergence` or `multiclass_hinge`; one that sorts its rows is refused when it is called. Or
+        `polyloss.linear_cross_entropy`: each member has its rows of ``weight``, of ``bias`` and of ``class_weight``, and
+        the same ``hidden``, whose gradient is summed over them: no `replicated` is needed.
     group : optional
         See `polyloss.distributed`. One process alone gives the same bits as `loss`.
 
@@ -179,13 +181,15 @@ def sharded(loss: Loss[Any], group: Any = None) -> Loss[Any]:
     ------
     TypeError
         If `loss` has no rows, is differentiated by the framework, or is split already.
+    ValueError
+        When it is called: if members have other numbers of rows or features, or other dtypes, for all of them.
 
     Notes
     -----
     What travels of each row of class ids are the largest logit, with whether there is a NaN, the one of the id, and
     the sum of the others: forward alone. For probabilities and with smoothing there are a few numbers more,
-    backward too. No row is gathered. In PyTorch the lengths of all parts and whether somebody has bad values travel
-    as well, so that these are an error for all members. What else differs between them by mistake, ids or
+    backward too. No row is gathered. In PyTorch what members have, lengths and dtypes, and whether somebody has bad
+    values travel as well, once for each call, so that these are an error for all members. What else differs between them by mistake, ids or
     parameters, is not seen. A gradient by what all members have, such as `label_smoothing`, is the whole one for
     each of them. Second derivatives by parts of rows are right. Whether log-probabilities are in their domain is
     not checked.
@@ -201,10 +205,14 @@ def sharded(loss: Loss[Any], group: Any = None) -> Loss[Any]:
     Examples
     --------
     >>> import numpy as np, polyloss.distributed
+    >>> layer = polyloss.distributed.sharded(polyloss.linear_cross_entropy)
+    >>> round(float(layer(np.eye(2), np.asarray([[2.0, 0.0], [0.0, 3.0], [0.0, 0.0]]), np.asarray([0, 2]))), 4)
+    1.6672
     >>> loss = polyloss.distributed.sharded(polyloss.cross_entropy)
     >>> round(float(loss(np.asarray([[2.0, 0.0, 0.0]]), np.asarray([0]))), 4)
     0.2395
     """
+    # What gathers its gradients of many rows knows whether it can be split.
     if not (isinstance(loss, Loss) and (loss.rowwise or hasattr(loss.fuse, "split"))):
         raise TypeError(f"sharded: loss must be a row-wise loss, such as polyloss.cross_entropy, got {loss!r}")
     if isinstance(loss, _Sharded):

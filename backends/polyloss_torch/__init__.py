@@ -29,7 +29,7 @@ from ._common import (
     with_code_of_its_own,
     without_autocast,
 )
-from ._distributed import Replicating, run_distributed
+from ._distributed import Replicating, run_distributed, split_pair
 from ._fused import FusedFunction
 from ._module import LossModule, module, module_class
 from ._private import (
@@ -318,6 +318,9 @@ class TorchBackend(ByChunks, InMemory):
         if torch.compiler.is_compiling():
             return _compiled(pair, arrays)
         if any(map(is_distributed, arrays)):
+            split = split_pair(pair, arrays)
+            if split is not None:
+                return split.joined(self.attach(split.pair, split.arrays))
             pair = Replicating(pair)
         if is_forward_mode() or any(map(is_transformed, arrays)):
             return _apply(_Transformed, pair, arrays)

@@ -119,6 +119,14 @@ def reduce_scatter(array: torch.Tensor, group: Any) -> torch.Tensor:
     return part
 
 
+def is_replicating() -> bool:
+    """Whether plain tensors beside distributed ones are taken to be the same in every process."""
+    from torch.distributed.tensor import DTensor
+
+    found: bool = DTensor._op_dispatcher._allow_implicit_replication
+    return found
+
+
 __all__ = [
     "all_gather",
     "all_reduce",
@@ -128,6 +136,7 @@ __all__ = [
     "is_abstract",
     "is_batched_gradient",
     "is_forward_mode",
+    "is_replicating",
     "is_transformed",
     "is_transforming",
     "is_watched",

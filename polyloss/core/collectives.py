@@ -186,6 +186,10 @@ GroupOf: TypeAlias = Callable[[Array], Group]
 """The group that an array's framework makes of what the user named."""
 
 
+class WholeRowsError(TypeError):
+    """A kernel would see a part of a row where it needs all of it."""
+
+
 class SplitRows:
     """The namespace of arrays whose last axis is split over a group: what is reduced along it is reduced over all.
 
@@ -216,7 +220,7 @@ class SplitRows:
             # The entry may be another member's: who asks whether there is this function knows a way without.
             raise AttributeError(f"{self._loss} needs whole rows, for its kernel uses {name}: gather them first")
         if name.startswith("_") or name not in self._BY_ELEMENT:
-            raise TypeError(f"{self._loss} needs whole rows, for its kernel uses {name}: gather them first")
+            raise WholeRowsError(f"{self._loss} needs whole rows, for its kernel uses {name}: gather them first")
         return getattr(self._xp, name)
 
     def arange(self, *bounds: Any, **keywords: Any) -> Array:
@@ -255,7 +259,9 @@ class SplitRows:
     def _over(self, x: Array, found: Array, over: Callable[[Array], Array], *, axis: Any = None, **_: Any) -> Array:
         axes = axis if isinstance(axis, tuple) else (axis,)
         if {-2, x.ndim - 2}.intersection(axes):
-            raise TypeError(f"{self._loss} needs whole rows, for its kernel pairs their entries: gather them first")
+            raise WholeRowsError(
+                f"{self._loss} needs whole rows, for its kernel pairs their entries: gather them first"
+            )
         return over(found) if {None, -1, x.ndim - 1}.intersection(axes) else found
 
 

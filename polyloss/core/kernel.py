@@ -167,8 +167,9 @@ class BoundKernel:
 
 def attached(xp: Namespace, kernel: Callable[[Namespace, Array], KernelResult], x: Array) -> Array:
     """The value of `kernel` at `x`, with its closed form as its derivative."""
-    if not isinstance(xp, SplitRows):
-        return backend_of(x).attach(BoundKernel(kernel, 1, (), ()), (x,))
+    rows, backend = xp, backend_of(x)
+    if not isinstance(rows, SplitRows):
+        return backend.attach(BoundKernel(kernel, 1, (), ()), (x,))
     # It is the same for all members, and each may use it with what it has of a row.
-    value = backend_of(x).attach(BoundKernel(split_kernel(kernel, xp.group_of), 1, (), ()), (x,))
-    return xp.group.replicated(value)
+    value = backend.attach(BoundKernel(split_kernel(kernel, rows.group_of), 1, (), ()), (x,))
+    return rows.group.replicated(value)

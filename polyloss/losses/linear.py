@@ -122,6 +122,9 @@ def linear_cross_entropy(
     has neither compiler nor second derivatives where it works in chunks, and its mean is ``"weighted_mean"`` here.
     Half precision is computed in float32: `weight` exists once more in that.
 
+    `polyloss.distributed.sharded` splits the classes over devices. Then a chunk has as many rows as the longest part
+    allows, and of each row the same few numbers travel as those of `cross_entropy`.
+
     A logit is a rounded sum of D products, whose error the softmax magnifies: the gradients are within 8 eps of their
     condition scale, which counts ``sum(abs(h * w)) + abs(b)`` for each logit. Relative to themselves, those of rows
     with 128 features and logits of about 1 were off by 15 eps in float32, of about 10 by 150, on all backends.

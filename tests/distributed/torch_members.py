@@ -13,7 +13,7 @@ import polyloss
 from polyloss import distributed
 from polyloss.core import chunked
 
-from . import linear, torch_batches, torch_examples
+from . import linear, tensors, torch_batches, torch_examples
 from .rows import CLASSES, cases, refusals
 
 dist: Any = torch.distributed
@@ -96,10 +96,11 @@ def layers(part: slice) -> list[str]:
             value.backward(torch.tensor(case.cotangent, dtype=value.dtype))
             gradients = {name: call[name].grad.double().numpy() for name in case.gradients}
             found += case.wrong(dtype, value.detach().double().numpy(), gradients, part)
-    return found + second_derivatives(part)
+    return found
 
 
 def second_derivatives(part: slice) -> list[str]:
+    """Derivatives of a layer's gradient; and its gradient behind the compiler, by what has no closed form too."""
     ids = torch.tensor([1, 3, 5, 15, 8, 0, 4])
     arrays, along, keywords = linear.derivatives(torch.tensor)
 
@@ -143,6 +144,7 @@ def errors(rank: int, size: int, part: slice) -> list[str]:
     """What is wrong for all members is an error for all of them, and nobody waits."""
     x, ids = torch.zeros(3, CLASSES), torch.zeros(3, dtype=torch.int64)
     loss = distributed.sharded(polyloss.cross_entropy)
+    layer = distributed.sharded(polyloss.linear_cross_entropy)
     sparsemax = distributed.sharded(polyloss.multiclass_sparsemax)
     pairs = distributed.sharded(polyloss.multilabel_margin)
     batch = distributed.data_parallel(polyloss.cross_entropy)
@@ -150,6 +152,22 @@ def errors(rank: int, size: int, part: slice) -> list[str]:
     wrong: list[tuple[Callable[[], Any], str]] = [
         (lambda: loss(x[:, part], ids + CLASSES), "class ids in [0, 16), got 16"),
         (lambda: loss(x[: 3 - rank % 2, part], ids[: 3 - rank % 2]), "each must have a part of the same rows"),
+        (
+            lambda: loss(x[:, part][:, : rank * CLASSES], ids),
+            "logits must have" if rank == 0 else f"process {rank} has parts of rows, and the call of process 0 is an",
+        ),
+        (
+            lambda: loss(x[:, part].to(torch.float64 if rank else torch.float32), ids),
+            f"process {rank} has torch.float{64 if rank else 32} as logits, and process",
+        ),
+        (
+            lambda: layer(x, x[: part.stop - part.start].to(torch.float64 if rank else torch.float32), ids),
+            f"process {rank} has torch.float{64 if rank else 32} as weight, and process",
+        ),
+        (
+            lambda: layer(x[:, : 9 + rank], x[:1, : 9 + rank], ids),
+            f"process {rank} has {9 + rank} features, and process",
+        ),
         (lambda: sparsemax(x[:, part], ids), "needs whole rows, for its kernel uses sort"),
         (
             lambda: pairs(x[:, part], torch.zeros_like(x[:, part], dtype=torch.int64)),
@@ -203,14 +221,15 @@ def member(rank: int, size: int, store: str) -> None:
         "gloo", f"file://{store}", rank=rank, world_size=size, timeout=timedelta(seconds=60)
     )
     part = slice(*CUTS[size][rank : rank + 2])
-    # Of the members' own parts, the chunks would be of different numbers of rows.
+    # By their own parts, members would have chunks of different numbers of rows.
     chunked.CHUNK = 24
     problems = [*layers(part), *rows(part), *errors(rank, size, part)]
+    problems += [*tensors.spread_logits(size), *tensors.spread_layers(size)]
     problems += torch_examples.problems(rank, size)
     problems += torch_batches.problems(rank, size)
     if size == 2:
         # For more it is the same, and compiled as often.
-        problems += derivatives(part)
+        problems += [*derivatives(part), *second_derivatives(part)]
     for problem in problems:
         print(f"{rank}: {problem}")
     dist.barrier()

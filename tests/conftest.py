@@ -331,6 +331,7 @@ FRAMEWORKS = {
 }
 # A test has one of these; who sets none gets one.
 MARKERS = {
+    "distributed": "starts several processes, or needs several devices; set by hand",
     "keras": "needs Keras, on the backend that KERAS_BACKEND names",
     "torch": "needs PyTorch alone",
     "jax": "needs JAX alone",

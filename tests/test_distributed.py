@@ -15,13 +15,17 @@ import polyloss
 from polyloss import distributed
 from polyloss.core.collectives import Alone, SplitRows
 
+from .conftest import Selection
+
 SECONDS = 240
 """A member that waits for another one forever is a failure, too."""
-PROGRAMS = {
-    "torch": ("torch_members.main(2)", "torch_members.main(4)"),
-    "jax": ("jax_members.main()",),
-    "tensorflow": ("tensorflow_members.main()",),
-}
+PROGRAMS = [
+    ("torch", "torch_members.main(2)"),
+    ("torch", "torch_members.main(4)"),
+    ("jax", "jax_members.main()"),
+    ("tensorflow", "tensorflow_members.main()"),
+]
+EXAMPLES = [("torch", "vocabulary_parallel"), ("torch", "ignored_tokens"), ("jax", "vocabulary_parallel_jax")]
 # What is computed is in question, and not the code that is made of it.
 XLA_FLAGS = (
     "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
@@ -29,34 +33,37 @@ XLA_FLAGS = (
 ROOT = Path(__file__).parent.parent
 
 
-def test_members_find_what_one_process_finds(backend: Any) -> None:
-    if backend.name not in PROGRAMS:
-        pytest.skip("in one process")
-    for program in PROGRAMS[backend.name]:
-        # Behind what is installed: that is what shall be tested.
-        module = program.partition(".")[0]
-        code = f"import sys; sys.path.append({str(ROOT)!r})\nfrom tests.distributed import {module}\n{program}"
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            env=os.environ | {"OMP_NUM_THREADS": "1"} | ({"XLA_FLAGS": XLA_FLAGS} if backend.name == "jax" else {}),
-            check=False,
-        )
-        assert (done.returncode, done.stdout) == (0, "finished\n"), f"{done.stdout}\n{done.stderr[-4000:]}"
+def under_test(table: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The lines of the frameworks that are to be tested. Only what is started imports them."""
+    return [line for line in table if line[0] in Selection.names]
 
 
-@pytest.mark.parametrize("name", ["vocabulary_parallel", "ignored_tokens"])
-def test_examples_equal_one_process(backend: Any, name: str) -> None:
-    if backend.name != "torch":
-        pytest.skip("examples with PyTorch")
+@pytest.mark.distributed
+@pytest.mark.parametrize(("framework", "program"), under_test(PROGRAMS))
+def test_members_find_what_one_process_finds(framework: str, program: str) -> None:
+    # Behind what is installed: that is what shall be tested.
+    module = program.partition(".")[0]
+    code = f"import sys; sys.path.append({str(ROOT)!r})\nfrom tests.distributed import {module}\n{program}"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | ({"XLA_FLAGS": XLA_FLAGS} if framework == "jax" else {}),
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "finished\n"), f"{done.stdout}\n{done.stderr[-4000:]}"
+
+
+@pytest.mark.distributed
+@pytest.mark.parametrize(("framework", "name"), under_test(EXAMPLES))
+def test_examples_equal_one_process(framework: str, name: str) -> None:
     command = [sys.executable, "-P", str(ROOT / "examples" / f"{name}.py"), "--steps", "10"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert done.returncode == 0, done.stderr
     _, *lines = done.stdout.splitlines()
     numbers = [[float(word) for word in line.split() if word[:1].isdigit()] for line in lines]
-    if name == "vocabulary_parallel":
+    if name.startswith("vocabulary_parallel"):
         assert all(ours == pytest.approx(alone, abs=2e-5) for _, ours, alone in numbers[:2])
         assert numbers[1][1] < numbers[0][1] - 2.0, "nothing was learned"
         assert numbers[2][0] < 1e-5

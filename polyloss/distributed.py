@@ -3,36 +3,27 @@
 Every function here is called by all members of a group at the same time. A group is, of
 
 - PyTorch: a `torch.distributed.ProcessGroup`, a `DeviceMesh` of one dimension, or None for all processes;
-- JAX: the name of an axis, or of several, inside of `jax.shard_map`, or of `jax.pmap` for counts;
-- TensorFlow: None, for the replicas of the strategy that a replica function runs in: counts alone.
+- JAX: the name of an axis, or of several, inside of `jax.shard_map` or `jax.pmap`;
+- TensorFlow: None, for the replicas of the strategy that a replica function runs in.
 
 NumPy, and a process of PyTorch or TensorFlow without others, is a group of one.
 """
 
 import functools
-import math
 from collections.abc import Hashable
-from dataclasses import replace
 from typing import Any
 
-from .core import words
-from .core.arguments import EXAMPLES, WORDS, declared
 from .core.backend import backend_of, find_backend
-from .core.call import BoundCall
-from .core.checks import describe, is_integer, is_kind
-from .core.collectives import Alone, Group, GroupOf, split_kernel
+from .core.checks import describe, is_kind
+from .core.collectives import Group
 from .core.compose import Combinable, LossSum
-from .core.domains import REAL
 from .core.dtypes import cast, is_floating, working
-from .core.kernel import Fuse
+from .core.group_losses import DataParallel, Sharded
 from .core.loss import Loss
 from .core.pairs import OverPairs
 from .core.typing import Array
 
 __all__ = ["average", "data_parallel", "replicated", "sharded", "total"]
-
-CLASS = ("c", 0)
-"""The axis that members have parts of."""
 
 
 def total(count: Array, group: Any = None) -> Array:
@@ -167,8 +158,8 @@ def sharded(loss: Loss[Any], group: Any = None) -> Loss[Any]:
     loss : Loss
         A row-wise loss with gradients in closed form, such as `polyloss.cross_entropy`, `nll`, `softmax_focal`,
         `kl_divergence` or `multiclass_hinge`; one that sorts its rows is refused when it is called. Or
-        `polyloss.linear_cross_entropy`: each member has its rows of ``weight``, of ``bias`` and of ``class_weight``, and
-        the same ``hidden``, whose gradient is summed over them: no `replicated` is needed.
+        `polyloss.linear_cross_entropy`: each member has its rows of ``weight``, ``bias`` and ``class_weight``, and the
+        same ``hidden``, whose gradient is summed over them: no `replicated` is needed.
     group : optional
         See `polyloss.distributed`. One process alone gives the same bits as `loss`.
 
@@ -189,10 +180,10 @@ def sharded(loss: Loss[Any], group: Any = None) -> Loss[Any]:
     What travels of each row of class ids are the largest logit, with whether there is a NaN, the one of the id, and
     the sum of the others: forward alone. For probabilities and with smoothing there are a few numbers more,
     backward too. No row is gathered. In PyTorch what members have, lengths and dtypes, and whether somebody has bad
-    values travel as well, once for each call, so that these are an error for all members. What else differs between them by mistake, ids or
-    parameters, is not seen. A gradient by what all members have, such as `label_smoothing`, is the whole one for
-    each of them. Second derivatives by parts of rows are right. Whether log-probabilities are in their domain is
-    not checked.
+    values travel as well, once for each call, so that these are an error for all members. What else differs between
+    them by mistake, ids or parameters, is not seen. A gradient by what all members have, such as `label_smoothing`, is
+    the whole one for each of them. Second derivatives by parts of rows are right. Whether log-probabilities are in
+    their domain is not checked.
 
     A kernel of one's own may touch its rows by element and by ``xp.sum``, ``max``, ``min``, ``any`` and ``all``
     along the last axis. Other functions of `xp` are refused; what it finds by an index, by ``@`` or by
@@ -215,7 +206,7 @@ def sharded(loss: Loss[Any], group: Any = None) -> Loss[Any]:
     # What gathers its gradients of many rows knows whether it can be split.
     if not (isinstance(loss, Loss) and (loss.rowwise or hasattr(loss.fuse, "split"))):
         raise TypeError(f"sharded: loss must be a row-wise loss, such as polyloss.cross_entropy, got {loss!r}")
-    if isinstance(loss, _Sharded):
+    if isinstance(loss, Sharded):
         raise TypeError(f"sharded: {loss.__name__} is split over a group already")
     if not isinstance(group, Hashable):
         raise TypeError(f"sharded: group must be one of a framework, got {describe(group)}")
@@ -224,90 +215,7 @@ def sharded(loss: Loss[Any], group: Any = None) -> Loss[Any]:
     return _sharded(loss, group)
 
 
-@functools.lru_cache(maxsize=256)
-def _sharded(loss: Loss[Any], group: Any) -> "_Sharded":
-    return _Sharded(loss, functools.partial(_group, group))
-
-
-class _Sharded(Loss[Any]):
-    """A loss of rows that are split over a group."""
-
-    whole: Loss[Any]
-    """The same one of whole rows."""
-
-    def __init__(self, whole: Loss[Any], group_of: GroupOf) -> None:
-        vars(self).update(vars(whole))
-        self.whole = whole
-        # Of an entry that an id names, one member alone could tell.
-        self.domains = {name: REAL if domain.of_class else domain for name, domain in whole.domains.items()}
-        self.arguments = declared(self.arrays, self.parameters, self.domains, self.signature, self.shapes)
-        self._split(group_of)
-        origin: Any = whole.origin
-        self.origin = self if origin is whole else _Sharded(origin, group_of)
-        self._take(whole.fixed)
-
-    def _split(self, group_of: GroupOf) -> None:
-        self.group_of = group_of
-        self.kernel = split_kernel(self.whole.kernel, group_of)
-        fuse: Any = self.whole.fuse
-        self.fuse = None if fuse is None else fuse.split(group_of)
-
-    def bind(self, arrays: tuple[Any, ...], keywords: dict[str, Any]) -> BoundCall:
-        first = arrays[0] if arrays else keywords.get(self.arrays[0])
-        if find_backend(type(first)) is None:
-            return super().bind(arrays, keywords)
-        assert self.group_of is not None
-        group = self.group_of(first)
-        if isinstance(group, Alone):
-            return self.whole.bind(arrays, keywords)
-        try:
-            call = super().bind(arrays, keywords)
-        except (TypeError, ValueError):
-            group.withdraw()
-            raise
-        return self._agreed(call, group)
-
-    def _agreed(self, call: BoundCall, group: Group) -> BoundCall:
-        """A call whose members have compared what they have."""
-        plan, named = call.plan, call.named
-        rows, lengths = plan.losses_shape(named), plan.lengths(named)
-        axes = {name: plan.axes(plan.loss.arguments[name], array, len(rows)) for name, array in named.items()}
-        parts = {name: array for name, array in named.items() if CLASS in axes[name]}
-        others = {name: named[name] for name in plan.loss.arrays if name not in parts}
-        group.check(parts, others)
-        alike: dict[str, Any] = {"{} rows": math.prod(rows)}
-        for axis, length in lengths.items():
-            if axis != CLASS and axis[0] != EXAMPLES:
-                alike[f"{{}} {WORDS[axis[0]][1]}"] = length
-        for name in plan.loss.arrays:
-            xp = call.backend.namespace(named[name])
-            alike[f"{{}} as {name}"] = xp.int64 if is_integer(xp, named[name]) else named[name].dtype
-        known = group.agreed(lengths[CLASS] or 0, alike)
-        if known is group:
-            return call
-        loss = object.__new__(_Sharded)
-        vars(loss).update(vars(plan.loss))
-        loss._split(lambda _: known)
-        return call._replace(plan=replace(plan, loss=loss))
-
-    def partial(self, **parameters: Any) -> Loss[Any]:
-        found = super().partial(**parameters)
-        assert isinstance(found, _Sharded)
-        found.whole = self.whole.partial(**parameters)
-        return found
-
-    def __repr__(self) -> str:
-        return f"polyloss.distributed.sharded({self.whole!r})"
-
-    def __copy__(self) -> "_Sharded":
-        return self
-
-    def __deepcopy__(self, memo: Any) -> "_Sharded":
-        # What a copy of a model has is of the same process.
-        return self
-
-    def __reduce__(self) -> Any:
-        raise TypeError(f"{self!r} belongs to its process, as its group does: make it in the other one")
+_sharded = functools.lru_cache(maxsize=256)(Sharded)
 
 
 def data_parallel(loss: Combinable, group: Any = None, *, ring: bool = False) -> Combinable:
@@ -370,7 +278,7 @@ def data_parallel(loss: Combinable, group: Any = None, *, ring: bool = False) ->
         return LossSum([(scale, data_parallel(term, group, ring=ring)) for scale, term in loss.terms])
     if not isinstance(loss, Loss):
         raise TypeError(f"data_parallel: loss must be a loss, such as polyloss.cross_entropy, got {loss!r}")
-    if isinstance(loss, _DataParallel):
+    if isinstance(loss, DataParallel):
         raise TypeError(f"data_parallel: the examples of {loss.__name__} are spread over a group already")
     if not isinstance(group, Hashable):
         raise TypeError(f"data_parallel: group must be one of a framework, got {describe(group)}")
@@ -379,91 +287,7 @@ def data_parallel(loss: Combinable, group: Any = None, *, ring: bool = False) ->
     return _data_parallel(loss, group, ring)
 
 
-@functools.lru_cache(maxsize=256)
-def _data_parallel(loss: Loss[Any], group: Any, ring: bool) -> "_DataParallel":
-    return _DataParallel(loss, functools.partial(_group, group), ring)
-
-
-class _DataParallel(Loss[Any]):
-    """A loss of a batch whose examples are spread over a group."""
-
-    whole: Loss[Any]
-    """The same one of a whole batch."""
-    own: Loss[Any]
-    """The same one of a member's own examples, among those of all members."""
-
-    def __init__(self, whole: Loss[Any], spread_over: GroupOf, ring: bool) -> None:
-        vars(self).update(vars(whole))
-        self.whole, self.own, self.spread_over, self.ring = whole, whole, spread_over, ring
-        if isinstance(whole.fuse, OverPairs):
-            self.own = _with_fuse(whole, whole.fuse.over(spread_over, ring=ring))
-        origin: Any = whole.origin
-        self.origin = self if origin is whole else _DataParallel(origin, spread_over, ring)
-        self._take(whole.fixed)
-
-    def __call__(self, *arrays: Any, **keywords: Any) -> Array:
-        """Evaluate the loss."""
-        first = arrays[0] if arrays else keywords.get(self.arrays[0])
-        if find_backend(type(first)) is None:
-            # The error is the loss's own.
-            return self.whole(*arrays, **keywords)
-        group = self.spread_over(first)
-        reduction = keywords.get("reduction", "mean")
-        if isinstance(group, Alone):
-            return self.whole(*arrays, **keywords)
-        if reduction == "none":
-            return self.own(*arrays, **keywords)
-        return self._of_all(group, first, reduction, arrays, keywords)
-
-    def _of_all(self, group: Group, first: Array, reduction: str, arrays: Any, keywords: dict[str, Any]) -> Array:
-        words.refuse_keras(self.__name__, self.arrays, self.__module__)
-        backend = backend_of(first)
-        xp = backend.namespace(first)
-        zero = backend.asarray(0.0, first, working(xp, first.dtype) if is_floating(xp, first) else xp.float32)
-        value = count = zero
-        is_mean, error = reduction != "sum" and keywords.get("denominator") is None, None
-        try:
-            call = self.own.bind(arrays, keywords)
-            value = call.backend.evaluate(call)
-            count = call.plan.counted(call.arrays) if is_mean else zero + 1.0
-        except (TypeError, ValueError) as found:
-            # The others wait: they have to know.
-            error = found
-        failed = zero + float(error is not None)
-        total, count, failed = group.sum(xp.stack([cast(xp, value, zero.dtype) * count, count, failed]))
-        if error is not None:
-            raise error
-        if backend.readable(failed) and float(backend.look(failed)):
-            raise ValueError(f"{self.__name__}: the arguments of another member of the group are wrong; it says how")
-        return cast(xp, total / xp.where(count == 0, 1.0, count) if is_mean else total, value.dtype)
-
-    def closed_form(self, arguments: Any, keywords: Any, argnums: Any) -> Any:
-        self.spread_over(arguments[0])
-        return self.whole.closed_form(arguments, keywords, argnums)
-
-    def partial(self, **parameters: Any) -> "_DataParallel":
-        return _DataParallel(self.whole.partial(**parameters), self.spread_over, self.ring)
-
-    def __repr__(self) -> str:
-        return f"polyloss.distributed.data_parallel({self.whole!r})"
-
-    def __copy__(self) -> "_DataParallel":
-        return self
-
-    def __deepcopy__(self, memo: Any) -> "_DataParallel":
-        # What a copy of a model has is of the same process.
-        return self
-
-    def __reduce__(self) -> Any:
-        raise TypeError(f"{self!r} belongs to its process, as its group does: make it in the other one")
-
-
-def _with_fuse(loss: Loss[Any], fuse: Fuse) -> Loss[Any]:
-    found: Loss[Any] = object.__new__(Loss)
-    vars(found).update(vars(loss))
-    found.fuse, found.origin = fuse, found
-    found._take(loss.fixed)
-    return found
+_data_parallel = functools.lru_cache(maxsize=256)(DataParallel)
 
 
 def _group(group: Any, array: Array) -> Group:

@@ -227,12 +227,13 @@ def _is_traced() -> bool:
 def group_of(group: Any, array: torch.Tensor) -> Group:
     """The processes of what a user named."""
     dist: Any = torch.distributed
+    started = dist.is_available() and dist.is_initialized()
     if group is None:
         # One process without others need not say so.
-        group = dist.group.WORLD if dist.is_available() and dist.is_initialized() else None
-        if group is None:
+        if not started:
             return Alone()
-    if not (dist.is_available() and dist.is_initialized()):
+        group = dist.group.WORLD
+    if not started:
         raise ValueError("group: there are no processes yet; call torch.distributed.init_process_group before")
     if isinstance(group, dist.device_mesh.DeviceMesh):
         if group.ndim != 1:

@@ -1,0 +1,193 @@
+"""Losses that the members of a group find together. `polyloss.distributed` makes them."""
+
+import math
+from dataclasses import replace
+from typing import Any, Self
+
+from . import words
+from .arguments import EXAMPLES, WORDS, declared
+from .backend import Backend, backend_of, find_backend
+from .call import BoundCall
+from .checks import is_integer
+from .collectives import Alone, Group, GroupOf, split_kernel
+from .domains import REAL
+from .dtypes import cast, is_floating, working
+from .loss import Loss
+from .pairs import OverPairs
+from .typing import Array, Namespace
+
+CLASS = ("c", 0)
+"""The axis that members of `Sharded` have parts of."""
+
+
+class _OfGroup(Loss[Any]):
+    """A loss of what a group has.
+
+    Parameters
+    ----------
+    whole : Loss
+        The same one in a process alone.
+    group : object
+        What the user named.
+    """
+
+    whole: Loss[Any]
+    group: Any
+    _name: str
+
+    def __init__(self, whole: Loss[Any], group: Any) -> None:
+        vars(self).update(vars(whole))
+        self.whole, self.group = whole, group
+
+    def _group(self, arrays: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any, Backend | None, Group]:
+        """The first array of a call, its adapter, and the group; alone, where it is no array: the error comes later."""
+        first = arrays[0] if arrays else keywords.get(self.arrays[0])
+        backend = find_backend(type(first))
+        return first, backend, Alone() if backend is None else backend.group(self.group, first)
+
+    def _take_defaults(self) -> None:
+        origin: Any = self.whole.origin
+        self.origin = self if origin is self.whole else self._of(origin)
+        self._take(self.whole.fixed)
+
+    def _of(self, whole: Loss[Any]) -> Self:
+        return type(self)(whole, self.group)
+
+    def partial(self, **parameters: Any) -> Self:
+        return self._of(self.whole.partial(**parameters))
+
+    def __repr__(self) -> str:
+        return f"polyloss.distributed.{self._name}({self.whole!r})"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        # What a copy of a model has is of the same process.
+        return self
+
+    def __reduce__(self) -> Any:
+        raise TypeError(f"{self!r} belongs to its process, as its group does: make it in the other one")
+
+
+class Sharded(_OfGroup):
+    """A loss of rows that are split over a group."""
+
+    _name = "sharded"
+
+    def __init__(self, whole: Loss[Any], group: Any) -> None:
+        super().__init__(whole, group)
+        # Of an entry that an id names, one member alone could tell.
+        self.domains = {name: REAL if domain.of_class else domain for name, domain in whole.domains.items()}
+        self.arguments = declared(self.arrays, self.parameters, self.domains, self.signature, self.shapes)
+        self._split(lambda array: backend_of(array).group(group, array))
+        self._take_defaults()
+
+    def _split(self, group_of: GroupOf) -> None:
+        self.group_of = group_of
+        self.kernel = split_kernel(self.whole.kernel, group_of)
+        fuse: Any = self.whole.fuse
+        self.fuse = None if fuse is None else fuse.split(group_of)
+
+    def bind(self, arrays: tuple[Any, ...], keywords: dict[str, Any]) -> BoundCall:
+        _, _, group = self._group(arrays, keywords)
+        if isinstance(group, Alone):
+            return self.whole.bind(arrays, keywords)
+        try:
+            call = super().bind(arrays, keywords)
+        except (TypeError, ValueError):
+            group.withdraw()
+            raise
+        return self._agreed(call, group)
+
+    def _agreed(self, call: BoundCall, group: Group) -> BoundCall:
+        """A call whose members have compared what they have."""
+        plan, named = call.plan, call.named
+        rows, lengths = plan.losses_shape(named), plan.lengths(named)
+        axes = {name: plan.axes(plan.loss.arguments[name], array, len(rows)) for name, array in named.items()}
+        parts = {name: array for name, array in named.items() if CLASS in axes[name]}
+        others = {name: named[name] for name in plan.loss.arrays if name not in parts}
+        group.check(parts, others)
+        alike: dict[str, Any] = {"{} rows": math.prod(rows)}
+        for axis, length in lengths.items():
+            if axis != CLASS and axis[0] != EXAMPLES:
+                alike[f"{{}} {WORDS[axis[0]][1]}"] = length
+        for name in plan.loss.arrays:
+            xp = call.backend.namespace(named[name])
+            alike[f"{{}} as {name}"] = xp.int64 if is_integer(xp, named[name]) else named[name].dtype
+        known = group.agreed(lengths[CLASS] or 0, alike)
+        if known is group:
+            return call
+        loss = object.__new__(Sharded)
+        vars(loss).update(vars(plan.loss))
+        loss._split(lambda _: known)
+        return call._replace(plan=replace(plan, loss=loss))
+
+
+class DataParallel(_OfGroup):
+    """A loss of a batch whose examples are spread over a group."""
+
+    _name = "data_parallel"
+    own: Loss[Any]
+    """The same one of a member's own examples: among those of all members, where examples are compared."""
+
+    def __init__(self, whole: Loss[Any], group: Any, ring: bool) -> None:
+        super().__init__(whole, group)
+        self.own, self.ring = whole, ring
+        if isinstance(whole.fuse, OverPairs):
+            self.own = object.__new__(Loss)
+            vars(self.own).update(vars(whole))
+            self.own.fuse = whole.fuse.over(lambda array: backend_of(array).group(group, array), ring=ring)
+            self.own.origin = self.own
+            self.own._take(whole.fixed)
+        self._take_defaults()
+
+    def _of(self, whole: Loss[Any]) -> Self:
+        return type(self)(whole, self.group, self.ring)
+
+    def __call__(self, *arrays: Any, **keywords: Any) -> Array:
+        """Evaluate the loss."""
+        first, backend, group = self._group(arrays, keywords)
+        if backend is None or isinstance(group, Alone):
+            return self.whole(*arrays, **keywords)
+        words.refuse_keras(self.__name__, self.arrays, self.__module__)
+        each = keywords.get("reduction") == "none"
+        if self.own is self.whole and each:
+            return self.whole(*arrays, **keywords)
+        xp = backend.namespace(first)
+        zero = backend.asarray(0.0, first, working(xp, first.dtype) if is_floating(xp, first) else xp.float32)
+        value = count = zero
+        call, error = None, None
+        try:
+            call = self.own.bind(arrays, keywords)
+            if "mean" in call.plan.reduction and "denominator" not in call.plan.names:
+                count = call.plan.counted(call.arrays)
+            if self.own is self.whole:
+                value = backend.evaluate(call)
+            else:
+                call.check_values()
+        except (TypeError, ValueError) as found:
+            # The others wait: they have to know.
+            error = found
+        failed = zero + float(error is not None)
+        if self.own is not self.whole:
+            self._raise(backend, group.sum(failed), error)
+            assert call is not None
+            value = backend.whole(call)
+        if each:
+            return value
+        total, number, failed = group.sum(xp.stack([cast(xp, value, zero.dtype) * _factor(xp, count), count, failed]))
+        self._raise(backend, failed, error)
+        return cast(xp, total / _factor(xp, number), value.dtype)
+
+    def _raise(self, backend: Backend, failed: Array, error: Exception | None) -> None:
+        """Raise the error of this member or, as far as that can be seen now, for the error of another one."""
+        if error is not None:
+            raise error
+        if backend.readable(failed) and float(backend.look(failed)):
+            raise ValueError(f"{self.__name__}: the arguments of another member of the group are wrong; it says how")
+
+
+def _factor(xp: Namespace, count: Array) -> Array:
+    """What a mean is multiplied by for its sum: nothing where there is no mean, or nothing that counts."""
+    return xp.where(count == 0, 1.0, count)

@@ -29,6 +29,8 @@ class BatchCase(NamedTuple):
     arrays: tuple[NDArray[Any], ...]
     keywords: dict[str, Any]
     parameters: dict[str, NDArray[Any]]
+    dtype: str
+    """One to compute it in besides float64."""
     count: Any
     """What each example adds to the denominator."""
     cotangent: NDArray[Any]
@@ -39,11 +41,6 @@ class BatchCase(NamedTuple):
     def learned(self) -> list[int]:
         """Which of the arrays are of numbers."""
         return [place for place, array in enumerate(self.arrays) if array.dtype.kind == "f"]
-
-    @property
-    def dtypes(self) -> tuple[str, ...]:
-        """Those to compute it in: others do the same in other precisions."""
-        return tuple(EPS) if self.reduction == "weighted_mean" else ("float64",)
 
     @property
     def reduction(self) -> str:
@@ -105,7 +102,7 @@ def cases() -> Iterator[BatchCase]:
     weights = 0.5 + rounded(draw.random(EXAMPLES))
     temperature: dict[str, Any] = {"temperature": np.asarray(0.5)}
     circles: dict[str, Any] = {"margin": np.asarray(0.25), "gamma": np.asarray(4.0)}
-    weighed = {"sample_weight": weights, "where": some}
+    weighed: dict[str, Any] = {"sample_weight": weights, "where": some}
     losses: list[tuple[Loss[Any], tuple[Any, ...], dict[str, Any]]] = [
         (polyloss.info_nce, (x, y), temperature),
         (polyloss.info_nce.partial(symmetric=True), (x, y), temperature),
@@ -124,10 +121,10 @@ def cases() -> Iterator[BatchCase]:
         {"reduction": "mean"},
         {"reduction": "sum", "sample_weight": weights},
     ]
-    others = itertools.cycle(plain)
+    mean, none = ({"reduction": reduction, **weighed} for reduction in ("weighted_mean", "none"))
+    others, dtypes = itertools.cycle([none, *plain]), itertools.cycle(EPS)
     for loss, arrays, parameters in losses:
-        calls: list[dict[str, Any]] = [{"reduction": r, **weighed} for r in ("weighted_mean", "none")]
-        for keywords in (*calls, next(others)):
+        for keywords, dtype in ((mean, next(dtypes)), (next(others), "float64")):
             wanted: list[int | str] = [
                 *(place for place, array in enumerate(arrays) if array.dtype.kind == "f"),
                 *parameters,
@@ -145,5 +142,14 @@ def cases() -> Iterator[BatchCase]:
                 count = count * weights
             name = f"{loss!r} with {', '.join(map(str, keywords))}"
             yield BatchCase(
-                name, loss, arrays, keywords, parameters, count, cotangent, value, tuple(g * factor for g in gradients)
+                name,
+                loss,
+                arrays,
+                keywords,
+                parameters,
+                dtype,
+                count,
+                cotangent,
+                value,
+                tuple(g * factor for g in gradients),
             )

@@ -25,7 +25,12 @@ PROGRAMS = [
     ("jax", "jax_members.main()"),
     ("tensorflow", "tensorflow_members.main()"),
 ]
-EXAMPLES = [("torch", "vocabulary_parallel"), ("torch", "ignored_tokens"), ("jax", "vocabulary_parallel_jax")]
+EXAMPLES = [
+    ("torch", "vocabulary_parallel"),
+    ("torch", "ignored_tokens"),
+    ("torch", "contrastive"),
+    ("jax", "vocabulary_parallel_jax"),
+]
 # What is computed is in question, and not the code that is made of it.
 XLA_FLAGS = (
     "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
@@ -67,6 +72,10 @@ def test_examples_equal_one_process(framework: str, name: str) -> None:
         assert all(ours == pytest.approx(alone, abs=2e-5) for _, ours, alone in numbers[:2])
         assert numbers[1][1] < numbers[0][1] - 2.0, "nothing was learned"
         assert numbers[2][0] < 1e-5
+    elif name == "contrastive":
+        (alone,), (ours, apart), (naive, _) = numbers
+        assert ours == pytest.approx(alone, abs=2e-5)
+        assert apart < 1e-4 < 1e-2 < abs(naive - alone)
     else:
         assert numbers[0][0] < 1e-5 < 1e-2 < numbers[1][0]
 

@@ -176,9 +176,9 @@ class DataParallel(_OfGroup):
             value = backend.whole(call)
         if each:
             return value
-        total, number, failed = group.sum(xp.stack([cast(xp, value, zero.dtype) * _factor(xp, count), count, failed]))
-        self._raise(backend, failed, error)
-        return cast(xp, total / _factor(xp, number), value.dtype)
+        sums = group.sum(xp.stack([cast(xp, value, zero.dtype) * _factor(xp, count), count, failed]))
+        self._raise(backend, sums[2], error)
+        return cast(xp, sums[0] / _factor(xp, sums[1]), value.dtype)
 
     def _raise(self, backend: Backend, failed: Array, error: Exception | None) -> None:
         """Raise the error of this member or, as far as that can be seen now, for the error of another one."""

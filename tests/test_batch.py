@@ -8,6 +8,8 @@ import pytest
 import polyloss
 from polyloss import compat
 
+from .distributed.batches import cases, split
+
 X = np.random.default_rng(3).normal(size=(6, 3))
 UNITS = X / np.sqrt(np.sum(X * X, axis=1, keepdims=True))
 OTHERS = np.roll(UNITS, 1, axis=1)
@@ -53,6 +55,25 @@ def test_no_positives_count_in_a_mean_unless_weights_say_otherwise() -> None:
     np.testing.assert_allclose(polyloss.nt_xent(X, Y), each.sum() / 6)
     has = np.asarray([1.0, 1, 1, 1, 1, 0])
     np.testing.assert_allclose(polyloss.nt_xent(X, Y, sample_weight=has, reduction="weighted_mean"), each.sum() / 5)
+
+
+@pytest.mark.parametrize("ring", [False, True])
+def test_a_group_of_one_gives_what_one_process_gives(ring: bool, backend: Any) -> None:
+    """All of it but what travels: the columns of others are none."""
+    if backend.framework == "jax":
+        pytest.skip("whether there are others, the name of an axis tells")
+    for case in cases():
+        loss, keywords = split(case.loss, None, ring), {**case.keywords, **case.parameters}
+        given = {name: backend.array(v) if isinstance(v, np.ndarray) else v for name, v in keywords.items()}
+        arrays = [backend.array(array) for array in case.arrays]
+        np.testing.assert_allclose(backend.numpy(loss(*arrays, **given)), case.value, rtol=1e-5, atol=1e-5)
+        if case.reduction == "none":
+            continue
+        wanted: list[int | str] = [*case.learned, *case.parameters]
+        _, gradients = polyloss.value_and_grad(loss, wanted)(*arrays, **given)
+        for gradient, exact in zip(gradients, case.gradients, strict=True):
+            found = backend.numpy(gradient) * case.cotangent
+            np.testing.assert_allclose(found, exact, rtol=1e-4, atol=1e-5 * np.abs(exact).max())
 
 
 @pytest.mark.torch

@@ -334,8 +334,8 @@ class RingPairs(SplitPairs):
                 continue
             block["by_columns"] = found.pop("by_columns")
             so_far, block = ring.others(_add, found, block)
-            by_vectors[way.sides[0]] += so_far.pop("by_rows")
-            by_vectors[way.sides[1]] += block["by_columns"]
+            for place, gradient in zip(way.sides, (so_far.pop("by_rows"), block["by_columns"]), strict=True):
+                by_vectors[place] = by_vectors[place] + gradient
             for name, gradient in so_far.items():
                 by_parameters[name] = by_parameters.get(name, 0.0) + gradient
         for name, side, gradient in zip(self._compared, sides, by_vectors, strict=True):

@@ -118,10 +118,10 @@ def test_constraints_admit_what_the_project_requires() -> None:
 
 @pytest.fixture
 def compare(pytestconfig: pytest.Config) -> Callable[..., None]:
-    """Compares a generated table with the README, without what matches `drop`, or writes it there."""
+    """Compares a generated table with a document, without what matches `drop`, or writes it there."""
 
-    def check(name: str, table: str, drop: str = r"(?!)") -> None:
-        path = ROOT / "README.md"
+    def check(name: str, table: str, drop: str = r"(?!)", document: str = "README.md") -> None:
+        path = ROOT / document
         text = path.read_text()
         pattern = re.compile(rf"(<!-- begin {name}: [^>]*-->\n)(.*?)(<!-- end {name} -->)", re.DOTALL)
         match = pattern.search(text)
@@ -162,6 +162,16 @@ def test_table_of_ratios_is_what_was_measured(compare: Callable[..., None]) -> N
 
     data = json.loads((ROOT / "benchmarks" / "results" / "bench.json").read_text())
     compare("ratios", summary.markdown(data))
+
+
+@pytest.mark.docs
+def test_tables_of_several_processes_are_what_was_measured(compare: Callable[..., None]) -> None:
+    import json
+
+    from polyloss_benchmarks import summary
+
+    data = json.loads((ROOT / "benchmarks" / "results" / "distributed.json").read_text())
+    compare("processes", summary.processes(data), document="docs/scale.md")
 
 
 @pytest.mark.cross

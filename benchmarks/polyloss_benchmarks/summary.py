@@ -1,4 +1,4 @@
-"""The results of a run in a few lines, for the README: ``python -m polyloss_benchmarks.summary bench.json``."""
+"""The results of a run in a few lines, for the documents: ``python -m polyloss_benchmarks.summary bench.json``."""
 
 import json
 import statistics
@@ -26,11 +26,63 @@ def markdown(data: dict[str, Any]) -> str:
             f"| {statistics.median(cell['ratio'] for cell in mine):.2f} | {_cell(best)} | {_cell(worst)} "
             f"| {sum(cell['met'] for cell in aimed)} of {len(aimed)} |"
         )
-    machine, versions = data["machine"], data["versions"]
     names = ("python", "torch", "tensorflow", "keras", "jax", "optax", "numpy")
-    known = ", ".join(f"{name} {versions[name]}" for name in names if versions.get(name))
-    lines += ["", f"Measured on {data['date'][:10]} with {machine['processor']}, {machine['cores']} cores; {known}."]
+    return "\n".join([*lines, "", _measured(data, names)])
+
+
+def processes(data: dict[str, Any]) -> str:
+    """Tables of memory, time and messages of classes that are split over processes, and what they were measured on."""
+    layers = [cell for cell in data["split"] if "memory" in cell]
+    steps = [cell for cell in data["split"] if "memory" not in cell]
+    whole = {cell["mode"]: cell["memory"] for cell in layers if cell["processes"] == 1}
+    layer = layers[0]
+    lines = [
+        f"Peak memory of a layer and its loss, value and gradient: {layer['rows']} rows, {layer['features']} features, "
+        f"{layer['classes']} classes, float32.",
+        "",
+        "| processes | eager: MiB in each | of one process | compiled: MiB in each | of one process |",
+        "|---|---|---|---|---|",
+    ]
+    for (count,), of_mode in _by(layers, "processes").items():
+        cells = [(of_mode[mode]["memory"], whole[mode]) for mode in ("eager", "compiled")]
+        lines.append(f"| {count} | {' | '.join(f'{ours / 2**20:.0f} | {ours / alone:.2f}' for ours, alone in cells)} |")
+    lines += [
+        "",
+        f"Value and gradient of logits in {steps[0]['rows']} rows: processor seconds and messages of each process.",
+        "",
+        "| classes | processes | eager | compiled | messages | bytes | milliseconds of the messages alone |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for (classes, count), of_mode in _by(steps, "classes", "processes").items():
+        eager, compiled = of_mode["eager"], of_mode["compiled"]
+        lines.append(
+            f"| {classes} | {count} | {eager['processor_seconds']:.2f} | {compiled['processor_seconds']:.2f} "
+            f"| {eager['messages']} | {eager['bytes']} | {1000 * eager['seconds_of_messages']:.1f} |"
+        )
+    ratios = (
+        f"{one['ratio']:.2f} ({one['backend']}, {' x '.join(map(str, one['shape']))})" for one in data["one_process"]
+    )
+    lines += [
+        "",
+        f"In one process, `sharded(cross_entropy)` over `cross_entropy`, times: {', '.join(ratios)}.",
+        "",
+        _measured(data, ("python", "torch", "numpy")),
+    ]
     return "\n".join(lines)
+
+
+def _by(cells: list[dict[str, Any]], *keys: str) -> dict[tuple[Any, ...], dict[str, dict[str, Any]]]:
+    """The cells of each mode, by some of their keys, in order."""
+    found: dict[tuple[Any, ...], dict[str, dict[str, Any]]] = {}
+    for cell in cells:
+        found.setdefault(tuple(cell[key] for key in keys), {})[cell["mode"]] = cell
+    return dict(sorted(found.items()))
+
+
+def _measured(data: dict[str, Any], names: tuple[str, ...]) -> str:
+    machine, versions = data["machine"], data["versions"]
+    known = ", ".join(f"{name} {versions[name]}" for name in names if versions.get(name))
+    return f"Measured on {data['date'][:10]} with {machine['processor']}, {machine['cores']} cores; {known}."
 
 
 def _cell(cell: dict[str, Any]) -> str:

@@ -201,6 +201,34 @@ def counts() -> list[str]:
     return found
 
 
+def averages() -> list[str]:
+    """Averages over devices of values and gradients, in `jax.pmap` and through `jax.shard_map`."""
+    draw = np.random.default_rng(1)
+    x, layer = draw.normal(size=(16, 5)), draw.normal(size=(5, 5))
+    ids = np.where(np.arange(16) < 9, -100, np.arange(16) % 5)
+    exact = jax.value_and_grad(lambda layer: polyloss.cross_entropy(x @ layer, ids, ignore_index=-100))(layer)
+
+    def value(layer: Any, x: Any, ids: Any) -> Any:
+        count = distributed.average((ids != -100).sum(), "rows")
+        return polyloss.cross_entropy(x @ layer, ids, ignore_index=-100, denominator=count)
+
+    def step(*given: Any) -> Any:
+        return lax.pmean(jax.value_and_grad(value)(*given), "rows")
+
+    each = jax.pmap(step, "rows", in_axes=(None, 0, 0))(layer, x.reshape(8, 2, 5), ids.reshape(8, 2))
+    through = mapped(lambda *given: lax.pmean(value(*given), "rows"), (P(), P("rows"), P("rows")), P())
+    found = {
+        "pmap": jax.tree.map(lambda array: array[0], each),
+        "shard_map": jax.value_and_grad(through)(layer, x, ids),
+    }
+    return [
+        f"average with {name}: {got}, expected {expected}"
+        for name, results in found.items()
+        for got, expected in zip(results, exact, strict=True)
+        if not np.allclose(got, expected, rtol=1e-12, atol=1e-14)
+    ]
+
+
 def errors() -> list[str]:
     """NaN shows, whoever has it; and what cannot be right is refused."""
     found = []
@@ -232,7 +260,7 @@ def errors() -> list[str]:
 
 def main() -> None:
     chunked.CHUNK = 24
-    of_rows = (*layers(), *second_derivatives(), *shardings(), *rows(), *derivatives(), *counts(), *errors())
+    of_rows = (*layers(), *second_derivatives(), *shardings(), *rows(), *derivatives(), *counts(), *averages(), *errors())
     for problem in (*of_rows, *jax_examples.problems(), *jax_batches.problems()):
         print(problem)
     print("finished")

@@ -246,7 +246,7 @@ def group_of(group: Any, array: torch.Tensor) -> Group:
         raise ValueError("group: this process is no member of it")
     if not isinstance(group, dist.ProcessGroup):
         raise TypeError(f"group must be a ProcessGroup, a DeviceMesh or None, got {group!r}")
-    return Alone() if dist.get_world_size(group) == 1 else Processes(group, array.device)
+    return Alone() if group.size() == 1 else Processes(group, array.device)
 
 
 __all__ = ["Processes", "group_of"]

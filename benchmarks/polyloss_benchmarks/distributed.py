@@ -5,6 +5,7 @@
 
 import contextlib
 import datetime
+import functools
 import json
 import os
 import statistics
@@ -96,9 +97,7 @@ def _step(loss: Any, count: int, classes: int) -> dict[str, Any]:
     """Value and gradient of logits, and the messages meanwhile, of which nothing is known where they are compiled."""
     logits, ids = torch.randn(ROWS, classes // count, requires_grad=True), torch.randint(classes, (ROWS,))
 
-    def step() -> Any:
-        return torch.autograd.grad(loss(logits, ids), logits)
-
+    step = functools.partial(_gradient, logits, ids, loss)
     step()
     with _watched() as sent:
         step()
@@ -152,23 +151,30 @@ def one_process(rank: int, count: int) -> list[dict[str, Any]]:
         arrays = np.random.default_rng(0).normal(size=shape).astype(np.float32), np.arange(shape[0]) % shape[1]
         logits, ids = map(torch.tensor, arrays)
         logits.requires_grad_()
-        calls: dict[str, tuple[str, Callable[[Any], Any]]] = {
-            "numpy": ("value", lambda loss, a=arrays: loss(*a)),
-            "torch": ("value and gradient", lambda loss, x=logits, y=ids: torch.autograd.grad(loss(x, y), x)),
+        calls = {
+            ("numpy", "value"): functools.partial(_value, *arrays),
+            ("torch", "value and gradient"): functools.partial(_gradient, logits, ids),
         }
-        for backend, (what, call) in calls.items():
-            ratio = _ratio(call)
-            found.append({"backend": backend, "what": what, "shape": shape, "ratio": ratio})
+        for (backend, what), call in calls.items():
+            found.append({"backend": backend, "what": what, "shape": shape, "ratio": _ratio(call)})
     return found
 
 
+def _value(logits: Any, ids: Any, loss: Any) -> Any:
+    return loss(logits, ids)
+
+
+def _gradient(logits: Any, ids: Any, loss: Any) -> Any:
+    return torch.autograd.grad(loss(logits, ids), logits)
+
+
 def _ratio(call: Callable[[Any], Any]) -> float:
-    split = distributed.sharded(polyloss.cross_entropy)
-    pair = (lambda: call(split)), (lambda: call(polyloss.cross_entropy))
-    for one in pair:
+    losses = distributed.sharded(polyloss.cross_entropy), polyloss.cross_entropy
+    ours, plain = (functools.partial(call, loss) for loss in losses)
+    for one in (ours, plain):
         one()
     # Others on this machine shall not count.
-    tries = [measure.compare(*pair, 0.5, time.process_time).ratio for _ in range(TRIES)]
+    tries = [measure.compare(ours, plain, 0.5, time.process_time).ratio for _ in range(TRIES)]
     return statistics.median(tries)
 
 

@@ -260,7 +260,16 @@ def errors() -> list[str]:
 
 def main() -> None:
     chunked.CHUNK = 24
-    of_rows = (*layers(), *second_derivatives(), *shardings(), *rows(), *derivatives(), *counts(), *averages(), *errors())
+    of_rows = (
+        *layers(),
+        *second_derivatives(),
+        *shardings(),
+        *rows(),
+        *derivatives(),
+        *counts(),
+        *averages(),
+        *errors(),
+    )
     for problem in (*of_rows, *jax_examples.problems(), *jax_batches.problems()):
         print(problem)
     print("finished")

@@ -17,7 +17,7 @@ from polyloss.core.collectives import Alone, SplitRows
 
 from .conftest import Selection
 
-SECONDS = 240
+SECONDS = 400
 """A member that waits for another one forever is a failure, too."""
 PROGRAMS = [
     ("torch", "torch_members.main(2)"),

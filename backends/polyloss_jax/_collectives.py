@@ -50,6 +50,14 @@ class Axis(Group):
         apart = tuple(name for name in self.names if name in varying_axes(array))
         return lax.psum(array, apart) if apart else array
 
+    def replicated(self, array: jax.Array) -> jax.Array:
+        if not set(self.names) <= varying_axes(lax.axis_index(self.name)):
+            raise ValueError(
+                "replicated: JAX must follow what differs between devices, to sum gradients by what does not: "
+                "jax.shard_map with check_vma=True, its default, does; jax.pmap does not"
+            )
+        return array
+
     def maximum(self, array: jax.Array) -> jax.Array:
         # JAX does not know its derivative, and asks for it even where it is not used.
         found: jax.Array = lax.pmax(lax.stop_gradient(array), self.name)

@@ -28,7 +28,7 @@ def mapped(function: Any, in_specs: Any, out_specs: Any, check: bool = True) -> 
 
 def rows() -> list[str]:
     """Values and gradients of parts of rows."""
-    dtypes = ("float64", "float32", "bfloat16")
+    dtypes = ("float64", "bfloat16")
     return [problem for case in cases() for dtype in dtypes for problem in row(case, dtype)]
 
 
@@ -249,6 +249,7 @@ def errors() -> list[str]:
             lambda: mapped(each, (P("classes"), P("classes")), P("classes"))(zeros[:1].repeat(4, 0), ids[:1].repeat(4)),
             "target must be the same on all devices",
         ),
+        (lambda: jax.pmap(lambda x: distributed.replicated(x, "rows"), "rows")(zeros), "JAX must follow what differs"),
         (lambda: jax.pmap(each, "classes")(zeros[:, None, :], ids[:, None]), "jax.pmap does not"),
     ]
     found += refusals(wrong, (TypeError, ValueError))

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import polyloss
-from polyloss import compat
+from polyloss import compat, distributed
 
-from .distributed.batches import cases, split
+from .distributed.batches import cases
 
 X = np.random.default_rng(3).normal(size=(6, 3))
 UNITS = X / np.sqrt(np.sum(X * X, axis=1, keepdims=True))
@@ -63,7 +63,7 @@ def test_a_group_of_one_gives_what_one_process_gives(ring: bool, backend: Any) -
     if backend.framework == "jax":
         pytest.skip("whether there are others, the name of an axis tells")
     for case in cases():
-        loss, keywords = split(case.loss, None, ring), {**case.keywords, **case.parameters}
+        loss, keywords = distributed.data_parallel(case.loss, ring=ring), {**case.keywords, **case.parameters}
         given = {name: backend.array(v) if isinstance(v, np.ndarray) else v for name, v in keywords.items()}
         arrays = [backend.array(array) for array in case.arrays]
         np.testing.assert_allclose(backend.numpy(loss(*arrays, **given)), case.value, rtol=1e-5, atol=1e-5)

@@ -129,6 +129,7 @@ class _Transformed(torch.autograd.Function):
     def jvp(ctx: Any, _: None, *tangents: torch.Tensor | None) -> torch.Tensor:
         with around_forward_mode(ctx.saved_tensors) as arrays:
             value, *gradients = ctx.pair(*arrays)
+            group = split_over(ctx.pair, value)
             parts: list[torch.Tensor] = []
             duals = list(arrays)
             for place, (gradient, change) in enumerate(zip(gradients, tangents, strict=True)):
@@ -137,7 +138,12 @@ class _Transformed(torch.autograd.Function):
                 if gradient is None:
                     duals[place] = with_tangent(arrays[place], change)
                 else:
-                    parts.append(push(xp, gradient(), change, value.ndim))
+                    local = gradient()
+                    part = push(xp, local, change, value.ndim)
+                    if group is not None and local.ndim > value.ndim:
+                        # Each process has a part of the sum along a row.
+                        part = group.replicated_sum(part)
+                    parts.append(part)
             if any(dual is not array for dual, array in zip(duals, arrays, strict=True)):
                 # No closed form: the value is differentiated.
                 parts.append(tangent_of(ctx.pair(*duals)[0]))

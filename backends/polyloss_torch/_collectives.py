@@ -10,7 +10,16 @@ from polyloss.core.collectives import Alone, Group, layout_of, lengths_of
 from ._private import all_gather, all_reduce, is_abstract, reduce_scatter
 
 
-class _Sum(torch.autograd.Function):
+class _Linear(torch.autograd.Function):
+    """A function that is linear in its first argument. It has no forward mode: compilers take no function that has."""
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+        array, *ctx.others = inputs
+        ctx.rows = len(array) if array.ndim else 1
+
+
+class _Sum(_Linear):
     """The sum over a group. What becomes of it differs between processes, and the gradients by it are summed."""
 
     @staticmethod
@@ -18,12 +27,8 @@ class _Sum(torch.autograd.Function):
         return all_reduce(array, "sum", group)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
-        ctx.group = inputs[1]
-
-    @staticmethod
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[Any, ...]:
-        return _sum(upstream, ctx.group), None
+        return _sum(upstream, *ctx.others), None
 
 
 class _ReplicatedSum(_Sum):
@@ -31,10 +36,10 @@ class _ReplicatedSum(_Sum):
 
     @staticmethod
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[Any, ...]:
-        return _replicated(upstream, ctx.group), None
+        return _replicated(upstream, *ctx.others), None
 
 
-class _Replicated(torch.autograd.Function):
+class _Replicated(_Linear):
     """The same array; the gradients by it are summed. Megatron calls it `copy_to_tensor_model_parallel_region`."""
 
     @staticmethod
@@ -42,20 +47,15 @@ class _Replicated(torch.autograd.Function):
         return array.view_as(array)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
-        ctx.group = inputs[1]
-
-    @staticmethod
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[Any, ...]:
-        return _replicated_sum(upstream, ctx.group), None
+        return _replicated_sum(upstream, *ctx.others), None
 
 
-class _Gather(torch.autograd.Function):
+class _Gather(_Linear):
     """The parts of all processes, of these lengths, one behind the other."""
 
     @staticmethod
-    def forward(ctx: Any, array: torch.Tensor, lengths: Sequence[int], group: Any) -> torch.Tensor:
-        ctx.lengths, ctx.group = lengths, group
+    def forward(array: torch.Tensor, lengths: Sequence[int], group: Any) -> torch.Tensor:
         size = max(lengths)
         found = all_gather(_filled(array, size), group)
         if min(lengths) == size:
@@ -64,15 +64,14 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[Any, ...]:
-        return _reduce_scatter(upstream, ctx.lengths, ctx.group), None, None
+        return _reduce_scatter(upstream, *ctx.others), None, None
 
 
-class _ReduceScatter(torch.autograd.Function):
+class _ReduceScatter(_Linear):
     """This process's part, of which these are the lengths, of the sum over a group."""
 
     @staticmethod
-    def forward(ctx: Any, array: torch.Tensor, lengths: Sequence[int], group: Any) -> torch.Tensor:
-        ctx.lengths, ctx.group = lengths, group
+    def forward(array: torch.Tensor, lengths: Sequence[int], group: Any) -> torch.Tensor:
         size = max(lengths)
         if min(lengths) < size:
             array = torch.cat([_filled(part, size) for part in torch.split(array, list(lengths))])
@@ -80,20 +79,20 @@ class _ReduceScatter(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[Any, ...]:
-        return _gather(upstream, ctx.lengths, ctx.group), None, None
+        return _gather(upstream, *ctx.others), None, None
 
 
-class _Shift(torch.autograd.Function):
+class _Shift(_Linear):
     """The array of the process that is so many places before this one, and that has so many rows."""
 
     @staticmethod
-    def forward(ctx: Any, array: torch.Tensor, rows: int, places: int, group: Any) -> torch.Tensor:
-        ctx.rows, ctx.places, ctx.group = len(array) if array.ndim else 1, places, group
+    def forward(array: torch.Tensor, rows: int, places: int, group: Any) -> torch.Tensor:
         return _exchanged(array, rows, places, group)
 
     @staticmethod
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[Any, ...]:
-        return _shift(upstream, ctx.rows, -ctx.places, ctx.group), None, None, None
+        _, places, group = ctx.others
+        return _shift(upstream, ctx.rows, -places, group), None, None, None
 
 
 def _filled(array: torch.Tensor, size: int) -> torch.Tensor:
@@ -147,6 +146,9 @@ class Processes(Group):
     @property
     def size(self) -> int:
         return torch.distributed.get_world_size(self.group)
+
+    def common_dtype(self, dtype: torch.dtype) -> torch.dtype:
+        return dtype if self.device.type == "mps" else torch.float64
 
     def sum(self, array: torch.Tensor) -> torch.Tensor:
         return _sum(array, self.group)

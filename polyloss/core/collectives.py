@@ -21,6 +21,10 @@ class Group(ABC):
     def size(self) -> Any:
         """How many members there are."""
 
+    def common_dtype(self, dtype: Any) -> Any:
+        """One that numbers of this dtype can travel in where other members may have another one."""
+        return dtype
+
     @abstractmethod
     def sum(self, array: Array) -> Array:
         """All-reduce. Members may use the result differently, so that the gradient by it is all-reduced too."""

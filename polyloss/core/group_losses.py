@@ -155,13 +155,14 @@ class DataParallel(_OfGroup):
         if self.own is self.whole and each:
             return self.whole(*arrays, **keywords)
         xp = backend.namespace(first)
-        zero = backend.asarray(0.0, first, working(xp, first.dtype) if is_floating(xp, first) else xp.float32)
+        dtype = group.common_dtype(working(xp, first.dtype) if is_floating(xp, first) else xp.float32)
+        zero = backend.asarray(0.0, first, dtype)
         value = count = zero
-        call, error = None, None
+        error = None
         try:
             call = self.own.bind(arrays, keywords)
             if "mean" in call.plan.reduction and "denominator" not in call.plan.names:
-                count = call.plan.counted(call.arrays)
+                count = cast(xp, call.plan.counted(call.arrays), dtype)
             if self.own is self.whole:
                 value = backend.evaluate(call)
             else:
@@ -170,15 +171,22 @@ class DataParallel(_OfGroup):
             # The others wait: they have to know.
             error = found
         failed = zero + float(error is not None)
-        if self.own is not self.whole:
-            self._raise(backend, group.sum(failed), error)
-            assert call is not None
-            value = backend.whole(call)
-        if each:
-            return value
-        sums = group.sum(xp.stack([cast(xp, value, zero.dtype) * _factor(xp, count), count, failed]))
-        self._raise(backend, sums[2], error)
-        return cast(xp, sums[0] / _factor(xp, sums[1]), value.dtype)
+        if self.own is self.whole:
+            parts = [cast(xp, value, dtype) * _factor(xp, count), count, failed]
+            total, number, failed = self._sums(group, xp.stack(parts), 3)
+            self._raise(backend, failed, error)
+            return cast(xp, total / _factor(xp, number), value.dtype)
+        # Of losses that compare examples, each member finds gradients of all: these must have one denominator.
+        number, failed = self._sums(group, xp.stack([count, failed]), 2)
+        self._raise(backend, failed, error)
+        if "mean" in call.plan.reduction and "denominator" not in call.plan.names:
+            call = self.own.bind(arrays, keywords | {"denominator": _factor(xp, number)})
+        value = backend.whole(call)
+        return value if each else cast(xp, group.sum(cast(xp, value, dtype)), value.dtype)
+
+    def _sums(self, group: Group, parts: Array, count: int) -> list[Array]:
+        sums = group.sum(parts)
+        return [sums[place] for place in range(count)]
 
     def _raise(self, backend: Backend, failed: Array, error: Exception | None) -> None:
         """Raise the error of this member or, as far as that can be seen now, for the error of another one."""

@@ -1,6 +1,5 @@
 """Calls of losses whose examples are compared with each other, and what they give of a whole batch."""
 
-import functools
 import itertools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -10,7 +9,6 @@ from numpy.typing import NDArray
 
 import polyloss
 from polyloss.compat.keras import batch as of_keras
-from polyloss.core.backend import backend_of
 from polyloss.core.loss import Loss
 
 from .rows import EPS, rounded
@@ -31,8 +29,6 @@ class BatchCase(NamedTuple):
     parameters: dict[str, NDArray[Any]]
     dtype: str
     """One to compute it in besides float64."""
-    count: Any
-    """What each example adds to the denominator."""
     cotangent: NDArray[Any]
     value: NDArray[Any]
     gradients: tuple[NDArray[Any], ...]
@@ -71,21 +67,6 @@ class BatchCase(NamedTuple):
             size = float(np.abs(whole).max()) + 1e-3
             found += self.wrong(f"{how}, gradient {place}", dtype, np.divide(gradient, size), here / size)
         return found
-
-
-@functools.cache
-def split(loss: Loss[Any], group: Any, ring: bool) -> Loss[Any]:
-    """`loss` of a member's own examples among those of all members."""
-
-    def group_of(array: Any) -> Any:
-        return backend_of(array).group(group, array)
-
-    found: Loss[Any] = object.__new__(Loss)
-    vars(found).update(vars(loss))
-    fuse: Any = loss.fuse
-    found.fuse, found.origin = fuse.over(group_of, ring=ring), found
-    found._take(loss.fixed)
-    return found
 
 
 def cases() -> Iterator[BatchCase]:
@@ -137,9 +118,6 @@ def cases() -> Iterator[BatchCase]:
             if value.ndim:
                 scaled, factor = call | {"reduction": "sum", "sample_weight": weights * cotangent}, np.asarray(1.0)
             _, gradients = polyloss.value_and_grad(loss, wanted)(*arrays, **scaled)
-            count = keywords.get("where", np.ones(EXAMPLES)) * np.ones(EXAMPLES)
-            if keywords["reduction"] == "weighted_mean":
-                count = count * weights
             name = f"{loss!r} with {', '.join(map(str, keywords))}"
             yield BatchCase(
                 name,
@@ -148,7 +126,6 @@ def cases() -> Iterator[BatchCase]:
                 keywords,
                 parameters,
                 dtype,
-                count,
                 cotangent,
                 value,
                 tuple(g * factor for g in gradients),

@@ -10,7 +10,7 @@ from jax.sharding import Mesh, PartitionSpec
 import polyloss
 from polyloss import distributed
 
-from .batches import BatchCase, cases, split
+from .batches import BatchCase, cases
 from .rows import refusals
 
 P: Any = PartitionSpec
@@ -32,13 +32,12 @@ class Call:
             return found.astype(dtype) if jnp.issubdtype(found.dtype, jnp.floating) else found
 
         self.case, self.ring, places = case, ring, range(len(case.arrays))
-        self.loss = case.loss if ring is None else split(case.loss, AXIS, ring)
+        self.loss = case.loss if ring is None else distributed.data_parallel(case.loss, AXIS, ring=ring)
         self.arrays = [given(case.arrays[place]) for place in case.learned]
         self.parameters = list(map(given, case.parameters.values()))
         self.rest = [given(case.arrays[place]) for place in places if place not in case.learned]
         self.names = [name for name, value in case.keywords.items() if isinstance(value, np.ndarray)]
         self.rest += [given(case.keywords[name]) for name in self.names]
-        self.rest.append(jnp.asarray(case.count))
 
     @property
     def specs(self) -> tuple[Any, Any]:
@@ -46,15 +45,12 @@ class Call:
 
     def __call__(self, learned: Any, rest: Any) -> Any:
         arrays, parameters = list(learned[: len(self.arrays)]), learned[len(self.arrays) :]
-        *others, count = rest
+        others = list(rest)
         for place in range(len(self.case.arrays)):
             if place not in self.case.learned:
                 arrays.insert(place, others.pop(0))
         keywords = dict(zip(self.names, others, strict=True)) | dict(zip(self.case.parameters, parameters, strict=True))
-        if self.ring is not None and "mean" in self.case.reduction:
-            keywords["denominator"] = distributed.total(count.sum(), AXIS)
-        value = self.loss(*arrays, **{**self.case.keywords, **keywords})
-        return value if self.ring is None or value.ndim else lax.psum(value, AXIS)
+        return self.loss(*arrays, **{**self.case.keywords, **keywords})
 
 
 def result(case: BatchCase, dtype: str, ring: bool) -> list[str]:
@@ -120,7 +116,7 @@ def derivatives() -> list[str]:
 
 def errors() -> list[str]:
     x = jnp.ones((8, 3))
-    loss = split(polyloss.info_nce, AXIS, False)
+    loss = distributed.data_parallel(polyloss.info_nce, AXIS)
     pairs = P(AXIS), P(AXIS)
     says = "query must be split over 'examples'"
     return refusals(

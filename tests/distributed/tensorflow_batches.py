@@ -8,7 +8,7 @@ import tensorflow as tf
 import polyloss
 from polyloss import distributed
 
-from .batches import CUTS, CUTS_OF_REFERENCES, BatchCase, cases, split
+from .batches import CUTS, CUTS_OF_REFERENCES, BatchCase, cases
 from .rows import refusals
 
 
@@ -25,14 +25,10 @@ def result(strategy: Any, case: BatchCase, dtype: str, in_graph: bool) -> list[s
         own = {name: given(v[parts[0]]) for name, v in case.keywords.items() if isinstance(v, np.ndarray)}
         parameters = {name: given(value) for name, value in case.parameters.items()}
         keywords = {**case.keywords, **own, **parameters}
-        if "mean" in case.reduction:
-            keywords["denominator"] = distributed.total(tf.constant(case.count[parts[0]].sum()))
         wanted = [*(arrays[place] for place in case.learned), *parameters.values()]
         with tf.GradientTape() as tape:
             tape.watch(wanted)
-            value = split(case.loss, None, False)(*arrays, **keywords)
-            if case.reduction != "none":
-                value = context.all_reduce("sum", value)
+            value = distributed.data_parallel(case.loss)(*arrays, **keywords)
             # The value is that of all members: each one sends a part of its gradient.
             cotangent = case.cotangent[parts[0]] if case.value.ndim else case.cotangent / 2
         gradients = tape.gradient(value, wanted, tf.cast(cotangent, value.dtype))
@@ -70,12 +66,16 @@ def errors(strategy: Any) -> list[str]:
 
     def wider() -> Any:
         features = 4 + int(tf.distribute.get_replica_context().replica_id_in_sync_group)
-        return split(polyloss.circle, None, False)(tf.ones((3, features)), ids)
+        return distributed.data_parallel(polyloss.circle)(tf.ones((3, features)), ids)
 
+    ring = distributed.data_parallel(polyloss.circle, ring=True)
     return refusals(
         [
             (lambda: strategy.run(wider), "replica 0 has 4 features of float32, and replica 1 5 features of float32"),
-            (lambda: strategy.run(lambda: split(polyloss.circle, None, True)(x, ids)), "ring=False gathers"),
+            (
+                lambda: strategy.run(lambda: ring(x, ids)),
+                "ring=False gathers",
+            ),
         ],
         (ValueError, NotImplementedError),
     )

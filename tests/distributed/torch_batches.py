@@ -9,15 +9,10 @@ import torch
 import polyloss
 from polyloss import distributed
 
-from .batches import CUTS, CUTS_OF_REFERENCES, BatchCase, cases, split
+from .batches import CUTS, CUTS_OF_REFERENCES, BatchCase, cases
 from .rows import refusals
 
 dist: Any = torch.distributed
-
-
-def summed(case: BatchCase, call: Any) -> Any:
-    """The value of all members, or that of each example of this one."""
-    return call if case.reduction == "none" else distributed._group(None, call).sum(call)
 
 
 def result(case: BatchCase, rank: int, size: int, dtype: str, ring: bool) -> list[str]:
@@ -32,12 +27,10 @@ def result(case: BatchCase, rank: int, size: int, dtype: str, ring: bool) -> lis
     own = {name: given(v[parts[0]]) for name, v in case.keywords.items() if isinstance(v, np.ndarray)}
     parameters = {name: given(value) for name, value in case.parameters.items()}
     keywords = {**case.keywords, **own, **parameters}
-    if "mean" in case.reduction:
-        keywords["denominator"] = distributed.total(torch.tensor(case.count[parts[0]].sum()))
     wanted = [*(arrays[place] for place in case.learned), *parameters.values()]
     for array in wanted:
         array.requires_grad_()
-    value = summed(case, split(case.loss, None, ring)(*arrays, **keywords))
+    value = distributed.data_parallel(case.loss, ring=ring)(*arrays, **keywords)
     # The value is that of all members: each one sends a part of its gradient.
     cotangent = case.cotangent[parts[0]] if value.ndim else case.cotangent / size
     value.backward(torch.tensor(cotangent, dtype=value.dtype))
@@ -85,11 +78,9 @@ def derivatives(rank: int, size: int) -> list[str]:
 
         whole[first].requires_grad_()
         exact = second(call(case.loss, whole, slice(None)), whole[first], along[first])
-        count = distributed.total(torch.tensor(case.count[parts[0]].sum()))
-        more = {"denominator": count} if "mean" in case.reduction else {}
         for ring in (False, True):
             mine[first] = mine[first].detach().requires_grad_()
-            value = summed(case, call(split(case.loss, None, ring), mine, parts[0], **more))
+            value = call(distributed.data_parallel(case.loss, ring=ring), mine, parts[0])
             # Of the sum of all members' values, each time.
             got = second(value, mine[first], along[first][parts[first]])
             for place, (one, other) in enumerate(zip(got, exact, strict=True)):
@@ -106,10 +97,7 @@ def nobody(rank: int, size: int) -> list[str]:
     here, found = slice(0, 6 if rank == 1 else 0), []
     for ring in (False, True):
         mine = x[here].clone().requires_grad_()
-        count = distributed.total(torch.tensor(mine.shape[0]))
-        value = distributed._group(None, mine).sum(
-            split(polyloss.nt_xent, None, ring)(mine, labels[here], denominator=count)
-        )
+        value = distributed.data_parallel(polyloss.nt_xent, ring=ring)(mine, labels[here])
         (value / size).backward()
         assert whole.grad is not None
         if mine.grad is None or not torch.allclose(mine.grad, whole.grad[here], rtol=1e-13, atol=1e-15):
@@ -128,7 +116,7 @@ def compiled(rank: int, size: int) -> list[str]:
             x, y = torch.randn(2, 3 + rank, 4, dtype=torch.float64, generator=generator)
             second = y if others else torch.arange(3 + rank) % 3
             results = []
-            function = split(loss, None, ring)
+            function = distributed.data_parallel(loss, ring=ring)
             for run in (function, torch.compile(lambda *a, f=function: f(*a), fullgraph=True, backend="aot_eager")):
                 given = x.clone().requires_grad_()
                 value = run(given, second)
@@ -162,7 +150,8 @@ def errors(rank: int, size: int) -> list[str]:
         problem
         for ring in (False, True)
         for problem in refusals(
-            wrong(*(split(one, None, ring) for one in (polyloss.info_nce, polyloss.circle))), (ValueError,)
+            wrong(*(distributed.data_parallel(one, ring=ring) for one in (polyloss.info_nce, polyloss.circle))),
+            (ValueError,),
         )
     ]
 

@@ -208,8 +208,10 @@ def sharded(loss: Loss[Any], group: Any = None) -> Loss[Any]:
         raise TypeError(f"sharded: loss must be a row-wise loss, such as polyloss.cross_entropy, got {loss!r}")
     if isinstance(loss, Sharded):
         raise TypeError(f"sharded: {loss.__name__} is split over a group already")
+    if isinstance(loss, DataParallel):
+        raise TypeError("sharded: classes are split first, as in data_parallel(sharded(loss, classes), examples)")
     if not isinstance(group, Hashable):
-        raise TypeError(f"sharded: group must be one of a framework, got {describe(group)}")
+        raise TypeError(f"sharded: group must be one of a framework, or a tuple of axes, got {describe(group)}")
     if loss.autodiff:
         raise TypeError(f"sharded: {loss.__name__} has no gradient in closed form: its rows must be whole")
     return _sharded(loss, group)
@@ -224,7 +226,8 @@ def data_parallel(loss: Combinable, group: Any = None, *, ring: bool = False) ->
     Each member calls it with examples of its own, and all get the value of one process with the whole batch. A mean is
     that over all examples that count, wherever they are: neither ignored tokens that are spread unevenly nor members
     with fewer examples change it. Where examples are compared with each other, as in `polyloss.info_nce`, they are
-    compared with those of all members.
+    compared with those of all members. An example is with one member as a whole: a region of `polyloss.dice` that has
+    the axis of the examples is not.
 
     Parameters
     ----------
@@ -247,20 +250,29 @@ def data_parallel(loss: Combinable, group: Any = None, *, ring: bool = False) ->
     Raises
     ------
     TypeError
-        If `loss` is no loss, or spread over a group already; or if it compares no examples, with `ring`.
+        If `loss` is no loss, or spread over a group already; with `ring`, if it or a term of it compares no examples.
+    ValueError
+        When it is called: if the arguments of any member are wrong, for all of them; or if `group` does not exist.
+    NotImplementedError
+        When it is called with `ring` in TensorFlow.
 
     Notes
     -----
     What is averaged over the members is the gradient of one process: that is what DistributedDataParallel, FSDP and
-    ``jax.lax.pmean`` do, and Keras under a strategy. Before that, the gradient of each member is that of the sum of the
+    ``jax.lax.pmean`` do. Before that, the gradient of each member is that of the sum of the
     values that the members get, as of any all-reduced value. Where gradients are summed, as by ``apply_gradients`` of
     an optimizer of Keras within ``tf.distribute``, divide the value by the number of members before. Under
     `jax.shard_map` with ``check_vma=True`` nothing is to be averaged: gradients by what all devices have are whole.
 
     One all-reduce of three numbers forward, and one backward. They tell as well whether an argument of some member was
-    wrong: that is an error for all of them, where the values of arrays can be looked at. Comparing examples takes an
-    all-gather of them forward, and a reduce-scatter of as much backward; a ring of p members goes round once for each
-    number that the loss needs of whole rows, twice for `info_nce`, and once for the gradient.
+    wrong: that is an error for all of them, where the values of arrays can be looked at. What else differs between
+    members by mistake, the reduction or other keywords, is not seen, and some may wait for others.
+
+    Comparing examples takes three messages more for errors and lengths, an all-gather of the examples, and a
+    reduce-scatter of gradients; with masks, labels or `symmetric` as many of each. A ring of p members goes round once
+    for each number that the loss needs of whole rows, three times for `info_nce`, and once for the gradient. In JAX it
+    takes `jax.shard_map` with ``check_vma=True``; other losses can do with `jax.pmap`. In PyTorch there is no forward
+    mode of a value of all members.
 
     See Also
     --------
@@ -277,11 +289,18 @@ def data_parallel(loss: Combinable, group: Any = None, *, ring: bool = False) ->
     if isinstance(loss, LossSum):
         return LossSum([(scale, data_parallel(term, group, ring=ring)) for scale, term in loss.terms])
     if not isinstance(loss, Loss):
-        raise TypeError(f"data_parallel: loss must be a loss, such as polyloss.cross_entropy, got {loss!r}")
+        raise TypeError(
+            f"data_parallel: loss must be a loss, such as polyloss.cross_entropy, or a sum of losses, got {loss!r}; "
+            "modules and polyloss.multi_task take what data_parallel returns"
+        )
     if isinstance(loss, DataParallel):
         raise TypeError(f"data_parallel: the examples of {loss.__name__} are spread over a group already")
+    if isinstance(loss, Sharded) and loss.group == group:
+        raise TypeError(
+            f"data_parallel: the classes of {loss.__name__} are split over this group; examples need another"
+        )
     if not isinstance(group, Hashable):
-        raise TypeError(f"data_parallel: group must be one of a framework, got {describe(group)}")
+        raise TypeError(f"data_parallel: group must be one of a framework, or a tuple of axes, got {describe(group)}")
     if ring and not isinstance(loss.fuse, OverPairs):
         raise TypeError(f"data_parallel: ring is for a loss that compares examples, and {loss.__name__} does not")
     return _data_parallel(loss, group, ring)

@@ -112,6 +112,22 @@ def test_one_loss_for_the_same_arguments() -> None:
         distributed.sharded(split)
     with pytest.raises(TypeError, match="belongs to its process, as its group does"):
         pickle.dumps(split)
+    batch: Any = distributed.data_parallel(polyloss.info_nce, ring=True)
+    rows: Any = distributed.data_parallel(polyloss.cross_entropy)
+    no_loss: Any = np.mean
+    same: Any = distributed.data_parallel(polyloss.info_nce, ring=True)
+    assert batch is same
+    assert copy.deepcopy([batch.partial(symmetric=True)])[0].defaults["symmetric"]
+    with pytest.raises(TypeError, match="data_parallel: the examples of info_nce are spread over a group already"):
+        distributed.data_parallel(batch)
+    with pytest.raises(TypeError, match="data_parallel: the classes of cross_entropy are split over this group"):
+        distributed.data_parallel(split)
+    with pytest.raises(TypeError, match=r"classes are split first, as in data_parallel\(sharded"):
+        distributed.sharded(rows)
+    with pytest.raises(TypeError, match="ring is for a loss that compares examples, and huber does not"):
+        distributed.data_parallel(polyloss.huber, ring=True)
+    with pytest.raises(TypeError, match=r"must be a loss, such as polyloss\.cross_entropy, or a sum of losses, got"):
+        distributed.data_parallel(no_loss)
 
 
 @pytest.mark.parametrize("loss", [polyloss.mse, polyloss.info_nce, np.mean, polyloss.cross_entropy * 2])
@@ -136,7 +152,7 @@ def test_bad_groups_and_counts() -> None:
         distributed.total(3)
     with pytest.raises(TypeError, match=r"average: count must be a number of examples, got booleans; mask.sum\(\)"):
         distributed.average(np.ones(2, dtype=bool))
-    with pytest.raises(TypeError, match="sharded: group must be one of a framework, got list"):
+    with pytest.raises(TypeError, match="sharded: group must be one of a framework, or a tuple of axes, got list"):
         distributed.sharded(polyloss.cross_entropy, ["classes"])
 
 

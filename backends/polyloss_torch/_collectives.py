@@ -7,6 +7,7 @@ import torch
 
 from polyloss.core.collectives import Alone, Group, layout_of, lengths_of
 
+from ._common import is_distributed
 from ._private import all_gather, all_reduce, is_abstract, reduce_scatter
 
 
@@ -122,7 +123,7 @@ _replicated_sum: Callable[..., torch.Tensor] = _ReplicatedSum.apply
 _replicated: Callable[..., torch.Tensor] = _Replicated.apply
 
 
-_NUMBERS = 8
+_NUMBERS = 32
 """So many a process says of its call before anything else."""
 _DTYPES = {
     dtype: -place
@@ -229,6 +230,8 @@ def _is_traced() -> bool:
 def group_of(group: Any, array: torch.Tensor) -> Group:
     """The processes of what a user named."""
     dist: Any = torch.distributed
+    if is_distributed(array):
+        raise TypeError("a DTensor knows itself where its parts are: call the loss as always, or give .to_local()")
     started = dist.is_available() and dist.is_initialized()
     if group is None:
         # One process without others need not say so.

@@ -14,6 +14,7 @@ from .domains import REAL
 from .dtypes import cast, is_floating, working
 from .loss import Loss
 from .pairs import OverPairs
+from .plan import Plan
 from .typing import Array, Namespace
 
 CLASS = ("c", 0)
@@ -41,9 +42,13 @@ class _OfGroup(Loss[Any]):
 
     def _group(self, arrays: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any, Backend | None, Group]:
         """The first array of a call, its adapter, and the group; alone, where it is no array: the error comes later."""
-        first = arrays[0] if arrays else keywords.get(self.arrays[0])
-        backend = find_backend(type(first))
-        return first, backend, Alone() if backend is None else backend.group(self.group, first)
+        # One that is none is an error of this member, which knows the others by any array that it has.
+        given = (*arrays[:1], keywords.get(self.arrays[0]), *arrays[1:], *keywords.values())
+        for first in given:
+            backend = find_backend(type(first))
+            if backend is not None:
+                return first, backend, backend.group(self.group, first)
+        return None, None, Alone()
 
     def _take_defaults(self) -> None:
         origin: Any = self.whole.origin
@@ -67,7 +72,9 @@ class _OfGroup(Loss[Any]):
         return self
 
     def __reduce__(self) -> Any:
-        raise TypeError(f"{self!r} belongs to its process, as its group does: make it in the other one")
+        raise TypeError(
+            f"{self!r} belongs to its process, as its group does: save the state of what holds it, and make it anew"
+        )
 
 
 class Sharded(_OfGroup):
@@ -95,7 +102,7 @@ class Sharded(_OfGroup):
             return self.whole.bind(arrays, keywords)
         try:
             call = super().bind(arrays, keywords)
-        except (TypeError, ValueError):
+        except Exception:
             group.withdraw()
             raise
         return self._agreed(call, group)
@@ -151,42 +158,46 @@ class DataParallel(_OfGroup):
         if backend is None or isinstance(group, Alone):
             return self.whole(*arrays, **keywords)
         words.refuse_keras(self.__name__, self.arrays, self.__module__)
-        each = keywords.get("reduction") == "none"
-        if self.own is self.whole and each:
+        each, compares = keywords.get("reduction") == "none", self.own is not self.whole
+        if each and not compares:
             return self.whole(*arrays, **keywords)
         xp = backend.namespace(first)
         dtype = group.common_dtype(working(xp, first.dtype) if is_floating(xp, first) else xp.float32)
-        zero = backend.asarray(0.0, first, dtype)
-        value = count = zero
+        value = count = zero = backend.asarray(0.0, first, dtype)
         error = None
         try:
             call = self.own.bind(arrays, keywords)
-            if "mean" in call.plan.reduction and "denominator" not in call.plan.names:
-                count = cast(xp, call.plan.counted(call.arrays), dtype)
-            if self.own is self.whole:
-                value = backend.evaluate(call)
+            self._check_examples(call.plan)
+            count = cast(xp, call.plan.counted(call.arrays), dtype) if _is_mean(call.plan) else zero
+            part = call if each else call._replace(plan=_of_member(xp, call.plan, first))
+            if compares:
+                part.check_values()
             else:
-                call.check_values()
-        except (TypeError, ValueError) as found:
+                value = backend.evaluate(part)
+        except Exception as found:
             # The others wait: they have to know.
             error = found
         failed = zero + float(error is not None)
-        if self.own is self.whole:
-            parts = [cast(xp, value, dtype) * _factor(xp, count), count, failed]
-            total, number, failed = self._sums(group, xp.stack(parts), 3)
-            self._raise(backend, failed, error)
-            return cast(xp, total / _factor(xp, number), value.dtype)
-        # Of losses that compare examples, each member finds gradients of all: these must have one denominator.
-        number, failed = self._sums(group, xp.stack([count, failed]), 2)
-        self._raise(backend, failed, error)
-        if "mean" in call.plan.reduction and "denominator" not in call.plan.names:
-            call = self.own.bind(arrays, keywords | {"denominator": _factor(xp, number)})
-        value = backend.whole(call)
-        return value if each else cast(xp, group.sum(cast(xp, value, dtype)), value.dtype)
+        if compares:
+            # Before the members send each other their examples.
+            self._raise(backend, group.sum(failed), error)
+            value = backend.whole(part)
+            if each:
+                return value
+        sums = group.sum(xp.stack([cast(xp, value, dtype), count, failed]))
+        self._raise(backend, sums[2], error)
+        nothing = (sums[1] == 0) & (sums[0] == 0) if _is_mean(call.plan) else sums[1] == 0
+        total = sums[0] / xp.where(nothing, xp.ones_like(sums[1]), sums[1])
+        return cast(xp, total, backend.result_dtype(first))
 
-    def _sums(self, group: Group, parts: Array, count: int) -> list[Array]:
-        sums = group.sum(parts)
-        return [sums[place] for place in range(count)]
+    def _check_examples(self, plan: Plan) -> None:
+        """Raise where a parameter is to be found from all examples, of which a member has some."""
+        for name, domain in plan.loss.domains.items():
+            choice = dict(plan.parameters).get(name)
+            if domain.named and isinstance(choice, str):
+                raise ValueError(
+                    f"{self.__name__}: {name} must be a number, where members have examples; got {choice!r}"
+                )
 
     def _raise(self, backend: Backend, failed: Array, error: Exception | None) -> None:
         """Raise the error of this member or, as far as that can be seen now, for the error of another one."""
@@ -196,6 +207,17 @@ class DataParallel(_OfGroup):
             raise ValueError(f"{self.__name__}: the arguments of another member of the group are wrong; it says how")
 
 
-def _factor(xp: Namespace, count: Array) -> Array:
-    """What a mean is multiplied by for its sum: nothing where there is no mean, or nothing that counts."""
-    return xp.where(count == 0, 1.0, count)
+def _is_mean(plan: Plan) -> bool:
+    """Whether there is something to divide by that members have to find."""
+    return "mean" in plan.reduction and "denominator" not in plan.names
+
+
+def _of_member(xp: Namespace, plan: Plan, first: Array) -> Plan:
+    """What a member computes of a sum or of a mean: a sum that is not rounded yet. It is made once."""
+    found: Plan | None = plan.memory.get("of a member")
+    if found is None:
+        dtype = working(xp, first.dtype)
+        reduction = "sum" if _is_mean(plan) else plan.reduction
+        result = None if dtype == first.dtype else dtype
+        found = plan.memory["of a member"] = replace(plan, reduction=reduction, result=result, memory={})
+    return found

@@ -107,7 +107,8 @@ class Pairs(FusedLoss):
         call = self._named(arrays)
         losses, gradients = self._evaluated(call, call.get("share"), self._chosen(wanted) if self.scalar else ())
         if not self.scalar:
-            return losses, None
+            # The backward pass finds the gradients by itself, with what comes from upstream.
+            return losses, {}
         return namespace_of(call).sum(call["share"] * losses), gradients | {"share": losses}
 
     def backward(

@@ -34,7 +34,7 @@ def check_values_of_all(binding: Binding, named: Mapping[str, Array], group: Gro
     error: Exception | None = None
     try:
         check_values(binding, named)
-    except (TypeError, ValueError) as found:
+    except Exception as found:
         error = found
     first = named[binding.loss.arrays[0]]
     backend = backend_of(first)

@@ -77,6 +77,16 @@ def spread() -> Iterator[Spread]:
         (polyloss.linear_cross_entropy, (logits, matrix, ignored), {"ignore_index": -100}, ("hidden", "weight")),
         (elastic, (logits, other), {"where": mask}, ("prediction",)),
     ]
+    # Weights that cancel, of one member and not of all.
+    cancel = np.where(np.arange(EXAMPLES) < 8, (-1.0) ** np.arange(EXAMPLES), 1.0)
+    calls.append(
+        (
+            polyloss.huber,
+            (logits[:, 0], other[:, 0]),
+            {"sample_weight": cancel, "reduction": "weighted_mean"},
+            ("prediction",),
+        )
+    )
     for loss, arrays, keywords, wanted in calls:
         call = {"reduction": "mean"} | keywords
         value = np.asarray(loss(*arrays, **call))

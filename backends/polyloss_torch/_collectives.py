@@ -230,8 +230,6 @@ def _is_traced() -> bool:
 def group_of(group: Any, array: torch.Tensor) -> Group:
     """The processes of what a user named."""
     dist: Any = torch.distributed
-    if is_distributed(array):
-        raise TypeError("a DTensor knows itself where its parts are: call the loss as always, or give .to_local()")
     started = dist.is_available() and dist.is_initialized()
     if group is None:
         # One process without others need not say so.
@@ -251,7 +249,11 @@ def group_of(group: Any, array: torch.Tensor) -> Group:
         raise ValueError("group: this process is no member of it")
     if not isinstance(group, dist.ProcessGroup):
         raise TypeError(f"group must be a ProcessGroup, a DeviceMesh or None, got {group!r}")
-    return Alone() if group.size() == 1 else Processes(group, array.device)
+    if group.size() == 1:
+        return Alone()
+    if is_distributed(array):
+        raise TypeError("a DTensor knows itself where its parts are: call the loss as always, or give .to_local()")
+    return Processes(group, array.device)
 
 
 __all__ = ["Processes", "group_of"]

@@ -42,13 +42,13 @@ class _OfGroup(Loss[Any]):
 
     def _group(self, arrays: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any, Backend | None, Group]:
         """The first array of a call, its adapter, and the group; alone, where it is no array: the error comes later."""
-        # One that is none is an error of this member, which knows the others by any array that it has.
-        given = (*arrays[:1], keywords.get(self.arrays[0]), *arrays[1:], *keywords.values())
-        for first in given:
+        first = arrays[0] if arrays else keywords.get(self.arrays[0])
+        backend = find_backend(type(first))
+        if backend is None:
+            # That is an error of this member, which knows the others by any array that it has.
+            first = next((one for one in (*arrays, *keywords.values()) if find_backend(type(one)) is not None), None)
             backend = find_backend(type(first))
-            if backend is not None:
-                return first, backend, backend.group(self.group, first)
-        return None, None, Alone()
+        return first, backend, Alone() if backend is None else backend.group(self.group, first)
 
     def _take_defaults(self) -> None:
         origin: Any = self.whole.origin

@@ -180,10 +180,10 @@ def sharded(loss: Loss[Any], group: Any = None) -> Loss[Any]:
     What travels of each row of class ids are the largest logit, with whether there is a NaN, the one of the id, and
     the sum of the others: forward alone. For probabilities and with smoothing there are a few numbers more,
     backward too. No row is gathered. In PyTorch what members have, lengths and dtypes, and whether somebody has bad
-    values travel as well, once for each call, so that these are an error for all members. What else differs between
-    them by mistake, ids or parameters, is not seen. A gradient by what all members have, such as `label_smoothing`, is
-    the whole one for each of them. Second derivatives by parts of rows are right. Whether log-probabilities are in
-    their domain is not checked.
+    values travel as well, once for each call, so that these are an error for all members. Whether ids or the values of
+    parameters differ between them by mistake is not seen. A gradient by what all members have, such as
+    `label_smoothing`, is the whole one for each of them. Second derivatives by parts of rows are right. Whether
+    log-probabilities are in their domain is not checked.
 
     A kernel of one's own may touch its rows by element and by ``xp.sum``, ``max``, ``min``, ``any`` and ``all``
     along the last axis. Other functions of `xp` are refused; what it finds by an index, by ``@`` or by
@@ -264,9 +264,10 @@ def data_parallel(loss: Combinable, group: Any = None, *, ring: bool = False) ->
     an optimizer of Keras within ``tf.distribute``, divide the value by the number of members before. Under
     `jax.shard_map` with ``check_vma=True`` nothing is to be averaged: gradients by what all devices have are whole.
 
-    One all-reduce of three numbers forward, and one backward. They tell as well whether an argument of some member was
-    wrong: that is an error for all of them, where the values of arrays can be looked at. What else differs between
-    members by mistake, the reduction or other keywords, is not seen, and some may wait for others.
+    One all-reduce of four numbers forward, and one backward. They tell as well whether an argument of some member was
+    wrong, and whether all have the same keywords, reduction and lengths of rows: if not, that is an error for all of
+    them, where the values of arrays can be looked at. Where they cannot, or where one member alone has
+    ``reduction="none"``, some may wait for others.
 
     Comparing examples takes three messages more for errors and lengths, an all-gather of the examples, and a
     reduce-scatter of gradients; with masks, labels or `symmetric` as many of each. A ring of p members goes round once

@@ -1,6 +1,7 @@
 """Losses that the members of a group find together. `polyloss.distributed` makes them."""
 
 import math
+import zlib
 from dataclasses import replace
 from typing import Any, Self
 
@@ -116,6 +117,8 @@ class Sharded(_OfGroup):
         others = {name: named[name] for name in plan.loss.arrays if name not in parts}
         group.check(parts, others)
         alike: dict[str, Any] = {"{} rows": math.prod(rows)}
+        if plan.readable:
+            alike["keywords of the kind {}"] = _code(call, with_lengths=False)
         for axis, length in lengths.items():
             if axis != CLASS and axis[0] != EXAMPLES:
                 alike[f"{{}} {WORDS[axis[0]][1]}"] = length
@@ -163,11 +166,14 @@ class DataParallel(_OfGroup):
             return self.whole(*arrays, **keywords)
         xp = backend.namespace(first)
         dtype = group.common_dtype(working(xp, first.dtype) if is_floating(xp, first) else xp.float32)
-        value = count = zero = backend.asarray(0.0, first, dtype)
+        value = count = code = zero = backend.asarray(0.0, first, dtype)
         error = None
         try:
             call = self.own.bind(arrays, keywords)
             self._check_examples(call.plan)
+            if call.plan.readable:
+                # Examples that are compared say by themselves where their lengths do not fit.
+                code = zero + _code(call, with_lengths=not compares)
             count = cast(xp, call.plan.counted(call.arrays), dtype) if _is_mean(call.plan) else zero
             part = call if each else call._replace(plan=_of_member(xp, call.plan, first))
             if compares:
@@ -180,12 +186,13 @@ class DataParallel(_OfGroup):
         failed = zero + float(error is not None)
         if compares:
             # Before the members send each other their examples.
-            self._raise(backend, group.sum(failed), error)
+            sums = group.sum(xp.stack([failed, code]))
+            self._check_members(backend, group, (sums[0], sums[1], code), error)
             value = backend.whole(part)
             if each:
                 return value
-        sums = group.sum(xp.stack([cast(xp, value, dtype), count, failed]))
-        self._raise(backend, sums[2], error)
+        sums = group.sum(xp.stack([cast(xp, value, dtype), count, failed, code]))
+        self._check_members(backend, group, (sums[2], sums[3], code), error)
         nothing = (sums[1] == 0) & (sums[0] == 0) if _is_mean(call.plan) else sums[1] == 0
         total = sums[0] / xp.where(nothing, xp.ones_like(sums[1]), sums[1])
         return cast(xp, total, backend.result_dtype(first))
@@ -199,12 +206,23 @@ class DataParallel(_OfGroup):
                     f"{self.__name__}: {name} must be a number, where members have examples; got {choice!r}"
                 )
 
-    def _raise(self, backend: Backend, failed: Array, error: Exception | None) -> None:
-        """Raise the error of this member or, as far as that can be seen now, for the error of another one."""
+    def _check_members(
+        self, backend: Backend, group: Group, found: tuple[Array, Array, Array], error: Exception | None
+    ) -> None:
+        """Raise the error of this member. As far as that can be seen now, raise for those of others, and for others
+        whose calls have another code."""
         if error is not None:
             raise error
-        if backend.readable(failed) and float(backend.look(failed)):
+        if not backend.readable(*found):
+            return
+        failed, codes, code = (float(backend.look(one)) for one in found)
+        if failed:
             raise ValueError(f"{self.__name__}: the arguments of another member of the group are wrong; it says how")
+        if codes != group.size * code:
+            raise ValueError(
+                f"{self.__name__}: members of a group must have the same keywords, reduction and lengths of rows, and "
+                "another one has others"
+            )
 
 
 def _is_mean(plan: Plan) -> bool:
@@ -221,3 +239,16 @@ def _of_member(xp: Namespace, plan: Plan, first: Array) -> Plan:
         result = None if dtype == first.dtype else dtype
         found = plan.memory["of a member"] = replace(plan, reduction=reduction, result=result, memory={})
     return found
+
+
+def _code(call: BoundCall, *, with_lengths: bool) -> int:
+    """A number by which members see that they call alike. Sums of it are exact in every dtype."""
+    plan = call.plan
+    if "code" not in plan.memory:
+        lengths = plan.lengths(call.named) if with_lengths else {}
+        rows = sorted((axis, length) for axis, length in lengths.items() if axis[0] != EXAMPLES)
+        names = [name for name in plan.names if name != "where"]
+        choices = [(name, value) for name, value in plan.parameters if isinstance(value, (bool, str))]
+        plan.memory["code"] = zlib.crc32(repr((plan.reduction, names, choices, rows)).encode()) % (1 << 16)
+    code: int = plan.memory["code"]
+    return code

@@ -148,6 +148,7 @@ def errors(rank: int, size: int, part: slice) -> list[str]:
     sparsemax = distributed.sharded(polyloss.multiclass_sparsemax)
     pairs = distributed.sharded(polyloss.multilabel_margin)
     batch = distributed.data_parallel(polyloss.cross_entropy)
+    compared = distributed.data_parallel(polyloss.info_nce)
     mesh = dist.device_mesh.init_device_mesh("cpu", (size // 2, 2), mesh_dim_names=("rows", "classes"))
     wrong: list[tuple[Callable[[], Any], str]] = [
         (lambda: loss(x[:, part], ids + CLASSES), "class ids in [0, 16), got 16"),
@@ -182,6 +183,13 @@ def errors(rank: int, size: int, part: slice) -> list[str]:
         (
             lambda: batch(x, ids + CLASSES * (rank == 1)),
             "in [0, 16), got 16" if rank == 1 else "the arguments of another member of the group are wrong",
+        ),
+        (lambda: loss(x[:, part], ids, label_smoothing=0.25 * (rank % 2)), "has keywords of the kind"),
+        (lambda: batch(x[:, : CLASSES - rank % 2], ids), "the same keywords, reduction and lengths of rows"),
+        (lambda: compared(x, x, symmetric=rank % 2 == 0), "the same keywords, reduction and lengths of rows"),
+        (
+            lambda: batch(x, ids, reduction=("sum", "mean")[rank % 2]),
+            "the same keywords, reduction and lengths of rows",
         ),
         (
             lambda: batch(x, ids[: 3 - rank % 2]),

@@ -12,7 +12,7 @@ import tensorflow as tf
 from polyloss.adapters import Namespace, lacks_closed_form, pull, scalar, sum_to
 from polyloss.classes import classes, no_class
 from polyloss.core.backend import Alike
-from polyloss.core.collectives import Group
+from polyloss.core.collectives import Group, split_over
 from polyloss.engine.blocks import Blocks, InMemory
 from polyloss.engine.program import aligned
 
@@ -128,6 +128,9 @@ class TensorflowBackend(ByChunks, InMemory):
 
             def gradient(upstream: Any) -> list[Any]:
                 upstream = upstream_of(upstream, value)
+                group = split_over(pair, value)
+                if group is not None:
+                    upstream = group.replicated(upstream)
                 # In a graph everything is there to be differentiated again; eagerly, only what is computed here.
                 known = pair(*inputs)[1:] if tf.executing_eagerly() else gradients
                 found: list[Any] = [None] * len(inputs)
@@ -137,6 +140,13 @@ class TensorflowBackend(ByChunks, InMemory):
                         if place >= pair.inputs:
                             found[place] = sum_to(_namespace, found[place], inputs[place].shape)
                 rest = [place for place, want in enumerate(wanted) if want and known[place] is None]
+                if group is not None and rest:
+                    if tf.executing_eagerly():
+                        raise TypeError(
+                            f"{pair.name}: by an argument without a closed form, its rows must be whole: gather them"
+                        )
+                    # Nobody knows yet whether it is wanted: who asks gets None.
+                    rest = []
                 for place, differentiated in zip(
                     rest, by_framework(lambda *a: pair(*a)[0], inputs, rest, upstream), strict=True
                 ):

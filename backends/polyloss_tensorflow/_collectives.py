@@ -7,9 +7,6 @@ import tensorflow as tf
 
 from polyloss.core.collectives import Alone, Group, layout_of, lengths_of
 
-_WHOLE = "tf.distribute has no all-reduce that takes the largest: rows must be whole in TensorFlow"
-
-
 _RING = "tf.distribute sends nothing from one replica to another: ring=False gathers the examples instead"
 
 
@@ -28,16 +25,31 @@ class Replicas(Group):
         return self.context.all_reduce(tf.distribute.ReduceOp.SUM, array)
 
     def replicated_sum(self, array: Any) -> Any:
-        raise NotImplementedError(_WHOLE)
+        @tf.custom_gradient  # type: ignore[untyped-decorator]
+        def summed(array: Any) -> Any:
+            return self.sum(array), self.replicated
+
+        return summed(array)
 
     def replicated(self, array: Any) -> Any:
-        raise NotImplementedError(_WHOLE)
+        @tf.custom_gradient  # type: ignore[untyped-decorator]
+        def same(array: Any) -> Any:
+            return tf.identity(array), self.replicated_sum
+
+        return same(array)
 
     def maximum(self, array: Any) -> Any:
-        raise NotImplementedError(_WHOLE)
+        # There is no all-reduce that takes the largest.
+        found = tf.reduce_max(self.gather(tf.stop_gradient(array)[None], None), axis=0)
+        return tf.ensure_shape(found, array.shape)
 
     def offset_and_length(self, part: int) -> tuple[Any, Any]:
-        raise NotImplementedError(_WHOLE)
+        parts = self.context.all_gather(tf.constant([part]), axis=0)
+        offset, length = self.start(parts), tf.reduce_sum(parts)
+        return (int(offset), int(length)) if tf.executing_eagerly() else (offset, length)
+
+    def longest(self, part: int) -> int | None:
+        return None
 
     def lengths(self, arrays: Mapping[str, Any]) -> Mapping[str, Any]:
         if tf.executing_eagerly():

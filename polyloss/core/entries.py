@@ -4,6 +4,7 @@ from typing import Any
 
 from .backend import backend_of
 from .collectives import SplitRows
+from .dtypes import cast
 from .typing import Array, Namespace
 
 
@@ -20,7 +21,10 @@ def width(array: Array) -> Any:
 def row_length(xp: Namespace, array: Array) -> Any:
     """How many entries a row has, of which `array` may have a part."""
     rows: Any = xp
-    return rows.row_length if isinstance(rows, SplitRows) else width(array)
+    if not isinstance(rows, SplitRows):
+        return width(array)
+    length = rows.row_length
+    return cast(xp, length, array.dtype) if hasattr(length, "dtype") else length
 
 
 def positions(xp: Namespace, array: Array, axis: int, dtype: Any) -> Array:

@@ -183,6 +183,7 @@ def unseen(
             letters = binding.loss.arguments[holder].dims[-1]
             axis = letters.index(_letter(binding, name)) - len(letters)
             classes = _whole(binding, ready, backend_of(array).length(ready[holder], axis, array.dtype))
+            classes = cast(xp, classes, array.dtype) if hasattr(classes, "dtype") else classes
         of_rows = array.ndim > rows and not ids
         flags = domain.outside_in_row(xp, array) if of_rows else domain.outside(xp, array, classes)
         if isinstance(domain, ClassSequences):

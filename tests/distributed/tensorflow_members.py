@@ -9,7 +9,7 @@ import tensorflow as tf
 import polyloss
 from polyloss import distributed
 
-from . import tensorflow_batches
+from . import tensorflow_batches, tensorflow_rows
 from .examples import EXAMPLES, Spread, spread
 from .rows import refusals
 
@@ -104,16 +104,22 @@ def errors() -> list[str]:
     split = distributed.sharded(polyloss.cross_entropy)
     x, ids = tf.zeros((2, 3)), tf.zeros(2, dtype=tf.int32)
     wrong: list[tuple[Callable[[], Any], str]] = [
-        (lambda: STRATEGY.run(lambda: split(x, ids)), "rows must be whole"),
+        (lambda: STRATEGY.run(lambda: split(x, ids + 6)), "in [0, 6), got 6"),
         (lambda: STRATEGY.run(lambda: distributed.total(ids, "classes")), "group must be None"),
     ]
-    found = refusals(wrong, (TypeError, NotImplementedError))
+    found = refusals(wrong, (TypeError, ValueError))
     if split(x, ids).numpy() != polyloss.cross_entropy(x, ids).numpy():
         found.append("another value with one replica")
     return found
 
 
 def main() -> None:
-    for problem in (*counts(), *examples(), *errors(), *tensorflow_batches.problems(STRATEGY)):
+    for problem in (
+        *counts(),
+        *examples(),
+        *errors(),
+        *tensorflow_rows.problems(STRATEGY),
+        *tensorflow_batches.problems(STRATEGY),
+    ):
         print(problem)
     print("finished")

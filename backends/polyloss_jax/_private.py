@@ -18,7 +18,9 @@ def concrete(array: Any) -> Any:
 
 def varying_axes(array: Any) -> frozenset[str]:
     """The axes of a mesh along which an array may differ, where `jax.shard_map` follows that (``check_vma``)."""
-    aval: Any = jax.typeof(array)
+    # Before JAX 0.6 nothing was followed.
+    typeof: Any = getattr(jax, "typeof", lambda array: None)
+    aval: Any = typeof(array)
     kind = getattr(aval, "manual_axis_type", None)
     # Before JAX 0.10 it was an attribute of its own.
     found: frozenset[str] = getattr(aval, "vma", frozenset()) if kind is None else kind.varying

@@ -1,5 +1,6 @@
 """Eight devices of JAX."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -28,8 +29,9 @@ def mapped(function: Any, in_specs: Any, out_specs: Any, check: bool = True) -> 
 
 def rows() -> list[str]:
     """Values and gradients of parts of rows."""
-    dtypes = ("float64", "bfloat16")
-    return [problem for case in cases() for dtype in dtypes for problem in row(case, dtype)]
+    # One of them each: another dtype does the same.
+    kinds = zip(cases(), itertools.cycle(("float64", "bfloat16", "float32")), strict=False)
+    return [problem for case, dtype in kinds for problem in row(case, dtype)]
 
 
 def row(case: Case, dtype: str) -> list[str]:
@@ -59,7 +61,8 @@ def row(case: Case, dtype: str) -> list[str]:
 
 def layers() -> list[str]:
     """Values and gradients of a linear layer whose classes are split; in several chunks."""
-    return [problem for case in linear.cases() for dtype in ("float64", "bfloat16") for problem in layer(case, dtype)]
+    kinds = zip(linear.cases(), itertools.cycle(("float64", "bfloat16", "float64")), strict=False)
+    return [problem for case, dtype in kinds for problem in layer(case, dtype)]
 
 
 def layer(case: linear.Case, dtype: str) -> list[str]:

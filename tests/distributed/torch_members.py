@@ -26,7 +26,7 @@ def rows(part: slice) -> list[str]:
     """Values and gradients of parts of rows."""
     found = []
     for case in cases():
-        for dtype in ("float64", "float32", "bfloat16"):
+        for dtype in ("float64", "bfloat16"):
             kind = getattr(torch, dtype)
 
             def part_of(array: Any, is_split: bool, kind: Any = kind) -> Any:

@@ -16,6 +16,7 @@ from .dtypes import cast, is_floating, working
 from .loss import Loss
 from .pairs import OverPairs
 from .plan import Plan
+from .spread_pairs import spread
 from .typing import Array, Namespace
 
 CLASS = ("c", 0)
@@ -128,8 +129,8 @@ class Sharded(_OfGroup):
         known = group.agreed(lengths[CLASS] or 0, alike)
         if known is group:
             return call
-        loss = object.__new__(Sharded)
-        vars(loss).update(vars(plan.loss))
+        split: Any = plan.loss
+        loss = split._same()
         loss._split(lambda _: known)
         return call._replace(plan=replace(plan, loss=loss))
 
@@ -145,9 +146,8 @@ class DataParallel(_OfGroup):
         super().__init__(whole, group)
         self.own, self.ring = whole, ring
         if isinstance(whole.fuse, OverPairs):
-            self.own = object.__new__(Loss)
-            vars(self.own).update(vars(whole))
-            self.own.fuse = whole.fuse.over(lambda array: backend_of(array).group(group, array), ring=ring)
+            self.own = whole._same()
+            self.own.fuse = spread(whole.fuse, lambda array: backend_of(array).group(group, array), ring=ring)
             self.own.origin = self.own
             self.own._take(whole.fixed)
         self._take_defaults()

@@ -9,7 +9,7 @@ import inspect
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self
 
 import numpy as np
 
@@ -168,10 +168,15 @@ class Loss(Definition, Combinable, Generic[P]):
             if name not in self.parameters:
                 raise TypeError(bind.unknown_keyword(self.__name__, name, (), self.parameters))
             bind.check_parameter(self, name, value)
-        loss = object.__new__(type(self))
         # Nothing else depends on the defaults: what is made of the kernel takes longer than a call.
-        vars(loss).update(vars(self))
+        loss = self._same()
         loss._take(self.fixed | parameters)
+        return loss
+
+    def _same(self) -> Self:
+        """Another object with all that this one has."""
+        loss = object.__new__(type(self))
+        vars(loss).update(vars(self))
         return loss
 
     def _take(self, given: Mapping[str, Any]) -> None:

@@ -36,3 +36,8 @@ def astype(array: Array, dtype: Any) -> Array:
 def cast(xp: Namespace, array: Array, dtype: Any) -> Array:
     """`array` in another dtype; itself, where it has that already."""
     return array if array.dtype == dtype else xp.astype(array, dtype)
+
+
+def cast_count(xp: Namespace, count: Any, dtype: Any) -> Any:
+    """A number of entries, in another dtype where it is an array. `int` is what a compiler's symbol also is."""
+    return count if isinstance(count, int) else cast(xp, count, dtype)

@@ -4,7 +4,7 @@ from typing import Any
 
 from .backend import backend_of
 from .collectives import SplitRows
-from .dtypes import cast
+from .dtypes import cast_count
 from .typing import Array, Namespace
 
 
@@ -23,8 +23,7 @@ def row_length(xp: Namespace, array: Array) -> Any:
     rows: Any = xp
     if not isinstance(rows, SplitRows):
         return width(array)
-    length = rows.row_length
-    return cast(xp, length, array.dtype) if hasattr(length, "dtype") else length
+    return cast_count(xp, rows.row_length, array.dtype)
 
 
 def positions(xp: Namespace, array: Array, axis: int, dtype: Any) -> Array:

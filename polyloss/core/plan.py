@@ -247,7 +247,7 @@ class Plan(Binding):
         axes = [axis for axis in range(first.ndim) if axis not in self.axis]
         number: Any = functools.reduce(operator.mul, [backend.length(first, axis, xp.int32) for axis in axes], 1)
         if mask is None:
-            return cast(xp, number, dtype) if hasattr(number, "dtype") else backend.asarray(number, first, dtype)
+            return backend.asarray(number, first, dtype) if isinstance(number, int) else cast(xp, number, dtype)
         # As integers: a sum of many ones in float32 may get stuck.
         kept = cast(xp, xp.sum(cast(xp, mask, xp.int32)), dtype)
         # The mask may lack axes at the end: of what it has, each counts as often as these are long.

@@ -12,7 +12,7 @@ from .backend import backend_of
 from .binding import Binding, holds_ids
 from .collectives import Group
 from .domains import WEIGHT, ClassSequences, Domain, Lengths
-from .dtypes import cast, floating, is_floating, working
+from .dtypes import cast, cast_count, floating, is_floating, working
 from .entries import pick, positions
 from .reduction import expand
 from .typing import Array, Namespace
@@ -183,7 +183,7 @@ def unseen(
             letters = binding.loss.arguments[holder].dims[-1]
             axis = letters.index(_letter(binding, name)) - len(letters)
             classes = _whole(binding, ready, backend_of(array).length(ready[holder], axis, array.dtype))
-            classes = cast(xp, classes, array.dtype) if hasattr(classes, "dtype") else classes
+            classes = cast_count(xp, classes, array.dtype)
         of_rows = array.ndim > rows and not ids
         flags = domain.outside_in_row(xp, array) if of_rows else domain.outside(xp, array, classes)
         if isinstance(domain, ClassSequences):

@@ -13,7 +13,7 @@ import pytest
 import polyloss
 from polyloss.engine import blocks as _blocks
 from polyloss.engine import compiled as _compiled
-from polyloss.engine import program as _program
+from polyloss.engine import dialect as _dialect
 
 from .ordinary import ordinary
 
@@ -78,7 +78,7 @@ def in_blocks(loss: Any, arrays: list[Any], keywords: dict[str, Any]) -> bool:
 def compare(loss: Any, arrays: list[Any], keywords: dict[str, Any], monkeypatch: Any, block: int) -> None:
     floating = tuple(i for i, array in enumerate(arrays) if array.dtype.kind == "f")
     function = polyloss.value_and_grad(loss, floating)
-    monkeypatch.setattr(_program, "BLOCK", block)
+    monkeypatch.setattr(_dialect, "BLOCK", block)
     assert in_blocks(loss, arrays, keywords)
     value, gradients = function(*arrays, **keywords)
     monkeypatch.setattr(_blocks, "enabled", False)
@@ -135,7 +135,7 @@ def test_target_of_another_dtype(dtype: str, rng: Any, monkeypatch: Any) -> None
 
 @pytest.mark.parametrize("place", [0, 20, 36])
 def test_bad_value_in_any_block(place: int, rng: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(_program, "BLOCK", 8)
+    monkeypatch.setattr(_dialect, "BLOCK", 8)
     target = np.full(ROWS, 0.5)
     polyloss.binary_cross_entropy_with_logits(rng.normal(size=ROWS), target)
     target[place] = 1.5
@@ -147,7 +147,7 @@ def test_bad_value_in_any_block(place: int, rng: Any, monkeypatch: Any) -> None:
 
 @pytest.mark.parametrize("bad", [-1, CLASSES])
 def test_bad_class(bad: int, rng: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(_program, "BLOCK", 8)
+    monkeypatch.setattr(_dialect, "BLOCK", 8)
     logits, target = rng.normal(size=(ROWS, CLASSES)), rng.integers(0, CLASSES, ROWS)
     polyloss.cross_entropy(logits, target)
     target[-1] = bad
@@ -181,7 +181,7 @@ def test_long_sums_are_exact() -> None:
 
 
 def test_same_result_with_any_number_of_threads(rng: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(_program, "BLOCK", 1 << 10)
+    monkeypatch.setattr(_dialect, "BLOCK", 1 << 10)
     prediction, target = rng.normal(size=(2, 1 << 16)).astype(np.float32)
     found = []
     for threads in (1, 2, 3):
@@ -193,7 +193,7 @@ def test_same_result_with_any_number_of_threads(rng: Any, monkeypatch: Any) -> N
 
 
 def test_calls_from_several_threads(rng: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(_program, "BLOCK", 1 << 8)
+    monkeypatch.setattr(_dialect, "BLOCK", 1 << 8)
     arrays = rng.normal(size=(6, 2, 1 << 12))
     expected = [float(polyloss.huber(*pair)) for pair in arrays]
     wrong: list[int] = []
@@ -216,9 +216,9 @@ def test_forked_process() -> None:
     code = """
 import os, warnings
 import numpy as np, polyloss
-from polyloss.engine import program as _program
+from polyloss.engine import dialect as _dialect
 warnings.simplefilter("ignore", DeprecationWarning)
-_program.BLOCK = 256
+_dialect.BLOCK = 256
 prediction, target = np.random.default_rng(0).normal(size=(2, 4096))
 expected = float(polyloss.huber(prediction, target))
 child = os.fork()
@@ -233,8 +233,8 @@ def test_call_while_the_interpreter_shuts_down() -> None:
     code = """
 import atexit
 import numpy as np, polyloss
-from polyloss.engine import program as _program
-_program.BLOCK = 256
+from polyloss.engine import dialect as _dialect
+_dialect.BLOCK = 256
 prediction, target = np.random.default_rng(0).normal(size=(2, 4096))
 expected = float(polyloss.huber(prediction, target))
 atexit.register(lambda: print(float(polyloss.huber(prediction, target)) == expected))

@@ -358,7 +358,7 @@ def test_training_after_inference() -> None:
 
 
 def test_calls_from_several_threads(monkeypatch: Any) -> None:
-    monkeypatch.setattr("polyloss.engine.program.BLOCK", 1 << 8)
+    monkeypatch.setattr("polyloss.engine.dialect.BLOCK", 1 << 8)
     arrays = [(torch.randn(1 << 12), torch.randn(1 << 12)) for _ in range(6)]
     expected = [float(polyloss.huber(*pair)) for pair in arrays]
     with ThreadPoolExecutor(len(arrays)) as pool:

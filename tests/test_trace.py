@@ -15,6 +15,7 @@ from polyloss.engine import compiled as _compiled
 from polyloss.engine import program as _program
 from polyloss.engine import trace as _trace
 from polyloss.engine.blocks import is_traced
+from polyloss.engine.code import NUMPY
 from polyloss.engine.symbols import ROWS
 
 from .test_blocks import LOSSES, arguments
@@ -340,7 +341,7 @@ def test_what_the_core_asks_of_symbols() -> None:
     factor: Any = 1.0 + trace.sqrt(-trace.astype(flags[0], trace.float32))
     rows = trace.minimum(trace.clip(rows, -number, number), whole) * factor[..., None]
     rows = trace.where((wide >= one)[..., None], rows, trace.min(trace.maximum(rows, 0.5), axis=-1, keepdims=True))
-    program = _program.Program(trace.whole(rows), [rows], [flags[2]])
+    program = _program.Program(NUMPY, trace.whole(rows), [rows], [flags[2]])
     values = np.asarray([[1.0, -2.0, 3.0], [4.0, 0.0, 0.0]], "float32")
     given = [values, np.asarray(2.5, "float32"), np.ones(3, "float32"), np.asarray([2, 2**64 - 1], "uint64")]
     written = np.empty_like(values)

@@ -11,7 +11,7 @@ import numpy as np
 
 from polyloss.adapters import closed_form
 from polyloss.core.checks import is_half
-from polyloss.engine.blocks import InMemory
+from polyloss.engine.blocks import InMemory, Memory
 
 _NEW = ("take_along_axis",)
 """Functions of the standard of 2024.12 that kernels do without, where they are missing."""
@@ -75,6 +75,20 @@ class _InChunks:
 
 _with_scalars = functools.cache(_WithScalars)
 _in_chunks = functools.cache(_InChunks)
+
+
+class _Memory(Memory):
+    """Arrays of NumPy as they are."""
+
+    def see(self, array: Any) -> Any:
+        return array
+
+    def empty(self, shape: Sequence[int], dtype: Any) -> tuple[Any, Any]:
+        found = np.empty(shape, dtype)
+        return found, found
+
+
+_MEMORY = _Memory()
 
 
 class NumpyBackend(InMemory):
@@ -164,12 +178,8 @@ class NumpyBackend(InMemory):
     def blockwise(self, inputs: Sequence[Any], options: Sequence[Any]) -> bool:
         return {np.ndarray}.issuperset(map(type, (*inputs, *options)))
 
-    def memory(self, array: Any) -> Any:
-        return array
-
-    def empty(self, shape: Sequence[int], dtype: Any) -> tuple[Any, Any]:
-        found = np.empty(shape, dtype)
-        return found, found
+    def memory(self, arrays: Sequence[Any]) -> Memory:
+        return _MEMORY
 
     def wrap(self, number: Any) -> Any:
         return number

@@ -13,8 +13,8 @@ from polyloss.adapters import Namespace, lacks_closed_form, pull, scalar, sum_to
 from polyloss.classes import classes, no_class
 from polyloss.core.backend import Alike
 from polyloss.core.collectives import Group, split_over
-from polyloss.engine.blocks import Blocks, InMemory
-from polyloss.engine.program import aligned
+from polyloss.engine.blocks import Blocks, InMemory, Memory
+from polyloss.engine.code import aligned
 
 from . import _namespace
 from ._chunks import ByChunks, by_framework, upstream_of
@@ -23,6 +23,26 @@ from ._private import EagerTensor, compares_values, is_recorded, order_of, recor
 
 if TYPE_CHECKING:
     from polyloss_keras import KerasLoss
+
+
+class _Memory(Memory):
+    """Eager tensors as arrays of NumPy."""
+
+    def see(self, array: Any) -> Any:
+        # Of bfloat16, TensorFlow gives NumPy no array without axes.
+        return np.asarray(array if array.shape.rank else array[None])[() if array.shape.rank else 0]
+
+    def empty(self, shape: Sequence[int], dtype: Any) -> tuple[Any, Any]:
+        # On memory that starts elsewhere, TensorFlow ends the process.
+        memory = aligned(shape, dtype)
+        if memory.dtype.kind != "V":
+            return tf.experimental.dlpack.from_dlpack(memory.__dlpack__()), memory
+        # NumPy hands out its own dtypes alone: the bits are the same.
+        bits = tf.experimental.dlpack.from_dlpack(memory.view(np.uint16).__dlpack__())
+        return tf.bitcast(bits, tf.as_dtype(memory.dtype)), memory
+
+
+_MEMORY = _Memory()
 
 
 class TensorflowBackend(ByChunks, InMemory):
@@ -68,20 +88,13 @@ class TensorflowBackend(ByChunks, InMemory):
         return tuple(found)
 
     def blockwise(self, inputs: Sequence[Any], options: Sequence[Any]) -> bool:
-        # Of bfloat16, TensorFlow gives NumPy no array without axes.
-        half = any(array.dtype == tf.bfloat16 for array in (*inputs, *options))
-        return not half and self.signature((*inputs, *options)) is not None
+        return self.signature((*inputs, *options)) is not None
 
-    def memory(self, array: Any) -> Any:
-        return np.asarray(array)
-
-    def empty(self, shape: Sequence[int], dtype: Any) -> tuple[Any, Any]:
-        # On memory that starts elsewhere, TensorFlow ends the process.
-        memory = aligned(shape, dtype)
-        return tf.experimental.dlpack.from_dlpack(memory.__dlpack__()), memory
+    def memory(self, arrays: Sequence[Any]) -> Memory:
+        return _MEMORY
 
     def wrap(self, number: Any) -> Any:
-        found, memory = self.empty((), number.dtype)
+        found, memory = _MEMORY.empty((), number.dtype)
         memory[()] = number
         return found
 

@@ -14,7 +14,8 @@ from polyloss.classes import classes
 from polyloss.core.backend import Bound
 from polyloss.core.collectives import Group, split_over
 from polyloss.core.kernel import BoundKernel
-from polyloss.engine.blocks import Blocks, InMemory
+from polyloss.engine import dialect as _dialect
+from polyloss.engine.blocks import Blocks, InMemory, Memory
 
 from . import _namespace
 from ._chunks import ByChunks
@@ -31,6 +32,7 @@ from ._common import (
 )
 from ._distributed import Replicating, run_distributed, split_pair
 from ._fused import FusedFunction
+from ._memory import KNOWN, AsArrays, AsTensors
 from ._module import LossModule, module, module_class
 from ._private import (
     apply_of,
@@ -170,20 +172,7 @@ def _compiled(pair: BoundKernel, arrays: Sequence[torch.Tensor]) -> torch.Tensor
 _apply_now = apply_of(FusedFunction)
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 _HALVES = (torch.float16, torch.bfloat16)
-_DTYPES = {np.dtype(np.float32): torch.float32, np.dtype(np.float64): torch.float64}
-
-
-class _Exported:
-    """A tensor for NumPy. Its own method `numpy` would forbid that its storage is ever resized."""
-
-    def __init__(self, tensor: torch.Tensor) -> None:
-        self._capsule = torch.utils.dlpack.to_dlpack(tensor)  # type: ignore[attr-defined]
-
-    def __dlpack__(self, **options: Any) -> Any:
-        return self._capsule
-
-    def __dlpack_device__(self) -> tuple[int, int]:
-        return 1, 0
+_IN_NUMPY, _IN_TORCH = AsArrays(), AsTensors()
 
 
 class TorchBackend(ByChunks, InMemory):
@@ -250,8 +239,7 @@ class TorchBackend(ByChunks, InMemory):
     def blockwise(self, inputs: Sequence[torch.Tensor], options: Sequence[torch.Tensor]) -> bool:
         if self.signature((*inputs, *options)) is None or any(array.requires_grad for array in options):
             return False
-        # NumPy has no such numbers, and sees no others.
-        return all(array.is_cpu and array.dtype is not torch.bfloat16 for array in (*inputs, *options))
+        return all(array.is_cpu for array in (*inputs, *options))
 
     def attach_blocks(self, blocks: Blocks, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
         value: torch.Tensor
@@ -268,12 +256,9 @@ class TorchBackend(ByChunks, InMemory):
         value, _ = blocks.forward(arrays, (False,) * len(arrays))
         return value
 
-    def memory(self, array: torch.Tensor) -> Any:
-        return np.from_dlpack(_Exported(array.detach() if array.requires_grad else array))
-
-    def empty(self, shape: Sequence[int], dtype: Any) -> tuple[torch.Tensor, Any]:
-        found = torch.empty(shape, dtype=_DTYPES[dtype], device="cpu")
-        return found, found.numpy()
+    def memory(self, arrays: Sequence[torch.Tensor]) -> Memory:
+        large = max(array.numel() for array in arrays) > _dialect.BLOCK
+        return _IN_TORCH if large and KNOWN.issuperset(array.dtype for array in arrays) else _IN_NUMPY
 
     def wrap(self, number: Any) -> torch.Tensor:
         return torch.from_numpy(np.asarray(number))

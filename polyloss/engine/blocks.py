@@ -3,7 +3,7 @@
 import functools
 import math
 import os
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -11,12 +11,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from polyloss.core.backend import Backend, Bound, OfRows, lacks_closed_form
+from polyloss.core.checks import is_half
 from polyloss.core.dtypes import cast
 from polyloss.core.plan import Plan
 from polyloss.core.typing import Array
 from polyloss.core.values import check_parameters, checks_parameters
 
+from .code import NUMPY
 from .compiled import Form, compiled
+from .dialect import Dialect
 from .layout import Shape, layouts_of
 from .program import Program
 from .symbols import ROWS, Symbol, UntraceableError, foreign
@@ -47,19 +50,44 @@ class _Task(NamedTuple):
     """For each gradient: the number of its array, its shape with the axis of the rows last, and that of its rows."""
 
 
+class Memory(ABC):
+    """How blocks see the arrays of a framework, and in whose operations they compute.
+
+    Attributes
+    ----------
+    dialect : Dialect
+        The operations.
+    """
+
+    dialect: Dialect = NUMPY
+
+    @abstractmethod
+    def see(self, array: Array) -> Any:
+        """`array`, as the dialect has it. It shares its memory, or is a copy of few elements."""
+
+    @abstractmethod
+    def empty(self, shape: Sequence[int], dtype: Any) -> tuple[Array, Any]:
+        """A new array, and how the dialect sees it."""
+
+    def dtype(self, seen: Any) -> Any:
+        """The dtype of what is seen, as one of NumPy."""
+        return seen.dtype
+
+
 class Blocks:
     """A plan for arrays of known shapes, as a function that finds its gradients together with its value."""
 
-    def __init__(self, plan: Plan, backend: "InMemory", given: Sequence[Array]) -> None:
+    def __init__(self, plan: Plan, backend: "InMemory", memory: Memory, given: Sequence[Array]) -> None:
         self.plan = plan
-        self.backend = backend
-        arrays = [*map(backend.memory, given)]
-        self.dtype, dtypes = arrays[0].dtype, []
-        for array in arrays:
-            dtypes.append(array.dtype)
-            # bfloat16 is no dtype of NumPy's own.
-            if array.dtype.kind == "V" or self.dtype not in (np.float32, np.float64):
-                raise UntraceableError(f"an array of {array.dtype} beside {self.dtype}")
+        self.backend, self.memory = backend, memory
+        dtypes = [memory.dtype(memory.see(array)) for array in given]
+        # Losses are computed in it, and so are divisors.
+        self.dtype = np.dtype(np.float32) if is_half(dtypes[0]) else dtypes[0]
+        if self.dtype not in (np.float32, np.float64):
+            raise UntraceableError(f"an array of {self.dtype}")
+        self.result = backend.result_dtype(given[0])
+        self.scales = is_half(given[0].dtype)
+        self._waits = False
         self.layouts = layouts_of(plan, plan.named(given))
         self.blocked: list[bool] = []
         self.row, self.needs_finish, lengths = 1, False, []
@@ -71,21 +99,25 @@ class Blocks:
                 self.row = max(self.row, math.prod(layout.tail))
             self.needs_finish = self.needs_finish or bool(layout.axis)
         self.blocked.append(False)
+        self.dtypes = tuple(dtypes)
         self.shapes: list[Shape] = []
-        for array in arrays[: len(plan.loss.arrays)]:
+        for array, dtype in zip(given[: len(plan.loss.arrays)], dtypes, strict=False):
             self.shapes.append(array.shape)
-            self.needs_finish = self.needs_finish or (array.dtype.kind not in "biu" and array.dtype != self.dtype)
+            # What is seen may be a copy in another dtype.
+            self.needs_finish = self.needs_finish or (is_half(array.dtype) and not is_half(dtype))
         self.count = math.prod(self.shapes[0]) // math.prod(self.shapes[0][axis] for axis in plan.axis)
         self.name = plan.loss.__name__
         self.checks_parameters = checks_parameters(plan)
         anywhere = replace(plan, axis=(1,) if plan.axis else (), memory={})
-        self.compiled = compiled(Form(anywhere, tuple(lengths), tuple(dtypes)))
+        self.compiled = compiled(Form(anywhere, tuple(lengths), self.dtypes, self.scales))
         self._tasks: dict[tuple[bool, ...], _Task] = {}
         self._given = plan.names.index("denominator") if "denominator" in plan.names else None
         # What never changes is an array once and for all.
-        self._constant, counted = None, self.compiled.counted
+        self._constant: tuple[Any, Any] | None = None
+        counted = self.compiled.counted
         if self._given is None and (counted is None or counted.op == "constant"):
-            self._constant = np.asarray(1 if plan.reduction == "sum" else self.count, self.dtype)
+            number = np.asarray(1 if plan.reduction == "sum" else self.count, self.dtype)
+            self._constant = number, memory.dialect.constant(number)
 
     @functools.cached_property
     def closed(self) -> tuple[bool, ...]:
@@ -98,7 +130,7 @@ class Blocks:
         for number, want in enumerate(wanted):
             if want and self.closed[number]:
                 numbers.append(number)
-        program = self.compiled.program(tuple(numbers))
+        program = self.compiled.program(self.memory.dialect, tuple(numbers))
         outputs = []
         for number in numbers:
             layout = self.layouts[number]
@@ -106,29 +138,42 @@ class Blocks:
         self._tasks[wanted] = task = _Task(program, tuple(outputs))
         return task
 
-    def forward(self, arrays: Sequence[Array], wanted: Sequence[bool]) -> tuple[Array, list[Array | None]]:
-        """The loss, and its gradients."""
-        backend, dtype = self.backend, self.dtype
+    def forward(
+        self, arrays: Sequence[Array], wanted: Sequence[bool], upstream: float | None = None
+    ) -> tuple[Array, list[Array | None]]:
+        """The loss, and its gradients; those of halves times an upstream gradient.
+
+        As long as that is not known, none are found that `backward` is likely to find anew.
+        """
+        if upstream is None and self._waits:
+            wanted = (False,) * len(wanted)
+        backend, memory = self.backend, self.memory
         if self.checks_parameters:
             check_parameters(self.plan, self.plan.named(arrays))
         wanted = tuple(wanted)
         task = self._tasks.get(wanted) or self._task(wanted)
-        parts = [layout(array) for layout, array in zip(self.layouts, map(backend.memory, arrays), strict=True)]
+        dialect = memory.dialect
+        parts = [layout(array, dialect) for layout, array in zip(self.layouts, map(memory.see, arrays), strict=True)]
         gradients: list[Array | None] = [None] * len(arrays)
         outputs = []
         for number, shape, rows in task.outputs:
-            gradients[number], memory = backend.empty(shape, dtype)
-            outputs.append(memory.reshape(rows))
+            gradients[number], seen = memory.empty(shape, self.dtypes[number])
+            outputs.append(seen.reshape(rows))
         with np.errstate(all="ignore"):
-            divisor = self._divisor(parts) if self._constant is None else self._constant
-            parts.append(divisor)
+            factor = 1.0 if upstream is None else upstream
+            if self._constant is None or factor != 1.0:
+                divisor = self._divisor(parts)
+                parts.append(dialect.constant(np.asarray(divisor / factor, self.dtype)))
+            else:
+                divisor, seen = self._constant
+                parts.append(seen)
             total, bad = task.program.run(parts, self.blocked, outputs, self.rows, self.row, backend.threads)
-            value = dtype.type(np.float64(total) / divisor)
+            value = backend.wrap(self.dtype.type(np.float64(total) / divisor))
         if bad:
             self.plan.check_values(self.plan.named(arrays))
         if self.needs_finish:
             self._finish(arrays, gradients)
-        return backend.wrap(value), gradients
+        return (cast(backend.namespace(value), value, self.result) if self.scales else value), gradients
 
     def _finish(self, arrays: Sequence[Array], gradients: list[Array | None]) -> None:
         """Give each gradient the axes and the dtype of its array."""
@@ -142,8 +187,15 @@ class Blocks:
     def backward(
         self, arrays: Sequence[Array], kept: list[Array | None], upstream: Array, wanted: Sequence[bool]
     ) -> Sequence[Array | None]:
-        """The gradients, times that of the result: where it is 1, they are those that the forward pass found."""
-        if self.backend.is_one(upstream):
+        """The gradients, times that of the result: where it is 1, they are those that the forward pass found.
+
+        Halves are found anew, to be rounded once: as with a scaled loss, they may be too small without their factor.
+        """
+        is_one = self.backend.is_one(upstream)
+        if self.scales:
+            waited, self._waits = all(gradient is None for gradient in kept), not is_one
+            return kept if is_one and not waited else self.forward(arrays, wanted, float(upstream))[1]
+        if is_one:
             return kept
         return [None if gradient is None else upstream * gradient for gradient in kept]
 
@@ -159,16 +211,19 @@ class Blocks:
 
     def _divisor(self, parts: Sequence[Any]) -> Any:
         """What the sum of all losses is divided by. Where nothing counts, that is 0, and so is the mean."""
+        if self._constant is not None:
+            return self._constant[0]
         if self._given is not None:
             # `check_parameters` lets 0 pass nowhere else.
-            return np.asarray(parts[self._given] or 1.0, self.dtype)
-        total, some = self.compiled.counting().run(parts, self.blocked, [], self.rows, self.row, self.backend.threads)
+            return np.asarray(float(parts[self._given]) or 1.0, self.dtype)
+        counting = self.compiled.counting(self.memory.dialect)
+        total, some = counting.run(parts, self.blocked, [], self.rows, self.row, self.backend.threads)
         return np.asarray(total if total or some else 1.0, self.dtype)
 
 
 @functools.lru_cache(maxsize=256)
 def _row_program(
-    work: OfRows, wanted: tuple[str, ...], kinds: tuple[tuple[str, Shape, bool, Any], ...]
+    dialect: Dialect, work: OfRows, wanted: tuple[str, ...], kinds: tuple[tuple[str, Shape, bool, Any], ...]
 ) -> tuple[Program, list[tuple[str, Shape, Any]]] | None:
     """The code of some work, what it results in, and the shape and the dtype of a row of that; None where blocks do
     not know what it does."""
@@ -185,16 +240,11 @@ def _row_program(
         with foreign:
             results = work.block(trace, rows, fixed, wanted)
         results = {name: trace.settle(array) for name, array in results.items()}
-        program = Program(trace.whole(next(iter(results.values()))), list(results.values()), [])
+        program = Program(dialect, trace.whole(next(iter(results.values()))), list(results.values()), [])
     except UntraceableError:
         # As for a call: it works on whole arrays.
         return None
     return program, [(name, symbol.shape[1:], symbol.dtype) for name, symbol in results.items()]
-
-
-def _is_numpys(array: Any) -> bool:
-    """Whether an array has a dtype of NumPy's own: bfloat16 is none."""
-    return bool(array.dtype.kind != "V")
 
 
 class InMemory(Backend):
@@ -202,15 +252,11 @@ class InMemory(Backend):
 
     @abstractmethod
     def blockwise(self, inputs: Sequence[Array], options: Sequence[Array]) -> bool:
-        """Whether `memory` and `empty` do for these arrays, of which `options` are constants."""
+        """Whether blocks can see these arrays, of which `options` are constants."""
 
     @abstractmethod
-    def memory(self, array: Array) -> Any:
-        """The NumPy array on the memory of `array`."""
-
-    @abstractmethod
-    def empty(self, shape: Sequence[int], dtype: Any) -> tuple[Array, Any]:
-        """A new array, and the NumPy array on its memory."""
+    def memory(self, arrays: Sequence[Array]) -> Memory:
+        """How blocks see these arrays."""
 
     @abstractmethod
     def wrap(self, number: Any) -> Array:
@@ -237,7 +283,7 @@ class InMemory(Backend):
         exist = {*names}.issuperset(chosen)
         if blocks is None or not exist or lacks_closed_form(blocks.closed, wanted):
             return super().value_and_gradients(call, argnums)
-        value, gradients = blocks.forward(call.arrays, wanted)
+        value, gradients = blocks.forward(call.arrays, wanted, 1.0)
         return value, tuple(gradients[names.index(name)] for name in chosen)
 
     def blocks(self, call: Bound) -> "Blocks | None":
@@ -263,7 +309,7 @@ class InMemory(Backend):
         if plan.is_empty(plan.named(call.arrays)) or not self.blockwise(call.arrays[:count], call.arrays[count:]):
             return None
         try:
-            return Blocks(plan, self, call.arrays)
+            return Blocks(plan, self, self.memory(call.arrays), call.arrays)
         except UntraceableError:
             # A kernel that branches, or uses what blocks do not know: it works on whole arrays.
             return None
@@ -274,19 +320,23 @@ class InMemory(Backend):
         """What `work` results in, or None where that cannot be done in blocks."""
         if not enabled or not self.blockwise(tuple(rows.values()), tuple(fixed.values())):
             return None
-        parts = [self.memory(array) for array in (*rows.values(), *fixed.values())]
-        if not all(map(_is_numpys, parts)):
+        memory = self.memory((*rows.values(), *fixed.values()))
+        parts, kinds = [], []
+        for name, array in (*rows.items(), *fixed.items()):
+            part = memory.see(array)
+            parts.append(part)
+            tail = part.shape[1:] if name in rows else part.shape
+            kinds.append((name, tuple(tail), name in rows, memory.dtype(part)))
+        if any(is_half(kind[3]) for kind in kinds):
             return None
-        kinds = [(name, part.shape[1:], True, part.dtype) for name, part in zip(rows, parts, strict=False)]
-        kinds += [(name, part.shape, False, part.dtype) for name, part in zip(fixed, parts[len(rows) :], strict=True)]
-        row_program = _row_program(work, wanted, tuple(kinds))
+        row_program = _row_program(memory.dialect, work, wanted, tuple(kinds))
         if row_program is None:
             return None
         program, outputs = row_program
         count, results, memories = parts[0].shape[0], {}, []
         for name, tail, dtype in outputs:
-            results[name], memory = self.empty((count, *tail), dtype)
-            memories.append(memory)
+            results[name], seen = memory.empty((count, *tail), dtype)
+            memories.append(seen)
         blocked = [kind[2] for kind in kinds]
         row = max(math.prod(kind[1]) for kind in kinds if kind[2])
         with np.errstate(all="ignore"):

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from polyloss.core.checks import is_half
 from polyloss.core.plan import Plan
 from polyloss.core.reduction import Weights, expand, pull
 from polyloss.core.values import outside
 
+from .dialect import Dialect
 from .program import Program
 from .symbols import Shape, Symbol, UntraceableError, foreign
 from .trace import Trace
@@ -25,6 +27,8 @@ class Form:
     shapes: tuple[Shape, ...]
     """Those of the arrays, as symbols have them."""
     dtypes: tuple[Any, ...]
+    scales: bool
+    """Whether gradients of a sum are divided as well: by an upstream gradient, see `Blocks.backward`."""
 
 
 class Compiled:
@@ -45,7 +49,9 @@ class Compiled:
         self._trace = trace = Trace(len(form.shapes[0]) if not plan.axis else None)
         named = {}
         for number, (name, shape, dtype) in enumerate(zip(plan.names, form.shapes, form.dtypes, strict=True)):
-            named[name] = trace.input(number, shape, dtype)
+            array = trace.input(number, shape, dtype)
+            # Whatever is done to halves is done in the cache, to what they are in single precision.
+            named[name] = trace.astype(array, trace.float32) if is_half(dtype) else array
         self.flags: list[Symbol] = []
         for found in outside(plan, trace, named):
             # At once: what class ids name is looked up next.
@@ -66,8 +72,8 @@ class Compiled:
         self._untraced: Callable[[], Iterator[Symbol | None]] | None = functools.partial(
             _gradients, trace, form, weights, losses, functions[: len(plan.loss.arrays)]
         )
-        self._programs: dict[tuple[int, ...], Program] = {}
-        self._counting: Program | None = None
+        self._dtypes = form.dtypes
+        self._programs: dict[tuple[Dialect, tuple[int, ...] | None], Program] = {}
         self._lock = threading.RLock()
 
     @property
@@ -81,23 +87,25 @@ class Compiled:
                 self._untraced = None
             return self._found
 
-    def program(self, numbers: tuple[int, ...]) -> Program:
+    def program(self, dialect: Dialect, numbers: tuple[int, ...]) -> Program:
         """The code of the sum of all losses, of its gradients by some inputs, and of checks."""
         with self._lock:
-            if numbers not in self._programs:
-                found = (self.gradients or ()) if numbers else ()
-                gradients = [one for number, one in enumerate(found) if number in numbers and one is not None]
-                self._programs[numbers] = Program(self.total, gradients, self.flags)
-            return self._programs[numbers]
+            if (dialect, numbers) not in self._programs:
+                gradients = []
+                for number, gradient in enumerate((self.gradients or ()) if numbers else ()):
+                    if number in numbers and gradient is not None:
+                        gradients.append(_rounded(self._trace, gradient, self._dtypes[number]))
+                self._programs[dialect, numbers] = Program(dialect, self.total, gradients, self.flags)
+            return self._programs[dialect, numbers]
 
-    def counting(self) -> Program:
+    def counting(self, dialect: Dialect) -> Program:
         """The code of the denominator of a mean, and of whether anything counts, where its sum may not tell."""
         assert self.counted is not None
         with self._lock:
-            if self._counting is None:
+            if (dialect, None) not in self._programs:
                 flags = [self._trace.apply("not_equal", self.counted, 0.0)] if self._signed else []
-                self._counting = Program(self._trace.whole(self.counted), [], flags)
-            return self._counting
+                self._programs[dialect, None] = Program(dialect, self._trace.whole(self.counted), [], flags)
+            return self._programs[dialect, None]
 
 
 compiled = functools.lru_cache(maxsize=256)(Compiled)
@@ -108,7 +116,8 @@ def _gradients(
     trace: Trace, form: Form, weights: Weights, losses: Symbol, functions: Sequence[Callable[[], Symbol] | None]
 ) -> Iterator[Symbol | None]:
     """The gradients by the inputs, of functions for the local derivatives."""
-    divisor = None if form.plan.reduction == "sum" else trace.input(len(form.dtypes), (), losses.dtype)
+    divided = form.scales or form.plan.reduction != "sum"
+    divisor = trace.input(len(form.dtypes), (), losses.dtype) if divided else None
     share = weights.share(trace, losses, divisor)
     for function in functions:
         if function is None:
@@ -119,6 +128,13 @@ def _gradients(
         if weights.mask is not None:
             gradient = trace.where(expand(weights.mask, gradient.ndim), gradient, 0.0)
         yield trace.settle(gradient)
+
+
+def _rounded(trace: Trace, gradient: Symbol, dtype: Any) -> Symbol:
+    """A gradient in the dtype of its array."""
+    if gradient.dtype == dtype:
+        return gradient
+    return trace.make("cast", (trace.whole(gradient),), gradient.lengths, dtype)
 
 
 def _unseeing(trace: Trace, kernel: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,11 +6,10 @@ The rows of a call are those of its kernel, or more: what belongs to several exa
 import math
 from typing import Any
 
-import numpy as np
-
 from polyloss.core.backend import Named
 from polyloss.core.plan import Plan
 
+from .dialect import Dialect
 from .symbols import ROWS, UntraceableError
 
 _ROW = 1 << 15
@@ -46,14 +45,14 @@ class Layout:
         self.blocked, self.target = bool(rows), rows + tail
         self.lengths = (ROWS, *tail) if rows else tail
 
-    def __call__(self, array: Any) -> Any:
+    def __call__(self, array: Any, dialect: Dialect) -> Any:
         """The rows of `array`: a view where there is one."""
         if self.axis:
-            array = np.moveaxis(array, self.axis, range(-len(self.axis), 0))
+            array = dialect.moved(array, self.axis, tuple(range(-len(self.axis), 0)))
         if array.shape != self.shape:
             if self.blocked:
-                array = array.reshape(array.shape + (1,) * (len(self.shape) - array.ndim))
-            array = np.broadcast_to(array, self.shape)
+                array = array.reshape((*array.shape, *(1,) * (len(self.shape) - array.ndim)))
+            array = dialect.spread(array, self.shape)
         return array if array.shape == self.target else array.reshape(self.target)
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from .code import FUNCTIONS, OTHER, TEMPLATES
+from .dialect import Dialect
 from .symbols import BOOL, ROWS, Shape, Symbol, UntraceableError, is_product, limits_of
 from .trace import IN_PLACE
 
 
 class Writer:
-    """Writes a function ``block`` of inputs, outputs and scratch memory, see `Program`.
+    """Writes a function ``block`` of inputs, outputs and scratch memory, in the operations of `dialect`; see `Program`.
 
     Attributes
     ----------
@@ -29,8 +29,9 @@ class Writer:
         the negative of a step: what is there counts up by it.
     """
 
-    def __init__(self, total: Symbol, arrays: Sequence[Symbol], flags: Sequence[Symbol]) -> None:
-        self.names: dict[str, Any] = dict(FUNCTIONS)
+    def __init__(self, dialect: Dialect, total: Symbol, arrays: Sequence[Symbol], flags: Sequence[Symbol]) -> None:
+        self.dialect = dialect
+        self.names: dict[str, Any] = dict(dialect.functions)
         self.slots: list[int] = []
         self.scratch: dict[tuple[Shape, Any, int], int] = {}
         self._free: dict[int, list[int]] = {}
@@ -45,7 +46,7 @@ class Writer:
         for flag in flags:
             limits = limits_of(flag)
             # Of an argument, the smallest and the largest value tell.
-            if limits is not None and limits[0].op == "input":
+            if limits is not None and _is_argument(limits[0]):
                 checked.append(limits)
             else:
                 tested.append(flag)
@@ -101,8 +102,7 @@ class Writer:
             self._codes[symbol] = f"x{symbol.value}"
         elif op in ("constant", "arange"):
             value = np.asarray(symbol.value) if op == "constant" else np.arange(symbol.lengths[0], dtype=symbol.dtype)
-            value.flags.writeable = False
-            self._codes[symbol] = self._constant(value)
+            self._codes[symbol] = self._constant(self.dialect.constant(value))
         elif op == "view":
             self._codes[symbol] = self._view(symbol, args[0], self._slot_of.get(owners[args[0]]))
         elif op == "splat":
@@ -122,7 +122,7 @@ class Writer:
             op, compare = f"{op}.compared", symbol.value
             slot, flag = self._memory(symbol.lengths, BOOL)
             self._release(slot)
-        for line in TEMPLATES.get(op, OTHER):
+        for line in self.dialect.templates.get(op, self.dialect.other):
             self._lines.append(
                 line.format(op=op, compare=compare, a=operands, all=", ".join(operands), out=out, flag=flag)
             )
@@ -133,7 +133,7 @@ class Writer:
             return self._array(symbol.lengths, symbol.dtype, slot)
         name, code = f"w{len(self._lines)}", self._codes[base]
         if symbol.dtype != base.dtype:
-            code += f".view({self._constant(symbol.dtype)})"
+            code += f".view({self._constant(self.dialect.dtype(symbol.dtype))})"
         if symbol.lengths != base.lengths:
             if tuple(n for n in symbol.lengths if n != 1) != tuple(n for n in base.lengths if n != 1):
                 raise UntraceableError(f"no view of {base.lengths} in {symbol.lengths}")
@@ -148,7 +148,8 @@ class Writer:
             name, dtype = self._outputs[symbol]
             if dtype == symbol.dtype:
                 return name
-            self._lines.append(f"w{len(self._lines)} = {name}.view({self._constant(symbol.dtype)})")
+            dtype = self._constant(self.dialect.dtype(symbol.dtype))
+            self._lines.append(f"w{len(self._lines)} = {name}.view({dtype})")
             return f"w{len(self._lines) - 1}"
         if symbol.op == "put" or symbol.op in IN_PLACE:
             for owner in dying:
@@ -183,6 +184,11 @@ class Writer:
         name = f"c{len(self.names)}"
         self.names[name] = value
         return name
+
+
+def _is_argument(x: Symbol) -> bool:
+    """Whether `x` has the values of an argument."""
+    return x.op == "input" or (x.op == "cast" and x.args[0].op == "input")
 
 
 def _reachable(roots: Sequence[Symbol]) -> list[Symbol]:

@@ -34,9 +34,9 @@ def engine(mode: str) -> Iterator[None]:
     """
     from polyloss.core import chunked
     from polyloss.engine import blocks as _blocks
-    from polyloss.engine import program as _program
+    from polyloss.engine import dialect as _dialect
 
-    small = {(_program, "BLOCK"): 4} if mode == "small blocks" else {}
+    small = {(_dialect, "BLOCK"): 4} if mode == "small blocks" else {}
     if mode not in ("eager", "whole arrays"):
         # Two to four rows, each a block of its own.
         small |= {(chunked, "CHUNK"): 12, (chunked, "BLOCK"): 4}

@@ -120,6 +120,8 @@ class Softmax(NamedTuple):
     """The sum of all terms of the row."""
     rest: Array
     """The same without the largest, or without the entry that was picked. Right where that one is alone."""
+    others: Array
+    """The sum of all terms but this one, for each entry. It does not cancel."""
     infinity: Array
     """inf where the largest is, else 0: what the others are away from it."""
 
@@ -137,21 +139,16 @@ def exponentials(xp: Namespace, x: Array) -> tuple[Array, Array, Array]:
     return largest, shift, xp.exp(shift)
 
 
-def _softmax(xp: Namespace, largest: Array, shift: Array, terms: Array, total: Array, rest: Array) -> Softmax:
-    # In a row of nothing but -inf there is nothing to divide: all shares are 0.
-    total = xp.where(is_infinite(xp, largest, -1), 1.0, total)
-    return Softmax(shift, terms, total, rest, xp.where(is_infinite(xp, largest, 1), largest, 0.0))
-
-
 def softmax_of(xp: Namespace, x: Array) -> Softmax:
     """Shifted exponentials along the last axis, the axis kept.
 
     Infinite entries have their limits: one of +inf takes everything, one of -inf nothing.
     """
     largest, shift, terms = exponentials(xp, x)
-    total = xp.sum(terms, axis=-1, keepdims=True)
+    total = xp.sum(terms, axis=-1, keepdims=True) + _nothing(xp, largest)
     rest = xp.sum(xp.where(shift == 0, 0.0, terms), axis=-1, keepdims=True)
-    return _softmax(xp, largest, shift, terms, total, rest)
+    others = xp.where(_has_majority(shift, total), rest, total - terms)
+    return Softmax(shift, terms, total, rest, others, _infinity(xp, largest))
 
 
 def softmax_at(xp: Namespace, x: Array, ids: Array) -> tuple[Softmax, Array, Array]:
@@ -162,28 +159,41 @@ def softmax_at(xp: Namespace, x: Array, ids: Array) -> tuple[Softmax, Array, Arr
     largest, shift, terms = exponentials(xp, x)
     hot = one_hot(xp, ids, x)
     picked = pick(xp, shift, ids, hot)
-    others = xp.where(hot, 0.0, terms)
-    rest = xp.sum(others, axis=-1, keepdims=True)
-    return _softmax(xp, largest, picked, xp.exp(picked), rest + xp.exp(picked), rest), hot, others
+    term, unpicked = xp.exp(picked), xp.where(hot, 0.0, terms)
+    rest = xp.sum(unpicked, axis=-1, keepdims=True)
+    others = rest + _nothing(xp, largest)
+    return Softmax(picked, term, others + term, rest, others, _infinity(xp, largest)), hot, unpicked
+
+
+def _nothing(xp: Namespace, largest: Array) -> Array:
+    """1 in a row of nothing but -inf, else 0. There nothing would be divided by 0: all shares are 0."""
+    return xp.astype(is_infinite(xp, largest, -1), largest.dtype)
+
+
+def _infinity(xp: Namespace, largest: Array) -> Array:
+    limit = float(xp.finfo(largest.dtype).max)
+    return xp.clip(largest, limit, None) - limit
 
 
 def has_majority(row: Softmax) -> Array:
     """True at an entry with more than half of the total."""
-    return (row.shift == 0) & (row.total < 2)
+    return _has_majority(row.shift, row.total)
 
 
-def others(xp: Namespace, row: Softmax) -> Array:
-    """The sum of all terms but this one, for each entry. It does not cancel."""
-    return xp.where(has_majority(row), row.rest, row.total - row.terms)
+def _has_majority(shift: Array, total: Array) -> Array:
+    return (shift == 0) & (total < 2)
+
+
+_NEAR = 60.0
+"""Further from the largest entry, the negative logarithm of a share is a straight line in any precision."""
 
 
 def minus_log_softmax(xp: Namespace, row: Softmax) -> Array:
     """The negative logarithm of each entry's share of the total."""
-    largest = row.shift == 0
-    # -log p = log(1 + (1 - p) / p) does not round to 0 where p rounds to 1.
-    odds_against = others(xp, row) / xp.where(largest, row.terms, 1.0)
-    of_others = (xp.log(row.total) + row.infinity) - row.shift
-    return xp.where(largest, xp.log1p(odds_against), of_others)
+    # -log p = log(1 + (1 - p) / p) does not round to 0 where p rounds to 1. Far out p vanishes: the distance is added.
+    near = xp.clip(row.shift, -_NEAR, None)
+    far = (row.shift - near) - xp.where(row.shift == 0, 0.0, row.infinity)
+    return xp.log1p(row.others / xp.exp(near)) - far
 
 
 def minus_log_softmax_slope(xp: Namespace, row: Softmax, mass: Array) -> Array:

@@ -257,7 +257,7 @@ def softmax_focal(
 def _focused(xp: Namespace, logits: Array, row: numeric.Softmax, gamma: float | Array) -> tuple[Any, ...]:
     """``(1 - p)^gamma * (-log p)`` and, on demand, its derivative by ``-log p``, and ``log(1 - p)``."""
     cost = numeric.minus_log_softmax(xp, row)
-    p, miss = row.terms / row.total, numeric.others(xp, row) / row.total
+    p, miss = row.terms / row.total, row.others / row.total
     if numeric.is_number(gamma) and gamma in WHOLE:
         focus, log_miss = miss if gamma == 1 else miss * miss, lambda: xp.log(miss)
         if not gamma:

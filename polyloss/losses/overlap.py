@@ -442,5 +442,5 @@ def _classes(xp: Namespace, logits: Array, target: Array) -> _Classes:
         yes = xp.astype(one_hot(xp, target, logits), logits.dtype)
     no = 1.0 - yes if counted is None else xp.where(counted, 1.0 - yes, 0.0)
     row = numeric.softmax_of(xp, logits)
-    p, rest = row.terms / row.total, numeric.others(xp, row) / row.total
+    p, rest = row.terms / row.total, row.others / row.total
     return _Classes(row, p, rest, yes, no, stop_gradient(_total(xp, yes, -2)))

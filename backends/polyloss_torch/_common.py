@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ._private import is_transforming
+from ._private import is_any_autocast, is_transforming
 
 bound: list[Callable[[Sequence[float]], Any]] = []
 """What the compiler cannot pass on waits here, each thing once: functions of the numbers among its parameters."""
@@ -38,7 +38,7 @@ def place_of(
 
 def is_autocast(array: torch.Tensor) -> bool:
     """Whether operations on `array` choose their precision themselves."""
-    return not array.is_meta and torch.is_autocast_enabled(array.device.type)
+    return is_any_autocast() and not array.is_meta and torch.is_autocast_enabled(array.device.type)
 
 
 def without_autocast(array: torch.Tensor) -> AbstractContextManager[Any]:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch._C._functorch import is_functorch_wrapped_tensor, is_legacy_batchedtensor, peek_interpreter_stack
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd import forward_ad
 
@@ -41,10 +42,7 @@ def tangent_of(array: torch.Tensor) -> torch.Tensor:
 
 def is_transformed(array: Any) -> bool:
     """Whether an array belongs to a transform, such as `torch.vmap`."""
-    functorch = torch._C._functorch
-    return isinstance(array, torch.Tensor) and (
-        functorch.is_functorch_wrapped_tensor(array) or functorch.is_legacy_batchedtensor(array)
-    )
+    return isinstance(array, torch.Tensor) and (is_functorch_wrapped_tensor(array) or is_legacy_batchedtensor(array))
 
 
 def concrete(array: torch.Tensor) -> torch.Tensor:
@@ -57,12 +55,21 @@ def concrete(array: torch.Tensor) -> torch.Tensor:
 
 def is_batched_gradient(array: torch.Tensor) -> bool:
     """Whether an upstream gradient is one of many, by ``is_grads_batched``. Few operations have a rule for such."""
-    return torch._C._functorch.is_legacy_batchedtensor(array)
+    return is_legacy_batchedtensor(array)
+
+
+is_zero: Callable[[torch.Tensor], bool] = torch.Tensor._is_zerotensor
+"""Whether an array is zeros without any memory, which autograd makes."""
 
 
 def is_transforming() -> bool:
     """Whether a transform of `torch.func` is at work."""
-    return torch._C._functorch.peek_interpreter_stack() is not None
+    return peek_interpreter_stack() is not None
+
+
+def is_any_autocast() -> bool:
+    """Whether operations on any device choose their precision themselves."""
+    return torch._C._is_any_autocast_enabled()
 
 
 def is_abstract(array: torch.Tensor) -> bool:
@@ -79,15 +86,10 @@ def is_watched() -> bool:
     """Whether somebody follows what is done to tensors: a transform, forward mode, a tracer."""
     return (
         forward_ad._current_level >= 0
-        or torch._C._functorch.peek_interpreter_stack() is not None
+        or peek_interpreter_stack() is not None
         or torch._C._len_torch_dispatch_stack() > 0
         or torch._C._get_tracing_state() is not None
     )
-
-
-def is_zero(array: torch.Tensor) -> bool:
-    """Whether `array` is zeros without any memory, which autograd makes."""
-    return array._is_zerotensor()
 
 
 def apply_of(function: type[torch.autograd.Function]) -> Callable[..., Any]:
@@ -134,6 +136,7 @@ __all__ = [
     "around_forward_mode",
     "concrete",
     "is_abstract",
+    "is_any_autocast",
     "is_batched_gradient",
     "is_forward_mode",
     "is_replicating",

@@ -215,7 +215,8 @@ class Loss(Definition, Combinable, Generic[P]):
                 self._plans[key] = call.plan, call.backend
             return call
         plan, backend = remembered
-        inputs = arrays + tuple(keywords[name] for name in self.arrays[len(arrays) :])
+        by_name = self.arrays[len(arrays) :]
+        inputs = (*arrays, *map(keywords.__getitem__, by_name)) if by_name else arrays
         if len(plan.names) == len(inputs):
             return BoundCall(plan, backend, inputs)
         count, data = len(inputs), []

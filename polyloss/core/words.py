@@ -189,6 +189,8 @@ def refuse_keras(loss: str, arrays: Sequence[str], module: str) -> None:
     Arrays alone do not always tell, and a network would be trained on the wrong values. While torch.compile traces,
     there is no frame of Keras.
     """
+    if "keras" not in sys.modules:
+        return
     caller = sys._getframe(2).f_globals.get("__name__") or ""
     if caller.startswith("keras.src."):
         way = f"polyloss_keras.{class_name(loss)}()" if module == "polyloss" else "polyloss_keras.KerasLoss(...) of it"

@@ -1,10 +1,15 @@
-"""How many Python functions a call takes: what a small call costs, counted instead of timed."""
+"""How many Python functions and operations a call takes: what a small call costs, counted instead of timed."""
 
 import json
 import subprocess
 import sys
+from typing import Any
 
+import numpy as np
 import pytest
+
+import polyloss
+from polyloss.engine import InMemory
 
 COUNT = """
 import json
@@ -58,3 +63,30 @@ def test_calls_of_functions(call: str, first: int, repeated: int) -> None:
     once, *others = json.loads(found.stdout)
     assert 10 < max(others) <= repeated
     assert max(others) < once <= first
+
+
+_ROWS, _LOGS = np.eye(3), np.full((3, 3), -np.log(3.0))
+
+
+@pytest.mark.parametrize(
+    ("name", "arrays", "most"),
+    [
+        ("mse", (_ROWS, 0.5 * _ROWS), 5),
+        ("huber", (_ROWS, 0.5 * _ROWS), 8),
+        ("binary_cross_entropy_with_logits", (_ROWS, 0.5 * _ROWS), 30),
+        # With a choice for each case of infinite logits it would be 50.
+        ("cross_entropy", (_ROWS, np.arange(3)), 35),
+        ("nll", (_LOGS, np.arange(3)), 11),
+        ("softmax_focal", (_ROWS, np.arange(3)), 80),
+        ("kl_divergence", (_LOGS, np.exp(_LOGS)), 18),
+    ],
+)
+def test_operations_of_a_block(name: str, arrays: tuple[Any, ...], most: int) -> None:
+    """Of a small batch each operation takes about as long as any other: what counts is how many there are."""
+    call = getattr(polyloss, name).bind(arrays, {})
+    assert isinstance(call.backend, InMemory)
+    blocks = call.backend.blocks(call)
+    assert blocks is not None
+    lines = blocks.compiled.program((0,)).source.splitlines()[1:]
+    assert sum(line.strip().startswith("return") for line in lines) == 1
+    assert 3 < len(lines) <= most

@@ -1,5 +1,7 @@
 """PyTorch: autograd, forward mode, torch.func."""
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -376,3 +378,23 @@ def test_target_outside_of_its_range(bad: float) -> None:
     else:
         with pytest.raises(ValueError, match=rf"target must be in \[0, 1\], got {bad} \(element 70000 "):
             polyloss.sigmoid_focal(logits, target)
+
+
+def test_a_first_call_imports_no_namespace_of_numpy() -> None:
+    """It takes longer than all of a first call, and tensors need none, though blocks are made of NumPy's operations."""
+    code = """
+import sys
+
+import torch
+
+import polyloss
+
+logits = torch.eye(3, requires_grad=True)
+polyloss.cross_entropy(logits, torch.arange(3)).backward()
+assert logits.grad is not None
+print(*sorted(name for name in sys.modules if name.startswith("array_api_compat.")))
+"""
+    ran = subprocess.run([sys.executable, "-P", "-c", code], check=True, capture_output=True, text=True)
+    imported = ran.stdout.split()
+    assert "array_api_compat.torch" in imported
+    assert "array_api_compat.numpy" not in imported

@@ -3,10 +3,10 @@
 import functools
 import math
 from collections.abc import Callable, Hashable, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import array_api_compat
-import array_api_compat.numpy
 import numpy as np
 
 from polyloss.adapters import closed_form
@@ -97,12 +97,15 @@ class NumpyBackend(InMemory):
     name = "numpy"
     constructor = "np.asarray"
 
+    @functools.cached_property
+    def _numpy(self) -> Any:
+        """The namespace of NumPy's own arrays. Other arrays do without: it takes longer to import than all of this."""
+        return import_module("array_api_compat.numpy")
+
     def namespace(self, array: Any) -> Any:
-        if type(array) is np.ndarray:
-            return array_api_compat.numpy
+        if isinstance(array, (np.ndarray, np.generic)):
+            return self._numpy
         xp = array_api_compat.array_namespace(array)
-        if xp is array_api_compat.numpy:
-            return xp
         if array_api_compat.is_dask_array(array):
             return _in_chunks(xp)
         return _with_scalars(xp) if getattr(xp, "__array_api_version__", "2024.12") < "2024.12" else xp

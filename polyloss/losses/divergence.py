@@ -76,9 +76,9 @@ def kl_divergence(
     def by_target() -> Array:
         # By t it is log(t / p) + 1, and by log t that times t.
         slope = xp.where(absent, 0.0, log_ratio + 1.0)
-        return _times(xp, t, slope) if log_target else slope
+        return _times(xp, t, slope, log_target) if log_target else slope
 
-    return xp.sum(_times(xp, t, log_ratio), axis=-1), lambda: -t, by_target
+    return xp.sum(_times(xp, t, log_ratio, log_target), axis=-1), lambda: -t, by_target
 
 
 @rowwise(
@@ -138,10 +138,10 @@ def generalized_kl_divergence(
     close = t * numeric.exp_minus_line_near_0(xp, minus_ratio)
     # Without its ratio where that is infinite already, and -inf.
     left_out = near | numeric.is_infinite(xp, log_prediction, 1)
-    apart = prediction + _times(xp, t, xp.where(left_out, 0.0, log_ratio - 1.0))
+    apart = prediction + _times(xp, t, xp.where(left_out, 0.0, log_ratio - 1.0), log_target)
 
     def by_target() -> Array:
-        return _times(xp, t, log_ratio) if log_target else log_ratio
+        return _times(xp, t, log_ratio, log_target) if log_target else log_ratio
 
     def by_prediction() -> Array:
         difference = prediction - t
@@ -162,6 +162,6 @@ def _compared(xp: Namespace, log_prediction: Array, target: Array, log_target: b
     return absent, t, xp.where(absent, 0.0, log_t - log_prediction)
 
 
-def _times(xp: Namespace, t: Array, log_ratio: Array) -> Array:
-    """``t * log_ratio``, infinite where the ratio is: where its logarithm is finite, a t of 0 has but underflowed."""
-    return xp.where(xp.isinf(log_ratio), 1.0, t) * log_ratio
+def _times(xp: Namespace, t: Array, log_ratio: Array, log_target: bool) -> Array:
+    """``t * log_ratio``, infinite where the ratio is. A t of 0 whose logarithm is finite has but underflowed."""
+    return (xp.where(xp.isinf(log_ratio), 1.0, t) if log_target else t) * log_ratio

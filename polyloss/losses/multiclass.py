@@ -156,19 +156,19 @@ def nll(
     >>> round(float(polyloss.nll(log_probabilities, np.asarray([0, 1]), reduction="sum")), 4)
     0.9808
     """
-    costs = -log_probabilities
     if is_integer(xp, target) and numeric.is_zero(label_smoothing):
-        hot = one_hot(xp, target, costs)
+        hot = one_hot(xp, target, log_probabilities)
         weight = at(xp, hot, class_weight)
-        value = weighted(xp, weight, xp.sum(xp.where(hot, costs, 0.0), axis=-1))
+        # Of a certain class it is 0, and not -0.
+        value = weighted(xp, weight, 0.0 - xp.sum(xp.where(hot, log_probabilities, 0.0), axis=-1))
         one = xp.ones_like(value) * (1.0 if weight is None else weight)
         return (
             value,
             lambda: xp.where(hot, -one[..., None], 0.0),
-            {"class_weight": lambda: xp.where(hot, costs, 0.0)},
+            {"class_weight": lambda: xp.where(hot, -log_probabilities, 0.0)},
         )
 
-    value, mass, *gradients = expected(xp, costs, log_probabilities, target, class_weight, label_smoothing)
+    value, mass, *gradients = expected(xp, -log_probabilities, log_probabilities, target, class_weight, label_smoothing)
     return value, lambda: -mass, *gradients
 
 

@@ -139,13 +139,27 @@ class ByChunks(Backend):
         groups: jax.Array = super().in_groups(array, size) if isinstance(array.shape[0], int) else _filled(array, size)
         return groups
 
+    def multiplies_halves(self, array: jax.Array) -> bool:
+        # Slopes are too small for float16.
+        return bool(array.dtype == jnp.bfloat16)
+
+    def product(self, left: jax.Array, right: jax.Array) -> jax.Array:
+        return jnp.matmul(left, right, preferred_element_type=jnp.promote_types(left.dtype, jnp.float32))
+
+    def accelerated(self, array: jax.Array) -> bool:
+        # While tracing, nobody knows where it will be computed.
+        return jax.default_backend() != "cpu"
+
     def add_product(self, total: jax.Array, left: jax.Array, right: jax.Array) -> jax.Array:
+        if self.accelerated(total):
+            # There, the sum is a part of the product, and takes the place of the total.
+            return total + self.product(left.T, right)
         count = total.shape[0]
         size = min(count, max(1, _STRIP // total.shape[1]))
         whole = count - count % size
 
         def add(start: Any, total: jax.Array, size: int) -> jax.Array:
-            part = jax.lax.dynamic_slice_in_dim(left, start, size, 1).T @ right
+            part = self.product(jax.lax.dynamic_slice_in_dim(left, start, size, 1).T, right)
             part = part + jax.lax.dynamic_slice_in_dim(total, start, size)
             return jax.lax.dynamic_update_slice_in_dim(total, part, start, 0)
 

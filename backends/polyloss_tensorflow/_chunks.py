@@ -89,6 +89,12 @@ class ByChunks(Backend):
         # The transpose itself would be a copy.
         return tf.matmul(rows, matrix, transpose_b=True)
 
+    def accelerated(self, array: Any) -> bool:
+        if tf.executing_eagerly():
+            return "CPU" not in array.device
+        # In a graph, nobody knows yet where it will be computed.
+        return bool(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))
+
     def in_groups(self, array: Any, size: int) -> Any:
         if array.shape.is_fully_defined():
             return super().in_groups(array, size)

@@ -7,8 +7,10 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from polyloss.adapters import Backend, lacks_closed_form
+from polyloss.core.backend import at_trace_time
+from polyloss.core.dtypes import widened
 
-from ._common import backward_without_autocast, bound, gradients_of, place_of
+from ._common import backward_without_autocast, bound, gradients_of, is_distributed, place_of
 from ._fused import FusedFunction
 from ._private import (
     around_forward_mode,
@@ -57,7 +59,18 @@ class _TransformedFunction(torch.autograd.Function):
             return tangent_of(ctx.fused.plain(*(a if t is None else with_tangent(a, t) for a, t in pairs)))
 
 
-_transformed: Callable[..., torch.Tensor] = _TransformedFunction.apply
+@at_trace_time
+def _has_products_of_halves(kind: str, index: int | None) -> bool:
+    """Whether a device multiplies matrices of bfloat16 into one of float32."""
+    return kind == "cuda" and torch.version.hip is None and torch.cuda.get_device_capability(index) >= (8, 0)
+
+
+def _transformed(fused: Any, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The value. Products of halves have no rules for transforms."""
+    value: torch.Tensor = _TransformedFunction.apply(fused, *map(widened, arrays))  # type: ignore[no-untyped-call]
+    return value
+
+
 _eager: Callable[..., torch.Tensor] = FusedFunction.apply
 
 
@@ -78,16 +91,21 @@ def _by_chunks(
 
 
 def _gradients_like(arrays: Sequence[torch.Tensor], wanted: Sequence[bool]) -> list[torch.Tensor]:
-    """What gradients look like: one behind the other in memory, whatever the arrays are."""
-    return [array.new_empty(array.shape) for array, want in zip(arrays, wanted, strict=True) if want]
+    """What gradients look like: one behind the other in memory, whatever the arrays are, and no halves."""
+    learned = [array for array, want in zip(arrays, wanted, strict=True) if want]
+    return [array.new_empty(array.shape, dtype=_computed_in(array)) for array in learned]
+
+
+def _computed_in(array: torch.Tensor) -> torch.dtype:
+    return torch.float32 if array.dtype is torch.bfloat16 else array.dtype
 
 
 @_by_chunks.register_fake
 def _(place: int, numbers: Any, arrays: Sequence[torch.Tensor], wanted: Sequence[bool]) -> list[torch.Tensor]:
     first = arrays[0]
     if not bound[place](numbers).scalar:
-        return [first.new_empty(first.shape[:1])]
-    return [first.new_empty(()), *_gradients_like(arrays, wanted)]
+        return [first.new_empty(first.shape[:1], dtype=_computed_in(first))]
+    return [first.new_empty((), dtype=_computed_in(first)), *_gradients_like(arrays, wanted)]
 
 
 @torch.library.custom_op("polyloss::by_chunks_backward", mutates_args=())
@@ -111,6 +129,7 @@ def _(place: int, numbers: Any, arrays: Any, upstream: Any, wanted: Sequence[boo
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: list[torch.Tensor]) -> None:
     ctx.place, ctx.numbers, arrays, ctx.wanted = inputs
     ctx.scalar = output[0].ndim == 0
+    ctx.dtypes = [array.dtype for array in arrays]
     ctx.save_for_backward(*(output[1:] if ctx.scalar else arrays))
 
 
@@ -120,8 +139,9 @@ def _pull(ctx: Any, upstream: list[torch.Tensor]) -> tuple[Any, ...]:
         gradients = iter([upstream[0] * gradient for gradient in saved])
     else:
         gradients = iter(_by_chunks_backward(ctx.place, ctx.numbers, saved, upstream[0], ctx.wanted))
+    found = [next(gradients).to(dtype) if want else None for want, dtype in zip(ctx.wanted, ctx.dtypes, strict=True)]
     # The compiler compares what is returned with what came: no numbers are an empty list.
-    return None, None if ctx.numbers else [], [next(gradients) if want else None for want in ctx.wanted], None
+    return None, None if ctx.numbers else [], found, None
 
 
 _by_chunks.register_autograd(_pull, setup_context=_setup_context)
@@ -131,7 +151,7 @@ _by_chunks.register_autograd(_pull, setup_context=_setup_context)
 def _in_graph(place: int, numbers: Sequence[float], wanted: Sequence[bool], *arrays: torch.Tensor) -> torch.Tensor:
     """The value. Operators of one's own have no rules for `torch.func`: there, the compiler sees the chunks."""
     if any(map(is_transformed, arrays)):
-        return _transformed(bound[place](numbers), *arrays)
+        return _transformed(bound[place](numbers), arrays)
     value: torch.Tensor = _by_chunks(place, [float(number) for number in numbers], list(arrays), wanted)[0]
     return value
 
@@ -153,13 +173,30 @@ class ByChunks(Backend):
         if torch.compiler.is_compiling():
             return _compiled(fused, arrays)
         if is_forward_mode() or any(map(is_transformed, arrays)):
-            return _transformed(fused, *arrays)
+            return _transformed(fused, arrays)
         if torch.is_grad_enabled() and any(a.requires_grad for a in arrays):
             return _eager(fused, *arrays)
         value: torch.Tensor = fused.forward(arrays, (False,) * len(arrays))[0]
         return value
 
+    def multiplies_halves(self, array: torch.Tensor) -> bool:
+        # Slopes are too small for float16.
+        if array.dtype is not torch.bfloat16 or (not torch.compiler.is_compiling() and is_distributed(array)):
+            return False
+        return _has_products_of_halves(array.device.type, array.device.index)
+
+    def product(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        if left.dtype is not torch.bfloat16:
+            return left @ right
+        multiply = torch.mm if left.ndim == 2 else torch.bmm
+        return multiply(left, right, out_dtype=torch.float32)
+
+    def accelerated(self, array: torch.Tensor) -> bool:
+        return not array.is_cpu
+
     def add_product(self, total: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        if left.dtype is torch.bfloat16:
+            return torch.addmm(total, left.mT, right, out_dtype=torch.float32, out=total)
         if not self.writable(total, left, right):
             return torch.addmm(total, left.mT, right)
         return total.addmm_(left.mT, right)

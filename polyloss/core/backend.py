@@ -266,9 +266,17 @@ class Backend(ABC):
             return xp.sum(rows, axis=-1)
         return xp.stack([self.asarray(function(rows[place, ...]), rows) for place in range(rows.shape[0])])
 
+    def multiplies_halves(self, array: Array) -> bool:
+        """Whether `product` takes matrices of the half precision of `array` as they are, and sums in float32."""
+        return False
+
+    def product(self, left: Array, right: Array) -> Array:
+        """The product of two matrices, or of each of two stacks. Of those that it takes as they are: in float32."""
+        return left @ right
+
     def project(self, rows: Array, matrix: Array) -> Array:
-        """The product of `rows` with the transpose of `matrix`."""
-        return rows @ self.namespace(rows).matrix_transpose(matrix)
+        """The same of `rows` with the transpose of `matrix`."""
+        return self.product(rows, self.namespace(rows).matrix_transpose(matrix))
 
     def in_groups(self, array: Array, size: int) -> Array:
         """The rows in groups of `size`, in the shape ``(groups, size, ...)``. Zeros fill up the last one."""
@@ -282,13 +290,17 @@ class Backend(ABC):
     def add_product(self, total: Array, left: Array, right: Array) -> Array:
         """The sum of `total` and the product of the transpose of `left` with `right`. It may take the place of `total`.
 
-        Nothing else of the size of `total` should exist for it: for totals that are not narrow (see `_sums`).
+        Nothing else of the size of `total` should exist for it: for totals that are not narrow (see `sums`).
         """
         xp = self.namespace(total)
         for rows in strips(left.shape[0], TERMS):
             for here in strips(total.shape[0], _STRIP):
                 total[here, ...] += xp.matrix_transpose(left[rows, here]) @ right[rows, :]
         return total
+
+    def accelerated(self, array: Array) -> bool:
+        """Whether `array` is on a device whose products are so fast that moving a matrix takes longer."""
+        return False
 
     def writable(self, *arrays: Array) -> bool:
         """Whether arrays that were computed from `arrays` may be written to."""

@@ -5,17 +5,21 @@ The gradients are found on the way: what is computed of a chunk, logits and all,
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 from . import sums
 from .backend import Backend, Named, backend_of, strips
 from .collectives import GroupOf, agreed, split_kernel, split_over
+from .dtypes import cast, widened
 from .fused import FusedLoss, kept_rows, namespace_of, scaled
 from .kernel import BoundKernel, Definition
 from .typing import Array, KernelResult, Namespace
 
 CHUNK = 1 << 24
 """So many logits exist at a time."""
+
+ROWS = 1 << 11
+"""On an accelerator a chunk has no fewer rows: of fewer, its products would wait for the layer to be moved."""
 
 BLOCK = 1 << 17
 """So many of them are worked on at a time, where arrays can be written to: they stay in the cache."""
@@ -25,7 +29,7 @@ Results: TypeAlias = tuple[Named, Named]
 
 
 def logits_of(hidden: Array, weight: Array, bias: Array | None) -> Array:
-    """The logits of a linear layer."""
+    """The logits of a linear layer, in the precision that is computed in."""
     logits = backend_of(hidden).project(hidden, weight)
     return logits if bias is None else logits + bias
 
@@ -82,7 +86,7 @@ class Chunked(FusedLoss):
     def backward(
         self, arrays: Sequence[Array], kept: Any, upstream: Array, wanted: Sequence[bool]
     ) -> Sequence[Array | None]:
-        """The gradients that are wanted."""
+        """The gradients that are wanted, in the precision that is computed in."""
         if self.scalar:
             found = {name: scaled(kept[name], upstream) for name in self._chosen(wanted)}
         else:
@@ -92,7 +96,7 @@ class Chunked(FusedLoss):
 
     def plain(self, *arrays: Array) -> Array:
         """The value, for the framework to differentiate: for that it computes a chunk's logits once more."""
-        call = self._named(arrays)
+        call = self._named(map(widened, arrays))
         backend, xp = backend_of(call["hidden"]), namespace_of(call)
         chunked, group = self._agreed(call), split_over(self, call["hidden"])
         if group is not None:
@@ -115,8 +119,8 @@ class Chunked(FusedLoss):
 
     def tangent(self, arrays: Sequence[Array], tangents: Sequence[Array | None]) -> Array:
         """The change of the value, where the arrays change by `tangents`."""
-        call, change = self._named(arrays), self._named(tangents)
-        change = {name: tangent for name, tangent in change.items() if tangent is not None}
+        call, change = self._named(map(widened, arrays)), self._named(tangents)
+        change = {name: widened(tangent) for name, tangent in change.items() if tangent is not None}
         backend, xp = backend_of(call["hidden"]), namespace_of(call)
         weight, bias, chunked = call["weight"], call.get("bias"), self._agreed(call)
 
@@ -151,8 +155,11 @@ class Chunked(FusedLoss):
             logits = logits_of(row["hidden"], weight, call.get("bias"))
             found = self._slopes(backend, xp, row | {"logits": logits}, call, slopes)
             slope = found.pop("logits", None)
+            if slope is not None:
+                # Halves are multiplied with halves: each slope is rounded once.
+                slope = cast(xp, slope, weight.dtype)
             if "hidden" in wanted:
-                found["hidden"] = slope @ weight
+                found["hidden"] = backend.product(slope, weight)
             for name, total in totals.items():
                 # The bias is the weight of a feature that is always 1.
                 feature = row["hidden"] if name == "weight" else xp.ones_like(slope[:, :1])
@@ -184,18 +191,21 @@ class Chunked(FusedLoss):
         found = backend.by_rows(self, rows, fixed, tuple(wanted))
         if found is not None:
             return found
-        if not backend.readable(logits):
+        readable, writable = backend.readable(logits), backend.writable(logits, *row.values())
+        if not (readable or writable):
             return self.block(xp, row, call, wanted)
-        writable = backend.writable(logits, *row.values())
+        most = (BLOCK if writable else CHUNK // 8) if readable else 2 * CHUNK
+        # The slopes take the place of the logits, unless they are halves.
+        dtype = call["weight"].dtype
+        slopes = logits if dtype == logits.dtype else xp.zeros_like(logits, dtype=dtype)
         pieces = []
-        for here in strips(logits.shape[0], max(1, (BLOCK if writable else CHUNK // 8) // logits.shape[-1])):
+        for here in strips(logits.shape[0], max(1, most // logits.shape[-1])):
             found = self.block(xp, {name: array[here, ...] for name, array in row.items()}, call, wanted)
             if writable and "logits" in found:
-                # The slopes take the place of the logits.
-                logits[here, ...] = found.pop("logits")
+                slopes[here, ...] = found.pop("logits")
             pieces.append(found)
         joined = {name: xp.concat([piece[name] for piece in pieces]) for name in pieces[0]}
-        return {"logits": logits} | joined
+        return {"logits": slopes} | joined
 
     def block(self, xp: Namespace, row: Mapping[str, Array], call: Mapping[str, Array], wanted: Sequence[str]) -> Named:
         """The losses and what `_slopes` is asked for, of some rows."""
@@ -228,7 +238,8 @@ class Chunked(FusedLoss):
         elements = longest * features
         # So many elements there are in sums of few terms, for each logit.
         beside = max(1, features // sums.terms(elements) if sums.is_narrow(elements) else 1)
-        size: int = max(1, CHUNK // (longest * beside))
+        least = ROWS if backend_of(call["hidden"]).accelerated(call["hidden"]) else 1
+        size: int = max(least, CHUNK // (longest * beside))
         return size
 
     def _sum_of_rows(self, xp: Namespace, array: Array) -> Array:
@@ -243,6 +254,8 @@ class InChunks:
 
     cost: Callable[..., KernelResult]
     of_cost: tuple[str, ...]
+    factors: ClassVar[tuple[str, ...]] = ("hidden", "weight")
+    """What is multiplied alone."""
 
     def __call__(self, loss: Definition, parameters: tuple[tuple[str, Any], ...], names: tuple[str, ...]) -> Chunked:
         """What finds the gradients of a call together with its value."""

@@ -1,6 +1,6 @@
 """What losses share that find their gradients together with their value: see `backend.Fused`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .backend import Named, backend_of
@@ -31,7 +31,7 @@ class FusedLoss:
         """Whether the losses are summed."""
         return "share" in self.names
 
-    def _named(self, arrays: Sequence[Any]) -> Named:
+    def _named(self, arrays: Iterable[Any]) -> Named:
         return dict(zip(self.names, arrays, strict=True))
 
     def _chosen(self, wanted: Sequence[bool]) -> tuple[str, ...]:

@@ -166,10 +166,11 @@ class Plan(Binding):
     def prepare(self, xp: Namespace, named: Mapping[str, Array]) -> "Ready":
         """The arrays as a kernel wants them: rows last, in float32 or float64, masked examples at a safe value.
 
-        Where losses share more than parameters, the examples have one axis.
+        Where losses share more than parameters, the examples have one axis, and factors may still be halves.
         """
         loss, first = self.loss, named[self.loss.arrays[0]]
         dtype, count, flat = working(xp, first.dtype), len(self.losses_shape(named)), loss.fuse is not None
+        factors = self._factors(named) if flat else ()
         mask = self.mask(xp, named)
         lead: tuple[Any, ...] = ()
         if flat:
@@ -181,7 +182,10 @@ class Plan(Binding):
         for name, domain in self.inputs():
             array, argument = named[name], loss.arguments[name]
             ids = holds_ids(xp, array, domain)
-            ready = checks.wide_ids(xp, array, alike=domain.everything) if ids else cast(xp, array, dtype)
+            if ids:
+                ready = checks.wide_ids(xp, array, alike=domain.everything)
+            else:
+                ready = array if name in factors else cast(xp, array, dtype)
             if flat and argument.of_examples:
                 backend = backend_of(first)
                 axes = list(enumerate(self.axes(argument, array, count)))[count:]
@@ -292,11 +296,21 @@ class Plan(Binding):
     def _zeros(self, xp: Namespace, arrays: Named) -> Array:
         """A zero for each loss, of arrays as a kernel wants them."""
         first = arrays[self.loss.arrays[0]]
-        return xp.zeros_like(first[(..., *(0,) * len(self.loss.row))])
+        return xp.zeros_like(first[(..., *(0,) * len(self.loss.row))], dtype=working(xp, first.dtype))
+
+    def _factors(self, named: Mapping[str, Array]) -> tuple[str, ...]:
+        """The names of arrays of half precision that need not be widened, as they are in products of matrices alone."""
+        names: tuple[str, ...] = getattr(self.loss.fuse, "factors", ())
+        dtypes = [named[name].dtype for name in names]
+        if not names or not checks.is_half(dtypes[0]) or any(dtype != dtypes[0] for dtype in dtypes):
+            return ()
+        first = named[names[0]]
+        return names if backend_of(first).multiplies_halves(first) else ()
 
     def _no_losses(self, xp: Namespace, arrays: Named) -> Array:
         """The losses of no examples, with gradients as empty as they."""
-        first, *others = (array for array in arrays.values() if not checks.is_kind(xp, array, "integral", "bool"))
+        floats = (array for array in arrays.values() if not checks.is_kind(xp, array, "integral", "bool"))
+        first, *others = (cast(xp, array, working(xp, array.dtype)) for array in floats)
         losses = 0.0 * (xp.sum(first, axis=tuple(range(-len(self.loss.row), 0))) if self.loss.row else first)
         for other in others:
             # The sum of no entry: 0, also where one is infinite, with a gradient of zeros.

@@ -6,6 +6,7 @@ from chunk to chunk what an addition rounded away is added to the next.
 """
 
 from .backend import Backend, strips
+from .dtypes import working
 from .typing import Array
 
 NARROW = 1 << 15
@@ -29,9 +30,9 @@ def terms(total: int) -> int:
 
 
 def nothing(backend: Backend, total: Array) -> Array:
-    """Zeros of the shape of `total`, for `add_product` to begin with."""
+    """Zeros of the shape of `total`, for `add_product` to begin with. Halves are summed in float32."""
     xp = backend.namespace(total)
-    zeros = xp.zeros_like(total)
+    zeros = xp.zeros_like(total, dtype=working(xp, total.dtype))
     return xp.stack([zeros, zeros]) if is_narrow(total.shape[0] * total.shape[1]) else zeros
 
 
@@ -79,7 +80,7 @@ def _added(backend: Backend, total: Array, part: Array) -> Array:
 def _product(backend: Backend, left: Array, right: Array, few: int, most: int) -> Array:
     """The product of the transpose of `left` with `right`, of `most` rows or fewer; `few` at a time."""
     xp = backend.namespace(left)
-    parts = xp.matrix_transpose(backend.in_groups(left, few)) @ backend.in_groups(right, few)
+    parts = backend.product(xp.matrix_transpose(backend.in_groups(left, few)), backend.in_groups(right, few))
     number = -(-most // few)
     while number > 1:
         pairs = backend.in_groups(parts, 2)

@@ -5,6 +5,7 @@ import io
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,14 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from polyloss_benchmarks import columns, measure, rows, run, targets
+import polyloss
+from polyloss_benchmarks import columns, growth, measure, rows, run, summary, targets, translated
 from polyloss_benchmarks.report import Report
+from polyloss_conformance import devices
 from polyloss_conformance.cli import app
+from polyloss_conformance.frameworks import engine
+from polyloss_conformance.losses import FAMILIES, LOSSES
+from polyloss_conformance.spec import Spec
 
 pytestmark = pytest.mark.unoptimised
 
@@ -73,15 +79,82 @@ def column_of(backend: Any, mode: int = 0) -> columns.Column:
 @pytest.mark.parametrize("name", rows.ROWS)
 def test_both_sides_compute_the_same(backend: Any, name: str) -> None:
     column, row = column_of(backend), rows.ROWS[name]
-    ours = column.ours(row)
-    if ours is None:
-        pytest.skip(f"polyloss has no {name}")
     rivals = column.rivals(row)
     assert rivals
     for theirs in rivals:
-        columns.check_same(column, row, ours, theirs, False)
-        if column.has_gradient(theirs):
-            columns.check_same(column, row, ours, theirs, True)
+        columns.check_same(column, row, column.ours(row), theirs, column.has_gradient(theirs))
+
+
+@pytest.mark.numpy
+def test_every_loss_is_measured() -> None:
+    assert set(rows.ROWS) == set(LOSSES)
+    families = [{row.name for row in rows.ROWS.values() if row.growth and row.name in names(f)} for f in FAMILIES]
+    assert all(len(grown) == 1 for grown in families), families
+
+
+def names(family: Any) -> set[str]:
+    """The losses whose records are in a module."""
+    return {spec.loss for spec in vars(family).values() if isinstance(spec, Spec)}
+
+
+MOST_USED = [name for name, row in rows.ROWS.items() if row.most_used]
+
+
+@pytest.mark.parametrize("dtype", rows.HALVES)
+def test_both_sides_compute_the_same_in_16_bits(backend: Any, dtype: str) -> None:
+    column = column_of(backend)
+    if dtype not in column.dtypes:
+        pytest.skip(f"no {dtype}")
+    # One of elements, one of rows.
+    for name in ("huber", "cross_entropy"):
+        row = rows.ROWS[name]
+        for theirs in column.rivals(row, dtype):
+            columns.check_same(column, row, column.ours(row), theirs, True, dtype)
+            arrays = [column.array(a, dtype) for a in row.arrays(row.shapes[0])]
+            value, gradients = column.step(column.ours(row), arrays, row.wanted, True)()
+            assert dtype in str(gradients[0].dtype)
+            if column.backend != "tensorflow":  # there, the value has been a number since somebody waited for it
+                assert dtype in str(value.dtype)
+
+
+@pytest.mark.torch
+def test_torch_in_16_bits_has_two_rivals() -> None:
+    column = columns.load("torch", "eager")
+    assert MOST_USED[:2] == ["mse", "l1"]
+    assert len(MOST_USED) == 10
+    for name in MOST_USED:
+        row = rows.ROWS[name]
+        assert row.halves
+        assert [side.against for side in column.rivals(row, "bfloat16")] == ["torch", "torch float32"]
+    both = column.rivals(rows.ROWS["mse"], "bfloat16")
+    x, t = (column.array(a, "bfloat16") for a in rows.ROWS["mse"].arrays((64, 64)))
+    assert [str(side.value(x, t).dtype) for side in both] == ["torch.bfloat16", "torch.float32"]
+
+
+@pytest.mark.numpy
+def test_a_plain_kernel_is_what_is_computed_without_blocks() -> None:
+    column, row = columns.load("numpy", "eager"), rows.ROWS["log_cosh"]
+    [theirs] = column.rivals(row)
+    assert (theirs.against, theirs.name) == ("plain", "kernel, whole arrays")
+    assert theirs.pair is not None
+    arrays = row.arrays(row.shapes[0])
+    with engine("whole arrays"):
+        value, gradients = polyloss.value_and_grad(polyloss.log_cosh, (0,))(*arrays)
+    found, slopes = theirs.pair(*arrays)
+    assert found == value
+    np.testing.assert_array_equal(slopes[0], gradients[0])
+
+
+@pytest.mark.torch
+def test_built_ins_take_the_arrays_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    column = columns.load("torch", "eager")
+    sides = {name: column.rivals(rows.ROWS[name])[0] for name in MOST_USED if name != "kl_divergence"}
+    # Nothing is translated any more when it is timed.
+    monkeypatch.setattr(translated, "_call", None)
+    for name, side in sides.items():
+        arrays = [column.array(a) for a in rows.ROWS[name].arrays(rows.ROWS[name].shapes[0])]
+        assert side.name.startswith("F.")
+        assert side.value(*arrays).ndim == 0
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch, about itself, while it compiles
@@ -89,9 +162,8 @@ def test_both_sides_compute_the_same_when_compiled(backend: Any) -> None:
     if len(columns.MODES.get(backend.name, ())) < 2:
         pytest.skip("no compiler")
     column, row = column_of(backend, 1), rows.ROWS["huber"]
-    ours = column.ours(row)
-    assert ours is not None
-    columns.check_same(column, row, ours, column.rivals(row)[0], True)
+    assert column.compiles
+    columns.check_same(column, row, column.ours(row), column.rivals(row)[0], True)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +179,6 @@ def test_both_sides_compute_the_same_when_compiled(backend: Any) -> None:
 def test_what_differs_is_not_compared(part: str, alter: Callable[..., Any]) -> None:
     column, row = columns.load("numpy", "eager"), rows.ROWS["mse"]
     ours, theirs = column.ours(row), column.rivals(row)[0]
-    assert ours is not None
     assert ours.pair is not None
     pair = ours.pair
     ours = replace(ours, pair=lambda *arrays: alter(*pair(*arrays)))
@@ -184,6 +255,15 @@ def test_bandwidth() -> None:
         (("torch", "eager", "torch", "cross_entropy", 8_192_000), 0.9),
         (("torch", "eager", "torch", "cross_entropy", 1280), 1.6),
         (("torch", "eager", "torch", "huber", 16 << 20), 1.15),
+        (("torch", "eager", "torch", "huber", 1 << 20), 1.5),
+        (("torch", "eager", "torch", "mse", 1 << 20), 1.0),
+        (("torch", "eager", "torch", "binary_cross_entropy_with_logits", 1 << 20), 1.2),
+        (("torch", "eager", "torch", "cross_entropy", 1_024_000), 1.2),
+        (("torch", "eager", "torch float32", "cross_entropy", 1_024_000, "bfloat16"), 1.2),
+        (("torch", "eager", "torch float32", "cross_entropy", 8_192_000, "float16"), 1.0),
+        (("torch", "eager", "torch float32", "cross_entropy", 512 * 50257, "bfloat16"), 1.0),
+        (("torch", "eager", "torch", "cross_entropy", 8_192_000, "bfloat16"), None),
+        (("torch", "eager", "plain", "linear_cross_entropy", 256 * 1024), 1.2),
         (("torch", "eager", "torch", "huber", 64 << 10), None),
         (("torch", "compile", "torch", "huber", 64 << 10), 1.05),
         (("tensorflow", "eager", "Keras", "mse", 4096), 1.0),
@@ -195,7 +275,7 @@ def test_bandwidth() -> None:
         (("jax", "jit", "plain", "linear_cross_entropy", 1 << 28), 1.15),
     ],
 )
-def test_targets(cell: tuple[str, str, str, str, int], ratio: float | None) -> None:
+def test_targets(cell: Any, ratio: float | None) -> None:
     assert targets.target(targets.TIME, *cell) == ratio
 
 
@@ -219,9 +299,146 @@ def test_sizes() -> None:
     assert rows.shapes_of(rows.ROWS["cross_entropy"], [1280], False) == [(128, 10)]
 
 
+@pytest.mark.numpy
+def test_halves_are_a_dtype_of_the_cells_that_are_most_used() -> None:
+    column = columns.load("numpy", "eager")
+    parts = run.Order(rows=("huber", "log_cosh")).parts(column)
+    assert {(row.name, dtype) for row, dtype, _ in parts} == {
+        ("huber", "float32"),
+        ("huber", "float16"),
+        ("log_cosh", "float32"),
+    }
+    named = run.Order(rows=("log_cosh",), dtypes=("float16",)).parts(column)
+    assert {dtype for _, dtype, _ in named} == {"float16"}
+    shapes = [shape for _, dtype, shape in run.Order(rows=("cross_entropy",)).parts(column) if dtype == "float16"]
+    assert shapes == [(1024, 1000)]
+    assert rows.ROWS["cross_entropy"].halves == ((1024, 1000), (8192, 1000), (512, 50257))
+
+
+@pytest.mark.parametrize("named", ["cpu", "CPU:0", "cpu:0"])
+def test_arrays_are_made_where_they_are_asked_for(backend: Any, named: str) -> None:
+    if backend.name not in columns.MODES:
+        pytest.skip("no column of the benchmark")
+    if backend.name == "numpy" and ":" in named:
+        pytest.skip("it has no numbers of devices")
+    column = columns.load(backend.name, columns.MODES[backend.name][0], named)
+    row = rows.ROWS["mse"]
+    array = column.array(row.arrays(row.shapes[0])[0])
+    assert column.on_cpu
+    assert "cpu" in str(array.device).lower()
+    assert column.clock() <= column.clock()
+
+
+@pytest.mark.parametrize("named", ["nonsense", "cuda:77", "GPU:77"])
+def test_a_device_that_is_not_there_is_an_error_that_says_which_are(backend: Any, named: str) -> None:
+    if backend.name not in columns.MODES:
+        pytest.skip("no column of the benchmark")
+    with pytest.raises(ValueError, match=rf"{backend.name} has no device {named} here; there is (?i:cpu)"):
+        columns.load(backend.name, columns.MODES[backend.name][0], named)
+
+
+@pytest.mark.numpy
+@pytest.mark.parametrize("command", ["bench", "conformance"])
+def test_commands_say_which_devices_there_are(command: str) -> None:
+    result = CliRunner().invoke(app, [command, "--backend", "numpy", "--loss", "mse", "--device", "gpu"])
+    assert result.exit_code == 2
+    assert "numpy has no device gpu here; there is cpu" in result.output
+
+
+@pytest.mark.numpy
+def test_backends_without_the_device_are_left_out_unless_they_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(backend: str, name: str) -> None:
+        if backend == "numpy":
+            raise ValueError("numpy has none")
+
+    class Here:
+        """A pool that asks in this process."""
+
+        def __init__(self, *_: Any) -> None: ...
+        def __enter__(self) -> "Here":
+            return self
+
+        def __exit__(self, *_: Any) -> None: ...
+        def submit(self, function: Any, *arguments: Any) -> Any:
+            future: Future[None] = Future()
+            try:
+                ask(*arguments)
+                future.set_result(None)
+            except ValueError as error:
+                future.set_exception(error)
+            return future
+
+    monkeypatch.setattr(devices, "ProcessPoolExecutor", Here)
+    assert devices.having(("numpy", "torch"), "cuda", named=False) == ("torch",)
+    with pytest.raises(ValueError, match="numpy has none"):
+        devices.having(("numpy", "torch"), "cuda", named=True)
+    with pytest.raises(ValueError, match="numpy has none"):
+        devices.having(("numpy",), "cuda", named=False)
+    assert devices.having(("numpy",), "cpu", named=True) == ("numpy",)
+
+
+@pytest.mark.numpy
+def test_time_goes_by_the_clock_of_the_device() -> None:
+    """What a device does after the call has returned counts too."""
+    column = columns.load("numpy", "eager")
+    clock, row = Clock(), rows.ROWS["mse"]
+    column.clock = clock  # type: ignore[method-assign]
+    step = clock.takes(0.5)
+    column.step = lambda *_: lambda: (step(), (np.float64(1), ()))[1]  # type: ignore[method-assign]
+    pair = run.Pair(column, row, "float32", row.shapes[0], column.rivals(row)[0], False)
+    cell = pair.cell([np.ones(4, dtype=np.float32)] * 2, 1e9, 1, {})
+    assert (cell.seconds, cell.ratio, cell.device) == (0.5, 1.0, "cpu")
+
+
+@pytest.mark.numpy
+def test_slope_of_known_powers() -> None:
+    sizes = [10.0**n for n in range(4)]
+    assert growth.slope([(n, 3 * n**1.5) for n in sizes]) == pytest.approx(1.5)
+    # What is there whatever the size is in the first points alone.
+    assert growth.slope([(1, 100), (10, 100), *((n, n) for n in (1e3, 1e4, 1e5, 1e6))]) == pytest.approx(1)
+    assert growth.slope([(1, 1)]) is None
+
+
+@pytest.mark.numpy
+def test_growth_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, plot = tmp_path / "growth.json", tmp_path / "growth.svg"
+    arguments = ["bench", "--growth", "--backend", "numpy", "--row", "huber", "--json", str(data)]
+    if importlib.util.find_spec("matplotlib") is not None:
+        arguments += ["--plot", str(plot)]
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    found = json.loads(data.read_text(encoding="utf-8"))
+    lengths = [point["length"] for point in found["points"]]
+    assert lengths == sorted(lengths)
+    assert lengths[-1] == 1000 * lengths[0]
+    [slope] = found["slopes"]
+    assert (slope["row"], slope["backend"]) == ("huber", "numpy")
+    assert 0.3 < slope["time"] < 2
+    assert "| `huber` | examples |" in growth.markdown(found)
+    refused = CliRunner().invoke(app, ["bench", "--growth", "--row", "l1"])
+    assert refused.exit_code == 2
+    assert "how l1 grows is not measured; there is huber" in refused.output
+
+
+@pytest.mark.numpy
+def test_summary_says_which_loss_is_worst_and_keeps_halves_apart() -> None:
+    cells = [
+        MEASURED,
+        replace(MISSED, ratio=0.8),
+        replace(MISSED, size="4Ki", ratio=0.2),
+        replace(MEASURED, ratio=3.0, dtype="float16"),
+    ]
+    text = summary.markdown(json.loads(report(*cells).json()))
+    whole, halves = (line for line in text.splitlines() if line.startswith("| NumPy"))
+    assert "| 0.20 (`l1`, 4Ki) | 0.80 (`l1`, 1Mi) | 0.50 (`l1`) |" in whole
+    assert halves.startswith("| NumPy, 16 bits |")
+    assert "3.00 (`mse`, 1Mi, float16)" in halves
+
+
 @pytest.mark.parametrize(
     ("order", "message"),
     [
+        (run.Order(dtypes=("float8",)), "float8"),
         (run.Order(rows=("nonsense",)), "nonsense"),
         (run.Order(sizes=("7x7",), rows=("cross_entropy",)), "7x7"),
         (run.Order(backends=("nonsense",)), "nonsense"),

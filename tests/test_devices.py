@@ -49,4 +49,4 @@ def test_suite_says_which_device_is_missing() -> None:
     arguments = ["conformance", "--no-html", "--backend", "numpy", "--loss", "mse", "--device", "cuda"]
     result = CliRunner(env={"COLUMNS": "200"}).invoke(app, arguments)
     assert result.exit_code == 2
-    assert "numpy has no device but cpu here, got cuda" in result.output
+    assert "numpy has no device cuda here; there is cpu" in result.output

@@ -68,7 +68,7 @@ CAUCHY = residual(
     questions=(_cauchy_cases,),
     twins=(Twin("optax", "log_cosh", optax.plain),),
     advice=(Advice("a task of its own", "very large errors", "cauchy(prediction, target)", "grows slowly"),),
-    benchmark=Benchmark(make=lambda rng, shape: (rng.random(shape), rng.random(shape)), elementwise=True),
+    benchmark=Benchmark(make=lambda rng, shape: (rng.random(shape), rng.random(shape))),
 )
 SQUARED_DISTANCE = Spec(
     loss="squared_distance",

@@ -50,11 +50,11 @@ class Comparison:
 def compare(ours: Call, theirs: Call, seconds: float, clock: Callable[[], float] = time.perf_counter) -> Comparison:
     """Time two functions in turns for about so many seconds. Both have run before."""
     with _no_collection():
-        first = _once(ours, clock), _once(theirs, clock)
-        once = sum(first)
-        repeats = math.ceil(2 * SLICE_S / once)
-        least = MIN_PAIRS if once < LONG_S else 3
-        pairs = min(MAX_PAIRS, max(least, int(seconds / (repeats * once))))
+        first = once(ours, clock), once(theirs, clock)
+        both = sum(first)
+        repeats = math.ceil(2 * SLICE_S / both)
+        least = MIN_PAIRS if both < LONG_S else 3
+        pairs = min(MAX_PAIRS, max(least, int(seconds / (repeats * both))))
         times = [[took] if repeats == 1 else [] for took in first]
         for pair in range(len(times[0]), pairs):
             # A side that is always second would profit from the caches that the first one has filled.
@@ -65,7 +65,7 @@ def compare(ours: Call, theirs: Call, seconds: float, clock: Callable[[], float]
     return Comparison(ratio, (low, high), statistics.median(times[0]), statistics.median(times[1]), pairs)
 
 
-def _once(function: Call, clock: Callable[[], float]) -> float:
+def once(function: Call, clock: Callable[[], float]) -> float:
     """Roughly the seconds of a call."""
     repeats = 1
     while (took := _time(function, repeats, clock)) * repeats < SLICE_S / 4:

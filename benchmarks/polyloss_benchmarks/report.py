@@ -15,6 +15,7 @@ from typing import Any
 from rich.table import Table
 
 from . import measure
+from .rows import ROWS
 from .run import GRADIENT, VALUE, Cell, Results
 
 SCHEMA_VERSION = 1
@@ -31,7 +32,11 @@ TITLES = {
     "jax un-jitted": "JAX, un-jitted",
     "jax jit": "jax.jit",
 }
-AGAINST = {"plain": "the plain expression", "torch": "torch.nn.functional"}
+AGAINST = {
+    "plain": "the plain expression",
+    "torch": "torch.nn.functional",
+    "torch float32": "torch.nn.functional of .float()",
+}
 
 
 def machine() -> dict[str, Any]:
@@ -134,11 +139,12 @@ class Report:
             table.add_column(heading, justify="right", no_wrap=True)
         previous: tuple[str, str] | None = None
         for cell in cells:
-            same_row = previous is not None and previous[0] == cell.row
-            same_size = previous == (cell.row, cell.size)
-            previous = cell.row, cell.size
+            row = cell.row if cell.dtype == "float32" else f"{cell.row}, {cell.dtype}"
+            same_row = previous is not None and previous[0] == row
+            same_size = previous == (row, cell.size)
+            previous = row, cell.size
             what = "value" if cell.what == VALUE else "+ gradient"
-            head = ("" if same_row else cell.row, "" if same_size else cell.size, cell.builtin, what)
+            head = ("" if same_row else row, "" if same_size else cell.size, cell.builtin, what)
             if cell.error is not None:
                 table.add_row(*head, "[red]✗ failed", style="red")
                 continue
@@ -164,12 +170,12 @@ class Report:
             "bandwidth": self.results.bandwidth,
             "memory_resolution": measure.MEMORY_RESOLUTION,
         }
-        head = json.dumps(_rounded(data), indent=1, allow_nan=False).removesuffix("\n}")
-        cells = [json.dumps(_rounded(_data(cell)), allow_nan=False) for cell in self.cells]
+        head = json.dumps(rounded(data), indent=1, allow_nan=False).removesuffix("\n}")
+        cells = [json.dumps(rounded(_data(cell)), allow_nan=False) for cell in self.cells]
         return head + ',\n "cells": [\n  ' + ",\n  ".join(cells) + "\n ]\n}\n"
 
     def plot(self, path: Path) -> None:
-        """Write ratio against size, a panel for each framework, mode and library that it is compared with.
+        """Write ratio against size of the losses that are most used, a panel for each framework, mode and library.
 
         Raises
         ------
@@ -180,6 +186,8 @@ class Report:
         from matplotlib.figure import Figure
 
         cells = [cell for cell in self.cells if cell.ratio is not None and cell.what == GRADIENT]
+        # Lines, and not points.
+        cells = [cell for cell in cells if cell.dtype == "float32" and ROWS[cell.row].most_used]
         panels = list(dict.fromkeys((cell.backend, cell.mode, cell.against) for cell in cells))
         losses = list(dict.fromkeys(cell.row for cell in cells))
         columns = min(3, max(1, len(panels)))
@@ -268,10 +276,10 @@ def _time(seconds: float | None) -> str:
     return f"{seconds * factor:.3g} {unit}"
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
     """With four digits: more is noise, and would change in every run."""
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
+        return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_rounded(item) for item in value]
+        return [rounded(item) for item in value]
     return float(f"{value:.4g}") if isinstance(value, float) else value

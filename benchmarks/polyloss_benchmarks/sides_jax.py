@@ -1,62 +1,35 @@
 """JAX: optax, with and without `jax.jit`."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-import optax
 from numpy.typing import NDArray
 
 from .columns import Column, Side, Step
-from .rows import Row
-
-
-def _l1(x: Any, t: Any) -> Any:
-    return jnp.abs(x - t)
-
-
-def _smooth_l1(x: Any, t: Any, beta: float) -> Any:
-    return optax.losses.huber_loss(x, t, delta=beta) / beta
-
-
-def _linear(hidden: Any, weight: Any, target: Any) -> Any:
-    return optax.losses.softmax_cross_entropy_with_integer_labels(hidden @ weight.T, target)
-
-
-_OPTAX: dict[str, tuple[str, Callable[..., Any]]] = {
-    "mse": ("optax.squared_error", optax.losses.squared_error),
-    "l1": ("formula", _l1),
-    "huber": ("optax.huber_loss", optax.losses.huber_loss),
-    "smooth_l1": ("optax.huber_loss", _smooth_l1),
-    "binary_cross_entropy_with_logits": (
-        "optax.sigmoid_binary_cross_entropy",
-        optax.losses.sigmoid_binary_cross_entropy,
-    ),
-    "sigmoid_focal": ("optax.sigmoid_focal_loss", optax.losses.sigmoid_focal_loss),
-    "cross_entropy": (
-        "optax.softmax_cross_entropy_with_integer_labels",
-        optax.losses.softmax_cross_entropy_with_integer_labels,
-    ),
-    "kl_divergence": ("optax.kl_divergence", optax.losses.kl_divergence),
-    "triplet_margin": ("optax.triplet_margin_loss", optax.losses.triplet_margin_loss),
-    "linear_cross_entropy": ("optax of the logits", _linear),
-}
 
 
 class JaxColumn(Column):
-    """JAX on the CPU."""
+    """JAX."""
 
     backend = "jax"
+    families: ClassVar[Mapping[str, tuple[str, str]]] = {"optax": ("optax", "optax.")}
 
-    def array(self, array: NDArray[Any]) -> Any:
-        return jnp.asarray(array)
+    def array(self, array: NDArray[Any], dtype: str = "float32") -> Any:
+        found = jax.device_put(array, self.device)
+        return found.astype(dtype) if jnp.issubdtype(found.dtype, jnp.floating) else found
 
-    def rivals(self, row: Row) -> list[Side]:
-        name, function = _OPTAX[row.name]
-        keywords = row.keywords
-        against = "plain" if row.name == "linear_cross_entropy" else "optax"
-        return [Side(against, name, lambda *arrays: function(*arrays, **keywords).mean())]
+    def peak_memory(self, step: Step, tries: int) -> int | None:
+        if self.on_cpu:
+            return super().peak_memory(step, tries)
+        # The peak is that since the process began: it tells something where it grows.
+        before = self.device.memory_stats()
+        if before is None:
+            return None
+        step()
+        peak = self.device.memory_stats()["peak_bytes_in_use"]
+        return peak - before["bytes_in_use"] if peak > before["peak_bytes_in_use"] else None
 
     def step(self, side: Side, arrays: Sequence[Any], wanted: Sequence[int], gradient: bool) -> Step:
         function: Callable[..., Any]

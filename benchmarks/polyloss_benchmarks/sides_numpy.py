@@ -169,15 +169,38 @@ def _side(against: str, name: str, function: Callable[..., Pair], row: Row) -> S
     )
 
 
+def _whole(row: Row) -> Side:
+    """The kernel and its closed forms on whole arrays."""
+    loss, wanted, keywords = row.loss, row.wanted, row.keywords
+
+    def call(arrays: Sequence[Array]) -> Any:
+        return loss.bind(tuple(arrays), dict(keywords))
+
+    def value(*arrays: Array) -> Any:
+        bound = call(arrays)
+        return bound.plan(bound.arrays)
+
+    def pair(*arrays: Array) -> Pair:
+        bound = call(arrays)
+        found: Pair = bound.plan.value_and_gradients(bound.arrays, wanted)
+        return found
+
+    return Side("plain", "kernel, whole arrays", value, pair)
+
+
 class NumpyColumn(Column):
     """NumPy, which differentiates nothing."""
 
     backend = "numpy"
 
-    def array(self, array: Array) -> Array:
-        return array
+    dtypes = ("float32", "float16")
 
-    def rivals(self, row: Row) -> list[Side]:
+    def array(self, array: Array, dtype: str = "float32") -> Array:
+        return array.astype(dtype) if array.dtype.kind == "f" else array
+
+    def rivals(self, row: Row, dtype: str = "float32") -> list[Side]:
+        if row.name not in _PLAIN:
+            return [_whole(row)]
         found = [_side("plain", "NumPy expression", _PLAIN[row.name], row)]
         if row.name in _SCIPY and importlib.util.find_spec("scipy"):
             found.append(_side("SciPy", *_SCIPY[row.name], row))

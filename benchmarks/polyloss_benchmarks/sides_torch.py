@@ -1,80 +1,64 @@
 """PyTorch: `torch.nn.functional`, eager and compiled."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor
 
 from .columns import Column, Side, Step
-from .rows import Row
+from .rows import HALVES, Row
 
 
-def _focal(logits: Tensor, target: Tensor, alpha: float, gamma: float) -> Tensor:
-    p = torch.sigmoid(logits)
-    entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    right = p * target + (1 - p) * (1 - target)
-    weight = alpha * target + (1 - alpha) * (1 - target)
-    return (weight * entropy * (1 - right) ** gamma).mean()
-
-
-def _kl(a: Tensor, t: Tensor) -> Tensor:
-    return F.kl_div(a, t, reduction="batchmean")
-
-
-def _chunked(hidden: Tensor, weight: Tensor, target: Tensor) -> Tensor:
-    found: Tensor = F.linear_cross_entropy(  # type: ignore[attr-defined,unused-ignore]
-        hidden,
-        weight,
-        target,
-        options=torch.nn.LinearCrossEntropyOptions(),  # type: ignore[attr-defined,unused-ignore]
+def _through_float32(side: Side) -> Side:
+    """What is done where halves are not trusted."""
+    value = side.value
+    return Side(
+        "torch float32",
+        f"{side.name} of .float()",
+        lambda *arrays: value(*(a.float() if a.is_floating_point() else a for a in arrays)),
     )
-    return found
-
-
-def _linear(hidden: Tensor, weight: Tensor, target: Tensor) -> Tensor:
-    return F.cross_entropy(hidden @ weight.T, target)
-
-
-_BUILTINS: dict[str, tuple[str, Callable[..., Tensor]]] = {
-    "mse": ("F.mse_loss", F.mse_loss),
-    "l1": ("F.l1_loss", F.l1_loss),
-    "huber": ("F.huber_loss", F.huber_loss),
-    "smooth_l1": ("F.smooth_l1_loss", F.smooth_l1_loss),
-    "binary_cross_entropy_with_logits": (
-        "F.binary_cross_entropy_with_logits",
-        F.binary_cross_entropy_with_logits,
-    ),
-    "sigmoid_focal": ("formula", _focal),
-    "cross_entropy": ("F.cross_entropy", F.cross_entropy),
-    "kl_divergence": ("F.kl_div", _kl),
-    "triplet_margin": ("F.triplet_margin_loss", F.triplet_margin_loss),
-}
 
 
 class TorchColumn(Column):
-    """PyTorch on the CPU."""
+    """PyTorch."""
 
     backend = "torch"
+    families: ClassVar[Mapping[str, tuple[str, str]]] = {"torch": ("torch", "F.")}
 
-    def __init__(self, mode: str) -> None:
-        super().__init__(mode)
+    def __init__(self, mode: str, device: str = "cpu") -> None:
+        super().__init__(mode, device)
         self.slow_to_compile = mode == "compile"
 
-    def array(self, array: NDArray[Any]) -> Tensor:
-        return torch.tensor(array)
+    def array(self, array: NDArray[Any], dtype: str = "float32") -> Tensor:
+        found = torch.tensor(array, device=self.device)
+        return found.to(getattr(torch, dtype)) if found.is_floating_point() else found
 
-    def rivals(self, row: Row) -> list[Side]:
-        if row.name == "linear_cross_entropy":
-            found = [Side("plain", "F.cross_entropy of the logits", _linear)]
-            if self.mode == "eager" and hasattr(F, "linear_cross_entropy"):
-                found.insert(0, Side("torch", "F.linear_cross_entropy, chunked", _chunked))
-            return found
-        name, function = _BUILTINS[row.name]
-        keywords = row.keywords
-        return [Side("torch", name, (lambda *arrays: function(*arrays, **keywords)) if keywords else function)]
+    def rivals(self, row: Row, dtype: str = "float32") -> list[Side]:
+        found = super().rivals(row, dtype)
+        if row.logits_of and self.compiles:
+            # What is done in chunks is not for the compiler.
+            found = [side for side in found if side.against == "plain"]
+        if dtype in HALVES:
+            found += [_through_float32(side) for side in found if side.against == "torch"]
+        return found
+
+    def clock(self) -> float:
+        if not self.on_cpu:
+            torch.accelerator.synchronize(self.device)
+        return super().clock()
+
+    def peak_memory(self, step: Step, tries: int) -> int | None:
+        if self.on_cpu:
+            return super().peak_memory(step, tries)
+        memory: Any = getattr(torch, self.device.type)
+        if not hasattr(memory, "max_memory_allocated"):
+            return None
+        memory.reset_peak_memory_stats(self.device)
+        before = memory.memory_allocated(self.device)
+        step()
+        return int(memory.max_memory_allocated(self.device) - before)
 
     def step(self, side: Side, arrays: Sequence[Any], wanted: Sequence[int], gradient: bool) -> Step:
         value: Callable[..., Any] = side.value

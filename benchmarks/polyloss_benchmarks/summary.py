@@ -3,10 +3,12 @@
 import json
 import statistics
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from .report import AGAINST, TITLES
+from .rows import HALVES
 from .run import GRADIENT
 
 
@@ -14,20 +16,31 @@ def markdown(data: dict[str, Any]) -> str:
     """A table of the ratios of value and gradient in a JSON report, and what they were measured on."""
     cells = [cell for cell in data["cells"] if cell["what"] == GRADIENT and cell["ratio"] is not None]
     lines = [
-        "| where | against | ratio: median | from | to | targets met |",
-        "|---|---|---|---|---|---|",
+        "| where | against | ratio: median | from | to | worst loss, its median | targets met |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for column in dict.fromkeys((cell["backend"], cell["mode"], cell["against"]) for cell in cells):
-        mine = [cell for cell in cells if (cell["backend"], cell["mode"], cell["against"]) == column]
+    for column in dict.fromkeys(map(_column, cells)):
+        mine = [cell for cell in cells if _column(cell) == column]
         best, worst = (choose(mine, key=lambda cell: cell["ratio"]) for choose in (min, max))
         aimed = [cell for cell in mine if cell["met"] is not None]
+        of_row = {row: _median(cell for cell in mine if cell["row"] == row) for row in {cell["row"] for cell in mine}}
+        slowest = max(sorted(of_row), key=lambda row: of_row[row])
+        where, against, halves = column
         lines.append(
-            f"| {TITLES[' '.join(column[:2])]} | {AGAINST.get(column[2], column[2])} "
-            f"| {statistics.median(cell['ratio'] for cell in mine):.2f} | {_cell(best)} | {_cell(worst)} "
+            f"| {TITLES[where]}{', 16 bits' if halves else ''} | {AGAINST.get(against, against)} "
+            f"| {_median(mine):.2f} | {_cell(best)} | {_cell(worst)} | {of_row[slowest]:.2f} (`{slowest}`) "
             f"| {sum(cell['met'] for cell in aimed)} of {len(aimed)} |"
         )
     names = ("python", "torch", "tensorflow", "keras", "jax", "optax", "numpy")
     return "\n".join([*lines, "", _measured(data, names)])
+
+
+def _column(cell: dict[str, Any]) -> tuple[str, str, bool]:
+    return f"{cell['backend']} {cell['mode']}", cell["against"], cell.get("dtype", "float32") in HALVES
+
+
+def _median(cells: Iterable[dict[str, Any]]) -> float:
+    return float(statistics.median(cell["ratio"] for cell in cells))
 
 
 def processes(data: dict[str, Any]) -> str:
@@ -86,7 +99,8 @@ def _measured(data: dict[str, Any], names: tuple[str, ...]) -> str:
 
 
 def _cell(cell: dict[str, Any]) -> str:
-    return f"{cell['ratio']:.2f} (`{cell['row']}`, {cell['size']})"
+    dtype = cell.get("dtype", "float32")
+    return f"{cell['ratio']:.2f} (`{cell['row']}`, {cell['size']}{f', {dtype}' if dtype in HALVES else ''})"
 
 
 if __name__ == "__main__":

@@ -110,6 +110,7 @@ def _extent(quick: bool, full: bool, everything: bool, *, own: bool) -> Extent:
     return chosen[0] if chosen else "full" if own else "first"
 
 
+DEVICE = "Where arrays are made, as users of a framework say it: cpu, cuda:1, mps, xpu (PyTorch), gpu, GPU:0."
 _EXTENTS: tuple[Extent, ...] = ("quick", "full", "all")
 
 
@@ -141,7 +142,7 @@ def conformance(
     everything: Annotated[
         bool, typer.Option("--all", help="Every case in every dtype under every compiler. Slow.")
     ] = False,
-    device: Annotated[str, typer.Option(help="Where arrays are made: cpu, or cuda (PyTorch, JAX).")] = "cpu",
+    device: Annotated[str, typer.Option(help=DEVICE)] = "cpu",
 ) -> None:
     """Prove that losses are right on every backend: values, gradients, second derivatives, bad input.
 
@@ -228,14 +229,24 @@ def bench(
     size: Annotated[
         list[str] | None, typer.Option(help="Elements, such as 4Ki, or a shape, such as 8192x1000; repeat for more.")
     ] = None,
+    dtype: Annotated[
+        list[str] | None,
+        typer.Option(help="float32, bfloat16, float16; repeat for more. [default: halves of the most used losses]"),
+    ] = None,
+    device: Annotated[str, typer.Option(help=DEVICE)] = "cpu",
     json: Annotated[Path | None, typer.Option(help="Where a JSON report goes.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Where a plot goes, SVG or PNG. Needs Matplotlib.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Few losses, small sizes, value with gradient alone.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Fail where a target is missed.")] = False,
+    growth: Annotated[
+        bool,
+        typer.Option("--growth", help="Time and memory of polyloss alone, eager, as work grows a thousandfold."),
+    ] = False,
 ) -> None:
     """Measure polyloss beside the frameworks' own losses: ratios of time and memory."""
     import importlib.util
 
+    from polyloss_benchmarks.growth import GrowthReport, growing, run_growth
     from polyloss_benchmarks.report import Report, machine
     from polyloss_benchmarks.rows import ROWS
     from polyloss_benchmarks.run import Order
@@ -253,7 +264,13 @@ def bench(
     try:
         on = machine()
         rows = tuple(names.resolve(name, tuple(ROWS)) for name in row or ())
-        order = Order(tuple(backend or ()), tuple(mode or ()), rows, tuple(size or ()), quick)
+        order = Order(
+            *(tuple(backend or ()), tuple(mode or ()), rows, tuple(size or ()), quick),
+            dtypes=tuple(dtype or ()),
+            device=device,
+        ).checked()
+        if growth:
+            growing(rows)
         with _progress(console, 22) as progress:
             columns = [" ".join(column) for column in order.columns()]
             bars = {name: progress.add_task(name, start=False, total=None, what="") for name in columns}
@@ -262,9 +279,16 @@ def bench(
                 progress.start_task(bars[name])
                 progress.update(bars[name], total=total, completed=done, what=what)
 
-            results = measure(order, watch)
+            if growth:
+                start = time.monotonic()
+                grown = GrowthReport(run_growth(order, watch), on, time.monotonic() - start)
+            else:
+                results = measure(order, watch)
     except ValueError as error:
         raise _fail(console, str(error)) from None
+    if growth:
+        _tell_growth(console, grown, json, plot)
+        return
     found = Report(results, on)
     for table in found.tables(wide=console.width >= 140):
         console.print(table)
@@ -276,6 +300,16 @@ def bench(
     if found.warning is not None:
         console.print(f"[yellow]{found.warning}")
     if not all(written) or (strict and not found.strictly_met):
+        raise typer.Exit(1)
+
+
+def _tell_growth(console: Console, found: Any, json: Path | None, plot: Path | None) -> None:
+    console.print(found.table())
+    for point in found.errors:
+        where = escape(f"{point.backend} {point.row} {point.shape}")
+        console.print(f"[red]{where}[/] {escape(point.error or '')}", highlight=False)
+    written = [_write(console, "json", json, _text(found.json)), _write(console, "plot", plot, found.plot)]
+    if found.errors or not all(written):
         raise typer.Exit(1)
 
 

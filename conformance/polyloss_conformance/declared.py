@@ -78,23 +78,28 @@ def entry_of(loss: polyloss.Loss[Any] | Sum) -> Entry:
     return Entry(arrays=loss.arrays, rowwise=loss.rowwise)
 
 
-def generated(loss: polyloss.Loss[Any] | Sum, examples: Shape = ()) -> tuple[Any, ...]:
-    """Ordinary arguments for per-example losses of a shape; that of `Entry.table`, if nothing is said."""
+def generated(
+    loss: polyloss.Loss[Any] | Sum, examples: Shape = (), row: Mapping[str, int] | None = None
+) -> tuple[Any, ...]:
+    """Ordinary arguments for per-example losses of a shape; that of `Entry.table`, if nothing is said.
+
+    `row` has the lengths of the axes of a row, by their letters.
+    """
     like = loss.like if isinstance(loss, Sum) else loss
     examples = examples or entry_of(loss).table
-    return tuple(_ordinary(like, name, examples) for name in like.arrays)
+    return tuple(_ordinary(like, name, examples, row or {}) for name in like.arrays)
 
 
-def _ordinary(loss: polyloss.Loss[Any], argument: str, examples: Shape) -> Any:
+def _ordinary(loss: polyloss.Loss[Any], argument: str, examples: Shape, row: Mapping[str, int]) -> Any:
     domain = loss.domains.get(argument, REAL)
     name = f"{loss.__name__} {argument}"
     shape: Shape = ()
     for letter in loss.arguments[argument].dims[0]:
-        shape += examples if letter == EXAMPLES else (ENTRIES,)
+        shape += examples if letter == EXAMPLES else (row.get(letter, ENTRIES),)
     if isinstance(domain, Classes):
-        return classes(name, shape, ENTRIES)
+        return classes(name, shape, row.get("c", ENTRIES))
     if domain.ends_only:
-        return np.where(bits(name, shape) == 1, domain.high, domain.low)
+        return np.where(bits(name, shape) == 1, float(domain.high), float(domain.low))
     if np.isfinite(domain.low) and np.isfinite(domain.high):
         width = domain.high - domain.low
         return uniform(name, shape, domain.low + 0.05 * width, domain.high - 0.05 * width)

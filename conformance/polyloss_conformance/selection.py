@@ -34,14 +34,8 @@ def select(
     *,
     extent: Extent = "full",
     module: str | None = None,
-    device: str = "cpu",
 ) -> Selection:
     """A selection by names. Nothing named is everything that is there.
-
-    Parameters
-    ----------
-    device : str
-        Without backends named: those that can be told where their arrays are, if that is not the CPU.
 
     Raises
     ------
@@ -55,10 +49,6 @@ def select(
         known, others = dict(modules.own_losses(found)), modules.not_checked(found)
     chosen = _known("dtype", dtypes, data.DTYPES)
     there = frameworks.installed()
-    if device != "cpu" and not backends:
-        there = tuple(name for name in there if frameworks.KNOWN[name].has_devices)
-        if not there:
-            raise ValueError(f"no backend here has a device {device}")
     named = _known("backend", backends, there)
     able = [name for name in named if set(frameworks.dtypes(name)) & set(chosen)]
     idle = [f"{name} in {', '.join(frameworks.dtypes(name))}" for name in named if name not in able]

@@ -106,8 +106,8 @@ class Spec(Entry):
     twins : tuple of Twin
         The built-ins that compute it.
     advice : tuple of Advice
-    benchmark : Benchmark, optional
-        How it is measured, if built-ins or plain code are there to be measured beside it.
+    benchmark : Benchmark
+        How it is measured.
     """
 
     loss: str
@@ -120,7 +120,7 @@ class Spec(Entry):
     laws: Laws = Laws()
     twins: tuple[Twin, ...] = ()
     advice: tuple[Advice, ...] = ()
-    benchmark: Benchmark | None = None
+    benchmark: Benchmark = field(default_factory=Benchmark)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "twins", tuple(replace(twin, loss=self.loss) for twin in self.twins))

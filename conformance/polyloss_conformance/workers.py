@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from . import cases as data
-from . import deviations, reference
+from . import deviations, devices, reference
 from .checks import builtins
 from .deviations import Ledger
 from .frameworks import framework
@@ -48,13 +48,11 @@ class Order:
     device: str = "cpu"
 
     def checked(self) -> "Order":
-        """The same for the backends that have one of the dtypes. ValueError for a name that is not known."""
-        return replace(self, backends=self.selection().backends)
+        """The same for the backends that have one of the dtypes, and the device. ValueError for an unknown name."""
+        return replace(self, backends=devices.having(self.selection().backends, self.device, bool(self.backends)))
 
     def selection(self) -> Selection:
-        return select(
-            self.backends, self.losses, self.dtypes, extent=self.extent, module=self.module, device=self.device
-        )
+        return select(self.backends, self.losses, self.dtypes, extent=self.extent, module=self.module)
 
 
 Watch = Callable[[str, str, int, int], None]
@@ -78,8 +76,8 @@ def run_order(order: Order, watch: Watch) -> list[Result]:
 
 def _place(order: Order) -> None:
     """Tell the framework where its arrays are."""
-    # As much memory as is needed, and not three quarters of the device: another framework may be on it too.
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    for name, value in devices.QUIET.items():
+        os.environ.setdefault(name, value)
     for name in order.backends:
         framework(name).use(order.device)
 

@@ -10,6 +10,7 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 
+from polyloss_conformance import devices
 from polyloss_conformance.cases import DTYPES, Place, has_bfloat16
 
 Array = Any
@@ -96,8 +97,6 @@ class Framework(ABC):
     flushes = False
     slow_eager = False
     device = "cpu"
-    has_devices = False
-    """Whether it can be told another device."""
     dynamic: tuple[str, ...] = ()
     """The modes in which a compiled function takes batches of any size without being compiled again."""
     differentiates = True
@@ -111,8 +110,8 @@ class Framework(ABC):
 
     def use(self, device: str) -> None:
         """Make all arrays on `device` from now on. ValueError where there is no such device here."""
-        if device != "cpu":
-            raise ValueError(f"{self.name} has no device but cpu here, got {device}")
+        devices.use(self.name, device)
+        self.device = device.lower()
 
     @property
     def shows_values(self) -> bool:

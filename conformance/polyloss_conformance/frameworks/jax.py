@@ -37,22 +37,11 @@ class JaxFramework(Framework):
     modes = ("eager", "jit")
     flushes = True
     slow_eager = True
-    has_devices = True
 
     def __init__(self) -> None:
         import jax
 
         jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
-
-    def use(self, device: str) -> None:
-        import jax
-
-        try:
-            first = jax.devices(device)[0]
-        except RuntimeError as error:
-            raise ValueError(f"jax has no device {device} here: {str(error).partition(chr(10))[0]}") from None
-        jax.config.update("jax_default_device", first)  # type: ignore[no-untyped-call]
-        self.device = device
 
     def forget(self) -> None:
         import jax

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyloss_conformance.arrays import Floats, Shape, bits, classes, floats, ids, normal, simplex
-from polyloss_conformance.benchmark import Benchmark, normal32
+from polyloss_conformance.benchmark import MI, SIZES, Benchmark, elements, normal32
 
 LOGITS = normal("logits", (6, 4), 2.0)
 IDS = ids(0, 3, 1, 2, 3, 1)
@@ -40,5 +40,15 @@ def _labels(rng: np.random.Generator, shape: Shape) -> tuple[NDArray[Any], ...]:
     return normal32(rng, shape), (normal32(rng, shape) > 0.5).astype(np.float32)
 
 
-of_residuals = partial(Benchmark, make=_residuals, elementwise=True)
-of_labels = partial(Benchmark, make=_labels, elementwise=True)
+ALL_SIZES: dict[str, Any] = {"shapes": SIZES, "quick": SIZES[:3:2], "most_used": True, "halves": (elements(MI),)}
+"""Of the elementwise losses that are most used."""
+ELEMENTS_GROW = {0: (64, 64)}
+ROWS_GROW = {0: (16, 64), 1: (16, 64)}
+"""First there are more rows, and then longer ones."""
+of_residuals = partial(Benchmark, make=_residuals)
+of_labels = partial(Benchmark, make=_labels)
+
+
+def products(xp: Any, rows: Any, columns: Any) -> Any:
+    """Of all rows of one array with all of another one."""
+    return xp.matmul(rows, xp.matrix_transpose(columns))

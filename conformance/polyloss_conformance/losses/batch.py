@@ -3,14 +3,21 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from polyloss_conformance.arrays import WIDE, Shape, floats, mask, nan, normal
+from polyloss_conformance.benchmark import Benchmark, normal32
 from polyloss_conformance.case import Case, Cases
 from polyloss_conformance.exact.jets import Jet, dot, log_sum_exp, norm, plain, positive_part, soft_plus
 from polyloss_conformance.exact.rules import Batch
 from polyloss_conformance.exact.softmax import Classes
 from polyloss_conformance.spec import Advice, Perfect, Spec
 from polyloss_conformance.translations import Call, Said, Twin
+
+from ._examples import products
+
+BATCHES = (64, 32), (1024, 128)
+"""What is measured: the larger one has 1 Mi pairs."""
 
 _Q = normal("queries", (5, 3))
 _K = _Q + normal("keys", (5, 3), 0.5)
@@ -75,6 +82,13 @@ def _ideal(name: str) -> list[Perfect]:
     return [Perfect((rows, rows.copy()), np.zeros(1))]
 
 
+def _plain_info_nce(xp: Any, query: Any, key: Any, temperature: float = 0.07) -> Any:
+    scores = products(xp, query, key) / temperature
+    largest = xp.max(scores, axis=-1, keepdims=True)
+    log_total = xp.log(xp.sum(xp.exp(scores - largest), axis=-1)) + largest[:, 0]
+    return log_total - xp.sum(query * key, axis=-1) / temperature
+
+
 INFO_NCE = Spec(
     loss="info_nce",
     arrays=("query", "key"),
@@ -93,6 +107,9 @@ INFO_NCE = Spec(
             "info_nce(query, key, temperature=0.07)",
             "each picks its own partner among all of the batch",
         ),
+    ),
+    benchmark=Benchmark(
+        shapes=BATCHES, growth={0: (16, 64)}, wanted=(0, 1), plain=_plain_info_nce, size=lambda shape: shape[0] ** 2
     ),
 )
 
@@ -266,6 +283,43 @@ def _keras_circle(call: Call) -> Said | None:
     return Said((call.arrays[1], call.arrays[0]), dict(call.parameters)) if call.has("gamma", "margin") else None
 
 
+def _two_of_each(rng: np.random.Generator, shape: Shape) -> tuple[NDArray[Any], ...]:
+    """Vectors of length 1, and the same label twice."""
+    embedding = normal32(rng, shape)
+    return embedding / np.linalg.norm(embedding, axis=-1, keepdims=True), np.arange(shape[0]) // 2
+
+
+def _alike(xp: Any, target: Any) -> tuple[Any, Any]:
+    """Which pairs of two examples have the same label, and which do not."""
+    same, count = target[:, None] == target, target.shape[0]
+    return same & ~xp.eye(count, dtype=xp.bool), ~same
+
+
+def _plain_nt_xent(xp: Any, embedding: Any, target: Any, temperature: float = 0.07) -> Any:
+    unit = embedding / xp.sqrt(xp.sum(embedding * embedding, axis=-1, keepdims=True))
+    # No cosine is above 1.
+    scores = (products(xp, unit, unit) - 1.0) / temperature
+    positive, negative = _alike(xp, target)
+    total = xp.sum(xp.where(negative, xp.exp(scores), 0.0), axis=-1, keepdims=True)
+    losses = xp.where(positive, xp.log(xp.exp(scores) + total) - scores, 0.0)
+    return xp.sum(losses, axis=-1) / xp.sum(xp.astype(positive, losses.dtype), axis=-1)
+
+
+def _plain_circle(xp: Any, embedding: Any, target: Any, detach: bool, normalize: bool) -> Any:
+    margin, gamma, cosine = 0.4, 80.0, products(xp, embedding, embedding)
+    positive, negative = _alike(xp, target)
+    far, near = xp.clip(1.0 + margin - cosine, 0.0, None), xp.clip(cosine + margin, 0.0, None)
+    pull, push = gamma * far * (1.0 - margin - cosine), gamma * near * (cosine - margin)
+    log_pull, log_push = (_log_sum(xp, x, some) for x, some in ((pull, positive), (push, negative)))
+    return xp.log1p(xp.exp(-xp.abs(log_pull + log_push))) + xp.clip(log_pull + log_push, 0.0, None)
+
+
+def _log_sum(xp: Any, x: Any, some: Any) -> Any:
+    """The logarithm of the sum of exponentials of some entries of each row."""
+    largest = xp.max(xp.where(some, x, -1e30), axis=-1, keepdims=True)
+    return xp.log(xp.sum(xp.where(some, xp.exp(xp.where(some, x - largest, 0.0)), 0.0), axis=-1)) + largest[:, 0]
+
+
 NT_XENT = Spec(
     loss="nt_xent",
     arrays=("embedding", "target"),
@@ -286,6 +340,7 @@ NT_XENT = Spec(
             "each picks those with its label among all of the batch",
         ),
     ),
+    benchmark=Benchmark(make=_two_of_each, shapes=BATCHES, plain=_plain_nt_xent, size=lambda shape: shape[0] ** 2),
 )
 
 CIRCLE = Spec(
@@ -308,5 +363,12 @@ CIRCLE = Spec(
             "circle(embedding, target)",
             "what is far from where it should be counts more",
         ),
+    ),
+    benchmark=Benchmark(
+        make=_two_of_each,
+        shapes=BATCHES,
+        keywords={"detach": False, "normalize": False},
+        plain=_plain_circle,
+        size=lambda shape: shape[0] ** 2,
     ),
 )

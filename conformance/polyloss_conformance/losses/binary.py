@@ -13,7 +13,7 @@ from polyloss_conformance.exact.rules import Local, is_exact, label_size, of_sco
 from polyloss_conformance.spec import Advice, Perfect, Spec
 from polyloss_conformance.translations import REDUCTIONS, Call, Said, Twin, keras, labels_are_hard, optax, tf, torch
 
-from ._examples import HARD, X, of_labels
+from ._examples import ALL_SIZES, ELEMENTS_GROW, HARD, X, of_labels
 
 _P = uniform("p", (4, 3), 0.01, 0.99)
 _TARGETS = floats(0, 1, 0.5, 0.25)
@@ -192,7 +192,7 @@ BINARY_CROSS_ENTROPY_WITH_LOGITS = Spec(
             "a weight for the positives",
         ),
     ),
-    benchmark=of_labels(sample=True),
+    benchmark=of_labels(**ALL_SIZES, sample=True, growth=ELEMENTS_GROW),
 )
 
 

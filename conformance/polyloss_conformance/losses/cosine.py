@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 
 from polyloss_conformance.arrays import WIDE, Shape, bits, floats, nan, normal
+from polyloss_conformance.benchmark import Benchmark
 from polyloss_conformance.case import Cases
 from polyloss_conformance.exact.jets import norm, plain, positive_part
 from polyloss_conformance.exact.rules import of_rows
 from polyloss_conformance.spec import Advice, Laws, Perfect, Spec
 from polyloss_conformance.translations import REDUCTIONS, Call, Said, Twin
 
-from ._examples import CUBE
+from ._examples import CUBE, ROWS_GROW
 
 _E1 = normal("e1", (6, 4))
 _E2 = _E1 + normal("e2", (6, 4), 0.5)
@@ -106,6 +107,9 @@ COSINE_EMBEDDING = Spec(
             "cosine_embedding(x1, x2, same_or_not)",
             "pairs point the same way, others do not, whatever their lengths",
         ),
+    ),
+    benchmark=Benchmark(
+        shapes=((128, 128), (8192, 128)), most_used=True, halves=((8192, 128),), growth=ROWS_GROW, wanted=(0, 1)
     ),
 )
 

@@ -15,7 +15,7 @@ from polyloss_conformance.exact.rules import of_rows
 from polyloss_conformance.spec import Advice, Laws, Perfect, Spec
 from polyloss_conformance.translations import REDUCTIONS, Call, Said, Twin, optax
 
-from ._examples import CUBE, CUBE_SOFT, IDS, LOGITS, SOFT
+from ._examples import CUBE, CUBE_SOFT, IDS, LOGITS, ROWS_GROW, SOFT
 
 _LOG_P, _Q = log_softmax(LOGITS), SOFT
 
@@ -138,7 +138,13 @@ KL_DIVERGENCE = Spec(
             "KL(target ‖ prediction); zeros are exact",
         ),
     ),
-    benchmark=Benchmark(make=_distributions, shapes=((128, 128), (8192, 1000)), quick=((128, 128),)),
+    benchmark=Benchmark(
+        make=_distributions,
+        shapes=((128, 128), (8192, 1000)),
+        most_used=True,
+        halves=((1024, 1000),),
+        growth=ROWS_GROW,
+    ),
 )
 
 

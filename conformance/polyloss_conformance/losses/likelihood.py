@@ -6,12 +6,15 @@ from typing import Any
 import numpy as np
 
 from polyloss_conformance.arrays import SINGLE, WIDE, Shape, floats, generator, inf, normal
+from polyloss_conformance.benchmark import Benchmark
 from polyloss_conformance.case import Case, Cases
 from polyloss_conformance.exact.jets import exponential, logarithm, logarithm_of_factorial, plain
 from polyloss_conformance.exact.numbers import HUGE, ONE, ZERO, Number, mp
 from polyloss_conformance.exact.rules import Local, inputs_of, local
 from polyloss_conformance.spec import Advice, Laws, Perfect, Spec
 from polyloss_conformance.translations import REDUCTIONS, Call, Said, Twin, keras, torch
+
+from ._examples import ELEMENTS_GROW
 
 # --------------------------------------------------------------------------------------------------------------------
 # Counts
@@ -234,4 +237,5 @@ GAUSSIAN_NLL = Spec(
             "a large variance excuses a large error",
         ),
     ),
+    benchmark=Benchmark(growth=ELEMENTS_GROW, wanted=(0, 2)),
 )

@@ -303,7 +303,9 @@ LINEAR_CROSS_ENTROPY = Spec(
         shapes=((256, 64, 1024),),  # tokens, hidden, vocabulary
         quick=((256, 64, 1024),),
         named=((2048, 1024, 131072),),
+        growth={0: (64, 64, 64), 2: (64, 64, 64)},
         wanted=(0, 1),
+        logits_of="cross_entropy",
         size=lambda shape: shape[0] * shape[2],
     ),
 )

@@ -6,12 +6,15 @@ from typing import Any
 import numpy as np
 
 from polyloss_conformance.arrays import WIDE, Shape, floats, inf, normal, signs, uniform
+from polyloss_conformance.benchmark import Benchmark
 from polyloss_conformance.case import Cases
 from polyloss_conformance.exact.jets import positive_part
 from polyloss_conformance.exact.numbers import ZERO, Number
 from polyloss_conformance.exact.rules import Local, inputs_of, local, of_score
 from polyloss_conformance.spec import Advice, Perfect, Spec
 from polyloss_conformance.translations import REDUCTIONS, Call, Said, Twin, keras, optax
+
+from ._examples import ELEMENTS_GROW
 
 
 def _ordinary(name: str, shape: Shape) -> tuple[Any, ...]:
@@ -58,6 +61,7 @@ HINGE = _margin(
             "labels -1 and +1; squared_hinge is the smooth one",
         ),
     ),
+    benchmark=Benchmark(growth=ELEMENTS_GROW),
 )
 
 
@@ -183,4 +187,5 @@ MARGIN_RANKING = Spec(
             "the right one ahead by a margin; labels -1 and +1",
         ),
     ),
+    benchmark=Benchmark(wanted=(0, 1)),
 )

@@ -17,6 +17,7 @@ from polyloss_conformance.arrays import (
     mask,
     simplex,
 )
+from polyloss_conformance.benchmark import Benchmark
 from polyloss_conformance.case import Case, Cases
 from polyloss_conformance.exact import softmax
 from polyloss_conformance.exact.jets import exponential_minus_1
@@ -25,7 +26,7 @@ from polyloss_conformance.exact.rules import Local
 from polyloss_conformance.spec import Advice, Perfect, Spec
 from polyloss_conformance.translations import Call, Said, Twin, optax
 
-from ._examples import CUBE, CUBE_IDS, CUBE_SOFT, IDS, LOGITS, SOFT, ahead_by, scores_and_ids
+from ._examples import CUBE, CUBE_IDS, CUBE_SOFT, IDS, LOGITS, ROWS_GROW, SOFT, ahead_by, scores_and_ids
 
 
 # fmt: off
@@ -126,6 +127,7 @@ POLY1_CROSS_ENTROPY = Spec(
             "one number to tune: above 0 more weight on rows that are nearly right, below 0 less",
         ),
     ),
+    benchmark=Benchmark(growth=ROWS_GROW),
 )
 
 

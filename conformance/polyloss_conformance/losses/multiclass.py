@@ -33,7 +33,18 @@ from polyloss_conformance.exact.rules import Local, inputs_of, local
 from polyloss_conformance.spec import Advice, Perfect, Spec
 from polyloss_conformance.translations import REDUCTIONS, Call, Said, Twin, optax, tf, torch
 
-from ._examples import CLASS_WEIGHT, CUBE, CUBE_IDS, CUBE_SOFT, IDS, LOGITS, SOFT, ahead_by, scores_and_ids
+from ._examples import (
+    CLASS_WEIGHT,
+    CUBE,
+    CUBE_IDS,
+    CUBE_SOFT,
+    IDS,
+    LOGITS,
+    ROWS_GROW,
+    SOFT,
+    ahead_by,
+    scores_and_ids,
+)
 
 
 # fmt: off
@@ -284,8 +295,11 @@ CROSS_ENTROPY = Spec(
     ),
     benchmark=Benchmark(
         make=_logits_and_ids,
-        shapes=((128, 10), (8192, 1000), (1024, 50257), (512, 131072)),
+        shapes=((128, 10), (1024, 1000), (8192, 1000), (1024, 50257), (512, 131072)),
         quick=((128, 10), (1024, 1000)),
+        most_used=True,
+        halves=((1024, 1000), (8192, 1000), (512, 50257)),
+        growth=ROWS_GROW,
         sample=True,
     ),
 )
@@ -301,6 +315,11 @@ def _nll(log_probabilities: list[Number], target: Any, class_weight: Any = None,
     # The value has no allowance for the rounding of a share, its slopes have.
     parts = softmax.shares(t, class_weight, label_smoothing, list(map(is_possible, logs)), frozenset({0}))
     return local(sum((-share * logs[c] for c, share in parts.items()), Jet(ZERO)), (log_probabilities, target))
+
+
+def _log_probabilities_and_ids(rng: np.random.Generator, shape: Shape) -> tuple[NDArray[Any], ...]:
+    logits, target = _logits_and_ids(rng, shape)
+    return log_softmax(logits).astype(np.float32), target
 
 
 def _nll_ordinary(name: str, shape: Shape) -> tuple[Any, ...]:
@@ -352,6 +371,12 @@ NLL = Spec(
             "nll(log_probabilities, class_ids)",
             "skips the softmax",
         ),
+    ),
+    benchmark=Benchmark(
+        make=_log_probabilities_and_ids,
+        shapes=((128, 10), (8192, 1000)),
+        most_used=True,
+        halves=((1024, 1000),),
     ),
 )
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from polyloss.core.entries import one_hot, positions
 from polyloss_conformance.arrays import WIDE, Shape, bits, classes, floats, ids, inf, mask, normal
+from polyloss_conformance.benchmark import Benchmark
 from polyloss_conformance.case import Cases
 from polyloss_conformance.exact.jets import Jet, maximum, positive_part
 from polyloss_conformance.exact.numbers import INFINITE, ONE, ZERO, Number
@@ -13,7 +14,7 @@ from polyloss_conformance.exact.rules import Local, inputs_of, local
 from polyloss_conformance.spec import Advice, Perfect, Spec
 from polyloss_conformance.translations import REDUCTIONS, Call, Said, Twin
 
-from ._examples import CLASS_WEIGHT, CUBE, CUBE_IDS, IDS, LOGITS, scores_and_ids
+from ._examples import CLASS_WEIGHT, CUBE, CUBE_IDS, IDS, LOGITS, ROWS_GROW, scores_and_ids
 
 
 def _difference(one: Jet, other: Jet, name: Any) -> Jet:
@@ -289,4 +290,5 @@ MULTILABEL_MARGIN = Spec(
             "every right class ahead of every wrong one",
         ),
     ),
+    benchmark=Benchmark(growth=ROWS_GROW),
 )

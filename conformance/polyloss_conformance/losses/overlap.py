@@ -8,6 +8,7 @@ import numpy as np
 
 from polyloss.core.entries import positions
 from polyloss_conformance.arrays import Shape, bits, classes, floats, ids, inf, nan, normal, simplex, uniform
+from polyloss_conformance.benchmark import Benchmark
 from polyloss_conformance.case import Case, Cases
 from polyloss_conformance.exact.jets import Jet, logistic, plain
 from polyloss_conformance.exact.numbers import ONE, ZERO
@@ -15,6 +16,11 @@ from polyloss_conformance.exact.rules import Local, Rule, inputs_of, local, of_p
 from polyloss_conformance.exact.softmax import Classes
 from polyloss_conformance.spec import Advice, Perfect, Spec
 from polyloss_conformance.translations import Call, Said, Twin
+
+from ._examples import ROWS_GROW
+
+REGIONS = (4, 1024), (16, 65536)
+"""What is measured: regions, and their pixels."""
 
 _P = uniform("p", (5, 4), 0.05, 0.95)
 _T = bits("t", (5, 4))
@@ -179,6 +185,7 @@ DICE = Spec(
             "counts what is common to both regions, however small they are in the image",
         ),
     ),
+    benchmark=Benchmark(shapes=REGIONS, growth=ROWS_GROW),
 )
 
 TVERSKY = Spec(
@@ -198,6 +205,7 @@ TVERSKY = Spec(
             "false positives and false negatives have weights of their own",
         ),
     ),
+    benchmark=Benchmark(shapes=REGIONS),
 )
 
 _LOGITS = normal("regions", (4, 2, 3), 2.0)

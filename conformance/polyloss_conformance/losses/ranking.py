@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from polyloss_conformance.arrays import WIDE, Shape, entropy, floats, generator, inf, mask, normal, simplex
+from polyloss_conformance.benchmark import Benchmark
 from polyloss_conformance.case import Cases
 from polyloss_conformance.exact import softmax
 from polyloss_conformance.exact.numbers import Number
@@ -12,7 +13,7 @@ from polyloss_conformance.exact.rules import Local
 from polyloss_conformance.spec import Advice, Perfect, Spec
 from polyloss_conformance.translations import Call, Said, Twin, optax
 
-from ._examples import CUBE, IDS, LOGITS
+from ._examples import CUBE, IDS, LOGITS, ROWS_GROW
 
 
 def _ranking_softmax(scores: list[Number], relevance: list[Number]) -> Local:
@@ -91,4 +92,5 @@ RANKING_SOFTMAX = Spec(
             "the relevant items first; of any length, by scores of -inf",
         ),
     ),
+    benchmark=Benchmark(growth=ROWS_GROW),
 )

@@ -14,7 +14,7 @@ from polyloss_conformance.exact.rules import of_differences, of_residual
 from polyloss_conformance.spec import Advice, Laws, Perfect, Spec
 from polyloss_conformance.translations import REDUCTIONS, Call, Said, Twin, keras, optax, torch
 
-from ._examples import of_residuals
+from ._examples import ALL_SIZES, ELEMENTS_GROW, of_residuals
 
 
 def ordinary(name: str, shape: Shape) -> tuple[Any, ...]:
@@ -84,7 +84,7 @@ MSE = residual(
         Twin("tf", "l2_loss", _tf_l2, reductions=("sum",), dtypes=SINGLE),
     ),
     advice=(Advice("regression", "Gaussian noise", "mse(prediction, target)", "estimates the mean"),),
-    benchmark=of_residuals(sample=True),
+    benchmark=of_residuals(**ALL_SIZES, sample=True),
 )
 
 
@@ -134,7 +134,7 @@ L1 = residual(
             "estimates the median; gradient 0 at a perfect prediction",
         ),
     ),
-    benchmark=of_residuals(),
+    benchmark=of_residuals(**ALL_SIZES),
 )
 
 
@@ -192,7 +192,7 @@ HUBER = residual(
             "quadratic within delta, linear outside",
         ),
     ),
-    benchmark=of_residuals(sample=True),
+    benchmark=of_residuals(**ALL_SIZES, sample=True, growth=ELEMENTS_GROW),
 )
 
 
@@ -237,7 +237,7 @@ SMOOTH_L1 = residual(
             "huber(beta) / beta: slope 1 outside",
         ),
     ),
-    benchmark=of_residuals(keywords={"beta": 0.5}),
+    benchmark=of_residuals(**ALL_SIZES, keywords={"beta": 0.5}),
 )
 
 

@@ -5,12 +5,15 @@ from typing import Any
 import numpy as np
 
 from polyloss_conformance.arrays import DOUBLE, SINGLE, WIDE, Shape, floats, inf, nan, normal
+from polyloss_conformance.benchmark import Benchmark
 from polyloss_conformance.case import Case, Cases
 from polyloss_conformance.exact.jets import Jet, logarithm_of_rest, maximum, plain
 from polyloss_conformance.exact.numbers import INFINITE, ONE, ZERO, Number, mp
 from polyloss_conformance.exact.rules import Function, Local, Rule, inputs_of, local, of_parameters
 from polyloss_conformance.spec import Advice, Laws, Perfect, Spec
 from polyloss_conformance.translations import Call, Said, Twin, keras
+
+from ._examples import ELEMENTS_GROW
 
 EPSILON = 1e-7
 """That of Keras."""
@@ -115,6 +118,7 @@ MAPE = Spec(
             "a floor for targets near 0",
         ),
     ),
+    benchmark=Benchmark(growth=ELEMENTS_GROW),
 )
 
 

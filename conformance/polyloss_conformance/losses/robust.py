@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 
 from polyloss_conformance.arrays import WIDE, damage, floats, inf, mask
+from polyloss_conformance.benchmark import Benchmark
 from polyloss_conformance.case import Cases
 from polyloss_conformance.exact.jets import plain
 from polyloss_conformance.exact.numbers import ONE, ZERO, Number, mp
 from polyloss_conformance.exact.rules import Sized, of_residual
 from polyloss_conformance.spec import Advice, Laws
 
+from ._examples import ELEMENTS_GROW
 from .regression import residual
 
 
@@ -101,4 +103,5 @@ TUKEY_BIWEIGHT = residual(
             "gradient exactly 0 beyond c",
         ),
     ),
+    benchmark=Benchmark(growth=ELEMENTS_GROW),
 )

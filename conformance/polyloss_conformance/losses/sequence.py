@@ -4,10 +4,12 @@ from itertools import groupby, product
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import polyloss
 from polyloss.core.entries import positions
 from polyloss_conformance.arrays import WIDE, Shape, classes, ids, inf, log_softmax, normal
+from polyloss_conformance.benchmark import Benchmark, normal32
 from polyloss_conformance.case import Case, Cases
 from polyloss_conformance.exact.jets import Jet, is_possible, log_sum_exp
 from polyloss_conformance.exact.numbers import HUGE, ONE, ZERO, Number
@@ -179,6 +181,13 @@ def _whole(case: Case) -> bool:
     return bool((case.arrays[2] == case.arrays[0].shape[-2]).all())
 
 
+def _sequences(rng: np.random.Generator, shape: Shape) -> tuple[NDArray[Any], ...]:
+    examples, steps, count = shape
+    labels = max(1, steps // 8)
+    target = 1 + rng.integers(count - 1, size=(examples, labels))
+    return normal32(rng, shape), target, np.full(examples, steps), np.full(examples, labels)
+
+
 CTC = Spec(
     loss="ctc",
     arrays=("logits", "target", "logit_lengths", "target_lengths"),
@@ -203,5 +212,8 @@ CTC = Spec(
             "ctc(logits, target, logit_lengths, target_lengths)",
             "sums over all ways to align the labels with the steps",
         ),
+    ),
+    benchmark=Benchmark(
+        make=_sequences, shapes=((4, 16, 8), (32, 128, 64)), growth={0: (4, 32, 16), 1: (4, 32, 16), 2: (4, 32, 16)}
     ),
 )

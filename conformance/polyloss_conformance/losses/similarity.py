@@ -16,7 +16,7 @@ from polyloss_conformance.exact.rules import of_differences, of_score
 from polyloss_conformance.spec import Advice, Laws, Perfect, Spec
 from polyloss_conformance.translations import REDUCTIONS, Array, Call, Said, Twin, labels_are_hard
 
-from ._examples import CUBE
+from ._examples import CUBE, ROWS_GROW
 
 _D = uniform("distance", (4, 3), 0.0, 2.0)
 _PAIRS = bits("pairs", (4, 3))
@@ -181,6 +181,7 @@ CONTRASTIVE_EMBEDDING = Spec(
             "pulls pairs together, pushes others a margin apart",
         ),
     ),
+    benchmark=Benchmark(wanted=(0, 1)),
 )
 
 
@@ -341,6 +342,12 @@ TRIPLET_MARGIN = Spec(
         ),
     ),
     benchmark=Benchmark(
-        make=_three_rows, shapes=((128, 128), (8192, 128)), quick=((128, 128),), wanted=(0, 1, 2), sample=True
+        make=_three_rows,
+        shapes=((128, 128), (8192, 128)),
+        most_used=True,
+        halves=((8192, 128),),
+        growth=ROWS_GROW,
+        wanted=(0, 1, 2),
+        sample=True,
     ),
 )

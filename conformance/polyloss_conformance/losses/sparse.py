@@ -18,6 +18,7 @@ from polyloss_conformance.arrays import (
     simplex,
     uniform,
 )
+from polyloss_conformance.benchmark import Benchmark
 from polyloss_conformance.case import Cases
 from polyloss_conformance.exact.jets import Jet, is_possible, plain
 from polyloss_conformance.exact.numbers import ONE, ZERO, Number, mp
@@ -25,7 +26,7 @@ from polyloss_conformance.exact.rules import Local, inputs_of, label_size, local
 from polyloss_conformance.spec import Advice, Perfect, Spec
 from polyloss_conformance.translations import Call, Said, Twin, labels_are_hard, optax
 
-from ._examples import CUBE, CUBE_IDS, CUBE_SOFT, HARD, IDS, LOGITS, SOFT, X, ahead_by, scores_and_ids
+from ._examples import CUBE, CUBE_IDS, CUBE_SOFT, HARD, IDS, LOGITS, ROWS_GROW, SOFT, X, ahead_by, scores_and_ids
 
 
 @of_score
@@ -214,4 +215,5 @@ MULTICLASS_SPARSEMAX = Spec(
             "they are reached by finite scores",
         ),
     ),
+    benchmark=Benchmark(growth=ROWS_GROW),
 )

@@ -111,7 +111,8 @@ class Call:
     def to(self, axis: int, *arrays: Array) -> tuple[Array, ...]:
         """Arrays with the class axis moved; class ids have none."""
         ndim = self.arrays[0].ndim
-        return tuple(self.xp.moveaxis(a, self.axis, axis) if a.ndim == ndim else a for a in arrays)
+        moved = self.axis % ndim != axis % ndim
+        return tuple(self.xp.moveaxis(a, self.axis, axis) if moved and a.ndim == ndim else a for a in arrays)
 
 
 Translation = Callable[[Call], Said | None]

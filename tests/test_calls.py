@@ -87,6 +87,6 @@ def test_operations_of_a_block(name: str, arrays: tuple[Any, ...], most: int) ->
     assert isinstance(call.backend, InMemory)
     blocks = call.backend.blocks(call)
     assert blocks is not None
-    lines = blocks.compiled.program((0,)).source.splitlines()[1:]
+    lines = blocks.compiled.program(NUMPY, (0,)).source.splitlines()[1:]
     assert sum(line.strip().startswith("return") for line in lines) == 1
     assert 3 < len(lines) <= most

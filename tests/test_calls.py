@@ -10,6 +10,7 @@ import pytest
 
 import polyloss
 from polyloss.engine import InMemory
+from polyloss.engine.code import NUMPY
 
 COUNT = """
 import json

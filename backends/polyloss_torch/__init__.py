@@ -32,7 +32,7 @@ from ._common import (
 )
 from ._distributed import Replicating, run_distributed, split_pair
 from ._fused import FusedFunction
-from ._memory import KNOWN, AsArrays, AsTensors
+from ._memory import DTYPES, KNOWN, AsArrays, AsTensors
 from ._module import LossModule, module, module_class
 from ._private import (
     apply_of,
@@ -261,7 +261,7 @@ class TorchBackend(ByChunks, InMemory):
         return _IN_TORCH if large and KNOWN.issuperset(array.dtype for array in arrays) else _IN_NUMPY
 
     def wrap(self, number: Any) -> torch.Tensor:
-        return torch.from_numpy(np.asarray(number))
+        return torch.scalar_tensor(float(number), dtype=DTYPES[number.dtype], device="cpu")
 
     def is_one(self, array: torch.Tensor) -> bool:
         # Of a device it would have to be waited for.

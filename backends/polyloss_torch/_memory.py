@@ -18,11 +18,11 @@ from polyloss.engine.dialect import Dialect, Shape, Work
 BFLOAT16 = np.dtype([("bfloat16", np.uint16)])
 """NumPy has no such numbers: this stands for them."""
 
-_DTYPES = {
+DTYPES: dict[Any, torch.dtype] = {
     np.dtype(name): getattr(torch, name)
     for name in ("float32", "float64", "float16", "int8", "int16", "int32", "int64", "uint8", "bool")
 } | {BFLOAT16: torch.bfloat16}
-_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 KNOWN = frozenset(_NAMES)
 """The dtypes of which large tensors may be."""
 
@@ -102,7 +102,7 @@ class _Torch(Dialect):
             return torch.from_numpy(np.array(value))
 
     def dtype(self, dtype: Any) -> torch.dtype:
-        found: torch.dtype = _DTYPES[dtype]
+        found: torch.dtype = DTYPES[dtype]
         return found
 
     def scratch(self, size: int) -> torch.Tensor:
@@ -111,7 +111,7 @@ class _Torch(Dialect):
 
     def part(self, memory: torch.Tensor, start: int, shape: Shape, dtype: Any) -> torch.Tensor:
         with torch.inference_mode(False):
-            return memory[start : start + math.prod(shape) * dtype.itemsize].view(_DTYPES[dtype]).view(shape)
+            return memory[start : start + math.prod(shape) * dtype.itemsize].view(DTYPES[dtype]).view(shape)
 
     def moved(self, array: torch.Tensor, source: Shape, destination: Shape) -> torch.Tensor:
         return torch.movedim(array, source, destination)
@@ -148,8 +148,8 @@ class AsArrays(Memory):
         return np.from_dlpack(_Exported(array.float() if is_half(array.dtype) else array))
 
     def empty(self, shape: Sequence[int], dtype: Any) -> tuple[torch.Tensor, Any]:
-        found = torch.empty(shape, dtype=_DTYPES[dtype], device="cpu")
-        return found, found.numpy()
+        memory = np.empty(shape, dtype)
+        return torch.from_numpy(memory), memory
 
 
 class AsTensors(Memory):
@@ -161,11 +161,11 @@ class AsTensors(Memory):
         return array.detach() if array.requires_grad else array
 
     def empty(self, shape: Sequence[int], dtype: Any) -> tuple[torch.Tensor, Any]:
-        found = torch.empty(shape, dtype=_DTYPES[dtype], device="cpu")
+        found = torch.empty(shape, dtype=DTYPES[dtype], device="cpu")
         return found, found
 
     def dtype(self, seen: torch.Tensor) -> Any:
         return _NAMES[seen.dtype]
 
 
-__all__ = ["BFLOAT16", "KNOWN", "TORCH", "AsArrays", "AsTensors"]
+__all__ = ["BFLOAT16", "DTYPES", "KNOWN", "TORCH", "AsArrays", "AsTensors"]

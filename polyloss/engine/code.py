@@ -33,7 +33,7 @@ def aligned(shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
 
 def _outside(array: Any, low: Any, high: Any) -> bool:
     """Whether not all of `array` is known to be within limits."""
-    return not (array.min() >= low and array.max() <= high)
+    return not (np.minimum.reduce(array, None) >= low and np.maximum.reduce(array, None) <= high)
 
 
 def _sum_rows(array: Any, out: Any) -> None:

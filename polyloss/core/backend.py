@@ -252,9 +252,13 @@ class Backend(ABC):
             Takes totals and some of the rows; returns the next totals, and results that have the same rows. Rows of
             zeros change no total.
         """
-        xp = self.namespace(next(iter(rows.values())))
+        any_row = next(iter(rows.values()))
+        count = any_row.shape[0]
+        if count <= size:
+            return step(totals, rows)
+        xp = self.namespace(any_row)
         pieces = []
-        for here in strips(next(iter(rows.values())).shape[0], size):
+        for here in strips(count, size):
             totals, results = step(totals, {name: array[here, ...] for name, array in rows.items()})
             pieces.append(results)
         return totals, {name: xp.concat([piece[name] for piece in pieces]) for name in pieces[0]}

@@ -167,7 +167,7 @@ class Chunked(FusedLoss):
             return totals, found
 
         size = self._size(call)
-        matrices = {"weight": weight, "bias": weight[:, :1]}
+        matrices = {"weight": weight} | ({"bias": weight[:, :1]} if "bias" in wanted else {})
         zeros = {name: sums.nothing(backend, matrices[name]) for name in by_logits if name != "hidden"}
         rows = _rows(call) | ({"share": call["share"]} if slopes else {})
         totals, found = backend.scan(step, zeros, rows, size)

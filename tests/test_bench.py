@@ -4,7 +4,7 @@ import importlib.util
 import io
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -76,6 +76,21 @@ def column_of(backend: Any, mode: int = 0) -> columns.Column:
     return columns.load(backend.name, columns.MODES[backend.name][mode])
 
 
+@pytest.fixture
+def single(backend: Any) -> Iterator[None]:
+    """JAX without float64, as in the benchmark: with it, optax fails for some arrays in float32."""
+    if backend.name != "jax":
+        yield
+        return
+    import jax
+
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", False)
+    yield
+    jax.config.update("jax_enable_x64", before)
+
+
+@pytest.mark.usefixtures("single")
 @pytest.mark.parametrize("name", rows.ROWS)
 def test_both_sides_compute_the_same(backend: Any, name: str) -> None:
     column, row = column_of(backend), rows.ROWS[name]
@@ -388,6 +403,62 @@ def test_time_goes_by_the_clock_of_the_device() -> None:
     pair = run.Pair(column, row, "float32", row.shapes[0], column.rivals(row)[0], False)
     cell = pair.cell([np.ones(4, dtype=np.float32)] * 2, 1e9, 1, {})
     assert (cell.seconds, cell.ratio, cell.device) == (0.5, 1.0, "cpu")
+
+
+@pytest.mark.torch
+def test_torch_waits_for_its_device_and_asks_its_counters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no device here: its functions note that they are called."""
+    torch = pytest.importorskip("torch")
+    column, allocated = columns.load("torch", "eager"), [100, 100]
+    device = torch.device("cuda:0")
+    column.device, column.on_cpu = device, False
+    waited: list[Any] = []
+    monkeypatch.setattr(torch.accelerator, "synchronize", waited.append)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda of: allocated.__setitem__(1, allocated[0]))
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda of: allocated[0])
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda of: allocated[1])
+
+    def step() -> Any:
+        allocated[1] = max(allocated[1], allocated[0] + 4096)
+
+    column.clock()
+    assert waited == [device]
+    allocated[1] = 1 << 30  # of a call before
+    assert column.peak_memory(step, 3) == 4096
+    column.device = torch.device("mps")  # it has no such counter
+    assert column.peak_memory(step, 3) is None
+
+
+@pytest.mark.jax
+def test_jax_tells_what_its_compiler_and_its_device_have_counted() -> None:
+    pytest.importorskip("jax")
+    row = rows.ROWS["mse"]
+    gradient = row.arrays(row.shapes[0])[0].nbytes
+
+    class Device:
+        """Its counters, of which none can be set back."""
+
+        now, peak = 50, 100
+
+        def memory_stats(self) -> dict[str, int]:
+            return {"bytes_in_use": self.now, "peak_bytes_in_use": self.peak}
+
+    for mode in columns.MODES["jax"]:
+        column = columns.load("jax", mode)
+        arrays = [column.array(a) for a in row.arrays(row.shapes[0])]
+        step = column.step(column.ours(row), arrays, row.wanted, True)
+        device = Device()
+        column.device, column.on_cpu = device, False
+        if column.compiles:
+            # The value and the gradient at least, and not much more than as many arrays again.
+            assert gradient <= (column.peak_memory(step, 1) or 0) <= 4 * gradient
+            continue
+        assert column.peak_memory(step, 1) is None  # another call needed more
+
+        def larger(device: Device = device) -> Any:
+            device.peak = 300
+
+        assert column.peak_memory(larger, 1) == 250
 
 
 @pytest.mark.numpy

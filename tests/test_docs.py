@@ -165,6 +165,16 @@ def test_table_of_ratios_is_what_was_measured(compare: Callable[..., None]) -> N
 
 
 @pytest.mark.docs
+def test_table_of_slopes_is_what_was_measured(compare: Callable[..., None]) -> None:
+    import json
+
+    from polyloss_benchmarks import growth
+
+    data = json.loads((ROOT / "benchmarks" / "results" / "growth.json").read_text())
+    compare("slopes", growth.markdown(data), document="benchmarks/results/README.md")
+
+
+@pytest.mark.docs
 def test_tables_of_several_processes_are_what_was_measured(compare: Callable[..., None]) -> None:
     import json
 

@@ -21,9 +21,9 @@ FACTORS = tuple(round(10 ** (half / 2), 3) for half in range(7))
 """Three decades, two steps each."""
 LAST = 4
 """The slope is that of so many of the largest sizes: of the smaller ones, a part is there whatever the size."""
-LONGEST_S, MOST_BYTES = 2.0, 1 << 30
+LONGEST_S, MOST_BYTES = 0.5, 1 << 28
 """Where a call takes more, the next size is left out."""
-TRIES = 5
+TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def _cost(column: Column, row: Row, shape: Shape) -> tuple[float, int | None]:
     step = column.step(column.ours(row), [column.array(a) for a in row.arrays(shape)], row.wanted, True)
     step()
     seconds = min(measure.once(step, column.clock) for _ in range(TRIES))
-    memory = column.peak_memory(step, 1 if seconds > 0.1 else 3)
+    memory = column.peak_memory(step, 1)
     return seconds, memory if memory is not None and memory >= measure.MEMORY_RESOLUTION else None
 
 

@@ -1,6 +1,7 @@
 """JAX: optax, with and without `jax.jit`."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
@@ -8,6 +9,23 @@ import jax.numpy as jnp
 from numpy.typing import NDArray
 
 from .columns import Column, Side, Step
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function of arrays, which is waited for."""
+
+    function: Callable[..., Any]
+    arrays: Sequence[Any]
+
+    def __call__(self) -> Any:
+        return jax.block_until_ready(self.function(*self.arrays))  # type: ignore[no-untyped-call]
+
+
+def planned_memory(step: Any) -> int | None:
+    """Bytes that the compiler has planned for a call, its result included. None where it does not tell."""
+    plan = step.function.lower(*step.arrays).compile().memory_analysis()
+    return None if plan is None else int(plan.temp_size_in_bytes + plan.output_size_in_bytes)
 
 
 class JaxColumn(Column):
@@ -23,13 +41,15 @@ class JaxColumn(Column):
     def peak_memory(self, step: Step, tries: int) -> int | None:
         if self.on_cpu:
             return super().peak_memory(step, tries)
-        # The peak is that since the process began: it tells something where it grows.
+        if self.compiles:
+            return planned_memory(step)
+        # The counter is of the peak since the process began: it tells something where that grows.
         before = self.device.memory_stats()
         if before is None:
             return None
         step()
-        peak = self.device.memory_stats()["peak_bytes_in_use"]
-        return peak - before["bytes_in_use"] if peak > before["peak_bytes_in_use"] else None
+        peak = int(self.device.memory_stats()["peak_bytes_in_use"])
+        return peak - int(before["bytes_in_use"]) if peak > before["peak_bytes_in_use"] else None
 
     def step(self, side: Side, arrays: Sequence[Any], wanted: Sequence[int], gradient: bool) -> Step:
         function: Callable[..., Any]
@@ -42,7 +62,7 @@ class JaxColumn(Column):
 
         if self.mode == "jit":
             function = jax.jit(function)
-        return lambda: jax.block_until_ready(function(*arrays))  # type: ignore[no-untyped-call]
+        return Call(function, arrays)
 
     def forget(self) -> None:
         jax.clear_caches()  # type: ignore[no-untyped-call]

@@ -43,8 +43,8 @@ def _labels(rng: np.random.Generator, shape: Shape) -> tuple[NDArray[Any], ...]:
 ALL_SIZES: dict[str, Any] = {"shapes": SIZES, "quick": SIZES[:3:2], "most_used": True, "halves": (elements(MI),)}
 """Of the elementwise losses that are most used."""
 ELEMENTS_GROW = {0: (64, 64)}
-ROWS_GROW = {0: (16, 64), 1: (16, 64)}
-"""First there are more rows, and then longer ones."""
+ROWS_GROW = {0: (16, 64)}
+LONGER_ROWS = {1: (16, 64)}
 of_residuals = partial(Benchmark, make=_residuals)
 of_labels = partial(Benchmark, make=_labels)
 

@@ -40,6 +40,7 @@ from ._examples import (
     CUBE_SOFT,
     IDS,
     LOGITS,
+    LONGER_ROWS,
     ROWS_GROW,
     SOFT,
     ahead_by,
@@ -299,7 +300,7 @@ CROSS_ENTROPY = Spec(
         quick=((128, 10), (1024, 1000)),
         most_used=True,
         halves=((1024, 1000), (8192, 1000), (512, 50257)),
-        growth=ROWS_GROW,
+        growth=ROWS_GROW | LONGER_ROWS,
         sample=True,
     ),
 )

@@ -3,10 +3,11 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from polyloss.core.entries import one_hot, positions
 from polyloss_conformance.arrays import WIDE, Shape, bits, classes, floats, ids, inf, mask, normal
-from polyloss_conformance.benchmark import Benchmark
+from polyloss_conformance.benchmark import Benchmark, normal32
 from polyloss_conformance.case import Cases
 from polyloss_conformance.exact.jets import Jet, maximum, positive_part
 from polyloss_conformance.exact.numbers import INFINITE, ONE, ZERO, Number
@@ -14,7 +15,7 @@ from polyloss_conformance.exact.rules import Local, inputs_of, local
 from polyloss_conformance.spec import Advice, Perfect, Spec
 from polyloss_conformance.translations import REDUCTIONS, Call, Said, Twin
 
-from ._examples import CLASS_WEIGHT, CUBE, CUBE_IDS, IDS, LOGITS, ROWS_GROW, scores_and_ids
+from ._examples import CLASS_WEIGHT, CUBE, CUBE_IDS, IDS, LOGITS, LONGER_ROWS, scores_and_ids
 
 
 def _difference(one: Jet, other: Jet, name: Any) -> Jet:
@@ -95,6 +96,11 @@ def _keras(call: Call) -> Said | None:
     return Said((call.xp.astype(one_hot(call.xp, target, scores), scores.dtype), scores), {})
 
 
+def _scores_above_0(rng: np.random.Generator, shape: Shape) -> tuple[NDArray[Any], ...]:
+    """Below 0, the built-in of Keras is another loss: it always compares with 0 too."""
+    return abs(normal32(rng, shape)), rng.integers(shape[-1], size=shape[:-1])
+
+
 MULTICLASS_HINGE = Spec(
     loss="multiclass_hinge",
     arrays=("scores", "target"),
@@ -112,6 +118,7 @@ MULTICLASS_HINGE = Spec(
             "the right class ahead of the best other one",
         ),
     ),
+    benchmark=Benchmark(make=_scores_above_0),
 )
 
 
@@ -290,5 +297,5 @@ MULTILABEL_MARGIN = Spec(
             "every right class ahead of every wrong one",
         ),
     ),
-    benchmark=Benchmark(growth=ROWS_GROW),
+    benchmark=Benchmark(growth=LONGER_ROWS),
 )

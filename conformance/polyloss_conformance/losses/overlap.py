@@ -17,7 +17,7 @@ from polyloss_conformance.exact.softmax import Classes
 from polyloss_conformance.spec import Advice, Perfect, Spec
 from polyloss_conformance.translations import Call, Said, Twin
 
-from ._examples import ROWS_GROW
+from ._examples import LONGER_ROWS
 
 REGIONS = (4, 1024), (16, 65536)
 """What is measured: regions, and their pixels."""
@@ -185,7 +185,7 @@ DICE = Spec(
             "counts what is common to both regions, however small they are in the image",
         ),
     ),
-    benchmark=Benchmark(shapes=REGIONS, growth=ROWS_GROW),
+    benchmark=Benchmark(shapes=REGIONS, growth=LONGER_ROWS),
 )
 
 TVERSKY = Spec(

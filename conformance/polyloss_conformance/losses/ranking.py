@@ -13,7 +13,7 @@ from polyloss_conformance.exact.rules import Local
 from polyloss_conformance.spec import Advice, Perfect, Spec
 from polyloss_conformance.translations import Call, Said, Twin, optax
 
-from ._examples import CUBE, IDS, LOGITS, ROWS_GROW
+from ._examples import CUBE, IDS, LOGITS, LONGER_ROWS
 
 
 def _ranking_softmax(scores: list[Number], relevance: list[Number]) -> Local:
@@ -92,5 +92,5 @@ RANKING_SOFTMAX = Spec(
             "the relevant items first; of any length, by scores of -inf",
         ),
     ),
-    benchmark=Benchmark(growth=ROWS_GROW),
+    benchmark=Benchmark(growth=LONGER_ROWS),
 )

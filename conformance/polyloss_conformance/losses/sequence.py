@@ -214,6 +214,6 @@ CTC = Spec(
         ),
     ),
     benchmark=Benchmark(
-        make=_sequences, shapes=((4, 16, 8), (32, 128, 64)), growth={0: (4, 32, 16), 1: (4, 32, 16), 2: (4, 32, 16)}
+        make=_sequences, shapes=((4, 16, 8), (32, 128, 64)), growth={0: (4, 16, 16), 1: (2, 16, 16), 2: (4, 16, 16)}
     ),
 )

@@ -3,6 +3,9 @@
 The gradients are found on the way: what is computed of a chunk, logits and all, is gone when the next one comes.
 """
 
+import functools
+import itertools
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self, TypeAlias
@@ -26,6 +29,18 @@ BLOCK = 1 << 17
 
 Results: TypeAlias = tuple[Named, Named]
 """Totals, and what there is of each row."""
+
+
+def _terms(xp: Namespace, slope: Array, dtype: Any) -> list[Array]:
+    """What a slope is the sum of, in the dtype of a product's other factor.
+
+    Halves are multiplied with halves. Rounded to one, slopes would bring an error that gradients must not have where
+    they nearly cancel; the second half has the next eight bits.
+    """
+    if slope.dtype == dtype:
+        return [slope]
+    first = cast(xp, slope, dtype)
+    return [first, cast(xp, slope - cast(xp, first, slope.dtype), dtype)]
 
 
 def logits_of(hidden: Array, weight: Array, bias: Array | None) -> Array:
@@ -155,15 +170,13 @@ class Chunked(FusedLoss):
             logits = logits_of(row["hidden"], weight, call.get("bias"))
             found = self._slopes(backend, xp, row | {"logits": logits}, call, slopes)
             slope = found.pop("logits", None)
-            if slope is not None:
-                # Halves are multiplied with halves: each slope is rounded once.
-                slope = cast(xp, slope, weight.dtype)
+            parts = [] if slope is None else _terms(xp, slope, weight.dtype)
             if "hidden" in wanted:
-                found["hidden"] = backend.product(slope, weight)
-            for name, total in totals.items():
+                found["hidden"] = functools.reduce(operator.add, [backend.product(part, weight) for part in parts])
+            for name, part in itertools.product(totals, parts):
                 # The bias is the weight of a feature that is always 1.
-                feature = row["hidden"] if name == "weight" else xp.ones_like(slope[:, :1])
-                totals = totals | {name: sums.add_product(backend, total, slope, feature, size)}
+                feature = row["hidden"] if name == "weight" else xp.ones_like(part[:, :1])
+                totals = totals | {name: sums.add_product(backend, totals[name], part, feature, size)}
             return totals, found
 
         size = self._size(call)
@@ -195,17 +208,15 @@ class Chunked(FusedLoss):
         if not (readable or writable):
             return self.block(xp, row, call, wanted)
         most = (BLOCK if writable else CHUNK // 8) if readable else 2 * CHUNK
-        # The slopes take the place of the logits, unless they are halves.
-        dtype = call["weight"].dtype
-        slopes = logits if dtype == logits.dtype else xp.zeros_like(logits, dtype=dtype)
         pieces = []
         for here in strips(logits.shape[0], max(1, most // logits.shape[-1])):
             found = self.block(xp, {name: array[here, ...] for name, array in row.items()}, call, wanted)
             if writable and "logits" in found:
-                slopes[here, ...] = found.pop("logits")
+                # The slopes take the place of the logits.
+                logits[here, ...] = found.pop("logits")
             pieces.append(found)
         joined = {name: xp.concat([piece[name] for piece in pieces]) for name in pieces[0]}
-        return {"logits": slopes} | joined
+        return {"logits": logits} | joined
 
     def block(self, xp: Namespace, row: Mapping[str, Array], call: Mapping[str, Array], wanted: Sequence[str]) -> Named:
         """The losses and what `_slopes` is asked for, of some rows."""

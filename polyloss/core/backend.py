@@ -274,6 +274,11 @@ class Backend(ABC):
         """Whether `product` takes matrices of the half precision of `array` as they are, and sums in float32."""
         return False
 
+    def rounded(self, array: Array, dtype: Any) -> Array:
+        """`array` with the numbers that another dtype has, in its own."""
+        xp = self.namespace(array)
+        return xp.astype(xp.astype(array, dtype), array.dtype)
+
     def product(self, left: Array, right: Array) -> Array:
         """The product of two matrices, or of each of two stacks. Of those that it takes as they are: in float32."""
         return left @ right

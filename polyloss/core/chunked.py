@@ -39,8 +39,8 @@ def _terms(xp: Namespace, slope: Array, dtype: Any) -> list[Array]:
     """
     if slope.dtype == dtype:
         return [slope]
-    first = cast(xp, slope, dtype)
-    return [first, cast(xp, slope - cast(xp, first, slope.dtype), dtype)]
+    first = backend_of(slope).rounded(slope, dtype)
+    return [cast(xp, first, dtype), cast(xp, slope - first, dtype)]
 
 
 def logits_of(hidden: Array, weight: Array, bias: Array | None) -> Array:

@@ -84,10 +84,10 @@ def single(backend: Any) -> Iterator[None]:
         return
     import jax
 
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", False)
+    before = jax.config.jax_enable_x64  # type: ignore[attr-defined]
+    jax.config.update("jax_enable_x64", False)  # type: ignore[no-untyped-call]
     yield
-    jax.config.update("jax_enable_x64", before)
+    jax.config.update("jax_enable_x64", before)  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.usefixtures("single")

@@ -64,6 +64,11 @@ class Column(ABC):
         """Whether both sides are behind the framework's compiler."""
         return self.mode != MODES[self.backend][0]
 
+    @property
+    def compiles_calls(self) -> bool:
+        """Whether anything is compiled for each shape and dtype."""
+        return self.compiles
+
     @abstractmethod
     def array(self, array: NDArray[Any], dtype: str = "float32") -> Any:
         """The same numbers as an array of the framework, on the device; floats in a dtype."""

@@ -175,8 +175,8 @@ class Order:
         return [
             (row, dtype, shape)
             for row, dtype, shapes in self.work()
-            if dtype in column.dtypes and not (dtype in HALVES and column.compiles and not self.dtypes)
-            for shape in (shapes if self.sizes else _affordable(column, row, dtype, shapes, self.quick))
+            if dtype in column.dtypes and not (dtype in HALVES and column.compiles_calls and not self.dtypes)
+            for shape in (shapes if self.sizes else _affordable(column, row, dtype, shapes, self))
         ]
 
 
@@ -265,26 +265,30 @@ def measure_column(column: Column, order: Order) -> Iterator[Any]:
                 continue
             for gradient in (False, True):
                 if (gradient and not column.has_gradient(theirs)) or (
-                    not gradient and _gradient_alone(row, dtype, order)
+                    not gradient and _gradient_alone(row, dtype, shape, order)
                 ):
                     continue
                 yield Pair(column, row, dtype, shape, theirs, gradient).cell(arrays, bandwidth, order.seconds, checked)
         column.forget()
 
 
-def _gradient_alone(row: Row, dtype: str, order: Order) -> bool:
+def _gradient_alone(row: Row, dtype: str, shape: Shape, order: Order) -> bool:
     """Whether the value is not measured by itself."""
-    return order.quick or dtype in HALVES or not (row.most_used or order.rows)
+    if order.quick or dtype in HALVES:
+        return True
+    return not order.rows and (not row.most_used or row.size(shape) > LARGE)
 
 
-def _affordable(column: Column, row: Row, dtype: str, shapes: list[Shape], quick: bool) -> list[Shape]:
-    """Fewer shapes, where compiling takes longer than measuring, where few use a loss, and where all is slow."""
+def _affordable(column: Column, row: Row, dtype: str, shapes: list[Shape], order: Order) -> list[Shape]:
+    """Fewer shapes, where something is compiled, where few use a loss, and where all is slow."""
     if dtype in HALVES and column.backend == "numpy":
         return [shape for shape in shapes if row.size(shape) <= EXTRA_UP_TO]
-    if column.compiles and not row.most_used:
+    if column.slow_to_compile and not (row.most_used or row.growth or order.rows):
+        return []
+    if column.compiles_calls and not row.most_used:
         return shapes[-1:]
     if column.slow_to_compile:
-        return shapes[:1] if quick else shapes[::2] if row.elementwise else shapes
+        return shapes[:1] if order.quick else shapes[::2] if row.elementwise else shapes
     return shapes
 
 

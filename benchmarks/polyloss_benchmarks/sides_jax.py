@@ -34,6 +34,10 @@ class JaxColumn(Column):
     backend = "jax"
     families: ClassVar[Mapping[str, tuple[str, str]]] = {"optax": ("optax", "optax.")}
 
+    @property
+    def compiles_calls(self) -> bool:
+        return True
+
     def array(self, array: NDArray[Any], dtype: str = "float32") -> Any:
         found = jax.device_put(array, self.device)
         return found.astype(dtype) if jnp.issubdtype(found.dtype, jnp.floating) else found

@@ -43,7 +43,7 @@ def test_blocks_of_tensors(loss: Any, dtype: Any, rng: Any, monkeypatch: Any) ->
         for mode in ("NumPy", "PyTorch", "whole"):
             with monkeypatch.context() as patch:
                 patch.setattr(_blocks, "enabled", mode != "whole")
-                patch.setattr(_dialect, "BLOCK", 8 if mode == "PyTorch" else 1 << 18)
+                patch.setattr(_dialect, "BLOCK", 16 if mode == "PyTorch" else 1 << 18)
                 copy = loss.partial()
                 if mode == "PyTorch":
                     assert uses_tensors(copy, arrays, options)
@@ -70,7 +70,7 @@ def test_parameters_in_blocks_of_tensors(loss: Any, keywords: dict[str, Any], rn
         key: tensor(value, torch.float64) if isinstance(value, np.ndarray) else value for key, value in keywords.items()
     }
     expected = find(loss.partial(), arrays, options, 1.5)
-    monkeypatch.setattr(_dialect, "BLOCK", 8)
+    monkeypatch.setattr(_dialect, "BLOCK", 16)
     copy = loss.partial()
     assert uses_tensors(copy, arrays, options)
     for one, other in zip(find(copy, arrays, options, 1.5), expected, strict=True):

@@ -145,7 +145,7 @@ class ByChunks(Backend):
 
     def rounded(self, array: jax.Array, dtype: Any) -> jax.Array:
         # XLA leaves out what only takes away digits, unless it is told like this.
-        numbers = jnp.finfo(dtype)
+        numbers: Any = jnp.finfo(dtype)  # type: ignore[no-untyped-call]
         return jax.lax.reduce_precision(array, numbers.nexp, numbers.nmant)
 
     def product(self, left: jax.Array, right: jax.Array) -> jax.Array:

@@ -173,6 +173,8 @@ _apply_now = apply_of(FusedFunction)
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 _HALVES = (torch.float16, torch.bfloat16)
 _IN_NUMPY, _IN_TORCH = AsArrays(), AsTensors()
+_MANY = 16
+"""More blocks than these are computed in threads of their own."""
 
 
 class TorchBackend(ByChunks, InMemory):
@@ -257,8 +259,10 @@ class TorchBackend(ByChunks, InMemory):
         return value
 
     def memory(self, arrays: Sequence[torch.Tensor]) -> Memory:
-        large = max(array.numel() for array in arrays) > _dialect.BLOCK
-        return _IN_TORCH if large and KNOWN.issuperset(array.dtype for array in arrays) else _IN_NUMPY
+        size = max(array.numel() for array in arrays)
+        # Threads that meet once a call are quicker than those that meet at each operation, once they have a core.
+        some = size > _dialect.BLOCK and (size <= _MANY * _dialect.BLOCK or arrays[0].dtype in _HALVES)
+        return _IN_TORCH if some and KNOWN.issuperset(array.dtype for array in arrays) else _IN_NUMPY
 
     def wrap(self, number: Any) -> torch.Tensor:
         return torch.scalar_tensor(float(number), dtype=DTYPES[number.dtype], device="cpu")

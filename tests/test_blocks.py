@@ -14,6 +14,7 @@ import polyloss
 from polyloss.engine import blocks as _blocks
 from polyloss.engine import compiled as _compiled
 from polyloss.engine import dialect as _dialect
+from polyloss.engine.code import NUMPY
 
 from .ordinary import ordinary
 
@@ -271,3 +272,18 @@ def test_partial_shares_its_code(rng: Any) -> None:
     polyloss.huber.partial(delta=2.0)(x, x)
     polyloss.huber(x, x, delta=2.0)
     assert _compiled.compiled.cache_info().misses == before
+
+
+@pytest.mark.parametrize("layout", [lambda x: x, lambda x: np.repeat(x, 2)[::2]], ids=["dense", "strided"])
+def test_log1p_is_that_of_numpy(layout: Any, rng: Any) -> None:
+    """Within three eps, and exactly that at the ends, of zeros of both signs, and of what is no number."""
+    ends = np.asarray([0.0, -0.0, np.inf, -1.0, -2.0, np.nan, 1e-45, -1e-45, 3e38, -0.99999994], np.float32)
+    ordinary = np.concatenate([10.0 ** rng.uniform(-40, 38, 99_999), -rng.random(99_999)]).astype(np.float32)
+    for x in (ends, ordinary):
+        x = layout(x)
+        found = np.empty_like(x)
+        with np.errstate(all="ignore"):
+            NUMPY.functions["log1p"](x, found)
+            exact = np.log1p(x.astype(np.float64))
+        np.testing.assert_allclose(found, exact, rtol=3 * np.finfo(np.float32).eps)
+        np.testing.assert_array_equal(np.signbit(found[found == 0.0]), np.signbit(x[found == 0.0]))

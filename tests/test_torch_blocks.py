@@ -11,6 +11,7 @@ import polyloss  # noqa: E402
 from polyloss.engine import blocks as _blocks  # noqa: E402
 from polyloss.engine import dialect as _dialect  # noqa: E402
 from polyloss.engine.code import NUMPY as _NUMPY  # noqa: E402
+from polyloss_torch._memory import TORCH  # noqa: E402
 
 from .test_blocks import CALLS, LOSSES, PARAMETERS, arguments  # noqa: E402
 
@@ -79,10 +80,11 @@ def test_parameters_in_blocks_of_tensors(loss: Any, keywords: dict[str, Any], rn
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("dtype", [torch.float32, *HALVES], ids=str)
-def test_large_tensors_of_any_layout(dtype: Any, axis: int, rng: Any) -> None:
-    """Large enough for blocks of tensors as users have them: classes along any axis, views with gaps, ids of a byte."""
+@pytest.mark.parametrize("ids_of", [torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.int16], ids=str)
+def test_large_tensors_of_any_layout(dtype: Any, axis: int, ids_of: Any, rng: Any) -> None:
+    """Large enough for blocks of tensors, as users have them: classes along any axis, views with gaps, any ids."""
     logits = torch.from_numpy(rng.normal(size=(2, 70, 70, 70))).to(dtype)[1].movedim(-1, axis)
-    ids = torch.from_numpy(rng.integers(0, 70, (70, 70))).to(torch.uint8)
+    ids = torch.from_numpy(rng.integers(0, 70, (70, 70))).to(ids_of)
     x, y = logits.clone().requires_grad_(), logits.float().requires_grad_()
     (polyloss.cross_entropy(x, ids, axis=axis, reduction="sum") * 3.0).backward()
     torch.nn.functional.cross_entropy(y.movedim(axis, 1).float(), ids.long(), reduction="sum").mul(3.0).backward()
@@ -123,3 +125,46 @@ def test_bad_values_in_large_tensors(place: int) -> None:
     ids[place % 3000] = 100
     with pytest.raises(ValueError, match=r"class ids in \[0, 100\), got 100"):
         polyloss.cross_entropy(logits, ids)
+
+
+@pytest.mark.parametrize("size", [100, 300_000])
+def test_what_is_not_in_memory_as_it_is(size: int, rng: Any) -> None:
+    """A tensor that its memory shows with the other sign."""
+    x, y = torch.complex(*torch.from_numpy(rng.normal(size=(2, size)))), torch.zeros(size, dtype=torch.float64)
+    lazy = x.conj().imag
+    assert lazy.is_neg()
+    torch.testing.assert_close(polyloss.hinge(lazy, y + 1.0), polyloss.hinge(-x.imag.clone(), y + 1.0))
+
+
+def test_gradients_of_a_scaled_loss_wait_for_the_scale(monkeypatch: Any) -> None:
+    """From the second step on, a step computes nothing that it throws away."""
+    found: list[list[bool]] = []
+    forward = _blocks.Blocks.forward
+
+    def noted(self: Any, arrays: Any, wanted: Any, upstream: Any = None) -> Any:
+        result = forward(self, arrays, wanted, upstream)
+        found[-1].append(result[1][0] is not None)
+        return result
+
+    monkeypatch.setattr(_blocks.Blocks, "forward", noted)
+    loss = polyloss.mse.partial()
+    x = torch.ones(8, dtype=torch.bfloat16, requires_grad=True)
+    for scale in (1.0, 1.0, 8.0, 8.0, 1.0, 1.0):
+        found.append([])
+        (scale * loss(x, torch.zeros(8, dtype=torch.bfloat16))).backward()
+    assert found == [[True], [True], [True, True], [False, True], [False, True], [True]]
+
+
+def test_a_block_needs_no_more_memory_than_a_thread_keeps(monkeypatch: Any) -> None:
+    made: list[int] = []
+    scratch = type(TORCH).scratch
+
+    def noted(self: Any, size: int) -> Any:
+        made.append(size)
+        return scratch(self, size)
+
+    monkeypatch.setattr(type(TORCH), "scratch", noted)
+    x, target = torch.randn(2, 1 << 20, dtype=torch.float64), torch.rand(2, 1 << 20, dtype=torch.float64)
+    for _ in range(3):
+        polyloss.sigmoid_focal(x.requires_grad_(), target).backward()
+    assert len(made) <= 1

@@ -29,8 +29,10 @@ class _Memory(Memory):
     """Eager tensors as arrays of NumPy."""
 
     def see(self, array: Any) -> Any:
+        if array.shape.rank:
+            return np.asarray(array)
         # Of bfloat16, TensorFlow gives NumPy no array without axes.
-        return np.asarray(array if array.shape.rank else array[None])[() if array.shape.rank else 0]
+        return np.asarray(array[None]).reshape(())
 
     def empty(self, shape: Sequence[int], dtype: Any) -> tuple[Any, Any]:
         # On memory that starts elsewhere, TensorFlow ends the process.

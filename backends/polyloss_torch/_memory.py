@@ -16,14 +16,16 @@ from polyloss.engine.blocks import Memory
 from polyloss.engine.dialect import Dialect, Shape, Work
 
 BFLOAT16 = np.dtype([("bfloat16", np.uint16)])
-"""NumPy has no such numbers: this stands for them."""
+"""NumPy has no such numbers: this stands for them. By its name, `is_half` knows it."""
 
 DTYPES: dict[Any, torch.dtype] = {
     np.dtype(name): getattr(torch, name)
     for name in ("float32", "float64", "float16", "int8", "int16", "int32", "int64", "uint8", "bool")
 } | {BFLOAT16: torch.bfloat16}
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
-KNOWN = frozenset(_NAMES)
+_WIDER = frozenset({torch.uint16, torch.uint32, torch.uint64})
+"""Few operations take these."""
+KNOWN = _WIDER.union(_NAMES)
 """The dtypes of which large tensors may be."""
 
 
@@ -97,21 +99,19 @@ class _Torch(Dialect):
     """The operations of PyTorch, which use its own threads."""
 
     def constant(self, value: Any) -> torch.Tensor:
-        # What is kept must be of use outside of this mode too.
-        with torch.inference_mode(False):
-            return torch.from_numpy(np.array(value))
+        return torch.from_numpy(np.array(value))
 
     def dtype(self, dtype: Any) -> torch.dtype:
         found: torch.dtype = DTYPES[dtype]
         return found
 
     def scratch(self, size: int) -> torch.Tensor:
+        # What is kept must be of use outside of this mode too.
         with torch.inference_mode(False):
             return torch.empty(size, dtype=torch.uint8, device="cpu")
 
     def part(self, memory: torch.Tensor, start: int, shape: Shape, dtype: Any) -> torch.Tensor:
-        with torch.inference_mode(False):
-            return memory[start : start + math.prod(shape) * dtype.itemsize].view(DTYPES[dtype]).view(shape)
+        return memory[start : start + math.prod(shape) * dtype.itemsize].view(DTYPES[dtype]).view(shape)
 
     def moved(self, array: torch.Tensor, source: Shape, destination: Shape) -> torch.Tensor:
         return torch.movedim(array, source, destination)
@@ -158,6 +158,8 @@ class AsTensors(Memory):
     dialect = TORCH
 
     def see(self, array: torch.Tensor) -> Any:
+        if array.dtype in _WIDER:
+            return array.to(torch.int64)
         return array.detach() if array.requires_grad else array
 
     def empty(self, shape: Sequence[int], dtype: Any) -> tuple[torch.Tensor, Any]:

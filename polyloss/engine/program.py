@@ -15,7 +15,7 @@ from .symbols import ROWS, Symbol
 from .writer import Writer
 
 _KEPT = 1 << 25
-"""Bytes of scratch memory that a thread keeps."""
+"""Bytes of scratch memory that a thread keeps, and a block of several rows needs."""
 _LAYOUTS = 64
 """How many layouts of it."""
 
@@ -64,7 +64,8 @@ class Program:
         threads : callable
             Tells how many threads may take part.
         """
-        used, block = [inputs[i] for i in self.inputs], _dialect.BLOCK * self.dialect.times
+        used = [inputs[i] for i in self.inputs]
+        block = min(_dialect.BLOCK * self.dialect.times, _KEPT // self._row_bytes * row)
         if rows * row <= block:
             return self._one(used, outputs, rows)
         cut = [blocked[i] for i in self.inputs]
@@ -118,7 +119,7 @@ class Program:
 
 def _starts(rows: int, row: int, block: int) -> range:
     """Where blocks of about the same size start."""
-    step = -(-rows // -(-rows * row // block))
+    step = -(-rows // -(-rows * row // max(block, row)))
     if step * row > PIECE > row:
         # No products are left over in the sums of them.
         step += -(step * row) % PIECE // row

@@ -120,9 +120,9 @@ def linear_cross_entropy(
     the memory of a few tokens' logits. The gradients of a reduced loss are found together with its value, so that the
     logits are computed once; those of ``reduction="none"`` compute them once more. PyTorch's function of the same name
     has neither compiler nor second derivatives where it works in chunks, and its mean is ``"weighted_mean"`` here.
-    Half precision is computed in float32: `weight` exists once more in that. Of bfloat16, JAX everywhere and PyTorch
-    with CUDA multiply what there is and sum in float32: the logits are the same, and in the gradients of a reduced loss
-    each slope by a logit is rounded to bfloat16 once before it is multiplied, by at most half an eps.
+    Half precision is computed in float32: `weight` exists once more in that. JAX on accelerators and PyTorch with CUDA
+    multiply bfloat16 as it is and sum in float32: the logits are the same, and in the gradients of a reduced loss
+    each slope by a logit is the sum of two such numbers.
 
     `polyloss.distributed.sharded` splits the classes over devices. Then a chunk has as many rows as the longest part
     allows, and of each row the same few numbers travel as those of `cross_entropy`.

@@ -215,7 +215,7 @@ class GrowthReport:
             axis.set(xscale="log", yscale="log", xlabel=grows(row, along), ylabel="seconds")
             right.set(yscale="log", ylabel="bytes (dotted)")
             axis.set_title(row, fontsize=9)
-        for axis in list(axes)[len(lines) :]:
+        for axis in list(axes):
             axis.remove()
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize=8)
         figure.suptitle(

@@ -285,5 +285,5 @@ def test_log1p_is_that_of_numpy(layout: Any, rng: Any) -> None:
         with np.errstate(all="ignore"):
             NUMPY.functions["log1p"](x, found)
             exact = np.log1p(x.astype(np.float64))
-        np.testing.assert_allclose(found, exact, rtol=3 * np.finfo(np.float32).eps)
+        np.testing.assert_allclose(found, exact, rtol=float(3 * np.finfo(np.float32).eps))
         np.testing.assert_array_equal(np.signbit(found[found == 0.0]), np.signbit(x[found == 0.0]))

@@ -600,3 +600,14 @@ def test_command_fails_where_it_must(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "run_order", lambda order, watch: run.Results([MISSED], {}, 1.0))
     assert CliRunner().invoke(app, ["bench", "--backend", "numpy"]).exit_code == 0
     assert CliRunner().invoke(app, ["bench", "--backend", "numpy", "--strict"]).exit_code == 1
+
+
+@pytest.mark.parametrize("size", ["0", "-4", "0x3", "3xKi", "banana"])
+def test_a_size_that_is_none(size: str) -> None:
+    with pytest.raises(ValueError, match=f"a size is like 4Ki, 4096 or 8192x1000, got '{size}'"):
+        rows.parse_size(size)
+
+
+def test_a_size_that_a_loss_does_not_have() -> None:
+    with pytest.raises(ValueError, match=r"no such size: 7x7; there is .*1024x1000, 128x10"):
+        run.Order(rows=("cross_entropy",), sizes=("7x7",)).work()

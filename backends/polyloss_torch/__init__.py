@@ -261,7 +261,7 @@ class TorchBackend(ByChunks, InMemory):
     def memory(self, arrays: Sequence[torch.Tensor]) -> Memory:
         size = max(array.numel() for array in arrays)
         # Threads that meet once a call are quicker than those that meet at each operation, once they have a core.
-        some = size > _dialect.BLOCK and (size <= _MANY * _dialect.BLOCK or arrays[0].dtype in _HALVES)
+        some = 2 * size > _dialect.BLOCK and (size <= _MANY * _dialect.BLOCK or arrays[0].dtype in _HALVES)
         return _IN_TORCH if some and KNOWN.issuperset(array.dtype for array in arrays) else _IN_NUMPY
 
     def wrap(self, number: Any) -> torch.Tensor:

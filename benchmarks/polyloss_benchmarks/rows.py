@@ -87,15 +87,12 @@ ROWS = {name: Row.of(spec) for name, spec in LOSSES.items()}
 
 def parse_size(text: str) -> int | Shape:
     """A number of elements, such as ``4Ki`` or ``4096``, or a shape, such as ``8192x1000``."""
-    try:
-        if "x" in text:
-            return tuple(int(n) for n in text.split("x"))
-        for suffix, unit in (("Ki", KI), ("Mi", MI)):
-            if text.endswith(suffix):
-                return int(text.removesuffix(suffix)) * unit
-        return int(text)
-    except ValueError:
-        raise ValueError(f"a size is like 4Ki, 4096 or 8192x1000, got {text!r}") from None
+    units = {"Ki": KI, "Mi": MI}
+    unit = units.get(text[-2:], 1)
+    lengths = text.removesuffix(text[-2:] if unit > 1 else "").split("x")
+    if not all(length.isdecimal() and int(length) for length in lengths) or (unit > 1 and len(lengths) > 1):
+        raise ValueError(f"a size is like 4Ki, 4096 or 8192x1000, got {text!r}")
+    return tuple(map(int, lengths)) if len(lengths) > 1 else int(lengths[0]) * unit
 
 
 def format_shape(row: Row, shape: Shape) -> str:

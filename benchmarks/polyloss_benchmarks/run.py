@@ -161,7 +161,10 @@ class Order:
             if (shapes := shapes_of(row, sizes, self.quick, bool(self.rows), dtype))
         ]
         if not found:
-            raise ValueError(f"no such size: {', '.join(self.sizes)}")
+            there = {
+                format_shape(row, shape) for row in map(ROWS.__getitem__, names) for shape in row.shapes + row.named
+            }
+            raise ValueError(f"no such size: {', '.join(self.sizes)}; there is {', '.join(sorted(there))}")
         return found
 
     def _dtypes_of(self, row: Row) -> tuple[str, ...]:

@@ -271,6 +271,8 @@ def bench(
         ).checked()
         if growth:
             growing(rows)
+            if dtype or size or quick:
+                raise ValueError("--growth has sizes of its own, in float32: leave out --size, --dtype and --quick")
         with _progress(console, 22) as progress:
             columns = [" ".join(column) for column in order.columns()]
             bars = {name: progress.add_task(name, start=False, total=None, what="") for name in columns}

@@ -94,6 +94,16 @@ def test_large_tensors_of_any_layout(dtype: Any, axis: int, ids_of: Any, rng: An
 
 
 @pytest.mark.parametrize("size", [100, 300_000])
+def test_a_target_of_halves_beside_single_precision(size: int, rng: Any) -> None:
+    """Its gradient is rounded once as well, after it was multiplied."""
+    x = torch.from_numpy(rng.normal(size=size)).float()
+    target = torch.from_numpy(rng.normal(size=size)).to(torch.float16).requires_grad_()
+    (polyloss.mse(x, target) * 3e-4 * size).backward()
+    exact = 2.0 * 3e-4 * (target.detach().double() - x.double())
+    torch.testing.assert_close(cast(Any, target.grad), exact.to(torch.float16), rtol=2.0**-10, atol=2.0**-24)
+
+
+@pytest.mark.parametrize("size", [100, 300_000])
 def test_scaled_losses_of_halves_keep_what_is_small(size: int, rng: Any) -> None:
     """As with a scaled loss in mixed precision: each gradient is rounded once, after it was multiplied."""
     x = torch.from_numpy(rng.normal(size=size) * 1e-4).to(torch.float16).requires_grad_()

@@ -86,8 +86,7 @@ class Blocks:
         if self.dtype not in (np.float32, np.float64):
             raise UntraceableError(f"an array of {self.dtype}")
         self.result = backend.result_dtype(given[0])
-        self.scales = is_half(given[0].dtype)
-        self._waits = False
+        self.scales = self._waits = False
         self.layouts = layouts_of(plan, plan.named(given))
         self.blocked: list[bool] = []
         self.row, self.needs_finish, lengths = 1, False, []
@@ -103,8 +102,10 @@ class Blocks:
         self.shapes: list[Shape] = []
         for array, dtype in zip(given[: len(plan.loss.arrays)], dtypes, strict=False):
             self.shapes.append(array.shape)
+            half = is_half(array.dtype)
+            self.scales = self.scales or half
             # What is seen may be a copy in another dtype.
-            self.needs_finish = self.needs_finish or (is_half(array.dtype) and not is_half(dtype))
+            self.needs_finish = self.needs_finish or (half and not is_half(dtype))
         self.count = math.prod(self.shapes[0]) // math.prod(self.shapes[0][axis] for axis in plan.axis)
         self.name = plan.loss.__name__
         self.checks_parameters = checks_parameters(plan)

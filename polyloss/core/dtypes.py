@@ -38,6 +38,14 @@ def cast(xp: Namespace, array: Array, dtype: Any) -> Array:
     return array if array.dtype == dtype else xp.astype(array, dtype)
 
 
+def is_array(count: Any) -> bool:
+    """Whether a number of entries is an array.
+
+    To `torch.compile` a symbol is an `int`, of which no more must be asked; in a program that JAX exports it is neither.
+    """
+    return not isinstance(count, int) and hasattr(count, "dtype")
+
+
 def cast_count(xp: Namespace, count: Any, dtype: Any) -> Any:
-    """A number of entries, in another dtype where it is an array. `int` is what a compiler's symbol also is."""
-    return count if isinstance(count, int) else cast(xp, count, dtype)
+    """A number of entries, in another dtype where it is an array."""
+    return cast(xp, count, dtype) if is_array(count) else count

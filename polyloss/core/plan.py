@@ -11,7 +11,7 @@ from .arguments import IGNORED, OF_A_CALL
 from .backend import Named, backend_of
 from .binding import Binding, holds_ids
 from .collectives import split_namespace
-from .dtypes import cast, is_floating, working
+from .dtypes import cast, is_array, is_floating, working
 from .entries import one_hot
 from .kernel import BoundKernel
 from .reduction import Weights, expand, pull, reduce, sum_to
@@ -251,7 +251,7 @@ class Plan(Binding):
         axes = [axis for axis in range(first.ndim) if axis not in self.axis]
         number: Any = functools.reduce(operator.mul, [backend.length(first, axis, xp.int32) for axis in axes], 1)
         if mask is None:
-            return backend.asarray(number, first, dtype) if isinstance(number, int) else cast(xp, number, dtype)
+            return cast(xp, number, dtype) if is_array(number) else backend.asarray(number, first, dtype)
         # As integers: a sum of many ones in float32 may get stuck.
         kept = cast(xp, xp.sum(cast(xp, mask, xp.int32)), dtype)
         # The mask may lack axes at the end: of what it has, each counts as often as these are long.

@@ -41,7 +41,7 @@ def cast(xp: Namespace, array: Array, dtype: Any) -> Array:
 def is_array(count: Any) -> bool:
     """Whether a number of entries is an array.
 
-    To `torch.compile` a symbol is an `int`, of which no more must be asked; in a program that JAX exports it is neither.
+    To `torch.compile` a symbol is an `int`, of which no more must be asked; in programs that JAX exports it is neither.
     """
     return not isinstance(count, int) and hasattr(count, "dtype")
 

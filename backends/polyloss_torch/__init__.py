@@ -32,7 +32,7 @@ from ._common import (
 )
 from ._distributed import Replicating, run_distributed, split_pair
 from ._fused import FusedFunction
-from ._memory import DTYPES, KNOWN, AsArrays, AsTensors
+from ._memory import DTYPES, HALVES, KNOWN, AsArrays, AsTensors
 from ._module import LossModule, module, module_class
 from ._private import (
     apply_of,
@@ -171,7 +171,6 @@ def _compiled(pair: BoundKernel, arrays: Sequence[torch.Tensor]) -> torch.Tensor
 
 _apply_now = apply_of(FusedFunction)
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
-_HALVES = (torch.float16, torch.bfloat16)
 _IN_NUMPY, _IN_TORCH = AsArrays(), AsTensors()
 _MANY = 16
 """More blocks than these are computed in threads of their own."""
@@ -208,7 +207,7 @@ class TorchBackend(ByChunks, InMemory):
 
     def result_dtype(self, prediction: torch.Tensor) -> torch.dtype:
         # As the losses of torch itself, which autocast lets compute in float32.
-        half = prediction.dtype in _HALVES and is_autocast(prediction)
+        half = prediction.dtype in HALVES and is_autocast(prediction)
         return torch.float32 if half else prediction.dtype
 
     def readable(self, *arrays: torch.Tensor) -> bool:
@@ -234,7 +233,7 @@ class TorchBackend(ByChunks, InMemory):
                 # Not what is in its memory, or without any.
                 return None
             found += [array.dtype, array.shape, array.requires_grad, array.device]
-            if array.dtype in _HALVES:
+            if array.dtype in HALVES:
                 found.append(is_autocast(array))
         return tuple(found)
 
@@ -261,7 +260,7 @@ class TorchBackend(ByChunks, InMemory):
     def memory(self, arrays: Sequence[torch.Tensor]) -> Memory:
         size = max(array.numel() for array in arrays)
         # Threads that meet once a call are quicker than those that meet at each operation, once they have a core.
-        some = 2 * size > _dialect.BLOCK and (size <= _MANY * _dialect.BLOCK or arrays[0].dtype in _HALVES)
+        some = 2 * size > _dialect.BLOCK and (size <= _MANY * _dialect.BLOCK or arrays[0].dtype in HALVES)
         return _IN_TORCH if some and KNOWN.issuperset(array.dtype for array in arrays) else _IN_NUMPY
 
     def wrap(self, number: Any) -> torch.Tensor:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from polyloss.core.checks import is_half
 from polyloss.engine.blocks import Memory
 from polyloss.engine.dialect import Dialect, Shape, Work
 
+HALVES = (torch.float16, torch.bfloat16)
 BFLOAT16 = np.dtype([("bfloat16", np.uint16)])
 """NumPy has no such numbers: this stands for them. By its name, `is_half` knows it."""
 
@@ -145,7 +145,7 @@ class AsArrays(Memory):
 
     def see(self, array: torch.Tensor) -> Any:
         array = array.detach() if array.requires_grad else array
-        return np.from_dlpack(_Exported(array.float() if is_half(array.dtype) else array))
+        return np.from_dlpack(_Exported(array.float() if array.dtype in HALVES else array))
 
     def empty(self, shape: Sequence[int], dtype: Any) -> tuple[torch.Tensor, Any]:
         memory = np.empty(shape, dtype)
@@ -170,4 +170,4 @@ class AsTensors(Memory):
         return _NAMES[seen.dtype]
 
 
-__all__ = ["BFLOAT16", "DTYPES", "KNOWN", "TORCH", "AsArrays", "AsTensors"]
+__all__ = ["BFLOAT16", "DTYPES", "HALVES", "KNOWN", "TORCH", "AsArrays", "AsTensors"]

@@ -1,6 +1,7 @@
 """What a mutant is, and how it is caught."""
 
 import contextlib
+import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -57,7 +58,9 @@ def caught(mutant: Mutant, backend: str, loss: str) -> Result | None:
     right = public_losses()[loss]
     wrong = right if mutant.alter is None else mutant.alter(right)
     work = zip(_work(mutant, backend, loss, wrong), _work(mutant, backend, loss, right), strict=True)
-    with mutant.patch() if mutant.patch is not None else contextlib.nullcontext(), _unknown(right):
+    # What is imported meanwhile would keep what is patched.
+    importlib.import_module(f"polyloss_{backend}")
+    with _unknown(right), mutant.patch() if mutant.patch is not None else contextlib.nullcontext():
         found, same = next(((failure, same) for job, same in work for failure in _failures(job)), (None, None))
     if same is not None and (alarm := next(_failures(same), None)):
         raise ValueError(f"this fails without the mutant, too: {alarm}")

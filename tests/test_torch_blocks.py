@@ -116,15 +116,6 @@ def test_scaled_losses_of_halves_keep_what_is_small(size: int, rng: Any) -> None
         torch.testing.assert_close(cast(Any, x.grad), exact.to(torch.float16), rtol=0, atol=0)
 
 
-def test_training_after_inference_in_blocks_of_tensors() -> None:
-    x, target = torch.randn(300_000, requires_grad=True), torch.randn(300_000)
-    with torch.inference_mode():
-        expected = float(polyloss.tukey_biweight(x, target))
-    value = polyloss.tukey_biweight(x, target)
-    value.backward()
-    assert value.item() == expected
-
-
 @pytest.mark.parametrize("place", [0, 299_999])
 def test_bad_values_in_large_tensors(place: int) -> None:
     x, target = torch.randn(300_000), torch.rand(300_000)

@@ -14,7 +14,7 @@ from polyloss.classes import classes, no_class
 from polyloss.core.backend import Alike
 from polyloss.core.collectives import Group, split_over
 from polyloss.engine.blocks import Blocks, InMemory, Memory
-from polyloss.engine.code import aligned
+from polyloss.engine.dialect import aligned
 
 from . import _namespace
 from ._chunks import ByChunks, by_framework, upstream_of

@@ -54,15 +54,12 @@ _SAME = (
 
 
 _TEMPLATES = {
-    "clip": ("clip({all}, {out})",),
     "cast": ("{out}.copy_({a[0]})",),
     "full": ("{out}.copy_({a[0]})",),
     "mask": ("{out}.copy_({a[0]})", "{out}.neg_()"),
     "mask.compared": ("{compare}({all}, out={flag})", "{out}.copy_({flag})", "{out}.neg_()"),
     "unmask": ("{out}.copy_({a[0]})", "{out}.sub_(1)"),
     "unmask.compared": ("{compare}({all}, out={flag})", "{out}.copy_({flag})", "{out}.sub_(1)"),
-    "chosen": ("equal({all}, out={out})",),
-    "index": ("add({all}, out={out})",),
     "pick": ("take({a[0]}, {a[1]}.to(int64), out={out}.view(-1))",),
     "put": ("{out}.view(-1)[{a[2]}] = {a[1]}.reshape(-1)",),
     "add.reduce": ("add_rows({a[0]}, -1, True, out={out})",),
@@ -76,6 +73,8 @@ _OTHER = ("{op}({all}, out={out})",)
 _FUNCTIONS = {name: getattr(torch, name) for name in _SAME.split()} | {
     "power": torch.pow,
     "equal": torch.eq,
+    "chosen": torch.eq,
+    "index": torch.add,
     "clip": _clip,
     "take": torch.take,
     "int64": torch.int64,

@@ -19,8 +19,8 @@ from polyloss.core.values import check_parameters, checks_parameters
 
 from .code import NUMPY
 from .compiled import Form, compiled
-from .dialect import Dialect
-from .layout import Shape, layouts_of
+from .dialect import Dialect, Shape
+from .layout import layouts_of
 from .program import Program
 from .symbols import ROWS, Symbol, UntraceableError, foreign
 from .trace import Trace

@@ -3,13 +3,13 @@
 import contextlib
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from .dialect import ALIGNMENT, Dialect, Shape, Work
+from .dialect import Dialect, Shape, Work, aligned
 
 PIECE = 512
 """Products that are added one by one."""
@@ -19,16 +19,6 @@ _LARGE = 1 << 14
 """Elements from which on a sum is a sum of products with 1."""
 _SHORT = 1 << 15
 """Elements of what a function computes in several steps: few enough for the first caches."""
-
-
-def aligned(shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
-    """New memory that starts where any vector instruction may."""
-    dtype = np.dtype(dtype)
-    size = math.prod(shape) * dtype.itemsize
-    memory = np.empty(size + ALIGNMENT, np.uint8)
-    start = -memory.__array_interface__["data"][0] % ALIGNMENT
-    array: np.ndarray[Any, Any] = memory[start : start + size].view(dtype).reshape(shape)
-    return array
 
 
 def _outside(array: Any, low: Any, high: Any) -> bool:
@@ -69,12 +59,12 @@ def _log1p(x: Any, out: Any) -> None:
         np.log1p(x, out)
         return
     x, out = x.reshape(-1), out.reshape(-1)
-    total = np.empty(min(x.size, _SHORT), np.float32)
+    memory = np.empty((2, min(x.size, _SHORT)), np.float32)
     for start in range(0, x.size, _SHORT):
         part, found = x[start : start + _SHORT], out[start : start + _SHORT]
-        sums = total[: part.size]
+        sums, lost = memory[:, : part.size]
         np.add(part, _ONE, sums)
-        lost = np.subtract(sums, _ONE)
+        np.subtract(sums, _ONE, lost)
         np.subtract(part, lost, lost)
         np.divide(lost, sums, lost)
         np.fmax(lost, -_ONE, lost)
@@ -98,8 +88,6 @@ _TEMPLATES = {
     "mask.compared": ("{compare}({all}, {flag})", "copyto({out}, {flag})", "negative({out}, {out})"),
     "unmask": ("copyto({out}, {a[0]})", "subtract({out}, 1, {out})"),
     "unmask.compared": ("{compare}({all}, {flag})", "copyto({out}, {flag})", "subtract({out}, 1, {out})"),
-    "chosen": ("equal({all}, {out})",),
-    "index": ("add({all}, {out})",),
     "pick": ("{a[0]}.reshape(-1).take({a[1]}, None, {out}.reshape(-1), 'clip')",),
     "put": ("{out}.reshape(-1)[{a[2]}] = {a[1]}.reshape(-1)",),
     "add.reduce": ("sum_rows({a[0]}, {out})",),
@@ -111,7 +99,9 @@ _TEMPLATES = {
 }
 _OTHER = ("{op}({all}, {out})",)
 _FUNCTIONS = {name: function for name, function in vars(np).items() if isinstance(function, np.ufunc)} | {
+    "chosen": np.equal,
     "copyto": np.copyto,
+    "index": np.add,
     "dot": _dot,
     "log1p": _log1p,
     "total": _total,

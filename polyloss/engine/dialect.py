@@ -1,9 +1,12 @@
 """In whose operations a block is written, and in whose memory it is computed: NumPy's, or those of a framework."""
 
+import math
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 BLOCK = 1 << 18
 """Elements in a block: few enough for the cache, enough that threads seldom meet in the interpreter."""
@@ -14,12 +17,21 @@ Shape = tuple[int, ...]
 Work = Callable[[Iterable[Any]], None]
 
 
+def aligned(shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
+    """New memory that starts where any vector instruction may."""
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.__array_interface__["data"][0] % ALIGNMENT
+    array: np.ndarray[Any, Any] = memory[start : start + size].view(dtype).reshape(shape)
+    return array
+
+
 class Kept(threading.local):
     """What a thread keeps between calls: its scratch memory, and the arrays that were laid out in it."""
 
     def __init__(self) -> None:
-        self.memory: Any = None
-        self.size = 0
+        self.memory: Any = ()
         self.layouts: dict[Any, list[Any]] = {}
         self.busy = False
 

@@ -9,14 +9,12 @@ from typing import Any
 from polyloss.core.backend import Named
 from polyloss.core.plan import Plan
 
-from .dialect import Dialect
+from .dialect import Dialect, Shape
 from .symbols import ROWS, UntraceableError
 
 _ROW = 1 << 15
 """Elements of a row that stay together for the sake of a weight or a parameter."""
 _OF_EXAMPLES = ("sample_weight", "where")
-
-Shape = tuple[int, ...]
 
 
 class Layout:

@@ -92,10 +92,10 @@ class Program:
         try:
             layout = kept.layouts.get((self, rows))
             if layout is None:
-                if kept.size < size or len(kept.layouts) >= _LAYOUTS:
+                if len(kept.memory) < size or len(kept.layouts) >= _LAYOUTS:
                     kept.layouts.clear()
-                if kept.size < size:
-                    kept.memory, kept.size = self.dialect.scratch(size), size
+                if len(kept.memory) < size:
+                    kept.memory = self.dialect.scratch(size)
                 layout = kept.layouts[self, rows] = self._layout(kept.memory, rows)
             return self._block(*inputs, *outputs, *layout)
         finally:

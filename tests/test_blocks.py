@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import tracemalloc
+from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 import polyloss
 from polyloss.engine import blocks as _blocks
+from polyloss.engine import code as _code
 from polyloss.engine import compiled as _compiled
 from polyloss.engine import dialect as _dialect
 from polyloss.engine.code import NUMPY
@@ -83,13 +85,16 @@ def compare(loss: Any, arrays: list[Any], keywords: dict[str, Any], monkeypatch:
     assert in_blocks(loss, arrays, keywords)
     value, gradients = function(*arrays, **keywords)
     monkeypatch.setattr(_blocks, "enabled", False)
-    expected, others = function(*arrays, **keywords)
+    with np.errstate(all="ignore"):
+        expected, others = function(*arrays, **keywords)
     assert value.dtype == expected.dtype
     np.testing.assert_allclose(value, expected, rtol=1e-13)
     for gradient, other in zip(gradients, others, strict=True):
         assert gradient.dtype == other.dtype
         # What is a difference may have lost as much as its terms were rounded.
-        np.testing.assert_allclose(gradient, other, rtol=1e-13, atol=1e-300 + 1e-16 * np.abs(other).max())
+        np.testing.assert_allclose(
+            gradient, other, rtol=1e-13, atol=1e-300 + 1e-16 * np.abs(other[np.isfinite(other)]).max(initial=0.0)
+        )
 
 
 @pytest.mark.parametrize("block", [7, 64, 1 << 17])
@@ -110,6 +115,74 @@ def test_axis(axis: int, rng: Any, monkeypatch: Any) -> None:
     logits = rng.normal(size=(4, 3, 6))
     target = rng.integers(0, 3, np.moveaxis(logits, axis, -1).shape[:-1])
     compare(polyloss.cross_entropy, [logits, target], {"axis": axis}, monkeypatch, 5)
+
+
+OF_LOGITS = [loss for loss in LOSSES if loss.rowwise and loss.arrays[0] in ("logits", "scores")]
+
+
+@pytest.mark.parametrize("block", [7, 1 << 17])
+@pytest.mark.parametrize("of_ids", [True, False], ids=["ids", "probabilities"])
+@pytest.mark.parametrize("loss", OF_LOGITS, ids=lambda loss: loss.__name__)
+def test_infinite_logits(loss: Any, of_ids: bool, block: int, rng: Any, monkeypatch: Any) -> None:
+    """Blocks take the largest entry of a row to be finite, and compute anew those where it is not."""
+    logits, target = arguments(loss, rng)
+    if not of_ids and loss in (polyloss.cross_entropy, polyloss.softmax_focal):
+        target = rng.dirichlet(np.ones(CLASSES), ROWS)
+    logits[3, 1], logits[20], logits[30, 2] = np.inf, -np.inf, -np.inf
+    compare(loss, [logits, target], {}, monkeypatch, block)
+
+
+def test_finite_logits_are_computed_once(rng: Any, monkeypatch: Any) -> None:
+    logits, ids = rng.normal(size=(ROWS, CLASSES)), rng.integers(0, CLASSES, ROWS)
+    logits[:, 0] = -np.inf
+    found = []
+    anew = _blocks.Blocks._anew
+
+    def counted(*given: Any) -> Any:
+        found.append(given)
+        return anew(*given)
+
+    monkeypatch.setattr(_blocks.Blocks, "_anew", counted)
+    polyloss.cross_entropy(logits, np.maximum(ids, 1))
+    assert not found
+    logits[5] = np.inf
+    polyloss.cross_entropy(logits, np.maximum(ids, 1))
+    assert len(found) == 1
+
+
+CHOICES: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "minus absolute": lambda xp, x, y: xp.where(x > 0, -x, x),
+    "absolute": lambda xp, x, y: xp.where(x > 0, x, -x),
+    "positive part": lambda xp, x, y: xp.where(x <= 0, 0.0, x),
+    "not above 0": lambda xp, x, y: xp.where(x <= 0, 0.0, y),
+    "above 0": lambda xp, x, y: xp.where(x > 0, x, 0.0),
+    "sign": lambda xp, x, y: xp.where(x > 0, y, -y),
+    "opposite sign": lambda xp, x, y: xp.where(x > 0, -y, y),
+    "line": lambda xp, x, y: xp.where(y > 0, 1.0 - x, -x),
+    "one number": lambda xp, x, y: xp.where(x > 0, xp.full_like(x, 2.0), 2.0),
+    "two numbers": lambda xp, x, y: xp.where(x > 0, xp.full_like(x, 2.0), -3.0),
+    "xp.sign": lambda xp, x, y: 3.0 * xp.sign(x) * y,
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("choice", CHOICES)
+def test_choices(choice: str, dtype: str, monkeypatch: Any) -> None:
+    """Each way to write a choice down, of all pairs of what is special."""
+    choose = CHOICES[choice]
+
+    @polyloss.elementwise
+    def chosen(xp: Any, x: Any, y: Any) -> Any:
+        return xp.zeros_like(x), lambda: choose(xp, x, y)
+
+    ends = [0.0, -0.0, 1.5, -1.5, np.inf, -np.inf, np.nan, 1e-45, -1e-45, 3e38, -3e38]
+    x, y = (array.reshape(-1).astype(dtype) for array in np.meshgrid(ends, ends))
+    gradient = polyloss.value_and_grad(chosen)
+    assert in_blocks(chosen, [x, y], {})
+    _, found = gradient(x, y, reduction="sum")
+    monkeypatch.setattr(_blocks, "enabled", False)
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(found, gradient(x, y, reduction="sum")[1])
 
 
 def test_weights_of_several_kinds(rng: Any, monkeypatch: Any) -> None:
@@ -275,7 +348,8 @@ def test_partial_shares_its_code(rng: Any) -> None:
 
 
 @pytest.mark.parametrize("layout", [lambda x: x, lambda x: np.repeat(x, 2)[::2]], ids=["dense", "strided"])
-def test_log1p_is_that_of_numpy(layout: Any, rng: Any) -> None:
+@pytest.mark.parametrize("log1p", [NUMPY.functions["log1p"], _code._log1p], ids=["chosen", "own"])
+def test_log1p_is_that_of_numpy(log1p: Any, layout: Any, rng: Any) -> None:
     """Within three eps, and exactly that at the ends, of zeros of both signs, and of what is no number."""
     ends = np.asarray([0.0, -0.0, np.inf, -1.0, -2.0, np.nan, 1e-45, -1e-45, 3e38, -0.99999994], np.float32)
     ordinary = np.concatenate([10.0 ** rng.uniform(-40, 38, 99_999), -rng.random(99_999)]).astype(np.float32)
@@ -283,7 +357,7 @@ def test_log1p_is_that_of_numpy(layout: Any, rng: Any) -> None:
         x = layout(x)
         found = np.empty_like(x)
         with np.errstate(all="ignore"):
-            NUMPY.functions["log1p"](x, found)
+            log1p(x, found)
             exact = np.log1p(x.astype(np.float64))
         np.testing.assert_allclose(found, exact, rtol=float(3 * np.finfo(np.float32).eps))
         np.testing.assert_array_equal(np.signbit(found[found == 0.0]), np.signbit(x[found == 0.0]))

@@ -47,9 +47,24 @@ def _outside(x: torch.Tensor, low: Any, high: Any) -> bool:
     return not (least.item() >= low and most.item() <= high)
 
 
+_LOG2_E = math.log2(math.e)
+
+
+def _exp(x: torch.Tensor, out: torch.Tensor) -> None:
+    """exp(x). For float32, PyTorch's own, which is MKL's, takes four times as long on an AMD EPYC with AVX-512.
+
+    The argument is rounded once more: the condition of the exponential, |x|, covers it.
+    """
+    if x.dtype == torch.float32:
+        torch.exp2(torch.mul(x, _LOG2_E, out=out), out=out)
+    else:
+        torch.exp(x, out=out)
+
+
 _SAME = (
-    "add subtract multiply divide negative absolute exp log log1p expm1 sqrt sinh cosh tanh maximum minimum less "
-    "less_equal greater greater_equal not_equal logical_and logical_or logical_xor logical_not bitwise_and bitwise_xor"
+    "add subtract multiply divide negative absolute log log1p expm1 sqrt sinh cosh tanh maximum minimum less "
+    "less_equal greater greater_equal not_equal logical_and logical_or logical_xor logical_not "
+    "bitwise_and bitwise_or bitwise_xor"
 )
 
 
@@ -57,9 +72,10 @@ _TEMPLATES = {
     "cast": ("{out}.copy_({a[0]})",),
     "full": ("{out}.copy_({a[0]})",),
     "mask": ("{out}.copy_({a[0]})", "{out}.neg_()"),
-    "mask.compared": ("{compare}({all}, out={flag})", "{out}.copy_({flag})", "{out}.neg_()"),
+    # Into whole numbers at once: booleans take four times as long.
+    "mask.compared": ("{compare}({all}, out={out})", "{out}.neg_()"),
     "unmask": ("{out}.copy_({a[0]})", "{out}.sub_(1)"),
-    "unmask.compared": ("{compare}({all}, out={flag})", "{out}.copy_({flag})", "{out}.sub_(1)"),
+    "unmask.compared": ("{compare}({all}, out={out})", "{out}.sub_(1)"),
     "pick": ("take({a[0]}, {a[1]}.to(int64), out={out}.view(-1))",),
     "put": ("{out}.view(-1)[{a[2]}] = {a[1]}.reshape(-1)",),
     "add.reduce": ("add_rows({a[0]}, -1, True, out={out})",),
@@ -76,6 +92,7 @@ _FUNCTIONS = {name: getattr(torch, name) for name in _SAME.split()} | {
     "chosen": torch.eq,
     "index": torch.add,
     "clip": _clip,
+    "exp": _exp,
     "take": torch.take,
     "int64": torch.int64,
     "isfinite": _test(torch.isfinite),

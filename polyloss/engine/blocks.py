@@ -110,7 +110,8 @@ class Blocks:
         self.name = plan.loss.__name__
         self.checks_parameters = checks_parameters(plan)
         anywhere = replace(plan, axis=(1,) if plan.axis else (), memory={})
-        self.compiled = compiled(Form(anywhere, tuple(lengths), self.dtypes, self.scales))
+        self._form = Form(anywhere, tuple(lengths), self.dtypes, self.scales)
+        self.compiled = compiled(self._form)
         self._tasks: dict[tuple[bool, ...], _Task] = {}
         self._given = plan.names.index("denominator") if "denominator" in plan.names else None
         # What never changes is an array once and for all.
@@ -125,6 +126,11 @@ class Blocks:
         """For each array whether its gradient is found with the value."""
         closed = [gradient is not None for gradient in self.compiled.gradients or ()]
         return (*closed, *(False,) * (len(self.layouts) - len(closed)))
+
+    def _anew(self, task: _Task, *arguments: Any) -> tuple[float, bool]:
+        """The same without taking anything to be finite."""
+        careful = compiled(replace(self._form, finite=False))
+        return careful.program(self.memory.dialect, tuple(number for number, *_ in task.outputs)).run(*arguments)
 
     def _task(self, wanted: tuple[bool, ...]) -> _Task:
         numbers = []
@@ -168,7 +174,10 @@ class Blocks:
             else:
                 divisor, seen = self._constant
                 parts.append(seen)
-            total, bad = task.program.run(parts, self.blocked, outputs, self.rows, self.row, backend.threads)
+            run = parts, self.blocked, outputs, self.rows, self.row, backend.threads
+            total, bad = task.program.run(*run)
+            if bad and self.compiled.assumes:
+                total, bad = self._anew(task, *run)
             value = backend.wrap(self.dtype.type(np.float64(total) / divisor))
         if bad:
             self.plan.check_values(self.plan.named(arrays))
@@ -224,11 +233,15 @@ class Blocks:
 
 @functools.lru_cache(maxsize=256)
 def _row_program(
-    dialect: Dialect, work: OfRows, wanted: tuple[str, ...], kinds: tuple[tuple[str, Shape, bool, Any], ...]
+    dialect: Dialect,
+    work: OfRows,
+    wanted: tuple[str, ...],
+    kinds: tuple[tuple[str, Shape, bool, Any], ...],
+    finite: bool = True,
 ) -> tuple[Program, list[tuple[str, Shape, Any]]] | None:
     """The code of some work, what it results in, and the shape and the dtype of a row of that; None where blocks do
     not know what it does."""
-    trace = Trace()
+    trace = Trace(finite=finite)
     rows: dict[str, Symbol] = {}
     fixed: dict[str, Symbol] = {}
     for number, (name, tail, blocked, dtype) in enumerate(kinds):
@@ -241,7 +254,8 @@ def _row_program(
         with foreign:
             results = work.block(trace, rows, fixed, wanted)
         results = {name: trace.settle(array) for name, array in results.items()}
-        program = Program(dialect, trace.whole(next(iter(results.values()))), list(results.values()), [])
+        infinite = [trace.is_infinite(largest) for largest in trace.assumed]
+        program = Program(dialect, trace.whole(next(iter(results.values()))), list(results.values()), infinite)
     except UntraceableError:
         # As for a call: it works on whole arrays.
         return None
@@ -330,7 +344,8 @@ class InMemory(Backend):
             kinds.append((name, tuple(tail), name in rows, memory.dtype(part)))
         if any(is_half(kind[3]) for kind in kinds):
             return None
-        row_program = _row_program(memory.dialect, work, wanted, tuple(kinds))
+        of = memory.dialect, work, wanted, tuple(kinds)
+        row_program = _row_program(*of)
         if row_program is None:
             return None
         program, outputs = row_program
@@ -341,7 +356,10 @@ class InMemory(Backend):
         blocked = [kind[2] for kind in kinds]
         row = max(math.prod(kind[1]) for kind in kinds if kind[2])
         with np.errstate(all="ignore"):
-            program.run(parts, blocked, memories, count, row, self.threads)
+            run = parts, blocked, memories, count, row, self.threads
+            careful = _row_program(*of, finite=False) if program.run(*run)[1] else None
+            if careful is not None:
+                careful[0].run(*run)
         return results
 
 

@@ -49,8 +49,20 @@ def _dot(one: Any, other: Any) -> float:
     return total + _dot(one[:whole], other[:whole]) if whole else total
 
 
+def _has_instructions(name: str) -> bool:
+    """Whether NumPy knows vector instructions of this machine for a function of float32."""
+    try:
+        from numpy.lib.introspect import opt_func_info
+    except ImportError:
+        # Before NumPy 2.1.
+        return False
+    found = opt_func_info(func_name=f"^{name}$", signature="float32")
+    return any("baseline" not in kind["current"] for kinds in found.values() for kind in kinds.values())
+
+
 def _log1p(x: Any, out: Any) -> None:
-    """log(1 + x). For float32, without AVX-512, NumPy's own takes four times as long.
+    """log(1 + x) of float32 by vector instructions. Where NumPy has none, as without AVX-512, it takes four times as
+    long.
 
     The logarithm of the rounded sum, and to first order that of what was lost: W. Kahan, in N. J. Higham, "Accuracy and
     Stability of Numerical Algorithms", section 1.14.1, has the same idea. A limit instead of 0 / 0 at -1 and infinity.
@@ -103,7 +115,7 @@ _FUNCTIONS = {name: function for name, function in vars(np).items() if isinstanc
     "copyto": np.copyto,
     "index": np.add,
     "dot": _dot,
-    "log1p": _log1p,
+    "log1p": np.log1p if _has_instructions("log1p") else _log1p,
     "total": _total,
     "sum_rows": _sum_rows,
     "max_rows": np.maximum.reduce,

@@ -29,6 +29,8 @@ class Form:
     dtypes: tuple[Any, ...]
     scales: bool
     """Whether gradients of a sum are divided as well: by an upstream gradient, see `Blocks.backward`."""
+    finite: bool = True
+    """Whether the largest entry of each row is taken to be finite. Where one is not, a flag is raised."""
 
 
 class Compiled:
@@ -46,7 +48,7 @@ class Compiled:
 
     def __init__(self, form: Form) -> None:
         plan = form.plan
-        self._trace = trace = Trace(len(form.shapes[0]) if not plan.axis else None)
+        self._trace = trace = Trace(len(form.shapes[0]) if not plan.axis else None, form.finite)
         named = {}
         for number, (name, shape, dtype) in enumerate(zip(plan.names, form.shapes, form.dtypes, strict=True)):
             array = trace.input(number, shape, dtype)
@@ -95,8 +97,14 @@ class Compiled:
                 for number, gradient in enumerate((self.gradients or ()) if numbers else ()):
                     if number in numbers and gradient is not None:
                         gradients.append(_rounded(self._trace, gradient, self._dtypes[number]))
-                self._programs[dialect, numbers] = Program(dialect, self.total, gradients, self.flags)
+                flags = [*self.flags, *map(self._trace.is_infinite, self._trace.assumed)]
+                self._programs[dialect, numbers] = Program(dialect, self.total, gradients, flags)
             return self._programs[dialect, numbers]
+
+    @property
+    def assumes(self) -> bool:
+        """Whether a flag may be raised for no other reason than a row without a finite largest entry."""
+        return bool(self._trace.assumed)
 
     def counting(self, dialect: Dialect) -> Program:
         """The code of the denominator of a mean, and of whether anything counts, where its sum may not tell."""

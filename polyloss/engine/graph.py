@@ -7,20 +7,25 @@ import numpy as np
 
 from .symbols import BOOL, ROWS, Namespace, Shape, Symbol, UntraceableError, broadcast
 
-_COMMUTATIVE = {"add", "multiply", "equal", "not_equal", "logical_and", "logical_or", "bitwise_and", "bitwise_xor"}
+_COMMUTATIVE = {"add", "multiply", "equal", "not_equal", "logical_and", "logical_or"}
+_COMMUTATIVE |= {"bitwise_and", "bitwise_or", "bitwise_xor"}
 
 
 class Graph(Namespace):
     """Symbols in the order in which they were made."""
 
-    def __init__(self, base: int | None = None) -> None:
-        """`base` is the number of axes of the arrays of an element-wise kernel; None for a kernel of rows."""
-        self.base = base
+    def __init__(self, base: int | None = None, finite: bool = False) -> None:
+        """`base` is the number of axes of the arrays of an element-wise kernel; None for a kernel of rows. `finite` is
+        whether the largest entry of each row is taken to be finite."""
+        self.base, self.finite = base, finite
+        self.assumed: dict[Symbol, None] = {}
+        """The row maxima that something was left out for, since they are taken to be finite."""
         self.symbols: list[Symbol] = []
         self.in_kernel = False
         """Whether a kernel runs: it must not look at shapes, since examples are laid out anew."""
         self._known: dict[Any, Symbol] = {}
         self._within: dict[Symbol, tuple[int, int]] = {}
+        self._largest: dict[Symbol, Symbol] = {}
 
     def make(self, op: str, args: tuple[Symbol, ...], shape: Shape, dtype: Any, value: Any = None) -> Symbol:
         """The symbol of an operation: the same one for the same operation."""
@@ -110,6 +115,36 @@ class Graph(Namespace):
         """Take it that `ids` are within these limits; without them, that they are those of classes that exist, however
         many these are."""
         self._within[ids] = (low, high)
+
+    def rows_have_largest(self, x: Symbol, largest: Symbol) -> None:
+        """Remember the largest entries of the rows of `x`."""
+        self._largest[x] = self._largest[largest] = largest
+
+    def if_finite(self, op: str, args: list[Symbol]) -> Symbol | None:
+        """What a comparison with the largest finite number comes to, where the largest entry of a row is finite."""
+        x, *bounds = args
+        largest = self._largest.get(x)
+        if largest is None or any(bound.op != "constant" for bound in bounds):
+            return None
+        limit = float(np.finfo(x.dtype).max)
+        found = None
+        match op, *(float(bound.value) for bound in bounds):
+            case ("clip", low, high) if high == limit and low == (-limit if x is largest else -math.inf):
+                found = x
+            case ("clip", low, math.inf) if x is largest and low == limit:
+                found = self.constant(limit, x.lengths, x.dtype)
+            case ("less", bound) | ("greater", bound) if x is largest and bound == (-limit if op == "less" else limit):
+                found = self.constant(False, x.lengths, BOOL)
+        if found is not None:
+            self.assumed[largest] = None
+        return found
+
+    def is_infinite(self, x: Symbol) -> Symbol:
+        """Where `x` is infinite, whatever is taken of it."""
+        limit = float(np.finfo(x.dtype).max)
+        below = self.make("less", (x, self.constant(-limit, (), x.dtype)), x.lengths, BOOL)
+        above = self.make("greater", (x, self.constant(limit, (), x.dtype)), x.lengths, BOOL)
+        return self.make("logical_or", (below, above), x.lengths, BOOL)
 
     def exist(self, ids: Symbol, count: int) -> bool:
         """Whether all ids are known to be in [0, count)."""

@@ -18,6 +18,7 @@ class Rows:
 ROWS = Rows()
 Shape = tuple[Any, ...]
 BOOL = np.dtype(np.bool_)
+COMPARING = {"less", "less_equal", "greater", "greater_equal", "equal", "not_equal"}
 
 
 class UntraceableError(Exception):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .choices import choose, has_choice
 from .code import ROW
 from .graph import Graph, is_zero
 from .symbols import BOOL, ROWS, Shape, Symbol, Unseen, UntraceableError, broadcast, is_product, limits_of
@@ -19,19 +20,13 @@ Scalar = bool | int | float
 Flag = bool
 Axis = int | tuple[int, ...]
 
-_BITS: dict[Any, tuple[Any, int]] = {
-    np.dtype(kind): (np.dtype(f"i{np.dtype(kind).itemsize}"), -(2 ** (8 * np.dtype(kind).itemsize - 1)))
-    for kind in ("i4", "u4", "f4", "i8", "u8", "f8")
-}
-"""For each dtype that there is a choice of: the one of its bits, and the bit of its sign."""
 _FLOATING = {"add", "subtract", "multiply", "divide", "negative", "absolute", "power", "maximum", "minimum", "clip"}
 _FLOATING |= {"exp", "log", "log1p", "expm1", "sqrt", "sinh", "cosh", "tanh"}
 _ORDERING = {"maximum", "minimum", "clip"}
 """What whole numbers have too, and nothing can overflow in."""
 _TESTING = {"isfinite", "isnan", "isinf"}
-_COMPARING = {"less", "less_equal", "greater", "greater_equal", "equal", "not_equal"}
 _LOGICAL = {"logical_and", "logical_or", "logical_xor", "logical_not"}
-IN_PLACE = _FLOATING | _LOGICAL | {"bitwise_and", "bitwise_xor"}
+IN_PLACE = _FLOATING | _LOGICAL | {"bitwise_and", "bitwise_or", "bitwise_xor"}
 """What may write its result over an operand."""
 _KINDS = {**dict.fromkeys(_FLOATING, "f"), **dict.fromkeys(_ORDERING, "fi"), **dict.fromkeys(_LOGICAL, "b")}
 """The kinds of dtypes that an operation is done in. Any other takes all."""
@@ -98,7 +93,13 @@ class Trace(Graph):
             return self.spread(self.apply(op, *args), shape)
         if op == "multiply":
             return self._product(args[0], args[1], shape)
-        found = self.chosen(args[0], args[1]) if op == "equal" else None
+        if op in ("add", "subtract") and args[1].op == "constant" and args[1].value == 0 and args[0].lengths == shape:
+            return args[0]
+        found = None
+        if op == "equal":
+            found = self.chosen(args[0], args[1])
+        elif self.finite and op in ("clip", "less", "greater"):
+            found = self.if_finite(op, args)
         return self.make(op, tuple(args), shape, result) if found is None else found
 
     def _check_axes(self, args: list[Symbol], shape: Shape) -> None:
@@ -114,6 +115,10 @@ class Trace(Graph):
         for x, factor in ((one, other), (other, one)):
             if factor.op == "constant" and factor.value == 1.0 and shape == x.lengths:
                 return x
+            for y, other_factor in (x.args, x.args[::-1]) if x.op == "multiply" else ():
+                if shape == y.lengths != broadcast(factor.lengths, other_factor.lengths):
+                    # What is smaller first.
+                    return self.apply("multiply", y, self.apply("multiply", factor, other_factor))
             if x.op == "negative" and x.lengths and not factor.lengths and shape == x.lengths:
                 return self.apply("multiply", x.args[0], self.apply("negative", factor))
         return self.make("multiply", (one, other), shape, one.dtype)
@@ -139,16 +144,15 @@ class Trace(Graph):
         return self.apply("clip", x, ends[0] if min is None else min, ends[1] if max is None else max)
 
     def sign(self, x: Symbol, /) -> Symbol:
-        # Far faster than NumPy's: what is not 0 or NaN becomes at least 1, subnormal numbers too.
+        # Far faster than NumPy's: what is not 0 or NaN becomes at least 2**-51, subnormal numbers too.
         large = 2.0**127 if x.dtype == np.float32 else 2.0**1023
-        return self.clip(self.apply("multiply", self.apply("multiply", x, large), 2.0**52), -1.0, 1.0)
+        return self.apply("multiply", self.clip(self.apply("multiply", x, large), -(2.0**-51), 2.0**-51), 2.0**51)
 
     def where(self, condition: Symbol, x1: Any, x2: Any, /) -> Symbol:
-        """A choice, made of operations on bits: they take the same time whatever is chosen."""
         _symbols(condition)
         dtype = x1.dtype if isinstance(x1, Symbol) else x2.dtype if isinstance(x2, Symbol) else None
         other = x2.dtype if isinstance(x2, Symbol) else dtype
-        if condition.dtype != BOOL or dtype != other or (dtype != BOOL and dtype not in _BITS):
+        if condition.dtype != BOOL or dtype != other or not has_choice(dtype):
             raise UntraceableError(f"where of {dtype} and {other}")
         yes, no = self._symbol(x1, dtype), self._symbol(x2, dtype)
         choice = [condition, yes, no]
@@ -157,31 +161,11 @@ class Trace(Graph):
             self._check_axes(choice, shape)
         if condition.op == "constant":
             return self.spread(yes if condition.value else no, shape)
+        if yes.op == no.op == "constant" and yes.value.tobytes() == no.value.tobytes():
+            return self.spread(yes, shape)
         if condition.op == "chosen":
             return self.make("hot", (condition, yes, no), shape, dtype)
-        if dtype == BOOL:
-            one = self.apply("logical_and", condition, yes)
-            return self.apply("logical_or", one, self.apply("logical_and", self.apply("logical_not", condition), no))
-        bits, sign = _BITS[dtype]
-        raw_yes, raw_no = self.view(yes, yes.lengths, bits), self.view(no, no.lengths, bits)
-        if is_zero(yes):
-            chosen = self.apply("bitwise_and", raw_no, self._mask("unmask", condition, bits))
-        elif is_zero(no):
-            chosen = self.apply("bitwise_and", raw_yes, self._mask("mask", condition, bits))
-        else:
-            # Of a number and its negative, only the sign is chosen.
-            opposite = _negates(yes, no) or _negates(no, yes)
-            different = sign if opposite else self.apply("bitwise_xor", raw_yes, raw_no)
-            changed = self.apply("bitwise_and", different, self._mask("mask", condition, bits))
-            chosen = self.apply("bitwise_xor", changed, raw_no)
-        if chosen.lengths != shape:
-            raise UntraceableError("where of a constant")
-        return self.view(chosen, shape, dtype)
-
-    def _mask(self, op: str, condition: Symbol, bits: Any) -> Symbol:
-        if condition.op in _COMPARING:
-            return self.make(op, condition.args, condition.lengths, bits, condition.op)
-        return self.make(op, (condition,), condition.lengths, bits)
+        return choose(self, condition, yes, no, shape)
 
     def astype(self, x: Symbol, dtype: Any, /) -> Symbol:
         _symbols(x)
@@ -226,6 +210,8 @@ class Trace(Graph):
             reduced = self.make("dot.reduce", x.args, kept, x.dtype)
         else:
             reduced = self.make(f"{op}.reduce", (self.whole(x),), kept, x.dtype)
+            if op == "maximum":
+                self.rows_have_largest(x, reduced)
         return reduced if keepdims else self.view(reduced, kept[:-1])
 
     def take(self, x: Symbol, indices: Symbol, /, *, axis: int) -> Symbol:
@@ -329,7 +315,3 @@ def _is_exact(number: Any, dtype: Any) -> bool:
 def _is_given(x: Symbol) -> bool:
     """Whether `x` is made of an argument of the kernel, and not of its own numbers alone."""
     return x.op == "input" or any(map(_is_given, x.args))
-
-
-def _negates(one: Symbol, other: Symbol) -> bool:
-    return one.op == "negative" and one.args[0] is other

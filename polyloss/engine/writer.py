@@ -45,8 +45,8 @@ class Writer:
         tested, checked = [], []
         for flag in flags:
             limits = limits_of(flag)
-            # Of an argument, the smallest and the largest value tell.
-            if limits is not None and _is_argument(limits[0]):
+            # Of an argument, or a row maximum, the smallest and the largest value tell.
+            if limits is not None and (_is_argument(limits[0]) or limits[0].op == "maximum.reduce"):
                 checked.append(limits)
             else:
                 tested.append(flag)

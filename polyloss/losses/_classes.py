@@ -23,8 +23,8 @@ def weighted(xp: Namespace, weight: float | Array | None, costs: Array) -> Array
 
 def picked_slope(xp: Namespace, picked: numeric.Softmax, hot: Array, others: Array, factor: Array | None) -> Array:
     """The derivative of ``factor * minus_log_softmax(picked)`` by the logits, with `factor` a constant."""
-    # By the logit of the class itself p - 1, by another one its p.
-    gradient = xp.where(hot, -picked.rest, others) / picked.total
+    # By the logit of the class itself p - 1, by another one its p. One division for each row.
+    gradient = xp.where(hot, -picked.rest, others) * (1.0 / picked.total)
     if factor is None:
         return gradient
     return (factor if numeric.is_number(factor) else factor[..., None]) * gradient

@@ -143,17 +143,21 @@ def binary_cross_entropy_with_logits(
         t, negative = (scale * label + 0.5 * label_smoothing for label in (t, negative))
     positive = t if pos_weight is None else pos_weight * t
     yes, log_odds, odds = numeric.logistic_of(xp, logits)
-    likely, unlikely = xp.where(yes, positive, negative), xp.where(yes, negative, positive)
-    # -log sigma(|x|); that of the unlikely answer, -log sigma(-|x|), is larger by |x|.
+    # Far from 0, the loss is a straight line of this slope.
+    far = xp.where(yes, negative, -positive)
+    # -log sigma(|x|), the cost of the likely answer. That of the unlikely one is larger by |x|.
     likely_cost = xp.log1p(odds)
 
     def by_logits() -> Array:
-        slope = unlikely - likely * odds
+        unlikely = odds / (1.0 + odds)
+        bend = xp.where(yes, -unlikely, unlikely)
+        slope = far + (bend if pos_weight is None else (positive + negative) * bend)
         if smoothed:
-            # Around a logit of 0, both may be about 1/2: what they differ by is computed without them.
+            # Around a logit of 0, both answers may cost about the same: what they differ by is computed without them.
             excess = (scale - (weight - 1.0) * (0.5 * label_smoothing)) - (scale * (weight + 1.0)) * target
-            slope = xp.where(log_odds > -0.5, xp.where(yes, excess, -excess) - likely * xp.expm1(log_odds), slope)
-        return xp.where(yes, slope, -slope) / (1.0 + odds)
+            near = (excess - xp.where(yes, positive, -negative) * xp.expm1(log_odds)) / (1.0 + odds)
+            slope = xp.where(log_odds > -0.5, near, slope)
+        return slope
 
     def by_smoothed_target() -> Array:
         if pos_weight is None:
@@ -165,7 +169,7 @@ def binary_cross_entropy_with_logits(
         "pos_weight": lambda: numeric.times(xp, t, likely_cost - xp.where(yes, 0.0, logits)),
         "label_smoothing": lambda: (0.5 - target) * by_smoothed_target(),
     }
-    value = cost_of_both + numeric.times(xp, unlikely, -log_odds)
+    value = cost_of_both + numeric.times(xp, far, logits)
     return value, by_logits, lambda: scale * by_smoothed_target(), by_parameter
 
 

@@ -86,7 +86,7 @@ class TensorflowBackend(ByChunks, InMemory):
         for array in arrays:
             if type(array) is not EagerTensor or "CPU" not in array.device:
                 return None
-            found += [array.dtype, *array.shape.as_list(), None]
+            found += [array.dtype, tuple(array.shape.as_list())]
         return tuple(found)
 
     def blockwise(self, inputs: Sequence[Any], options: Sequence[Any]) -> bool:

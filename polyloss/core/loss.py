@@ -8,6 +8,7 @@ checks, masks, half precision, reduction) is the same for every loss, and is not
 import inspect
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self
 
@@ -186,6 +187,7 @@ class Loss(Definition, Combinable, Generic[P]):
         self.defaults = {name: known[name] for name in self.parameters if name in known}
         self.__doc__ = docstrings.whole(self.kernel.__doc__, self)
         self._plans: dict[Any, tuple[Plan, Backend]] = {}
+        self._alike: dict[Any, tuple[Plan, Backend]] = {}
 
     def closed_form(
         self, arguments: Sequence[Array], keywords: Mapping[str, Any], argnums: Sequence[int | str]
@@ -208,12 +210,17 @@ class Loss(Definition, Combinable, Generic[P]):
             return bind.bind(self, *without_scalars(plain, named))
         remembered = self._plans.get(key)
         if remembered is None:
-            call = bind.bind(self, arrays, keywords)
-            if self._as_given(call, arrays, keywords):
-                if len(self._plans) >= _MOST_PLANS:
-                    self._plans.clear()
-                self._plans[key] = call.plan, call.backend
-            return call
+            alike = _of_any_length(key, bool(keywords))
+            known = self._alike.get(alike)
+            if known is None:
+                call = bind.bind(self, arrays, keywords)
+                if self._as_given(call, arrays, keywords):
+                    self._remember(key, call.plan, call.backend)
+                    if alike is not None and call.plan.fits_any_length:
+                        self._alike[alike] = call.plan, call.backend
+                return call
+            plan, backend = known
+            remembered = self._remember(key, replace(plan, memory={"alike": plan.memory}), backend)
         plan, backend = remembered
         by_name = self.arrays[len(arrays) :]
         inputs = (*arrays, *map(keywords.__getitem__, by_name)) if by_name else arrays
@@ -229,6 +236,13 @@ class Loss(Definition, Combinable, Generic[P]):
                 value = backend.asarray(value, inputs[0], dtype)
             data.append(value)
         return BoundCall(plan, backend, (*inputs, *data))
+
+    def _remember(self, key: Any, plan: Plan, backend: Backend) -> tuple[Plan, Backend]:
+        if len(self._plans) >= _MOST_PLANS:
+            self._plans.clear()
+            self._alike.clear()
+        self._plans[key] = plan, backend
+        return plan, backend
 
     def _as_given(self, call: BoundCall, arrays: tuple[Any, ...], keywords: Mapping[str, Any]) -> bool:
         """Whether all arrays of a call are those that came, or numbers."""
@@ -260,6 +274,20 @@ class Loss(Definition, Combinable, Generic[P]):
 
 
 _MOST_PLANS = 256
+
+
+def _of_any_length(key: Any, has_keywords: bool) -> Any:
+    """What calls have in common that differ in their number of examples as well; None where that has to be looked at,
+    such as where something else is as long."""
+    count, found = 0, []
+    for item in (*key[0], *key[1]) if has_keywords else key:
+        if isinstance(item, tuple) and item:
+            count = count or item[0]
+            if count < 2 or count in item[1:]:
+                return None
+            item = (... if item[0] == count else item[0], *item[1:])
+        found.append(item)
+    return (tuple(found), *key[2:]) if has_keywords else tuple(found)
 
 
 def _with_defaults(module: str, name: str, fixed: Mapping[str, Any]) -> Loss[Any]:

@@ -67,6 +67,11 @@ class Plan(Binding):
         """Whether there is no example to compute anything of, nor one of another member of a group."""
         return self.is_empty(named) and getattr(self.loss.fuse, "group_of", None) is None
 
+    @property
+    def fits_any_length(self) -> bool:
+        """Whether calls with more examples or fewer have this plan as well."""
+        return self.loss.fuse is None and self.loss.group_of is None and len(self.axis) < 2 and 0 not in self.axis
+
     def by_autodiff(self) -> bool:
         """Whether the framework differentiates the kernel."""
         autodiff = self.loss.autodiff

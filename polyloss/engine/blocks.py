@@ -1,5 +1,6 @@
 """Calls on arrays in memory, block by block: value and gradients in one pass, with no temporary of their size."""
 
+import copy
 import functools
 import math
 import os
@@ -94,32 +95,49 @@ class Blocks:
             self.blocked.append(layout.blocked)
             lengths.append(layout.lengths)
             if layout.blocked:
-                (self.rows,) = layout.rows
                 self.row = max(self.row, math.prod(layout.tail))
             self.needs_finish = self.needs_finish or bool(layout.axis)
         self.blocked.append(False)
         self.dtypes = tuple(dtypes)
-        self.shapes: list[Shape] = []
         for array, dtype in zip(given[: len(plan.loss.arrays)], dtypes, strict=False):
-            self.shapes.append(array.shape)
             half = is_half(array.dtype)
             self.scales = self.scales or half
             # What is seen may be a copy in another dtype.
             self.needs_finish = self.needs_finish or (half and not is_half(dtype))
-        self.count = math.prod(self.shapes[0]) // math.prod(self.shapes[0][axis] for axis in plan.axis)
         self.name = plan.loss.__name__
         self.checks_parameters = checks_parameters(plan)
         anywhere = replace(plan, axis=(1,) if plan.axis else (), memory={})
         self._form = Form(anywhere, tuple(lengths), self.dtypes, self.scales)
         self.compiled = compiled(self._form)
-        self._tasks: dict[tuple[bool, ...], _Task] = {}
         self._given = plan.names.index("denominator") if "denominator" in plan.names else None
+        self._count(given)
+
+    def _count(self, given: Sequence[Array]) -> None:
+        """Take the number of rows from arrays, and all that depends on it."""
+        plan = self.plan
+        # The first array is one of examples.
+        (self.rows,) = self.layouts[0].rows
+        self.shapes: list[Shape] = []
+        for array in given[: len(plan.loss.arrays)]:
+            self.shapes.append(array.shape)
+        count = math.prod(self.shapes[0]) // math.prod(self.shapes[0][axis] for axis in plan.axis)
+        self._tasks: dict[tuple[bool, ...], _Task] = {}
         # What never changes is an array once and for all.
         self._constant: tuple[Any, Any] | None = None
         counted = self.compiled.counted
         if self._given is None and (counted is None or counted.op == "constant"):
-            number = np.asarray(1 if plan.reduction == "sum" else self.count, self.dtype)
-            self._constant = number, memory.dialect.constant(number)
+            number = np.asarray(1 if plan.reduction == "sum" else count, self.dtype)
+            self._constant = number, self.memory.dialect.constant(number)
+
+    def of_other_length(self, plan: Plan, given: Sequence[Array]) -> "Blocks | None":
+        """The same for more examples or fewer; None where their rows are not alike."""
+        layouts = layouts_of(plan, plan.named(given))
+        if tuple(layout.lengths for layout in layouts) != self._form.shapes:
+            return None
+        other = copy.copy(self)
+        other.plan, other.layouts, other._waits = plan, layouts, False
+        other._count(given)
+        return other
 
     @functools.cached_property
     def closed(self) -> tuple[bool, ...]:
@@ -323,8 +341,10 @@ class InMemory(Backend):
             return None
         if plan.is_empty(plan.named(call.arrays)) or not self.blockwise(call.arrays[:count], call.arrays[count:]):
             return None
+        memory, alike = self.memory(call.arrays), plan.memory.get("alike", {}).get("blocks")
         try:
-            return Blocks(plan, self, self.memory(call.arrays), call.arrays)
+            found = alike.of_other_length(plan, call.arrays) if alike is not None and alike.memory is memory else None
+            return found or Blocks(plan, self, memory, call.arrays)
         except UntraceableError:
             # A kernel that branches, or uses what blocks do not know: it works on whole arrays.
             return None

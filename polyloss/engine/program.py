@@ -95,7 +95,8 @@ class Program:
                 if len(kept.memory) < size or len(kept.layouts) >= _LAYOUTS:
                     kept.layouts.clear()
                 if len(kept.memory) < size:
-                    kept.memory = self.dialect.scratch(size)
+                    # Some more: batches of other lengths may follow.
+                    kept.memory = self.dialect.scratch(1 << (size - 1).bit_length())
                 layout = kept.layouts[self, rows] = self._layout(kept.memory, rows)
             return self._block(*inputs, *outputs, *layout)
         finally:

@@ -3,7 +3,9 @@
 A block is small enough for the cache, and what it needs besides its input and output is allocated once per thread.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -40,7 +42,7 @@ class Program:
         code = Writer(dialect, total, arrays, flags)
         self.source, self.inputs = code.source, code.inputs
         self._slots, self._scratch = code.slots, list(code.scratch)
-        exec(compile(code.source, "<polyloss block>", "exec"), code.names)
+        exec(_translated(code.source), code.names)
         self._block: Callable[..., tuple[float, bool]] = code.names["block"]
         self._row_bytes = max(sum(code.slots), 1)
 
@@ -116,6 +118,12 @@ class Program:
             else:
                 arrays.append(self.dialect.part(memory, starts[slot], lengths, dtype))
         return arrays
+
+
+@functools.lru_cache(maxsize=256)
+def _translated(source: str) -> CodeType:
+    """Byte code. Programs for rows of other lengths have the same source, and other constants."""
+    return compile(source, "<polyloss block>", "exec")
 
 
 def _starts(rows: int, row: int, block: int) -> range:

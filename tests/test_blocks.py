@@ -1,11 +1,13 @@
 """Calls in blocks give what calls on whole arrays give, in no more memory than the gradient and a few blocks."""
 
+import math
 import os
 import subprocess
 import sys
 import threading
 import tracemalloc
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import numpy as np
@@ -17,6 +19,7 @@ from polyloss.engine import code as _code
 from polyloss.engine import compiled as _compiled
 from polyloss.engine import dialect as _dialect
 from polyloss.engine.code import NUMPY
+from polyloss.engine.quiet import quietly
 
 from .ordinary import ordinary
 
@@ -136,13 +139,13 @@ def test_finite_logits_are_computed_once(rng: Any, monkeypatch: Any) -> None:
     logits, ids = rng.normal(size=(ROWS, CLASSES)), rng.integers(0, CLASSES, ROWS)
     logits[:, 0] = -np.inf
     found = []
-    anew = _blocks.Blocks._anew
+    careful = _blocks.Blocks._careful
 
     def counted(*given: Any) -> Any:
         found.append(given)
-        return anew(*given)
+        return careful(*given)
 
-    monkeypatch.setattr(_blocks.Blocks, "_anew", counted)
+    monkeypatch.setattr(_blocks.Blocks, "_careful", counted)
     polyloss.cross_entropy(logits, np.maximum(ids, 1))
     assert not found
     logits[5] = np.inf
@@ -348,8 +351,8 @@ def test_partial_shares_its_code(rng: Any) -> None:
 
 
 @pytest.mark.parametrize("layout", [lambda x: x, lambda x: np.repeat(x, 2)[::2]], ids=["dense", "strided"])
-@pytest.mark.parametrize("log1p", [NUMPY.functions["log1p"], _code._log1p], ids=["chosen", "own"])
-def test_log1p_is_that_of_numpy(log1p: Any, layout: Any, rng: Any) -> None:
+@pytest.mark.parametrize("function", [NUMPY.functions["log1p"], _code._log1p], ids=["chosen", "own"])
+def test_log1p_is_that_of_numpy(function: Any, layout: Any, rng: Any) -> None:
     """Within three eps, and exactly that at the ends, of zeros of both signs, and of what is no number."""
     ends = np.asarray([0.0, -0.0, np.inf, -1.0, -2.0, np.nan, 1e-45, -1e-45, 3e38, -0.99999994], np.float32)
     ordinary = np.concatenate([10.0 ** rng.uniform(-40, 38, 99_999), -rng.random(99_999)]).astype(np.float32)
@@ -357,7 +360,36 @@ def test_log1p_is_that_of_numpy(log1p: Any, layout: Any, rng: Any) -> None:
         x = layout(x)
         found = np.empty_like(x)
         with np.errstate(all="ignore"):
-            log1p(x, found)
+            function(x, found)
             exact = np.log1p(x.astype(np.float64))
         np.testing.assert_allclose(found, exact, rtol=float(3 * np.finfo(np.float32).eps))
         np.testing.assert_array_equal(np.signbit(found[found == 0.0]), np.signbit(x[found == 0.0]))
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (5, 1), (70_000, 2), (9, 64), (9, 65), (4, 2, 3)], ids=str)
+@pytest.mark.parametrize("name", ["max", "min"])
+def test_largest_of_a_row(name: str, shape: tuple[int, ...], rng: Any) -> None:
+    """In any number of columns, and in more rows than are copied at a time; NaN counts as it does for NumPy."""
+    x = np.repeat(rng.normal(size=shape), 2, axis=0)[::2]
+    x[0, ..., -1] = np.nan
+    found = np.empty((*shape[:-1], 1))
+    NUMPY.functions[f"{name}_rows"](x, found)
+    np.testing.assert_array_equal(found, getattr(np, name)(x, axis=-1, keepdims=True))
+
+
+def test_quietly_ignores_errors_there_and_nowhere_else() -> None:
+    """Also within itself, after an error, and in another thread."""
+
+    def divides(again: bool) -> float:
+        quotient = np.float64(1.0) / np.float64(0.0)
+        return float(quotient) + (quietly(divides, False) if again else 0.0)
+
+    with np.errstate(all="raise"):
+        for _ in range(2):
+            assert quietly(divides, True) == math.inf
+            with pytest.raises(ZeroDivisionError):
+                quietly(lambda: 1 // 0)
+        with pytest.raises(FloatingPointError):
+            divides(False)
+    with ThreadPoolExecutor(1) as pool:
+        assert quietly(lambda: pool.submit(quietly, divides, True).result(10.0)) == math.inf

@@ -155,3 +155,26 @@ def test_a_learned_parameter_that_went_wrong_is_shown() -> None:
     for call in ({"delta": delta}, {"delta": 1.0, "denominator": delta}):
         with pytest.raises(ValueError, match=r"must be positive.* got -1"):
             polyloss.huber(X, Y, **call)
+
+
+def test_a_number_is_not_kept_from_inference_mode() -> None:
+    """There, what it became could not be differentiated beside later."""
+    x, loss = X.clone().requires_grad_(), polyloss.huber.partial()
+    with torch.inference_mode():
+        inside = [loss(x, Y) for _ in range(3)][-1]
+    outside = loss(x, Y)
+    outside.backward()
+    torch.testing.assert_close(inside, outside.detach(), rtol=0.0, atol=0.0)
+
+
+def test_a_number_that_a_kernel_modifies_is_made_anew() -> None:
+    """What comes of a number is used again as long as it is the number: not another, and not one modified in place."""
+
+    def growing(xp: Any, prediction: Any, target: Any, *, scale: float = 1.0) -> Any:
+        scale += 1
+        return scale * (prediction - target), lambda: scale, lambda: -scale
+
+    loss: Any = polyloss.elementwise(growing)
+    for scale, times in ((1.0, 2.0), (1.0, 2.0), (3.0, 4.0), (1.0, 2.0)):
+        torch.testing.assert_close(loss(X, Y, reduction="none"), 2.0 * (X - Y))
+        torch.testing.assert_close(loss(X, Y, reduction="none", scale=scale), times * (X - Y))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from polyloss.adapters import Namespace, lacks_closed_form, pull, scalar, sum_to
+from polyloss.adapters import Namespace, pull, scalar, sum_to
 from polyloss.classes import classes, no_class
 from polyloss.core.backend import Alike
 from polyloss.core.collectives import Group, split_over
@@ -66,6 +66,10 @@ class TensorflowBackend(ByChunks, InMemory):
         # Beside tensors: variables, those of Keras among them, and NumPy arrays.
         return tf.convert_to_tensor(value)
 
+    def keeps(self, array: Any) -> bool:
+        # Nobody can modify an eager tensor; others have no `signature`.
+        return True
+
     def refusal(self, array: Any) -> str | None:
         kind = next((kind for kind in _REFUSED if isinstance(array, kind)), None)
         if kind is not None:
@@ -102,8 +106,8 @@ class TensorflowBackend(ByChunks, InMemory):
 
     def attach_blocks(self, blocks: Blocks, arrays: Sequence[Any]) -> Any:
         order = order_of(arrays)
-        wanted = [order > 0 and is_recorded(array) for array in arrays]
-        if order and (order > 1 or not any(wanted) or lacks_closed_form(blocks.closed, wanted)):
+        wanted = tuple([order > 0 and is_recorded(array) for array in arrays])
+        if order and (order > 1 or not any(wanted) or blocks.lacks(wanted)):
             # Of higher order, in forward mode, or of a weight.
             return blocks.plain(*arrays)
         value, kept = blocks.forward(arrays, wanted)

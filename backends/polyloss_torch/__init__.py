@@ -32,13 +32,14 @@ from ._common import (
 )
 from ._distributed import Replicating, run_distributed, split_pair
 from ._fused import FusedFunction
-from ._memory import DTYPES, HALVES, KNOWN, AsArrays, AsTensors
+from ._memory import HALVES, KNOWN, AsArrays, AsTensors
 from ._module import LossModule, module, module_class
 from ._private import (
     apply_of,
     around_forward_mode,
     concrete,
     is_abstract,
+    is_as_made,
     is_forward_mode,
     is_transformed,
     is_watched,
@@ -199,6 +200,9 @@ class TorchBackend(ByChunks, InMemory):
         value = float(value) if dtype.is_floating_point else value
         return torch.full((), value, dtype=dtype, device=like.device)
 
+    def keeps(self, array: torch.Tensor) -> bool:
+        return is_as_made(array) and not array.requires_grad
+
     def scalar(self, value: Any) -> Any:
         if torch.compiler.is_compiling():
             # The compiler shows an array in the place of a scalar of NumPy.
@@ -225,15 +229,17 @@ class TorchBackend(ByChunks, InMemory):
     def signature(self, arrays: Sequence[Any]) -> Hashable | None:
         if torch.compiler.is_compiling() or is_watched():
             return None
-        found = []
+        strided = torch.strided
+        found: list[Hashable] = []
         for array in arrays:
-            if type(array) not in _PLAIN or array.layout is not torch.strided or array.is_nested:
+            if type(array) not in _PLAIN or array.layout is not strided or array.is_nested:
                 return None
             if array.is_neg() or is_zero(array):
                 # Not what is in its memory, or without any.
                 return None
-            found += [array.dtype, array.shape, array.requires_grad, array.device]
-            if array.dtype in HALVES:
+            dtype = array.dtype
+            found += dtype, array.shape, array.requires_grad, array.is_cpu or array.device
+            if dtype in HALVES:
                 found.append(is_autocast(array))
         return tuple(found)
 
@@ -245,9 +251,9 @@ class TorchBackend(ByChunks, InMemory):
     def attach_blocks(self, blocks: Blocks, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
         value: torch.Tensor
         if torch.is_grad_enabled():
-            wanted = [array.requires_grad for array in arrays]
-            if any(wanted):
-                if not lacks_closed_form(blocks.closed, wanted):
+            wanted = tuple([array.requires_grad for array in arrays])
+            if True in wanted:
+                if not blocks.lacks(wanted):
                     value = _apply_now(blocks, *arrays)
                     return value
                 with without_autocast(arrays[0]):
@@ -264,7 +270,7 @@ class TorchBackend(ByChunks, InMemory):
         return _IN_TORCH if some and KNOWN.issuperset(array.dtype for array in arrays) else _IN_NUMPY
 
     def wrap(self, number: Any) -> torch.Tensor:
-        return torch.scalar_tensor(float(number), dtype=DTYPES[number.dtype], device="cpu")
+        return torch.from_numpy(np.asarray(number))
 
     def is_one(self, array: torch.Tensor) -> bool:
         # Of a device it would have to be waited for.

@@ -51,6 +51,9 @@ def backward_without_autocast(function: Callable[..., Any]) -> Callable[..., Any
 
     @functools.wraps(function)
     def backward(ctx: Any, upstream: torch.Tensor) -> Any:
+        if not is_any_autocast():
+            # Most often: there is nothing to leave.
+            return function(ctx, upstream)
         with without_autocast(upstream):
             return function(ctx, upstream)
 

@@ -62,6 +62,11 @@ is_zero: Callable[[torch.Tensor], bool] = torch.Tensor._is_zerotensor
 """Whether an array is zeros without any memory, which autograd makes."""
 
 
+def is_as_made(array: torch.Tensor) -> bool:
+    """Whether nothing was done to `array` in place, and gradients of what is computed with it can be found."""
+    return not array.is_inference() and array._version == 0
+
+
 def is_transforming() -> bool:
     """Whether a transform of `torch.func` is at work."""
     return peek_interpreter_stack() is not None
@@ -137,6 +142,7 @@ __all__ = [
     "concrete",
     "is_abstract",
     "is_any_autocast",
+    "is_as_made",
     "is_batched_gradient",
     "is_forward_mode",
     "is_replicating",

@@ -180,6 +180,10 @@ class Backend(ABC):
         A number has the `dtype`, or that of `like`, which is an array. Beside an array, `like` may be None.
         """
 
+    def keeps(self, array: Array) -> bool:
+        """Whether what `asarray` made of a number is certain to be that number still, and of use in any other call."""
+        return False
+
     @abstractmethod
     def readable(self, *arrays: Array) -> bool:
         """Whether the values can be looked at now, at no great cost: not traced, not lazy, not on an accelerator."""

@@ -10,7 +10,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, NamedTuple, ParamSpec, Self
 
 import numpy as np
 
@@ -186,8 +186,8 @@ class Loss(Definition, Combinable, Generic[P]):
         self.fixed = dict(given)
         self.defaults = {name: known[name] for name in self.parameters if name in known}
         self.__doc__ = docstrings.whole(self.kernel.__doc__, self)
-        self._plans: dict[Any, tuple[Plan, Backend]] = {}
-        self._alike: dict[Any, tuple[Plan, Backend]] = {}
+        self._plans: dict[Any, _Remembered] = {}
+        self._alike: dict[Any, _Remembered] = {}
 
     def closed_form(
         self, arguments: Sequence[Array], keywords: Mapping[str, Any], argnums: Sequence[int | str]
@@ -203,8 +203,11 @@ class Loss(Definition, Combinable, Generic[P]):
                 # A number like any other; or a mask of one element.
                 keywords = keywords | {name: np.asarray(given) if name == "where" else given.item()}
         backend = find_backend(type(arrays[0])) if arrays else None
-        key = None if backend is None else self._key(backend, arrays, keywords)
-        if key is None:
+        key = None if backend is None else backend.signature(arrays)
+        if keywords and key is not None:
+            assert backend is not None
+            key = self._key(backend, key, keywords)
+        if backend is None or key is None:
             # There may be more than plain arrays and numbers among the arguments.
             plain, named = tuple(map(unwrapped, arrays)), {key: unwrapped(value) for key, value in keywords.items()}
             return bind.bind(self, *without_scalars(plain, named))
@@ -215,34 +218,45 @@ class Loss(Definition, Combinable, Generic[P]):
             if known is None:
                 call = bind.bind(self, arrays, keywords)
                 if self._as_given(call, arrays, keywords):
-                    self._remember(key, call.plan, call.backend)
+                    options = tuple(zip(call.plan.names, call.plan.dtypes, strict=True))[len(self.arrays) :]
+                    known = self._remember(key, _Remembered(call.plan, call.backend, options, {}))
                     if alike is not None and call.plan.fits_any_length:
-                        self._alike[alike] = call.plan, call.backend
+                        self._alike[alike] = known
                 return call
-            plan, backend = known
-            remembered = self._remember(key, replace(plan, memory={"alike": plan.memory}), backend)
-        plan, backend = remembered
+            plan = replace(known.plan, memory={"alike": known.plan.memory})
+            remembered = self._remember(key, known._replace(plan=plan))
+        plan, backend, options, _ = remembered
         by_name = self.arrays[len(arrays) :]
         inputs = (*arrays, *map(keywords.__getitem__, by_name)) if by_name else arrays
-        if len(plan.names) == len(inputs):
+        if not options:
             return BoundCall(plan, backend, inputs)
-        count, data = len(inputs), []
-        for name, dtype in zip(plan.names[count:], plan.dtypes[count:], strict=True):
-            value = keywords[name] if name in keywords else self.defaults[name]
-            if dtype is not None:
-                if name in keywords:
-                    bind.check_constant(self, name, value)
-                    checks.fits_dtype(self.__name__, name, value, dtype, self.domains.get(name))
-                value = backend.asarray(value, inputs[0], dtype)
-            data.append(value)
+        data = []
+        for name, dtype in options:
+            given = name in keywords
+            value = keywords[name] if given else self.defaults[name]
+            data.append(value if dtype is None else self._number(remembered, name, value, given, inputs[0], dtype))
         return BoundCall(plan, backend, (*inputs, *data))
 
-    def _remember(self, key: Any, plan: Plan, backend: Backend) -> tuple[Plan, Backend]:
+    def _remember(self, key: Any, known: "_Remembered") -> "_Remembered":
         if len(self._plans) >= _MOST_PLANS:
             self._plans.clear()
             self._alike.clear()
-        self._plans[key] = plan, backend
-        return plan, backend
+        self._plans[key] = known
+        return known
+
+    def _number(
+        self, remembered: "_Remembered", name: str, value: float, given: bool, like: Array, dtype: Any
+    ) -> Array:
+        """A number, `given` or a default, as an array: that of the last call, if it was the same object."""
+        last = remembered.numbers.get(name)
+        if last is not None and last[0] is value and remembered.backend.keeps(last[1]):
+            return last[1]
+        if given:
+            bind.check_constant(self, name, value)
+            checks.fits_dtype(self.__name__, name, value, dtype, self.domains.get(name))
+        array = remembered.backend.asarray(value, like, dtype)
+        remembered.numbers[name] = value, array
+        return array
 
     def _as_given(self, call: BoundCall, arrays: tuple[Any, ...], keywords: Mapping[str, Any]) -> bool:
         """Whether all arrays of a call are those that came, or numbers."""
@@ -252,11 +266,8 @@ class Loss(Definition, Combinable, Generic[P]):
                 return False
         return True
 
-    def _key(self, backend: Backend, arrays: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-        """What two calls have in common that differ in values alone; None where that is not known."""
-        inputs = backend.signature(arrays)
-        if inputs is None or not keywords:
-            return inputs
+    def _key(self, backend: Backend, inputs: Any, keywords: dict[str, Any]) -> Any:
+        """The same of calls with keywords, of the `signature` of their inputs; None where that is not known."""
         constants: list[Any] = []
         others = []
         for name, value in keywords.items():
@@ -288,6 +299,17 @@ def _of_any_length(key: Any, has_keywords: bool) -> Any:
             item = (... if item[0] == count else item[0], *item[1:])
         found.append(item)
     return (tuple(found), *key[2:]) if has_keywords else tuple(found)
+
+
+class _Remembered(NamedTuple):
+    """What calls have in common that differ in values alone."""
+
+    plan: Plan
+    backend: Backend
+    options: tuple[tuple[str, Any], ...]
+    """The arrays among the keywords: the name of each, and the dtype of those that come as numbers."""
+    numbers: dict[str, tuple[float, Array]]
+    """The last numbers, and what was made of them."""
 
 
 def _with_defaults(module: str, name: str, fixed: Mapping[str, Any]) -> Loss[Any]:

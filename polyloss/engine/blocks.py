@@ -21,8 +21,9 @@ from polyloss.core.values import check_parameters, checks_parameters
 from .code import NUMPY
 from .compiled import Form, compiled
 from .dialect import Dialect, Shape
-from .layout import layouts_of
+from .layout import Layout, layouts_of
 from .program import Program
+from .quiet import quietly
 from .symbols import ROWS, Symbol, UntraceableError, foreign
 from .trace import Trace
 
@@ -47,8 +48,9 @@ class _Task(NamedTuple):
     """What is to be done for some gradients."""
 
     program: Program
-    outputs: tuple[tuple[int, Shape, Shape], ...]
-    """For each gradient: the number of its array, its shape with the axis of the rows last, and that of its rows."""
+    outputs: tuple[tuple[int, Shape, Shape | None], ...]
+    """For each gradient: the number of its array, its shape with the axis of the rows last, and that of its rows, where
+    it is another."""
 
 
 class Memory(ABC):
@@ -109,6 +111,7 @@ class Blocks:
         anywhere = replace(plan, axis=(1,) if plan.axis else (), memory={})
         self._form = Form(anywhere, tuple(lengths), self.dtypes, self.scales)
         self.compiled = compiled(self._form)
+        self._lacking: dict[tuple[bool, ...], bool] = {}
         self._given = plan.names.index("denominator") if "denominator" in plan.names else None
         self._count(given)
 
@@ -119,15 +122,20 @@ class Blocks:
         (self.rows,) = self.layouts[0].rows
         self.shapes: list[Shape] = []
         for array in given[: len(plan.loss.arrays)]:
-            self.shapes.append(array.shape)
+            self.shapes.append(tuple(array.shape))
+        # Those that are laid out anew; most arrays are rows as they come.
+        self._moved: list[tuple[int, Layout]] = []
+        for number, layout in enumerate(self.layouts):
+            if layout.moves(given[number]):
+                self._moved.append((number, layout))
         count = math.prod(self.shapes[0]) // math.prod(self.shapes[0][axis] for axis in plan.axis)
         self._tasks: dict[tuple[bool, ...], _Task] = {}
         # What never changes is an array once and for all.
-        self._constant: tuple[Any, Any] | None = None
+        self._constant: tuple[np.float64, Any] | None = None
         counted = self.compiled.counted
         if self._given is None and (counted is None or counted.op == "constant"):
-            number = np.asarray(1 if plan.reduction == "sum" else count, self.dtype)
-            self._constant = number, self.memory.dialect.constant(number)
+            divisor = np.asarray(1 if plan.reduction == "sum" else count, self.dtype)
+            self._constant = np.float64(divisor), self.memory.dialect.constant(divisor)
 
     def of_other_length(self, plan: Plan, given: Sequence[Array]) -> "Blocks | None":
         """The same for more examples or fewer; None where their rows are not alike."""
@@ -145,10 +153,17 @@ class Blocks:
         closed = [gradient is not None for gradient in self.compiled.gradients or ()]
         return (*closed, *(False,) * (len(self.layouts) - len(closed)))
 
-    def _anew(self, task: _Task, *arguments: Any) -> tuple[float, bool]:
-        """The same without taking anything to be finite."""
-        careful = compiled(replace(self._form, finite=False))
-        return careful.program(self.memory.dialect, tuple(number for number, *_ in task.outputs)).run(*arguments)
+    def _careful(self, task: _Task) -> Program:
+        """The program that does the same without taking anything to be finite."""
+        form = replace(self._form, finite=False)
+        return compiled(form).program(self.memory.dialect, tuple(number for number, *_ in task.outputs))
+
+    def lacks(self, wanted: tuple[bool, ...]) -> bool:
+        """`lacks_closed_form`, remembered."""
+        found = self._lacking.get(wanted)
+        if found is None:
+            found = self._lacking[wanted] = lacks_closed_form(self.closed, wanted)
+        return found
 
     def _task(self, wanted: tuple[bool, ...]) -> _Task:
         numbers = []
@@ -159,7 +174,8 @@ class Blocks:
         outputs = []
         for number in numbers:
             layout = self.layouts[number]
-            outputs.append((number, layout.shape if layout.axis else self.shapes[number], layout.target))
+            shape = layout.shape if layout.axis else self.shapes[number]
+            outputs.append((number, shape, None if shape == layout.target else layout.target))
         self._tasks[wanted] = task = _Task(program, tuple(outputs))
         return task
 
@@ -177,26 +193,23 @@ class Blocks:
             check_parameters(self.plan, self.plan.named(arrays))
         wanted = tuple(wanted)
         task = self._tasks.get(wanted) or self._task(wanted)
-        dialect = memory.dialect
-        parts = [layout(array, dialect) for layout, array in zip(self.layouts, map(memory.see, arrays), strict=True)]
+        parts = [*map(memory.see, arrays)]
+        for place, layout in self._moved:
+            parts[place] = layout(parts[place], memory.dialect)
         gradients: list[Array | None] = [None] * len(arrays)
         outputs = []
-        for number, shape, rows in task.outputs:
-            gradients[number], seen = memory.empty(shape, self.dtypes[number])
-            outputs.append(seen.reshape(rows))
-        with np.errstate(all="ignore"):
-            factor = 1.0 if upstream is None else upstream
-            if self._constant is None or factor != 1.0:
-                divisor = self._divisor(parts)
-                parts.append(dialect.constant(np.asarray(divisor / factor, self.dtype)))
-            else:
-                divisor, seen = self._constant
-                parts.append(seen)
-            run = parts, self.blocked, outputs, self.rows, self.row, backend.threads
-            total, bad = task.program.run(*run)
-            if bad and self.compiled.assumes:
-                total, bad = self._anew(task, *run)
-            value = backend.wrap(self.dtype.type(np.float64(total) / divisor))
+        for place, shape, rows in task.outputs:
+            gradients[place], seen = memory.empty(shape, self.dtypes[place])
+            outputs.append(seen if rows is None else seen.reshape(rows))
+        if self._constant is None or not (upstream is None or upstream == 1.0):
+            divisor, seen = quietly(self._divisors, parts, upstream)
+        else:
+            divisor, seen = self._constant
+        parts.append(seen)
+        number, bad = quietly(self._value, task.program, parts, outputs, divisor)
+        if bad and self.compiled.assumes:
+            number, bad = quietly(self._value, self._careful(task), parts, outputs, divisor)
+        value = backend.wrap(number)
         if bad:
             self.plan.check_values(self.plan.named(arrays))
         if self.needs_finish:
@@ -237,16 +250,29 @@ class Blocks:
         if self.plan.readable and self.backend.readable(*arrays):
             self.plan.check_values(self.plan.named(arrays))
 
-    def _divisor(self, parts: Sequence[Any]) -> Any:
+    def _value(
+        self, program: Program, parts: Sequence[Any], outputs: Sequence[Any], divisor: np.float64
+    ) -> tuple[Any, bool]:
+        """The loss, as a number of NumPy, and whether a value is outside of its domain."""
+        total, bad = program.run(parts, self.blocked, outputs, self.rows, self.row, self.backend.threads)
+        return self.dtype.type(total / divisor), bad
+
+    def _divisors(self, parts: Sequence[Any], upstream: float | None) -> tuple[np.float64, Any]:
+        """What the sum of all losses is divided by, and what their gradients are, which may have a factor."""
+        divisor = self._divisor(parts)
+        share = divisor if upstream is None else divisor / np.float64(upstream)
+        return divisor, self.memory.dialect.constant(np.asarray(share, self.dtype))
+
+    def _divisor(self, parts: Sequence[Any]) -> np.float64:
         """What the sum of all losses is divided by. Where nothing counts, that is 0, and so is the mean."""
         if self._constant is not None:
             return self._constant[0]
         if self._given is not None:
             # `check_parameters` lets 0 pass nowhere else.
-            return np.asarray(float(parts[self._given]) or 1.0, self.dtype)
+            return np.float64(self.dtype.type(float(parts[self._given]) or 1.0))
         counting = self.compiled.counting(self.memory.dialect)
         total, some = counting.run(parts, self.blocked, [], self.rows, self.row, self.backend.threads)
-        return np.asarray(total if total or some else 1.0, self.dtype)
+        return np.float64(self.dtype.type(total if total or some else 1.0))
 
 
 @functools.lru_cache(maxsize=256)
@@ -312,9 +338,9 @@ class InMemory(Backend):
         """The value of a call and its gradients in closed form, in blocks where that can be done."""
         blocks, names = self.blocks(call), call.plan.names
         chosen = [names[number] if isinstance(number, int) else number for number in argnums]
-        wanted = [name in chosen for name in names]
+        wanted = tuple([name in chosen for name in names])
         exist = {*names}.issuperset(chosen)
-        if blocks is None or not exist or lacks_closed_form(blocks.closed, wanted):
+        if blocks is None or not exist or blocks.lacks(wanted):
             return super().value_and_gradients(call, argnums)
         value, gradients = blocks.forward(call.arrays, wanted, 1.0)
         return value, tuple(gradients[names.index(name)] for name in chosen)
@@ -375,11 +401,10 @@ class InMemory(Backend):
             memories.append(seen)
         blocked = [kind[2] for kind in kinds]
         row = max(math.prod(kind[1]) for kind in kinds if kind[2])
-        with np.errstate(all="ignore"):
-            run = parts, blocked, memories, count, row, self.threads
-            careful = _row_program(*of, finite=False) if program.run(*run)[1] else None
-            if careful is not None:
-                careful[0].run(*run)
+        run = parts, blocked, memories, count, row, self.threads
+        careful = _row_program(*of, finite=False) if quietly(program.run, *run)[1] else None
+        if careful is not None:
+            quietly(careful[0].run, *run)
         return results
 
 

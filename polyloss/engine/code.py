@@ -19,6 +19,8 @@ _LARGE = 1 << 14
 """Elements from which on a sum is a sum of products with 1."""
 _SHORT = 1 << 15
 """Elements of what a function computes in several steps: few enough for the first caches."""
+_NARROW = 64
+"""Entries of a row up to which NumPy compares whole columns faster."""
 
 
 def _outside(array: Any, low: Any, high: Any) -> bool:
@@ -31,6 +33,21 @@ def _sum_rows(array: Any, out: Any) -> None:
         np.vecdot(array, _ones[array.dtype][: array.shape[-1]], out[..., 0])
     else:
         np.add.reduce(array, axis=-1, out=out, keepdims=True)
+
+
+def _of_columns(function: Any) -> Callable[[Any, Any], None]:
+    """A reduction of rows, in which order does not matter: of short ones column by column, in a transposed copy."""
+
+    def reduce(array: Any, out: Any) -> None:
+        if array.ndim != 2 or array.shape[1] > _NARROW:
+            function.reduce(array, -1, None, out, True)
+            return
+        step = _SHORT // array.shape[1]
+        for start in range(0, len(array), step):
+            columns = array[start : start + step].T.copy()
+            function.reduce(columns, 0, None, out[start : start + step, 0])
+
+    return reduce
 
 
 def _total(array: Any) -> float:
@@ -49,20 +66,8 @@ def _dot(one: Any, other: Any) -> float:
     return total + _dot(one[:whole], other[:whole]) if whole else total
 
 
-def _has_instructions(name: str) -> bool:
-    """Whether NumPy knows vector instructions of this machine for a function of float32."""
-    try:
-        from numpy.lib.introspect import opt_func_info
-    except ImportError:
-        # Before NumPy 2.1.
-        return False
-    found = opt_func_info(func_name=f"^{name}$", signature="float32")
-    return any("baseline" not in kind["current"] for kinds in found.values() for kind in kinds.values())
-
-
 def _log1p(x: Any, out: Any) -> None:
-    """log(1 + x) of float32 by vector instructions. Where NumPy has none, as without AVX-512, it takes four times as
-    long.
+    """log(1 + x). For float32, NumPy's own takes four times as long where it has no vector instructions for it.
 
     The logarithm of the rounded sum, and to first order that of what was lost: W. Kahan, in N. J. Higham, "Accuracy and
     Stability of Numerical Algorithms", section 1.14.1, has the same idea. A limit instead of 0 / 0 at -1 and infinity.
@@ -85,13 +90,34 @@ def _log1p(x: Any, out: Any) -> None:
         np.copysign(np.add(sums, lost, sums), part, found)
 
 
+class _Asking(np.ndarray[Any, Any]):
+    """An array whose methods return the function that they are made of."""
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **options: Any) -> Any:
+        return ufunc
+
+
+_clip: Any = np.zeros(1).view(_Asking).clip(0.0, 1.0)
+"""The function of the method `clip`, which has no name in NumPy. Of a small array, that takes half of the time."""
+
+
+def _has_vectors(name: str) -> bool:
+    """Whether NumPy computes a function of float32 with vector instructions beyond those of any such processor.
+
+    NumPy 2.0 does not tell.
+    """
+    if not hasattr(np.lib, "introspect"):
+        return False
+    (versions,) = np.lib.introspect.opt_func_info(f"^{name}$", "float32").values()
+    return all("baseline" not in version["current"] for version in versions.values())
+
+
 _ONE = np.float32(1.0)
 _ones = {np.dtype(kind): np.ones(ROW, kind) for kind in (np.float32, np.float64)}
 """Products with 1 are added faster than numbers are."""
 
 
 _TEMPLATES = {
-    "clip": ("{a[0]}.clip({a[1]}, {a[2]}, {out})",),
     "maximum": ("maximum({all}, out={out})",),
     "minimum": ("minimum({all}, out={out})",),
     "cast": ("copyto({out}, {a[0]}, 'unsafe')",),
@@ -104,22 +130,23 @@ _TEMPLATES = {
     "put": ("{out}.reshape(-1)[{a[2]}] = {a[1]}.reshape(-1)",),
     "add.reduce": ("sum_rows({a[0]}, {out})",),
     "dot.reduce": ("vecdot({all}, {out}[..., 0])",),
-    "maximum.reduce": ("max_rows({a[0]}, -1, None, {out}, True)",),
-    "minimum.reduce": ("min_rows({a[0]}, -1, None, {out}, True)",),
+    "maximum.reduce": ("max_rows({a[0]}, {out})",),
+    "minimum.reduce": ("min_rows({a[0]}, {out})",),
     "logical_or.reduce": ("any_row({a[0]}, -1, None, {out}, True)",),
     "logical_and.reduce": ("all_row({a[0]}, -1, None, {out}, True)",),
 }
 _OTHER = ("{op}({all}, {out})",)
 _FUNCTIONS = {name: function for name, function in vars(np).items() if isinstance(function, np.ufunc)} | {
     "chosen": np.equal,
+    "clip": _clip,
     "copyto": np.copyto,
     "index": np.add,
     "dot": _dot,
-    "log1p": np.log1p if _has_instructions("log1p") else _log1p,
+    "log1p": np.log1p if _has_vectors("log1p") else _log1p,
     "total": _total,
     "sum_rows": _sum_rows,
-    "max_rows": np.maximum.reduce,
-    "min_rows": np.minimum.reduce,
+    "max_rows": _of_columns(np.maximum),
+    "min_rows": _of_columns(np.minimum),
     "any_row": np.logical_or.reduce,
     "all_row": np.logical_and.reduce,
     "any_of": np.ndarray.any,

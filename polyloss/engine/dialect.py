@@ -27,13 +27,22 @@ def aligned(shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
     return array
 
 
-class Kept(threading.local):
+class Kept:
     """What a thread keeps between calls: its scratch memory, and the arrays that were laid out in it."""
+
+    __slots__ = ("busy", "layouts", "memory")
 
     def __init__(self) -> None:
         self.memory: Any = ()
         self.layouts: dict[Any, list[Any]] = {}
         self.busy = False
+
+
+class _OfThread(threading.local):
+    """Of what belongs to threads, each attribute takes long to find: this has one."""
+
+    def __init__(self) -> None:
+        self.kept = Kept()
 
 
 class Dialect(ABC):
@@ -61,7 +70,7 @@ class Dialect(ABC):
         times: int = 1,
     ) -> None:
         self.templates, self.other, self.functions, self.times = templates, other, functions, times
-        self.kept = Kept()
+        self.of_thread = _OfThread()
 
     @abstractmethod
     def constant(self, value: Any) -> Any:

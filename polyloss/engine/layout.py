@@ -43,6 +43,10 @@ class Layout:
         self.blocked, self.target = bool(rows), rows + tail
         self.lengths = (ROWS, *tail) if rows else tail
 
+    def moves(self, array: Any) -> bool:
+        """Whether there is anything to be done to an array of this shape."""
+        return bool(self.axis) or tuple(array.shape) != self.target
+
     def __call__(self, array: Any, dialect: Dialect) -> Any:
         """The rows of `array`: a view where there is one."""
         if self.axis:

@@ -12,7 +12,7 @@ import numpy as np
 
 from . import dialect as _dialect
 from .code import PIECE
-from .dialect import ALIGNMENT, Dialect
+from .dialect import ALIGNMENT, Dialect, Kept
 from .symbols import ROWS, Symbol
 from .writer import Writer
 
@@ -45,6 +45,7 @@ class Program:
         exec(_translated(code.source), code.names)
         self._block: Callable[..., tuple[float, bool]] = code.names["block"]
         self._row_bytes = max(sum(code.slots), 1)
+        self._most = _KEPT // self._row_bytes
 
     def run(
         self,
@@ -67,9 +68,10 @@ class Program:
             Tells how many threads may take part.
         """
         used = [inputs[i] for i in self.inputs]
-        block = min(_dialect.BLOCK * self.dialect.times, _KEPT // self._row_bytes * row)
-        if rows * row <= block:
+        block = _dialect.BLOCK * self.dialect.times
+        if rows * row <= block and rows <= self._most:
             return self._one(used, outputs, rows)
+        block = min(block, self._most * row)
         cut = [blocked[i] for i in self.inputs]
         starts = _starts(rows, row, block)
         results: list[tuple[float, bool]] = [(0.0, False)] * len(starts)
@@ -86,23 +88,32 @@ class Program:
         return float(np.add.reduce([total for total, _ in results])), any(bad for _, bad in results)
 
     def _one(self, inputs: Sequence[Any], outputs: Sequence[Any], rows: int) -> tuple[float, bool]:
-        size = self._row_bytes * rows + ALIGNMENT * len(self._slots)
-        kept = self.dialect.kept
-        if kept.busy or size > _KEPT:
-            return self._block(*inputs, *outputs, *self._layout(self.dialect.scratch(size), rows))
+        kept = self.dialect.of_thread.kept
+        if kept.busy:
+            return self._block(*inputs, *outputs, *self._layout(self.dialect.scratch(self._size(rows)), rows))
         kept.busy = True
         try:
-            layout = kept.layouts.get((self, rows))
-            if layout is None:
-                if len(kept.memory) < size or len(kept.layouts) >= _LAYOUTS:
-                    kept.layouts.clear()
-                if len(kept.memory) < size:
-                    # Some more: batches of other lengths may follow.
-                    kept.memory = self.dialect.scratch(1 << (size - 1).bit_length())
-                layout = kept.layouts[self, rows] = self._layout(kept.memory, rows)
+            layout = kept.layouts.get((self, rows)) or self._kept_layout(kept, rows)
             return self._block(*inputs, *outputs, *layout)
         finally:
             kept.busy = False
+
+    def _size(self, rows: int) -> int:
+        """How many bytes of scratch memory so many rows need."""
+        return self._row_bytes * rows + ALIGNMENT * len(self._slots)
+
+    def _kept_layout(self, kept: Kept, rows: int) -> list[Any]:
+        """The scratch arrays of a block, in memory that is kept where it is not too large."""
+        size = self._size(rows)
+        if size > _KEPT:
+            return self._layout(self.dialect.scratch(size), rows)
+        if len(kept.memory) < size or len(kept.layouts) >= _LAYOUTS:
+            kept.layouts.clear()
+        if len(kept.memory) < size:
+            # Some more: batches of other lengths may follow.
+            kept.memory = self.dialect.scratch(1 << (size - 1).bit_length())
+        layout = kept.layouts[self, rows] = self._layout(kept.memory, rows)
+        return layout
 
     def _layout(self, memory: Any, rows: int) -> list[Any]:
         """The scratch arrays of a block, in `memory`."""

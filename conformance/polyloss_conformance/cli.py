@@ -440,6 +440,20 @@ def rosetta(
 
 
 @app.command()
+def report(
+    builtin: Annotated[str, typer.Argument(help="A function of another library: torch.cross_entropy, optax.log_cosh.")],
+) -> None:
+    """What is recorded against a built-in, as bug reports in Markdown that can be sent as they are."""
+    from . import bugs
+
+    try:
+        found = list(bugs.reports(builtin))
+    except ValueError as error:
+        raise _fail(Console(stderr=True), str(error)) from None
+    typer.echo("\n---\n\n".join(found), nl=False)
+
+
+@app.command()
 def migrate(
     file: Annotated[Path, typer.Argument(help="A training script.", exists=True, dir_okay=False)],
     write: Annotated[bool, typer.Option("--write", help="Change the file.")] = False,

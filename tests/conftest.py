@@ -338,6 +338,7 @@ MARKERS = {
     "tensorflow": "needs TensorFlow alone",
     "cross": "needs two frameworks or more",
     "numpy": "needs NumPy, or other arrays without automatic differentiation",
+    "site": "the built site in a browser; set by hand",
     "docs": "examples, links and tables in the documentation; set by hand",
     "plain": "all the rest",
 }

@@ -92,7 +92,7 @@ def _undescribed(sections: Mapping[str, str], loss: Definition) -> Iterator[str]
         if name not in names:
             domain = loss.domains.get(name, REAL)
             kind = _kind(loss.defaults[name], domain) if name in loss.defaults else "required"
-            yield _entry(f"{name} : {kind}", _sentence(_range(domain)))
+            yield _entry(f"{name} : {kind}", _sentence(range_of(domain)))
     if REGION in loss.row:
         yield _entry(*_OF_REGIONS[loss.row])
         names = {*names, "axis"}
@@ -108,7 +108,7 @@ def _of_array(loss: Definition, name: str) -> str:
     texts = [
         "real floating" if _is_floating(loss, name) else "",
         f"of the shape of `{first}`" if entries else "",
-        _range(domain),
+        range_of(domain),
     ]
     return _sentence(", ".join(filter(None, texts)))
 
@@ -155,14 +155,14 @@ def _refusals(loss: Definition) -> Iterator[str]:
     ids_only = any(isinstance(domain, Classes) and domain.ids_only for domain in domains.values())
     if IGNORED in loss.parameters and not ids_only:
         values.append(f"`{IGNORED}` comes with probabilities")
-    ranges = [(name, text) for name, domain in domains.items() if (text := _range(domain))]
+    ranges = [(name, text) for name, domain in domains.items() if (text := range_of(domain))]
     if ranges:
         must = "; ".join(f"`{name}` must be {text}" for name, text in ranges)
         values.append(f"a value is outside its range: {must}")
     yield _entry("ValueError", f"If {_or(values, ', or ')}.")
 
 
-def _range(domain: Domain) -> str:
+def range_of(domain: Domain) -> str:
     """The values that an argument may have, in words; nothing where they are all numbers."""
     if domain.everything:
         return ""

@@ -1,0 +1,43 @@
+"""The table of contents. Pages of ``docs`` have none of their own, as they are read in the repository, too."""
+
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+
+GUIDES = {
+    "With your framework": ("pytorch", "keras", "tensorflow", "jax", "numpy", "mixed_precision"),
+    "On several devices": ("distributed", "scale"),
+    "Losses": ("guide", "custom", "conventions", "numerics", "calls", "adapters"),
+    "From another library": ("compatibility", "rosetta"),
+}
+PROJECT = ("CONTRIBUTING", "CHANGELOG", "polyloss/core/README", "polyloss/engine/README", "benchmarks/results/README")
+
+
+def _tree(pages: list[str], caption: str = "") -> str:
+    options = [f":caption: {caption}"] if caption else []
+    return "\n".join(["```{toctree}", ":maxdepth: 1", *options, "", *pages, "```", ""])
+
+
+def write(app: Sphinx) -> None:
+    """The pages that only say what there is, and the tree at the end of the first page."""
+    source = Path(app.srcdir)
+
+    def there(pages: tuple[str, ...], folder: str = "/docs/") -> list[str]:
+        return [f"{folder}{page}" for page in pages if (source / f"{folder}{page}.md".lstrip("/")).exists()]
+
+    trees = [_tree(there(pages), caption) for caption, pages in GUIDES.items()]
+    (source / "guides.md").write_text("\n".join(["# Guides\n", *trees]), encoding="utf-8")
+    project = [*there(PROJECT, "/"), *there(("examples/polyloss_strict/README",), "/")]
+    (source / "project.md").write_text("\n".join(["# Project\n", _tree(project)]), encoding="utf-8")
+    top = ["guides", "losses/index", *there(("explorer",)), "api/index", "bugs", "project"]
+    shown = [page for page in top if page.startswith("/") or any(source.glob(f"{page}.*"))]
+    hidden = "\n".join(["", "```{toctree}", ":hidden:", "", *shown, "```", ""])
+    index = source / "index.md"
+    index.write_text(index.read_text(encoding="utf-8") + hidden, encoding="utf-8")
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    # After the pages that are generated.
+    app.connect("builder-inited", write, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

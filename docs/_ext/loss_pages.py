@@ -1,0 +1,196 @@
+"""A page for each loss, from its declaration and its record, and a page that lists them."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import curves
+import rst
+from calls import calls
+from sphinx.application import Sphinx
+
+import polyloss
+from polyloss.core import docstrings, words
+from polyloss.core.domains import REAL
+from polyloss_benchmarks.report import AGAINST, TITLES
+from polyloss_benchmarks.run import GRADIENT
+from polyloss_conformance import bugs, deviations, guide, rosetta
+from polyloss_conformance.losses import FAMILIES, LOSSES
+from polyloss_conformance.spec import Spec
+
+ROOT = Path(__file__).parents[2]
+
+
+def page(name: str, bench: dict[str, Any], accuracy: dict[str, Any]) -> str:
+    """The page of a loss."""
+    loss = getattr(polyloss, name)
+    text = docstrings.split(loss.__doc__)[""]
+    summary, _, rest = text.partition("\n\n")
+    parts = [
+        rst.title(name),
+        ".. py:currentmodule:: polyloss\n",
+        summary + "\n",
+        rst.prose(rest) + "\n",
+        rst.directive("raw", "html", curves.html(name, loss)),
+        *_when(name),
+        rst.title("The same call everywhere", "-"),
+        _tabs(name),
+        rst.title("Arguments", "-"),
+        rst.directive(
+            "py:function",
+            f"{name}{rst.signature(loss)}",
+            rst.sections(loss.__doc__, "Parameters", "Other Parameters", "Returns", "Raises"),
+        ),
+        _ranges(loss),
+        *_elsewhere(name),
+        *_deviations(LOSSES[name]),
+        *_accuracy(name, accuracy),
+        *_speed(name, bench),
+    ]
+    others = rst.sections(loss.__doc__, "Notes", "References", "Examples")
+    return "\n".join([*parts, rst.title("Notes, paper and examples", "-"), others])
+
+
+def _when(name: str) -> Iterator[str]:
+    mine = [advice for advice in guide.GUIDE if advice.loss == name]
+    if mine:
+        yield rst.title("When to take it", "-")
+        rows = [(f"{a.task}: {a.situation}", rst.literal(a.call), rst.plain(a.why)) for a in mine]
+        yield rst.table(("for", "call", "why"), rows)
+    tasks = dict.fromkeys(advice.task for advice in mine)
+    others = [a for a in guide.GUIDE if a.task in tasks and a.loss != name]
+    also = rst.sections(getattr(polyloss, name).__doc__, "See Also")
+    if others or also:
+        yield rst.title("When another one is better", "-")
+        rows = [(f"{a.task}: {a.situation}", f":py:func:`{a.loss}`", rst.plain(a.why)) for a in others]
+        if rows:
+            yield rst.table(("for", "take", "why"), rows)
+        yield also
+
+
+def _tabs(name: str) -> str:
+    items = [rst.directive("tab-item", title, rst.code(text), sync=title) for title, text in calls(name).items()]
+    return rst.directive("tab-set", "", "\n".join(items))
+
+
+def _ranges(loss: Any) -> str:
+    rows = []
+    for argument in (*loss.arrays, *loss.parameters):
+        default = "" if argument not in loss.defaults else rst.literal(repr(loss.defaults[argument]))
+        said = docstrings.range_of(loss.domains.get(argument, REAL)) or "any"
+        rows.append((rst.literal(argument), said, default or "required"))
+    made = words.class_name(loss.__name__)
+    classes = [f"``polyloss_torch.{made}``", *([f"``polyloss_keras.{made}``"] if len(loss.arrays) == 2 else [])]
+    return "\n".join([rst.table(("argument", "range", "default"), rows), f"As a class: {', '.join(classes)}.\n"])
+
+
+def _elsewhere(name: str) -> Iterator[str]:
+    phrases = rosetta.phrases(name)
+    if phrases:
+        yield rst.title("What it is called elsewhere", "-")
+        rows = [
+            (rst.literal(p.call), rst.literal(p.ours), "\n".join(map(rst.literal, p.classes)), rosetta.arguments(p))
+            for p in phrases
+        ]
+        rows = [(a, b, c.replace("\n", ", "), rst.plain(d)) for a, b, c, d in rows]
+        yield rst.table(("elsewhere", "in polyloss", "class", "arguments"), rows)
+
+
+def _deviations(spec: Spec) -> Iterator[str]:
+    ids = {twin.id for twin in spec.twins}
+    found = [e for e in deviations.load() if ids & set(e.builtin) and e.loss in (None, spec.loss)]
+    if found:
+        yield rst.title("Where built-ins differ", "-")
+        yield "Each with the line that shows it; :doc:`/bugs` has all of them, as reports.\n"
+        rows = [
+            (
+                ", ".join(rst.literal(b) for b in e.builtin if b in ids),
+                f"{bugs.KINDS[e.kind]}: {rst.plain(e.reason)}",
+                *map(rst.literal, (e.input, e.returns, e.exact)),
+            )
+            for e in found
+        ]
+        yield rst.table(("built-in", "what happens", "line", "gives", "exact"), rows)
+
+
+def _accuracy(name: str, data: dict[str, Any]) -> Iterator[str]:
+    limits = data["tolerances"]
+    for cell in (cell for cell in data["cells"] if cell["loss"] == name):
+        yield rst.title("How accurate", "-")
+        rows = [
+            ("float32, float64", "value", f"{cell['value']:.2f}", f"{limits['value']:g}"),
+            ("float32, float64", "gradient", f"{cell['gradient']:.2f}", f"{limits['gradient']:g}"),
+            ("float16", "value", f"{cell['half_value']:.2f}", f"{limits['half_ulp']:g}"),
+            ("float16", "gradient", f"{cell['half_gradient']:.2f}", f"{limits['half_ulp']:g}"),
+        ]
+        yield rst.table(("dtype", "of the", "largest error", "promised"), rows)
+        yield (
+            f"In condition-scaled eps, of halves in units in the last place (:doc:`/docs/numerics`), over "
+            f"{cell['passed'] + cell['failed']} checks. Measured on {data['date'][:10]} with NumPy "
+            f"{data['versions']['numpy']} by ``polyloss conformance --quick --backend numpy``.\n"
+        )
+
+
+def _speed(name: str, data: dict[str, Any]) -> Iterator[str]:
+    cells = [c for c in data["cells"] if c["row"] == name and c["what"] == GRADIENT and c["ratio"] is not None]
+    if cells:
+        yield rst.title("How fast", "-")
+        rows = [
+            (
+                TITLES[f"{c['backend']} {c['mode']}"],
+                f"{AGAINST.get(c['against'], c['against'])}: {rst.literal(c['builtin'])}",
+                f"{c['size']}{', ' + c['dtype'] if c.get('dtype', 'float32') != 'float32' else ''}",
+                f"{c['ratio']:.2f}",
+                f"{c['quartiles'][0]:.2f} to {c['quartiles'][1]:.2f}",
+            )
+            for c in cells
+        ]
+        yield rst.table(("where", "against", "size", "ratio", "quartiles"), rows)
+        machine = data["machine"]
+        yield (
+            "Time of value and gradient, polyloss over the other: below 1, polyloss is faster. "
+            f"Measured on {data['date'][:10]} with {machine['processor']}, {machine['cores']} cores; "
+            ":doc:`/benchmarks/results/README` says how.\n"
+        )
+
+
+def index() -> str:
+    """Every loss, by family."""
+    parts = [rst.title("Losses"), "Each page is made from what the loss declares, and from its record in the suite.\n"]
+    for family in FAMILIES:
+        specs = [spec for spec in vars(family).values() if isinstance(spec, Spec)]
+        heading = family.__name__.rpartition(".")[2].replace("_", " ")
+        parts.append(rst.title(heading[:1].upper() + heading[1:], "-"))
+        rows = []
+        for name in (spec.loss for spec in specs):
+            summary = docstrings.split(getattr(polyloss, name).__doc__)[""].partition("\n\n")[0]
+            rows.append((f":doc:`{name}`", summary.replace("\n", " ")))
+        parts.append(rst.table(("loss", "what it is"), rows))
+    return "\n".join([*parts, rst.directive("toctree", "", "\n".join(LOSSES), hidden="")])
+
+
+def accuracy_of_numpy(path: Path) -> dict[str, Any]:
+    """What the suite says of NumPy, now."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    run = "from polyloss.__main__ import main; main()"
+    options = ["conformance", "--backend", "numpy", "--quick", "--no-html", "--json", str(path)]
+    subprocess.run([sys.executable, "-c", run, *options], check=True, capture_output=True)
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def write(app: Sphinx) -> None:
+    folder = Path(app.srcdir) / "losses"
+    bench = json.loads((ROOT / "benchmarks" / "results" / "bench.json").read_text(encoding="utf-8"))
+    accuracy = accuracy_of_numpy(Path(app.doctreedir) / "accuracy.json")
+    for name in LOSSES:
+        rst.write(folder / f"{name}.rst", page(name, bench, accuracy))
+    rst.write(folder / "index.rst", index())
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.connect("builder-inited", write)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,174 @@
+"""The site in a browser, and its links: ``tox -e site`` builds it and runs this.
+
+Every loss's call in every framework that a page shows is run, too, where that framework is.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+
+import polyloss
+from polyloss_conformance.losses import LOSSES
+
+ROOT = Path(__file__).parents[1]
+SITE = ROOT / "build" / "site"
+PAGES = ["index", "bugs", "guides", "losses/index", "api/index", "docs/guide", *(f"losses/{name}" for name in LOSSES)]
+WIDTHS = (1400, 400)
+OFFLINE = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+
+WIDER = """() => {
+    const scrolls = one => ["auto", "scroll"].includes(getComputedStyle(one).overflowX);
+    const kept = one => one && (scrolls(one) || kept(one.parentElement));
+    return [...document.querySelectorAll("body *")]
+        .filter(one => one.checkVisibility() && one.getBoundingClientRect().right > window.innerWidth + 1)
+        .filter(one => !kept(one.parentElement))
+        .map(one => one.outerHTML.slice(0, 80));
+}"""
+MISSING = "() => [...document.images].filter(one => !one.complete || !one.naturalWidth).map(one => one.src)"
+
+
+@pytest.fixture(scope="module")
+def site() -> Path:
+    if not (SITE / "index.html").exists():
+        pytest.skip("the site is not built: python docs/build.py")
+    return SITE
+
+
+@pytest.fixture(scope="module")
+def browser(site: Path) -> Iterator[Any]:
+    api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("there is no Chromium here")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(OFFLINE))
+        yield browser
+        browser.close()
+
+
+@pytest.mark.site
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_is_whole(page: str, width: int, browser: Any, site: Path) -> None:
+    """No error in the console, nothing from a network, no picture missing, nothing wider than the window."""
+    view = browser.new_page(viewport={"width": width, "height": 1000})
+    errors: list[str] = []
+    requests: list[str] = []
+    view.on("console", lambda message: errors.append(message.text) if message.type in ("error", "warning") else None)
+    view.on("pageerror", lambda error: errors.append(str(error)))
+    view.on("requestfailed", lambda request: errors.append(request.url))
+    view.on("request", lambda request: requests.append(request.url))
+    try:
+        view.goto((site / f"{page}.html").as_uri(), wait_until="load")
+        assert errors == []
+        assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+        assert view.evaluate(MISSING) == []
+        assert view.evaluate("document.documentElement.scrollWidth") <= width
+        assert view.evaluate(WIDER) == []
+    finally:
+        view.close()
+
+
+@pytest.mark.site
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_has_its_curves_and_its_calls(name: str, browser: Any, site: Path) -> None:
+    """Two pictures with text in them, a formula, and a tab for each framework."""
+    view = browser.new_page(viewport={"width": 1400, "height": 1000})
+    try:
+        view.goto((site / "losses" / f"{name}.html").as_uri())
+        assert view.locator(".curves svg").count() == 2
+        assert view.locator(".curves svg text").count() > 6
+        assert view.locator("article math").count() > 0
+        assert view.locator(".sd-tab-label").all_inner_texts() == ["PyTorch", "Keras", "JAX", "TensorFlow", "NumPy"]
+    finally:
+        view.close()
+
+
+class _Links(HTMLParser):
+    """What a page links to, and what in it can be linked to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.anchors: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for key, value in attrs:
+            if key == "id" and value:
+                self.anchors.add(value)
+            elif (key == "href" and tag in ("a", "link")) or (key == "src" and tag in ("img", "script")):
+                self.links.append(value or "")
+
+
+@pytest.mark.site
+def test_every_link_leads_somewhere(site: Path) -> None:
+    """Within the site, to a file and to an anchor in it."""
+    pages: dict[Path, _Links] = {}
+    for path in (path for path in site.glob("**/*.html") if path.parent.name != "_static"):
+        pages[path] = _Links()
+        pages[path].feed(path.read_text(encoding="utf-8"))
+    assert len(pages) > len(LOSSES)
+    wrong = []
+    for path, page in pages.items():
+        for link in page.links:
+            if re.match(r"[a-z]+:", link):
+                continue
+            file, _, anchor = unquote(link.partition("?")[0]).partition("#")
+            goal = (path.parent / file).resolve() if file else path
+            if not goal.exists() or (anchor and goal in pages and anchor not in pages[goal].anchors):
+                wrong.append(f"{path.relative_to(site)}: {link}")
+    assert wrong == []
+
+
+@pytest.mark.site
+def test_every_public_name_has_a_page(site: Path) -> None:
+    pages = {path.relative_to(site).as_posix() for path in site.glob("**/*.html")}
+    wanted = {
+        f"losses/{name}.html" if name in LOSSES else f"api/polyloss.{name}.html" for name in vars(polyloss)["__all__"]
+    }
+    assert wanted - pages == set()
+
+
+@pytest.mark.site
+def test_numbers_are_those_of_the_record(site: Path) -> None:
+    """The page of a loss has each of its rows of the benchmark, and their date."""
+    bench = json.loads((ROOT / "benchmarks" / "results" / "bench.json").read_text(encoding="utf-8"))
+    text = (site / "losses" / "cross_entropy.html").read_text(encoding="utf-8")
+    rows = [
+        c for c in bench["cells"] if c["row"] == "cross_entropy" and c["what"] == "value and gradient" and c["ratio"]
+    ]
+    assert rows
+    assert all(f"{cell['ratio']:.2f}" in text for cell in rows)
+    assert f"Measured on {bench['date'][:10]} with {bench['machine']['processor']}" in text
+
+
+MARKS = {"PyTorch": "torch", "Keras": "keras", "JAX": "jax", "TensorFlow": "tensorflow", "NumPy": "numpy"}
+
+
+@pytest.mark.parametrize(
+    "title", [pytest.param(title, marks=getattr(pytest.mark, mark)) for title, mark in MARKS.items()]
+)
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_call_that_a_page_shows_runs(name: str, title: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In its framework, with a finite value, and the one that NumPy has."""
+    pytest.importorskip(MARKS[title])
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "_ext"))
+    from calls import arrays_of, calls, keywords_of
+
+    names: dict[str, Any] = {}
+    exec(calls(name)[title], names)
+    found = names.get("loss") if title not in ("JAX", "NumPy") else names["value"]
+    found = getattr(found, "detach", lambda: found)()
+    expected = getattr(polyloss, name)(*arrays_of(name).values(), **keywords_of(name))
+    np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-5)

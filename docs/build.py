@@ -1,9 +1,10 @@
 """Makes the site, one folder of static files: ``python docs/build.py [FOLDER]``.
 
-The Markdown of the repository is laid out as it lies there, so that its links hold, beside pages that extensions
-generate. Another edition, in another language, is another folder with its own README, such as ``docs/zh``.
+The Markdown of the repository is laid out as it lies there, beside pages that extensions generate. Another edition, in
+another language, is a folder in it, made in the same way with some pages translated: those of a folder of ``docs``.
 """
 
+import os
 import re
 import shutil
 import sys
@@ -17,36 +18,47 @@ BESIDE = (".svg", ".png")
 """Pictures in Markdown."""
 
 EDITIONS = {"zh": "zh_CN"}
-"""Folders of ``docs`` that are a site of their own, and their language; the rest of ``docs`` is the English one."""
+"""Folders of ``docs`` with pages that take the place of those of the same name, and their language."""
 
 
 def sources(edition: str) -> list[Path]:
-    """The files of an edition that are written by hand."""
-    if edition:
-        return sorted((ROOT / "docs" / edition).glob("**/*.md"))
+    """The files of an edition that are written by hand: the English ones, then those that take their place."""
     found = [*ROOT.glob("*.md")]
     for folder in FOLDERS:
         found += [path for path in (ROOT / folder).glob("**/*") if path.suffix in (".md", *BESIDE)]
     others = [ROOT / "docs" / name for name in (*EDITIONS, "_static")]
-    return sorted(path for path in found if not any(path.is_relative_to(other) for other in others))
+    english = sorted(path for path in found if not any(path.is_relative_to(other) for other in others))
+    return english + (sorted((ROOT / "docs" / edition).glob("**/*.md")) if edition else [])
+
+
+def place(path: Path) -> Path:
+    """Where a file of the repository is in the site. The README is the first page, and called index."""
+    for edition in EDITIONS:
+        folder = ROOT / "docs" / edition
+        if path.is_relative_to(folder):
+            path = ROOT / "README.md" if path == folder / "README.md" else ROOT / "docs" / path.relative_to(folder)
+    return Path("index.md") if path == ROOT / "README.md" else path.relative_to(ROOT)
 
 
 def stage(edition: str, to: Path) -> None:
-    """Lay the files of an edition out. The README is the first page."""
-    start = ROOT / "docs" / edition if edition else ROOT
+    """Lay the files of an edition out, with links to where the others are then."""
     shutil.rmtree(to, ignore_errors=True)
     for path in sources(edition):
-        goal = to / path.relative_to(start)
+        goal = to / place(path)
         goal.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix != ".md":
             shutil.copy2(path, goal)
             continue
-        text = path.read_text(encoding="utf-8")
-        up = "../" * (len(path.relative_to(start).parts) - 1)
-        # The first page is called index there.
-        text = re.sub(rf"\]\({re.escape(up)}README\.md(?=[#)])", f"]({up}index.md", text)
-        first = goal == to / "README.md"
-        (to / "index.md" if first else goal).write_text(text, encoding="utf-8")
+
+        def moved(link: re.Match[str], path: Path = path) -> str:
+            target = Path(os.path.normpath(path.parent / link[1]))
+            return f"]({Path(os.path.relpath(place(target), place(path).parent)).as_posix()}"
+
+        goal.write_text(_LINK.sub(moved, path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+_LINK = re.compile(r"\]\(([^)#\s:]+\.(?:md|svg|png))(?=[#)])")
+"""A link to a file of the repository, up to its anchor."""
 
 
 def build(out: Path) -> int:

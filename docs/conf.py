@@ -54,7 +54,7 @@ html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False
 # Pages without others below them.
-html_sidebars: dict[str, list[str]] = {page: [] for page in ("index", "bugs", "explorer")}
+html_sidebars: dict[str, list[str]] = {page: [] for page in ("index", "bugs", "docs/explorer")}
 html_theme_options = {
     "navbar_align": "left",
     "navbar_end": ["theme-switcher"],

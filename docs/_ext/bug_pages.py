@@ -29,12 +29,9 @@ def versions() -> dict[str, str]:
 
 
 def _entry(entry: deviations.Deviation, version: str) -> Iterator[str]:
-    yield f"**{bugs.KINDS[entry.kind][:1].upper()}{bugs.KINDS[entry.kind][1:]}.** {rst.plain(entry.reason)}\n"
-    if entry.input:
-        gives = "an error" if entry.returns == "error" else rst.literal(entry.returns)
-        right = "an error" if entry.exact == "error" else rst.literal(entry.exact)
-        yield rst.code(entry.input)
-        yield f"It gives {gives}; right is {right}.\n"
+    kind = bugs.KINDS[entry.kind]
+    yield f"**{kind[:1].upper()}{kind[1:]}**\n"
+    yield from rst.shown(entry)
     yield rst.directive("dropdown", "Report", rst.code(bugs.report(entry, version), "markdown"))
 
 

@@ -91,29 +91,22 @@ def _elsewhere(name: str) -> Iterator[str]:
     phrases = rosetta.phrases(name)
     if phrases:
         yield rst.title("What it is called elsewhere", "-")
-        rows = [
-            (rst.literal(p.call), rst.literal(p.ours), "\n".join(map(rst.literal, p.classes)), rosetta.arguments(p))
-            for p in phrases
-        ]
-        rows = [(a, b, c.replace("\n", ", "), rst.plain(d)) for a, b, c, d in rows]
-        yield rst.table(("elsewhere", "in polyloss", "class", "arguments"), rows)
+    for phrase in phrases:
+        said = [f"In polyloss: {rst.literal(phrase.ours)}"]
+        said += [f"As a class: {', '.join(map(rst.literal, phrase.classes))}"] if phrase.classes else []
+        said += [f"On any arrays: {rst.literal(phrase.here)}", f"Arguments: {rst.plain(rosetta.arguments(phrase))}"]
+        yield f"{rst.literal(phrase.call)}\n\n" + "\n".join(f"- {line}" for line in said) + "\n"
 
 
 def _deviations(spec: Spec) -> Iterator[str]:
     ids = {twin.id for twin in spec.twins}
-    found = [e for e in deviations.load() if ids & set(e.builtin) and e.loss in (None, spec.loss)]
+    found = [entry for entry in deviations.load() if ids & set(entry.builtin) and entry.loss in (None, spec.loss)]
     if found:
         yield rst.title("Where built-ins differ", "-")
-        yield "Each with the line that shows it; :doc:`/bugs` has all of them, as reports.\n"
-        rows = [
-            (
-                ", ".join(rst.literal(b) for b in e.builtin if b in ids),
-                f"{bugs.KINDS[e.kind]}: {rst.plain(e.reason)}",
-                *map(rst.literal, (e.input, e.returns, e.exact)),
-            )
-            for e in found
-        ]
-        yield rst.table(("built-in", "what happens", "line", "gives", "exact"), rows)
+        yield "Each with a line that shows it; :doc:`/bugs` has reports of all.\n"
+    for entry in found:
+        yield f"{', '.join(rst.literal(one) for one in entry.builtin if one in ids)}: {bugs.KINDS[entry.kind]}\n"
+        yield rst.indented("\n".join(rst.shown(entry))) + "\n"
 
 
 def _accuracy(name: str, data: dict[str, Any]) -> Iterator[str]:

@@ -3,13 +3,14 @@
 import inspect
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from numpydoc.docscrape_sphinx import SphinxDocString
 
 from polyloss.core import docstrings
+from polyloss_conformance.deviations import Deviation
 
 
 def title(text: str, line: str = "=") -> str:
@@ -64,6 +65,15 @@ def sections(text: str, *titles: str) -> str:
     """Some sections of a docstring."""
     found = {name: part for name, part in docstrings.split(text).items() if name in titles}
     return numpydoc(docstrings.joined({"": "", **found}))
+
+
+def shown(entry: Deviation) -> Iterator[str]:
+    """What happens, the line that shows it, what that gives, and what is right."""
+    yield plain(entry.reason) + "\n"
+    if entry.input:
+        gives, right = ("an error" if text == "error" else literal(text) for text in (entry.returns, entry.exact))
+        yield code(entry.input)
+        yield f"It gives {gives}; right is {right}.\n"
 
 
 def signature(function: Callable[..., Any]) -> str:

@@ -70,7 +70,7 @@ def build(out: Path) -> int:
         stage(edition, source)
         options = ["-D", f"language={EDITIONS[edition]}"] if edition else []
         command = ["-b", "html", "-W", "--keep-going", "-q", "-E", "-c", str(ROOT / "docs"), *options]
-        status = main([*command, "-d", str(work / f"trees-{edition or 'en'}"), str(source), str(out / edition)])
+        status = int(main([*command, "-d", str(work / f"trees-{edition or 'en'}"), str(source), str(out / edition)]))
         if status:
             return status
     return 0

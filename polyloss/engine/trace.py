@@ -115,10 +115,6 @@ class Trace(Graph):
         for x, factor in ((one, other), (other, one)):
             if factor.op == "constant" and factor.value == 1.0 and shape == x.lengths:
                 return x
-            for y, other_factor in (x.args, x.args[::-1]) if x.op == "multiply" else ():
-                if shape == y.lengths != broadcast(factor.lengths, other_factor.lengths):
-                    # What is smaller first.
-                    return self.apply("multiply", y, self.apply("multiply", factor, other_factor))
             if x.op == "negative" and x.lengths and not factor.lengths and shape == x.lengths:
                 return self.apply("multiply", x.args[0], self.apply("negative", factor))
         return self.make("multiply", (one, other), shape, one.dtype)
@@ -144,9 +140,9 @@ class Trace(Graph):
         return self.apply("clip", x, ends[0] if min is None else min, ends[1] if max is None else max)
 
     def sign(self, x: Symbol, /) -> Symbol:
-        # Far faster than NumPy's: what is not 0 or NaN becomes at least 2**-51, subnormal numbers too.
-        large = 2.0**127 if x.dtype == np.float32 else 2.0**1023
-        return self.apply("multiply", self.clip(self.apply("multiply", x, large), -(2.0**-51), 2.0**-51), 2.0**51)
+        # Far faster than NumPy's: what is not 0 or NaN becomes at least the inverse of `rest`, subnormal numbers too.
+        large, rest = (2.0**127, 2.0**22) if x.dtype == np.float32 else (2.0**1023, 2.0**51)
+        return self.apply("multiply", self.clip(self.apply("multiply", x, large), -1.0 / rest, 1.0 / rest), rest)
 
     def where(self, condition: Symbol, x1: Any, x2: Any, /) -> Symbol:
         _symbols(condition)

@@ -285,6 +285,7 @@ class Loss(Definition, Combinable, Generic[P]):
 
 
 _MOST_PLANS = 256
+_NUMBERS = {int}
 
 
 def _of_any_length(key: Any, has_keywords: bool) -> Any:
@@ -293,6 +294,9 @@ def _of_any_length(key: Any, has_keywords: bool) -> Any:
     count, found = 0, []
     for item in (*key[0], *key[1]) if has_keywords else key:
         if isinstance(item, tuple) and item:
+            if not _NUMBERS.issuperset(map(type, item)):
+                # Symbols, while a program is exported.
+                return None
             count = count or item[0]
             if count < 2 or count in item[1:]:
                 return None

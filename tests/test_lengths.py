@@ -40,8 +40,9 @@ def array(backend: Any, rng: Any, name: str, shape: tuple[Any, ...], n: int) -> 
         (polyloss.huber, (3,), {"delta": (3,), "sample_weight": ("n",)}),
         (polyloss.binary_cross_entropy_with_logits, (2, 3), {"pos_weight": (3,), "where": ("n", 2)}),
         (polyloss.cosine_embedding, (3,), {"sample_weight": ("n",)}),
+        (polyloss.cross_entropy, (3,), {"class_weight": (3,), "sample_weight": ("n",), "ignore_index": 1}),
     ],
-    ids=["huber", "huber-options", "binary_cross_entropy_with_logits", "cosine_embedding"],
+    ids=["huber", "huber-options", "binary_cross_entropy_with_logits", "cosine_embedding", "cross_entropy"],
 )
 def test_batches_of_other_lengths_are_known(
     loss: Any, row: Any, options: dict[str, Any], backend: Any, rng: Any, bound: list[int]
@@ -52,7 +53,12 @@ def test_batches_of_other_lengths_are_known(
         arrays = [array(backend, rng, "", ("n", *row), n) for _ in range(2)]
         if loss is polyloss.cosine_embedding:
             arrays.append(backend.array(np.ones(n), "float32"))
-        keywords = {name: array(backend, rng, name, shape, n) for name, shape in options.items()}
+        elif loss is polyloss.cross_entropy:
+            arrays[1] = backend.array(rng.integers(0, 3, n))
+        keywords = dict(options)
+        for name, shape in options.items():
+            if isinstance(shape, tuple):
+                keywords[name] = array(backend, rng, name, shape, n)
         bound.clear()
         value, gradients = backend.value_and_grad(known, *arrays, **keywords)
         if backend.name in ("numpy", "torch", "tensorflow"):
@@ -60,7 +66,8 @@ def test_batches_of_other_lengths_are_known(
         expected, others = backend.value_and_grad(loss.partial(), *arrays, **keywords)
         np.testing.assert_array_equal(backend.numpy(value), backend.numpy(expected))
         for gradient, other in zip(gradients, others, strict=True):
-            np.testing.assert_array_equal(backend.numpy(gradient), backend.numpy(other))
+            if gradient is not None:
+                np.testing.assert_array_equal(backend.numpy(gradient), backend.numpy(other))
 
 
 @pytest.mark.parametrize(
@@ -81,6 +88,32 @@ def test_other_lengths_are_checked(wrong: dict[str, Any], message: str, backend:
         loss(**{name: array(backend, rng, name, shape, n) for name, shape in shapes.items()})
     with pytest.raises(ValueError, match=message):
         loss(**{name: array(backend, rng, name, shape, 6) for name, shape in (shapes | wrong).items()})
+
+
+@pytest.mark.parametrize(
+    ("target", "options", "message"),
+    [
+        ([0, 1, 2, 0, 1, 3], {}, "target"),
+        ([0, 1, 2, 0, 1], {}, "target"),
+        ([0, 1, 2, 0, 1, 2], {"class_weight": np.ones(6)}, "class_weight"),
+        ([0, 1, 2, 0, 1, 2], {"class_weight": -np.ones(3)}, "class_weight"),
+        ([0, 1, 2, 0, 1, 2], {"sample_weight": np.ones(5)}, "sample_weight"),
+    ],
+    ids=["no such class", "too few", "weights of examples", "negative", "too few weights"],
+)
+def test_classes_of_other_lengths_are_checked(
+    target: list[int], options: dict[str, Any], message: str, backend: Any, rng: Any
+) -> None:
+    loss = polyloss.cross_entropy.partial()
+    for n in (5, 6):
+        right = {"class_weight": backend.array(np.ones(3))}
+        if "sample_weight" in options:
+            right["sample_weight"] = backend.array(np.ones(n))
+        logits = backend.array(rng.random((n, 3)))
+        loss(logits, backend.array(rng.integers(0, 3, n)), **right)
+    given = right | {name: backend.array(values) for name, values in options.items()}
+    with pytest.raises(ValueError, match=message):
+        loss(logits, backend.array(np.asarray(target)), **given)
 
 
 @pytest.mark.parametrize("n", [0, 1, 3, 4])

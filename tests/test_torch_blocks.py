@@ -13,7 +13,7 @@ from polyloss.engine import dialect as _dialect  # noqa: E402
 from polyloss.engine.code import NUMPY as _NUMPY  # noqa: E402
 from polyloss_torch._memory import TORCH  # noqa: E402
 
-from .test_blocks import CALLS, LOSSES, PARAMETERS, arguments  # noqa: E402
+from .test_blocks import CALLS, CHOICES, LOSSES, PARAMETERS, arguments  # noqa: E402
 
 HALVES = [torch.bfloat16, torch.float16]
 
@@ -169,3 +169,39 @@ def test_a_block_needs_no_more_memory_than_a_thread_keeps(monkeypatch: Any) -> N
     for _ in range(3):
         polyloss.sigmoid_focal(x.requires_grad_(), target).backward()
     assert len(made) <= 1
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_choices_of_large_tensors(choice: str, monkeypatch: Any) -> None:
+    """In PyTorch's own operations, each way to write a choice down, of all pairs of what is special."""
+    choose = CHOICES[choice]
+
+    @polyloss.elementwise
+    def chosen(xp: Any, x: Any, y: Any) -> Any:
+        return xp.zeros_like(x), lambda: choose(xp, x, y)
+
+    ends = torch.tensor([0.0, -0.0, 1.5, -1.5, torch.inf, -torch.inf, torch.nan, 1e-45, -1e-45, 3e38, -3e38])
+    x, y = (array.reshape(-1).repeat(2000) for array in torch.meshgrid(ends, ends, indexing="ij"))
+    call: Any = chosen.bind((x, y), {})
+    assert call.backend.blocks(call).memory.dialect is TORCH
+    found = polyloss.value_and_grad(chosen)(x, y, reduction="sum")[1]
+    monkeypatch.setattr(_blocks, "enabled", False)
+    expected = polyloss.value_and_grad(chosen.partial())(x, y, reduction="sum")[1]
+    torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_exponential_of_large_tensors(dtype: Any) -> None:
+    """Within its condition, right at the ends of the range, and the limits of infinity."""
+    limit, least = (88.72, -103.9) if dtype == torch.float32 else (709.7, -745.1)
+    ends = torch.tensor([2 * limit, torch.inf, -torch.inf, torch.nan], dtype=dtype)
+    x = torch.cat([torch.linspace(least, limit, 100_001, dtype=dtype), torch.zeros(1, dtype=dtype), ends])
+    found = torch.empty_like(x)
+    TORCH.functions["exp"](x, found)
+    exact = torch.exp(x[:-4].to(torch.float64))
+    eps = torch.finfo(dtype).eps
+    # Beside it, the least number that there is.
+    allowed = (1.0 + x[:-4].abs()) * eps * exact + (1.5e-45 if dtype == torch.float32 else 5e-324)
+    assert bool(((found[:-4] - exact).abs() <= allowed).all())
+    assert found[-4:-1].tolist() == [torch.inf, torch.inf, 0.0]
+    assert bool(found[-1].isnan())

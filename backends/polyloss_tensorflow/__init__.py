@@ -107,7 +107,7 @@ class TensorflowBackend(ByChunks, InMemory):
     def attach_blocks(self, blocks: Blocks, arrays: Sequence[Any]) -> Any:
         order = order_of(arrays)
         wanted = tuple([order > 0 and is_recorded(array) for array in arrays])
-        if order and (order > 1 or not any(wanted) or blocks.lacks(wanted)):
+        if order and (order > 1 or not any(wanted) or blocks.lacks_closed_form(wanted)):
             # Of higher order, in forward mode, or of a weight.
             return blocks.plain(*arrays)
         value, kept = blocks.forward(arrays, wanted)

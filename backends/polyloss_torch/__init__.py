@@ -253,7 +253,7 @@ class TorchBackend(ByChunks, InMemory):
         if torch.is_grad_enabled():
             wanted = tuple([array.requires_grad for array in arrays])
             if True in wanted:
-                if not blocks.lacks(wanted):
+                if not blocks.lacks_closed_form(wanted):
                     value = _apply_now(blocks, *arrays)
                     return value
                 with without_autocast(arrays[0]):

@@ -181,7 +181,8 @@ class Backend(ABC):
         """
 
     def keeps(self, array: Array) -> bool:
-        """Whether what `asarray` made of a number is certain to be that number still, and of use in any other call."""
+        """Whether what `asarray` made of a number may be used in another call: as far as can be seen, it was not
+        modified in place, nor made in a mode that forbids to save it for a gradient."""
         return False
 
     @abstractmethod
@@ -234,7 +235,10 @@ class Backend(ABC):
         return fused.forward(arrays, (False,) * len(arrays))[0]
 
     def signature(self, arrays: Sequence[Any]) -> Hashable | None:
-        """All that a call depends on, besides values; None where these cannot be looked at now, or one is no array."""
+        """All that a call depends on, besides values; None where these cannot be looked at now, or one is no array.
+
+        Of each array its shape is a tuple, and nothing else is: calls are compared without their number of examples.
+        """
         return None
 
     def by_rows(

@@ -187,7 +187,7 @@ class Loss(Definition, Combinable, Generic[P]):
         self.defaults = {name: known[name] for name in self.parameters if name in known}
         self.__doc__ = docstrings.whole(self.kernel.__doc__, self)
         self._plans: dict[Any, _Remembered] = {}
-        self._alike: dict[Any, _Remembered] = {}
+        self._of_any_batch: dict[Any, _Remembered] = {}
 
     def closed_form(
         self, arguments: Sequence[Array], keywords: Mapping[str, Any], argnums: Sequence[int | str]
@@ -213,17 +213,17 @@ class Loss(Definition, Combinable, Generic[P]):
             return bind.bind(self, *without_scalars(plain, named))
         remembered = self._plans.get(key)
         if remembered is None:
-            alike = _of_any_length(key, bool(keywords))
-            known = self._alike.get(alike)
+            any_batch = _any_batch_of(key, bool(keywords))
+            known = self._of_any_batch.get(any_batch)
             if known is None:
                 call = bind.bind(self, arrays, keywords)
                 if self._as_given(call, arrays, keywords):
                     options = tuple(zip(call.plan.names, call.plan.dtypes, strict=True))[len(self.arrays) :]
                     known = self._remember(key, _Remembered(call.plan, call.backend, options, {}))
-                    if alike is not None and call.plan.fits_any_length:
-                        self._alike[alike] = known
+                    if any_batch is not None and call.plan.fits_any_batch:
+                        self._of_any_batch[any_batch] = known
                 return call
-            plan = replace(known.plan, memory={"alike": known.plan.memory})
+            plan = replace(known.plan, memory={"of another batch": known.plan.memory})
             remembered = self._remember(key, known._replace(plan=plan))
         plan, backend, options, _ = remembered
         by_name = self.arrays[len(arrays) :]
@@ -240,7 +240,7 @@ class Loss(Definition, Combinable, Generic[P]):
     def _remember(self, key: Any, known: "_Remembered") -> "_Remembered":
         if len(self._plans) >= _MOST_PLANS:
             self._plans.clear()
-            self._alike.clear()
+            self._of_any_batch.clear()
         self._plans[key] = known
         return known
 
@@ -288,9 +288,12 @@ _MOST_PLANS = 256
 _NUMBERS = {int}
 
 
-def _of_any_length(key: Any, has_keywords: bool) -> Any:
-    """What calls have in common that differ in their number of examples as well; None where that has to be looked at,
-    such as where something else is as long."""
+def _any_batch_of(key: Any, has_keywords: bool) -> Any:
+    """What calls have in common that differ in their number of examples as well.
+
+    None where that number has to be looked at: where it is small or a symbol, or where something else is as long, so
+    that a weight of examples and one of classes cannot be told apart.
+    """
     count, found = 0, []
     for item in (*key[0], *key[1]) if has_keywords else key:
         if isinstance(item, tuple) and item:

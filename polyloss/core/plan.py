@@ -68,8 +68,12 @@ class Plan(Binding):
         return self.is_empty(named) and getattr(self.loss.fuse, "group_of", None) is None
 
     @property
-    def fits_any_length(self) -> bool:
-        """Whether calls with more examples or fewer have this plan as well."""
+    def fits_any_batch(self) -> bool:
+        """Whether calls with more examples or fewer have this plan as well.
+
+        Not where the first axis is of a row, which may have a length of its own; nor where examples meet each other, or
+        regions have several axes: there, more than the shapes' relations is checked.
+        """
         return self.loss.fuse is None and self.loss.group_of is None and len(self.axis) < 2 and 0 not in self.axis
 
     def by_autodiff(self) -> bool:

@@ -137,7 +137,7 @@ class Blocks:
             divisor = np.asarray(1 if plan.reduction == "sum" else count, self.dtype)
             self._constant = np.float64(divisor), self.memory.dialect.constant(divisor)
 
-    def of_other_length(self, plan: Plan, given: Sequence[Array]) -> "Blocks | None":
+    def of_other_batch(self, plan: Plan, given: Sequence[Array]) -> "Blocks | None":
         """The same for more examples or fewer; None where their rows are not alike."""
         layouts = layouts_of(plan, plan.named(given))
         if tuple(layout.lengths for layout in layouts) != self._form.shapes:
@@ -154,11 +154,11 @@ class Blocks:
         return (*closed, *(False,) * (len(self.layouts) - len(closed)))
 
     def _careful(self, task: _Task) -> Program:
-        """The program that does the same without taking anything to be finite."""
+        """The program of the whole call without taking anything to be finite."""
         form = replace(self._form, finite=False)
         return compiled(form).program(self.memory.dialect, tuple(number for number, *_ in task.outputs))
 
-    def lacks(self, wanted: tuple[bool, ...]) -> bool:
+    def lacks_closed_form(self, wanted: tuple[bool, ...]) -> bool:
         """`lacks_closed_form`, remembered."""
         found = self._lacking.get(wanted)
         if found is None:
@@ -253,7 +253,7 @@ class Blocks:
     def _value(
         self, program: Program, parts: Sequence[Any], outputs: Sequence[Any], divisor: np.float64
     ) -> tuple[Any, bool]:
-        """The loss, as a number of NumPy, and whether a value is outside of its domain."""
+        """The loss, as a number of NumPy, and whether a value is outside of its domain, or a row maximum infinite."""
         total, bad = program.run(parts, self.blocked, outputs, self.rows, self.row, self.backend.threads)
         return self.dtype.type(total / divisor), bad
 
@@ -340,7 +340,7 @@ class InMemory(Backend):
         chosen = [names[number] if isinstance(number, int) else number for number in argnums]
         wanted = tuple([name in chosen for name in names])
         exist = {*names}.issuperset(chosen)
-        if blocks is None or not exist or blocks.lacks(wanted):
+        if blocks is None or not exist or blocks.lacks_closed_form(wanted):
             return super().value_and_gradients(call, argnums)
         value, gradients = blocks.forward(call.arrays, wanted, 1.0)
         return value, tuple(gradients[names.index(name)] for name in chosen)
@@ -367,9 +367,9 @@ class InMemory(Backend):
             return None
         if plan.is_empty(plan.named(call.arrays)) or not self.blockwise(call.arrays[:count], call.arrays[count:]):
             return None
-        memory, alike = self.memory(call.arrays), plan.memory.get("alike", {}).get("blocks")
+        memory, other = self.memory(call.arrays), plan.memory.get("of another batch", {}).get("blocks")
         try:
-            found = alike.of_other_length(plan, call.arrays) if alike is not None and alike.memory is memory else None
+            found = other.of_other_batch(plan, call.arrays) if other is not None and other.memory is memory else None
             return found or Blocks(plan, self, memory, call.arrays)
         except UntraceableError:
             # A kernel that branches, or uses what blocks do not know: it works on whole arrays.

@@ -20,12 +20,12 @@ def has_choice(dtype: Any) -> bool:
 
 
 def choose(trace: Graph, condition: Symbol, yes: Symbol, no: Symbol, shape: Shape) -> Symbol:
-    """`yes` where the condition is True, `no` elsewhere. `shape` is the common one."""
+    """`yes` where the condition is True, `no` elsewhere. `shape` is the common one. A zero may have either sign."""
     apply, dtype = trace.apply, yes.dtype
     if dtype == BOOL:
         return apply("logical_or", apply("logical_and", condition, yes), apply("logical_and", ~condition, no))
     bits, sign = _BITS[dtype]
-    if condition.op == "less_equal" and is_zero(condition.args[1]) and is_zero(yes) and condition.args[0] is no:
+    if dtype.kind == "f" and _compares_with_0("less_equal", condition, no) and is_zero(yes):
         # The positive part of a number, or NaN.
         return apply("clip", no, 0.0, np.inf)
     if yes.op == "subtract" and no.op == "negative" and yes.args[1] is no.args[0] and yes.args[0].op == "constant":
@@ -34,7 +34,7 @@ def choose(trace: Graph, condition: Symbol, yes: Symbol, no: Symbol, shape: Shap
         return apply("subtract", number, no.args[0])
     raw_yes, raw_no = trace.view(yes, yes.lengths, bits), trace.view(no, no.lengths, bits)
     opposite = _negates(yes, no) or _negates(no, yes)
-    if opposite and _is_above_0(condition, no) and dtype.kind == "f":
+    if opposite and dtype.kind == "f" and _compares_with_0("greater", condition, no):
         # -|x|
         chosen = apply("bitwise_or", raw_no, sign)
     elif is_zero(yes):
@@ -61,5 +61,5 @@ def _negates(one: Symbol, other: Symbol) -> bool:
     return one.op == "negative" and one.args[0] is other
 
 
-def _is_above_0(condition: Symbol, x: Symbol) -> bool:
-    return condition.op == "greater" and condition.args[0] is x and is_zero(condition.args[1])
+def _compares_with_0(op: str, condition: Symbol, x: Symbol) -> bool:
+    return condition.op == op and condition.args[0] is x and is_zero(condition.args[1])

@@ -97,8 +97,10 @@ class _Asking(np.ndarray[Any, Any]):
         return ufunc
 
 
-_clip: Any = np.zeros(1).view(_Asking).clip(0.0, 1.0)
-"""The function of the method `clip`, which has no name in NumPy. Of a small array, that takes half of the time."""
+def _function_of_clip() -> Callable[..., Any]:
+    """The function of the method `clip`, which has no name in NumPy. Of a small array, that takes half of the time."""
+    found: Any = np.zeros(1).view(_Asking).clip(0.0, 1.0)
+    return found if isinstance(found, np.ufunc) else np.ndarray.clip
 
 
 def _has_vectors(name: str) -> bool:
@@ -108,8 +110,8 @@ def _has_vectors(name: str) -> bool:
     """
     if not hasattr(np.lib, "introspect"):
         return False
-    (versions,) = np.lib.introspect.opt_func_info(f"^{name}$", "float32").values()
-    return all("baseline" not in version["current"] for version in versions.values())
+    found = [*np.lib.introspect.opt_func_info(f"^{name}$", "float32").values()]
+    return bool(found) and all("baseline" not in version["current"] for version in found[0].values())
 
 
 _ONE = np.float32(1.0)
@@ -138,7 +140,7 @@ _TEMPLATES = {
 _OTHER = ("{op}({all}, {out})",)
 _FUNCTIONS = {name: function for name, function in vars(np).items() if isinstance(function, np.ufunc)} | {
     "chosen": np.equal,
-    "clip": _clip,
+    "clip": _function_of_clip(),
     "copyto": np.copyto,
     "index": np.add,
     "dot": _dot,

@@ -41,7 +41,7 @@ class Compiled:
     total : Symbol
         What is summed up.
     flags : list of Symbol
-        True where a value is outside of its domain.
+        True where a value is outside of its domain. Programs have more: where a row maximum is not finite.
     counted : Symbol or None
         What the denominator of the mean is the sum of; None where that is given, or the number of losses.
     """

@@ -121,7 +121,10 @@ class Graph(Namespace):
         self._largest[x] = self._largest[largest] = largest
 
     def if_finite(self, op: str, args: list[Symbol]) -> Symbol | None:
-        """What a comparison with the largest finite number comes to, where the largest entry of a row is finite."""
+        """What a comparison with the largest finite number comes to, where the largest entry of a row is finite.
+
+        In `polyloss.stable`, `shifted` and `is_infinite` make them.
+        """
         x, *bounds = args
         largest = self._largest.get(x)
         if largest is None or any(bound.op != "constant" for bound in bounds):

@@ -93,8 +93,10 @@ class Trace(Graph):
             return self.spread(self.apply(op, *args), shape)
         if op == "multiply":
             return self._product(args[0], args[1], shape)
-        if op in ("add", "subtract") and args[1].op == "constant" and args[1].value == 0 and args[0].lengths == shape:
-            return args[0]
+        adds = op == "subtract" or (op == "add" and args[0].op == "add.reduce")
+        if adds and is_zero(args[1]):
+            # Not where 0 is added to anything else: that makes 0 of -0.
+            return self.spread(args[0], shape)
         found = None
         if op == "equal":
             found = self.chosen(args[0], args[1])

@@ -75,7 +75,7 @@ def _unknown(loss: Any) -> Iterator[None]:
 
     remembered = (
         loss._plans.clear,
-        loss._alike.clear,
+        loss._of_any_batch.clear,
         _compiled.compiled.cache_clear,
         _blocks._row_program.cache_clear,
     )

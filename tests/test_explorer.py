@@ -66,9 +66,7 @@ class View:
         self.page = browser.new_page(viewport={"width": width, "height": 1000})
         self.page.on("console", lambda message: self.errors.append(message.text))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on(
-            "request", lambda request: request.url.startswith(("file:", "data:")) or self.errors.append(request.url)
-        )
+        self.page.on("request", self._asked)
         self.page.goto(f"{address}#{fragment}" if fragment else address)
         self.page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
 

@@ -16,12 +16,15 @@
   const LETTERS = "ABCDEF";
   const DASHES = ["", "9 4", "2 3", "10 3 2 3", "16 4", "5 2 1 2 1 2"];
   const PRESETS = [
-    ["Regression", "loss=mse&loss=l1&loss=huber&loss=log_cosh&loss=tukey_biweight&from=-6&to=6&at=2"],
-    ["Two classes", "loss=binary_cross_entropy_with_logits&loss=sigmoid_focal&loss=squared_hinge&loss=hinge&from=-4&to=4&at=-1"],
-    ["Many classes", "loss=cross_entropy,classes=10&loss=softmax_focal,classes=10&loss=generalized_cross_entropy,classes=10&loss=multi_margin,classes=10&from=-6&to=10&at=1"],
-    ["A confident row: float32 rounds to 0", "loss=cross_entropy,beside=torch.cross_entropy&from=0&to=30&at=17&up=log"],
-    ["A small error: float32 loses all digits", "loss=log_cosh,beside=keras.log_cosh&from=0.000001&to=10&at=0.0001&across=log&up=log"],
-  ];
+    ["Regression", [-6, 6, 2], "mse", "l1", "huber", "log_cosh", "tukey_biweight"],
+    ["Two classes", [-4, 4, -1], "binary_cross_entropy_with_logits", "sigmoid_focal", "squared_hinge", "hinge"],
+    ["Ten classes", [-6, 10, 1], ...["cross_entropy", "softmax_focal", "generalized_cross_entropy", "multi_margin"]
+      .map(name => `${name},classes=10`)],
+    ["A confident row: float32 rounds to 0", [0, 30, "17&up=log"], "cross_entropy,beside=torch.cross_entropy"],
+    ["A small error: float32 loses its digits", [1e-6, 10, "0.0001&across=log&up=log"], "log_cosh,beside=keras.log_cosh"],
+  ].map(([title, [from, to, at], ...losses]) => [
+    title, `#${losses.map(loss => `loss=${loss}`).join("&")}&from=${from}&to=${to}&at=${at}`,
+  ]);
 
   // ---------------------------------------------------------------------------------------------------------- elements
 
@@ -56,8 +59,8 @@
     if (Number.isNaN(x)) return "undefined";
     if (!Number.isFinite(x)) return x > 0 ? "∞" : "−∞";
     const plain = x === 0 || (Math.abs(x) >= 1e-4 && Math.abs(x) < 1e6);
-    const found = plain ? String(Number(x.toPrecision(digits))) : x.toExponential(digits - 1).replace(/\.?0+e/, "e").replace("e+", "e");
-    return found.replace("-", "−").replace("e-", "e−");
+    const found = plain ? String(Number(x.toPrecision(digits))) : x.toExponential(digits - 1).replace(/\.?0+e/, "e");
+    return found.replace("e+", "e").replaceAll("-", "−");
   }
 
   function steps(low, high, count) {
@@ -65,7 +68,7 @@
     const power = 10 ** Math.floor(Math.log10(rough));
     const step = power * [1, 2, 5, 10].find(factor => factor * power >= rough * 0.999);
     const found = [];
-    for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k++) found.push(Number((k * step).toPrecision(12)));
+    for (let k = Math.ceil(low / step - 1e-9); k <= high / step + 1e-9; k++) found.push(Number((k * step).toPrecision(12)));
     return found;
   }
 
@@ -141,6 +144,8 @@
 
   function control(curve, one) {
     const value = curve.settings[one.name];
+    // By which it gets the focus back, once it is made anew.
+    const key = `${state.curves.indexOf(curve)} ${one.name}`;
     const set = x => {
       if (!model.allowed(one, x, curve.settings)) return false;
       curve.settings[one.name] = x;
@@ -150,7 +155,7 @@
       const forms = one.ends && model.isNumber(one) ? [one.low, one.high] : one.forms;
       const id = freshId();
       const select = make("select", {
-        id,
+        id, "data-key": key,
         onchange: () => {
           set(forms[select.selectedIndex]);
           // What another control may be can depend on this one.
@@ -172,7 +177,7 @@
     if (!model.isOptional(one)) return number;
     const id = freshId();
     const given = make("input", {
-      type: "checkbox", id, checked: value !== null,
+      type: "checkbox", id, checked: value !== null, "data-key": key,
       onchange: event => {
         set(event.target.checked ? model.given(one) : null);
         changed({ controls: true });
@@ -186,14 +191,15 @@
     const builtins = model.builtinsOf(curve.loss);
     if (!builtins.length) return null;
     const id = freshId();
+    const option = name => make("option", { value: name, selected: name === curve.beside }, name || "none");
     const select = make("select", {
-      id,
+      id, "data-key": `${state.curves.indexOf(curve)} beside`,
       onchange: () => {
         curve.beside = select.value;
         if (curve.beside) Object.assign(curve.settings, model.builtinOf(curve).settings);
         changed({ controls: true });
       },
-    }, ["", ...builtins.map(one => one.name)].map(name => make("option", { value: name, selected: name === curve.beside }, name || "none")));
+    }, ["", ...builtins.map(one => one.name)].map(option));
     return make("div", { class: "explorer-choice" }, make("label", { for: id }, "built-in beside it"), select);
   }
 
@@ -263,7 +269,9 @@
   }
 
   function showControls() {
+    const focused = document.activeElement.dataset.key;
     chosen.replaceChildren(...state.curves.map(curveControls));
+    if (focused) chosen.querySelector(`[data-key="${focused}"]`)?.focus();
     addButton.disabled = state.curves.length >= model.MOST;
     addButton.title = addButton.disabled ? `No more than ${model.MOST} in one picture` : "";
     for (const key of ["from", "to"]) {
@@ -291,10 +299,12 @@
       if (!beside) return [own];
       const places = beside.x.map((x, k) => k).filter(k => beside.x[k] >= state.from && beside.x[k] <= state.to);
       const take = key => places.map(k => Number(beside[key][k]));
-      const nearest = places.reduce((found, k) => (found < 0 || Math.abs(beside.x[k] - state.at) < Math.abs(beside.x[found] - state.at) ? k : found), -1);
+      const away = k => Math.abs(beside.x[k] - state.at);
+      const nearest = places.reduce((found, k) => (found < 0 || away(k) < away(found) ? k : found), -1);
       const at = key => [nearest < 0 ? NaN : Number(beside[key][nearest])];
       return [own, {
-        index, letter: `${LETTERS[index]}′`, name: beside.name, builtin: true, xs: places.map(k => beside.x[k]), dtype: beside.dtype,
+        index, letter: `${LETTERS[index]}′`, name: beside.name, builtin: true, xs: places.map(k => beside.x[k]),
+        about: `${beside.version}, ${beside.dtype}`,
         parts: { value: take("value"), gradient: take("gradient"), second: [] },
         at: { value: at("value"), gradient: at("gradient"), second: [NaN] }, x: nearest < 0 ? NaN : beside.x[nearest],
       }];
@@ -338,12 +348,17 @@
     return make("section", { class: "explorer-picture" }, heading, svg);
   });
 
+  /* What stands beside a line: its name, where there is room. */
+  const labelOf = (line, width) => (width > 560 ? `${line.letter} ${line.name}` : line.letter);
+
   function frameOf(part, drawn, width) {
     const log = state.up === "log";
-    const all = drawn.flatMap(line => Array.from(line.parts[part.key])).filter(Number.isFinite).map(y => (log ? Math.abs(y) : y));
+    const finite = drawn.flatMap(line => Array.from(line.parts[part.key])).filter(Number.isFinite);
+    const all = log ? finite.map(Math.abs) : finite;
     const zero = log && all.some(y => y === 0);
     const height = 250, top = 10, bottom = 42, strip = zero ? 24 : 0;
-    const labels = width > 560 ? Math.min(250, 26 + 7.3 * Math.max(0, ...drawn.map(line => line.name.length + 2))) : 30;
+    const longest = Math.max(0, ...drawn.map(line => labelOf(line, width).length));
+    const labels = 20 + Math.min(250, 7.4 * longest);
     const start = 62, inner = Math.max(80, width - start - labels), tall = height - top - bottom - strip;
     let [low, high] = [Math.min(...all), Math.max(...all)];
     if (log) {
@@ -404,7 +419,8 @@
     link.href = `#${model.write(state)}`;
     const mismatched = state.curves.filter(curve => curve.beside && !model.isAsMeasured(curve)).map(curve => {
       const { name, settings } = model.builtinOf(curve);
-      return `The points of ${name} are those of ${Object.entries(settings).map(([key, value]) => `${key} ${value}`).join(", ")}.`;
+      const measured = Object.entries(settings).map(([key, value]) => `${key} ${value ?? "none"}`);
+      return `The points of ${name} are those of ${measured.join(", ")}.`;
     });
     const words = [...wrong.map(one => `Left out: ${one}.`), ...mismatched].join(" ");
     if (notice.textContent !== words) notice.textContent = words;
@@ -424,37 +440,45 @@
       texts.append(draw("text", { x: start - 6, y: frame.y(tick) + 4, "text-anchor": "end" }, short(tick, 4)));
     }
     if (frame.zero) {
-      grid.append(draw("line", { class: "explorer-break", x1: start, x2: start + inner, y1: top + tall + 6, y2: top + tall + 6 }));
+      const y = top + tall + 6;
+      grid.append(draw("line", { class: "explorer-break", x1: start, x2: start + inner, y1: y, y2: y }));
       texts.append(draw("text", { x: start - 6, y: frame.y(0) + 4, "text-anchor": "end" }, "exactly 0"));
     }
-    const count = Math.max(2, Math.floor(inner / 80));
-    for (const tick of state.across === "log" ? decades(state.from, state.to, count) : steps(state.from, state.to, count)) {
+    const count = Math.max(3, Math.floor(inner / 70));
+    const scale = state.across === "log" ? decades : steps;
+    for (const tick of scale(state.from, state.to, count)) {
       const x = frame.x(tick);
       grid.append(draw("line", { x1: x, x2: x, y1: top, y2: end }));
       texts.append(draw("text", { x, y: end + 16, "text-anchor": "middle" }, short(tick, 4)));
     }
-    texts.append(draw("text", { x: start + inner / 2, y: height - 6, "text-anchor": "middle", class: "explorer-axis" }, `${xName()}${state.across === "log" ? ", logarithmic" : ""}`));
+    const title = `${xName()}${state.across === "log" ? ", logarithmic" : ""}`;
+    texts.append(draw("text", { x: start + inner / 2, y: height - 6, "text-anchor": "middle" }, title));
     grid.append(draw("rect", { x: start, y: top, width: inner, height: end - top, fill: "none" }));
     const curves = draw("g");
     const marks = draw("g");
     const ended = [];
     for (const line of drawn) {
+      const color = `explorer-color-${line.index}`;
       const values = Array.from(line.parts[part.key]);
+      const point = k =>
+        draw("circle", { cx: frame.x(line.xs[k]), cy: frame.y(values[k]), r: 2.2, class: color, fill: "currentColor" });
       const last = values.findLastIndex(Number.isFinite);
       if (last < 0) continue;
-      curves.append(draw("path", { d: path(line, part, frame), ...stroke(line), "stroke-linejoin": "round" }));
-      if (line.builtin) {
-        values.forEach((value, k) => Number.isFinite(value) && curves.append(draw("circle", { cx: frame.x(line.xs[k]), cy: frame.y(value), r: 2.2, class: `explorer-color-${line.index}`, fill: "currentColor" })));
-      }
+      curves.append(draw("path", { d: path(line, part, frame), "data-line": line.letter, ...stroke(line) }));
+      if (line.builtin) curves.append(...values.flatMap((value, k) => (Number.isFinite(value) ? [point(k)] : [])));
       const value = line.at[part.key][0];
-      if (Number.isFinite(value)) marks.append(draw("circle", { cx: frame.x(line.x), cy: frame.y(value), r: 5, class: `explorer-color-${line.index} explorer-mark`, "stroke-width": 2 }));
-      ended.push({ line, x: frame.x(line.xs[last]), y: frame.y(values[last]) });
+      if (Number.isFinite(value)) {
+        const ring = { class: `${color} explorer-mark`, "stroke-width": 2 };
+        marks.append(draw("circle", { cx: frame.x(line.x), cy: frame.y(value), r: 5, ...ring }));
+      }
+      ended.push({ line, color, x: frame.x(line.xs[last]), y: frame.y(values[last]) });
     }
     const heights = spread(ended.map(one => one.y), top + 5, end - 3, 15);
-    ended.forEach(({ line, x, y }, k) => {
-      const color = `explorer-color-${line.index}`;
-      texts.append(draw("path", { d: `M${x + 2} ${y}L${start + inner + 4} ${y}L${start + inner + 12} ${heights[k]}`, class: `${color} explorer-leader`, fill: "none", stroke: "currentColor" }));
-      texts.append(draw("text", { x: start + inner + 14, y: heights[k] + 4, class: `${color} explorer-label`, fill: "currentColor" }, width > 560 ? `${line.letter} ${line.name}` : line.letter));
+    ended.forEach(({ line, color, x, y }, k) => {
+      const leader = `M${x + 2} ${y}L${start + inner + 4} ${y}L${start + inner + 12} ${heights[k]}`;
+      const label = { x: start + inner + 14, y: heights[k] + 4, class: `${color} explorer-label`, fill: "currentColor" };
+      texts.append(draw("path", { d: leader, class: `${color} explorer-leader`, fill: "none", stroke: "currentColor" }));
+      texts.append(draw("text", label, labelOf(line, width)));
     });
     const x = frame.x(state.at);
     const cursorLine = draw("line", { class: "explorer-cursor", x1: x, x2: x, y1: top, y2: end });
@@ -465,14 +489,14 @@
 
   const body = make("tbody");
   const caption = make("caption", { id: "explorer-caption" });
-  const table = make("table", { class: "explorer-table" }, caption,
-    make("thead", {}, make("tr", {}, ["Loss", ...PARTS.map(part => part.title)].map(title => make("th", { scope: "col" }, title)))), body);
+  const heads = ["Loss", ...PARTS.map(part => part.title)].map(title => make("th", { scope: "col" }, title));
+  const table = make("table", { class: "explorer-table" }, caption, make("thead", {}, make("tr", {}, heads)), body);
 
   function showNumbers(drawn) {
     caption.textContent = `At x = ${short(state.at)}`;
     body.replaceChildren(...drawn.map(line => {
       const name = make("th", { scope: "row" }, sample(line.index, line.builtin), ` ${line.letter} `, make("code", {}, line.name),
-        line.builtin ? ` ${line.dtype}${Number.isNaN(line.x) ? "" : `, at ${short(line.x)}`}` : null);
+        line.builtin ? ` ${line.about}${Number.isNaN(line.x) ? "" : `, at ${short(line.x)}`}` : null);
       const cells = PARTS.map(part => {
         const value = line.at[part.key][0];
         const shown = line.builtin && part.key === "second" ? "not measured" : short(value, place.clientWidth > 500 ? 6 : 4);
@@ -483,7 +507,8 @@
   }
 
   const spoken = () => {
-    const words = Array.from(body.rows, row => `${row.dataset.name} ${PARTS.map((part, k) => `${part.noun} ${row.cells[k + 1].textContent}`).join(", ")}`);
+    const numbers = row => PARTS.map((part, k) => `${part.noun} ${row.cells[k + 1].textContent}`).join(", ");
+    const words = Array.from(body.rows, row => `${row.dataset.name} ${numbers(row)}`);
     return `At x = ${short(state.at)}: ${words.join("; ")}`;
   };
 
@@ -519,7 +544,7 @@
   // -------------------------------------------------------------------------------------------------------------- page
 
   place.replaceChildren(
-    make("p", { class: "explorer-presets" }, "Examples: ", PRESETS.flatMap(([title, fragment], k) => [k ? " · " : null, make("a", { href: `#${fragment}` }, title)])),
+    make("p", {}, "Examples: ", PRESETS.flatMap(([title, href], k) => [k ? " · " : null, make("a", { href }, title)])),
     notice,
     make("div", { class: "explorer-columns" },
       make("form", { class: "explorer-controls", "aria-label": "What is drawn", onsubmit: event => event.preventDefault() },

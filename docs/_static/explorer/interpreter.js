@@ -164,7 +164,9 @@ const interpreter = (() => {
     const along = array => {
       const sums = numbers(points, 1);
       const slopes = stretch(array, gradient.row, direction.length);
-      if (slopes) slopes.forEach((slope, k) => (sums[Math.floor(k / direction.length)] += times(slope, direction[k % direction.length])));
+      if (slopes === null) return sums;
+      const width = direction.length;
+      slopes.forEach((slope, k) => (sums[Math.floor(k / width)] += times(slope, direction[k % width])));
       return sums;
     };
     return { value: value.v, gradient: along(gradient.v), second: along(gradient.d) };

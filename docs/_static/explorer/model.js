@@ -135,7 +135,9 @@ const model = (() => {
     const number = (key, otherwise) => attempt(() => {
       if (!words.has(key)) return otherwise;
       const found = Number(words.get(key));
-      if (!words.get(key).trim() || !Number.isFinite(found)) throw new Error(`${key} must be a number, got ${words.get(key)}`);
+      if (!words.get(key).trim() || !Number.isFinite(found)) {
+        throw new Error(`${key} must be a number, got ${words.get(key)}`);
+      }
       return found;
     }, otherwise);
     const scale = key => attempt(() => {
@@ -157,7 +159,8 @@ const model = (() => {
   function write(state) {
     const words = state.curves.map(({ loss, settings, beside }) => {
       const usual = defaults(loss);
-      const pairs = Object.entries(settings).filter(([key, value]) => value !== usual[key]).map(([key, value]) => `${key}=${text(value)}`);
+      const changed = Object.entries(settings).filter(([key, value]) => value !== usual[key]);
+      const pairs = changed.map(([key, value]) => `${key}=${text(value)}`);
       return `loss=${[loss, ...pairs, ...(beside ? [`beside=${beside}`] : [])].join(",")}`;
     });
     for (const key of ["from", "to", "at"]) words.push(`${key}=${state[key]}`);

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import polyloss
 from polyloss.core.domains import Domain
+from polyloss_conformance import deviations
 from polyloss_conformance.exact.numbers import mp
 from polyloss_conformance.losses import LOSSES
 
@@ -87,6 +89,16 @@ class View:
         self.page.get_by_label(label, exact=True).first.focus()
         for key in keys:
             self.page.keyboard.press(key)
+
+    def notice(self) -> str:
+        """What the page says is wrong."""
+        found: str = self.page.locator("[role=alert]").text_content()
+        return found
+
+    def focused(self) -> str:
+        """The label of what has the focus."""
+        found: str = self.page.evaluate("document.activeElement.labels?.[0].textContent")
+        return found
 
     def link(self) -> str:
         found: str = self.page.get_by_role("link", name="Link to this view").get_attribute("href")
@@ -217,14 +229,7 @@ def test_the_page_computes_what_polyloss_computes(name: str, computing: View) ->
         _agree("gradient", settings, points, found["gradient"], gradient, bound)
         smooth = np.isfinite(second) & np.isfinite(gradient)
         bound = 1e-9 * np.abs(second) + 4 * eps * np.abs(gradient)
-        _agree(
-            "second",
-            settings,
-            points,
-            np.where(smooth, found["second"], np.nan),
-            np.where(smooth, second, np.nan),
-            bound,
-        )
+        _agree("second", settings, points[smooth], found["second"][smooth], second[smooth], bound[smooth])
 
 
 def _agree(
@@ -234,3 +239,324 @@ def _agree(
     with np.errstate(invalid="ignore"):
         right = (np.abs(found - truth) <= bound) | (found == truth) | (np.isnan(found) & np.isnan(truth))
     assert right.all(), f"{part}, {settings}: at {points[~right]} {found[~right]}, and not {truth[~right]}"
+
+
+# --------------------------------------------------------------------------------------------------- sliders and links
+
+
+def _polyloss(name: str, x: float, **settings: Any) -> Any:
+    """About value and gradient at a point, by polyloss on NumPy."""
+    usual = next(explorer_builtins.settings_of(OFFERED[name]))
+    found = explorer_builtins.exact(OFFERED[name], usual | settings, np.asarray([x]))
+    return pytest.approx([float(part[0]) for part in found], rel=1e-12)
+
+
+def test_a_slider_changes_what_it_says(opened: Any) -> None:
+    """By its keys, the parameter, the target, the classes and the cursor; the numbers are those of polyloss."""
+    view = opened("loss=huber&loss=cross_entropy&from=-4&to=4&at=3")
+    assert view.numbers()["A"][:2] == _polyloss("huber", 3.0)
+    view.press("delta", "PageUp", "ArrowRight", "ArrowRight")
+    delta = float(view.page.get_by_label("delta", exact=True).input_value())
+    assert delta > 1.02
+    assert view.numbers()["A"][:2] == _polyloss("huber", 3.0, delta=delta)
+    view.press("target", "ArrowRight")
+    assert view.numbers()["A"][:2] == _polyloss("huber", 3.0, delta=delta, target=0.01)
+    view.press("classes", "ArrowRight", "ArrowRight")
+    assert view.numbers()["B"][:2] == _polyloss("cross_entropy", 3.0, classes=4)
+    view.press("Cursor, x", "Home")
+    assert view.numbers()["B"][:2] == _polyloss("cross_entropy", -4.0, classes=4)
+    assert view.page.locator(".explorer-table caption").inner_text() == "At x = −4"
+
+
+def test_a_box_takes_any_number_of_the_domain(opened: Any) -> None:
+    """Exactly; one outside of the domain is marked, and changes nothing."""
+    view = opened("loss=quantile&from=-4&to=4&at=3")
+    box = view.page.get_by_label("q, exactly")
+    box.fill("0.123456789")
+    assert view.numbers()["A"][:2] == _polyloss("quantile", 3.0, q=0.123456789)
+    for wrong in ("1", "-1", ""):
+        box.fill(wrong)
+        assert box.get_attribute("aria-invalid") == "true"
+        assert view.numbers()["A"][:2] == _polyloss("quantile", 3.0, q=0.123456789)
+    box.fill("0.5")
+    assert box.get_attribute("aria-invalid") == "false"
+
+
+def test_losses_come_and_go_by_the_keyboard(opened: Any) -> None:
+    """Up to six; and the focus stays where it was."""
+    view = opened("loss=mse")
+    add = view.page.get_by_role("button", name="Add")
+    view.page.get_by_label("Another loss").select_option("sigmoid_focal")
+    add.press("Enter")
+    assert list(view.numbers()) == ["A", "B"]
+    view.press("with alpha", "Space")
+    assert view.focused() == "with alpha"
+    assert view.page.get_by_label("alpha", exact=True).input_value() == "0.25"
+    view.press("gamma, exactly", "Control+a", "3")
+    expected = _polyloss("sigmoid_focal", -8.0, gamma=3.0, alpha=0.25)
+    assert view.numbers()["B"][:2] == expected
+    view.page.get_by_role("button", name="Remove A, mse").press("Enter")
+    assert view.numbers()["A"][:2] == expected
+    assert view.focused() == "Another loss"
+    for _ in range(5):
+        add.press("Enter")
+    assert list(view.numbers()) == list("ABCDEF")
+    assert add.is_disabled()
+
+
+def test_what_depends_on_a_choice_follows_it(opened: Any) -> None:
+    """A logarithm of a rate may be below 0; a rate may not, and there is no loss."""
+    view = opened("loss=poisson_nll,target=2&from=-4&to=4&at=-1")
+    assert np.isnan(view.numbers()["A"]).all()
+    view.press("log_rate", "ArrowDown")
+    assert view.numbers()["A"][:2] == _polyloss("poisson_nll", -1.0, target=2.0, log_rate=True)
+    assert view.focused() == "log_rate"
+
+
+def test_a_link_keeps_the_choice(opened: Any) -> None:
+    """Of losses, parameters, axes, cursor and built-in; and the address follows."""
+    view = opened(MANY)
+    view.page.get_by_label("y logarithmic").check()
+    view.page.get_by_label("Cursor, x exactly").fill("1.25")
+    view.page.locator("summary").first.click()
+    view.page.get_by_label("built-in beside it").first.select_option("optax.softmax_cross_entropy_with_integer_labels")
+    view.page.wait_for_function("document.querySelector('.explorer-link').hash === location.hash")
+    other = opened(view.link())
+    assert "A′" in other.numbers()
+    assert str(other.numbers()) == str(view.numbers())
+    assert other.link() == view.link()
+    assert other.page.get_by_label("y logarithmic").is_checked()
+
+
+def test_the_way_back_leads_to_what_was_there(opened: Any) -> None:
+    """An example is a link; the button of the browser goes back."""
+    view = opened("loss=mse,target=1&from=-4&to=4&at=1.5")
+    view.page.get_by_role("link", name="A confident row").click()
+    view.page.locator("[data-name='torch.cross_entropy']").wait_for()
+    view.page.go_back()
+    view.page.locator("[data-name='mse']").wait_for()
+    assert view.numbers()["A"] == [0.25, 1.0, 2.0]
+
+
+def test_every_example_is_drawn(opened: Any) -> None:
+    view = opened()
+    examples = view.page.locator("p a[href*='loss=']").all()
+    for example in examples[:-1]:
+        example.click()
+        first = str(example.get_attribute("href")).removeprefix("#loss=").partition("&")[0].partition(",")[0]
+        view.page.locator(f"tr[data-line=A][data-name={first}]").wait_for()
+        assert view.notice() == ""
+        assert np.isfinite([numbers[:2] for numbers in view.numbers().values()]).all()
+
+
+@pytest.mark.parametrize("curve", explorer.builtins()["curves"], ids=lambda curve: f"{curve['loss']} {curve['name']}")
+def test_a_link_names_any_built_in(curve: Mapping[str, Any], computing: View) -> None:
+    found = computing.page.evaluate(
+        "words => { const { state, wrong } = model.read(words); return [state.curves[0].beside, wrong] }",
+        f"loss={curve['loss']},beside={curve['name']}",
+    )
+    assert found == [curve["name"], []]
+
+
+@pytest.mark.parametrize(
+    ("fragment", "words"),
+    [
+        ("loss=mse&loss=nothing", "there is no loss nothing here"),
+        ("loss=huber,delta=-1", "huber has no delta=-1"),
+        ("loss=huber,gamma=1", "huber has no gamma=1"),
+        ("loss=cross_entropy,classes=2.5", "cross_entropy has no classes=2.5"),
+        ("loss=mse&from=3&to=1", "to must be above from, got 3 and 1"),
+        ("loss=mse&at=here", "at must be a number, got here"),
+        ("loss=mse&up=down", "up must be linear or log, got down"),
+    ],
+)
+def test_what_is_wrong_in_a_link_is_said(fragment: str, words: str, opened: Any) -> None:
+    """And the rest of it is shown."""
+    view = opened(fragment)
+    assert view.notice() == f"Left out: {words}."
+    assert view.page.locator(".explorer-picture svg").count() == 3
+
+
+# -------------------------------------------------------------------------------------------------------- the pictures
+
+
+def test_where_float32_rounds_to_0_is_seen(opened: Any) -> None:
+    """From a margin of 17 on, the built-in is on the line of what is exactly 0, and our curve is above it and falls."""
+    view = opened(PLATEAU)
+    numbers = view.numbers()
+    assert numbers["A"] == pytest.approx([4.139938e-8, -4.139938e-8, 4.139938e-8], rel=1e-6)
+    assert numbers["A′"][:2] == [0.0, 0.0]
+    paths = {
+        line: [tuple(map(float, point.split())) for point in path[1:].split("L")]
+        for line, path in view.page.locator(".explorer-picture svg").first.evaluate(
+            "svg => [...svg.querySelectorAll('path[data-line]')].map(one => [one.dataset.line, one.getAttribute('d')])"
+        )
+    }
+    start, end = paths["A"][0][0], paths["A"][-1][0]
+    far = start + (end - start) * 17 / 30 - 0.1
+    bottom = max(y for _, y in paths["A′"])
+    assert {y for x, y in paths["A′"] if x >= far} == {bottom}
+    ours = [y for x, y in paths["A"] if x >= far]
+    assert ours == sorted(ours)
+    assert max(ours) < bottom - 5
+
+
+def test_a_built_in_is_where_it_was_measured(opened: Any) -> None:
+    """Other parameters are those of our curve alone, which is said."""
+    view = opened("loss=huber,delta=2")
+    view.page.get_by_label("built-in beside it").select_option("optax.huber_loss")
+    assert view.page.get_by_label("delta", exact=True).input_value() == "1"
+    assert view.notice() == ""
+    view.press("delta", "ArrowRight")
+    assert view.notice() == "The points of optax.huber_loss are those of target 0, delta 1."
+
+
+def test_the_cursor_follows_a_click(opened: Any) -> None:
+    view = opened("loss=mse&from=-4&to=4&at=0")
+    view.page.locator(".explorer-picture svg").nth(1).click(position={"x": 300, "y": 100})
+    x = float(view.page.get_by_label("Cursor, x exactly").input_value())
+    assert -4 < x < 0
+    assert view.numbers()["A"] == pytest.approx([x * x, 2 * x, 2], rel=1e-12)
+
+
+@pytest.mark.parametrize("key", ["across", "up"])
+def test_an_axis_may_be_logarithmic(key: str, opened: Any) -> None:
+    """Of powers of 10 apart, marks are equally far apart."""
+    view = opened(f"loss=mse&from=0.001&to=1000&at=1&{key}=log")
+    place = "x" if key == "across" else "y"
+    ticks = view.page.locator(".explorer-picture svg").first.evaluate(
+        """(svg, place) => [...svg.querySelectorAll(".explorer-text text")]
+            .filter(one => (one.getAttribute("text-anchor") === "middle") === (place === "x"))
+            .map(one => [Number(one.textContent.replace("−", "-")), Number(one.getAttribute(place))])""",
+        place,
+    )
+    ticks = [(value, at) for value, at in ticks if value > 0]
+    assert len(ticks) > 2
+    away = np.diff([at for _, at in ticks]) / np.diff(np.log10([value for value, _ in ticks]))
+    np.testing.assert_allclose(away, away[0], rtol=1e-6)
+
+
+OVERLAPPING = """() => [...document.querySelectorAll(".explorer-picture svg")].flatMap(svg => {
+    const boxes = [...svg.querySelectorAll("text")].map(one => [one.textContent, one.getBoundingClientRect()]);
+    const frame = svg.getBoundingClientRect();
+    const cut = boxes.filter(([, box]) => box.left < frame.left - 1 || box.right > frame.right + 1
+        || box.top < frame.top - 1 || box.bottom > frame.bottom + 1);
+    const meet = (a, b) => a.left < b.right && b.left < a.right && a.top + 3 < b.bottom && b.top + 3 < a.bottom;
+    const over = boxes.flatMap(([one, a], k) => boxes.slice(k + 1).filter(([, b]) => meet(a, b))
+        .map(([other]) => `${one} over ${other}`));
+    return [...cut.map(([one]) => `${one} is cut`), ...over];
+})"""
+WIDER = """() => [...document.querySelectorAll("body *")].filter(one => one.checkVisibility()
+    && one.getBoundingClientRect().right > window.innerWidth + 1).map(one => one.outerHTML.slice(0, 80))"""
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+@pytest.mark.parametrize("fragment", ["", PLATEAU, MANY], ids=["start", "plateau", "many"])
+def test_nothing_is_cut_or_on_something_else(fragment: str, width: int, opened: Any) -> None:
+    view = opened(fragment, width=width)
+    view.page.evaluate("document.querySelectorAll('details').forEach(one => (one.open = true))")
+    assert view.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert view.page.evaluate(WIDER) == []
+    assert view.page.evaluate(OVERLAPPING) == []
+
+
+# -------------------------------------------------------------------------------------------------------- for everybody
+
+
+def test_everything_has_a_name_and_the_keyboard_reaches_it(opened: Any) -> None:
+    """Each control has a label, each picture a name; the focus is seen."""
+    view = opened(MANY)
+    view.page.evaluate("document.querySelectorAll('details').forEach(one => (one.open = true))")
+    nameless = """() => [...document.querySelectorAll("#loss-explorer :is(input, select, button, a)")]
+        .filter(one => !(one.labels?.length || one.getAttribute("aria-label") || one.textContent.trim()))
+        .map(one => one.outerHTML)"""
+    assert view.page.evaluate(nameless) == []
+    ids = view.page.evaluate("[...document.querySelectorAll('[id]')].map(one => one.id)")
+    assert len(ids) == len(set(ids))
+    names = [view.page.get_by_role("img", name=name).count() for name in ("Value", "Gradient", "Second derivative")]
+    assert names == [1, 1, 1]
+    waiting = view.page.locator("#loss-explorer :is(input, select, summary, a[href], button:enabled)").count()
+    reached = set()
+    for _ in range(waiting):
+        view.page.keyboard.press("Tab")
+        place, *outline = view.page.evaluate(
+            """() => { const one = document.activeElement; const { outlineStyle, outlineWidth } = getComputedStyle(one);
+            return [[...document.querySelectorAll("#loss-explorer *")].indexOf(one), outlineStyle, outlineWidth] }"""
+        )
+        assert outline == ["solid", "3px"]
+        reached.add(place)
+    assert len(reached) == waiting
+    assert -1 not in reached
+
+
+def test_a_screen_reader_is_told_the_numbers(opened: Any) -> None:
+    """Once nothing has changed for a moment."""
+    view = opened("loss=mse&from=-4&to=4&at=1.5")
+    status = view.page.get_by_role("status")
+    assert status.inner_text() == "At x = 1.5: mse value 2.25, gradient 3, second derivative 2"
+    view.press("Cursor, x", "End")
+    view.page.wait_for_function("document.querySelector('[role=status]').textContent.startsWith('At x = 4:')")
+    assert status.inner_text() == "At x = 4: mse value 16, gradient 8, second derivative 2"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_curves_are_told_apart_without_colours(theme: str, opened: Any) -> None:
+    """By dashes and labels; and each colour is seen on the background, as text has to be (WCAG: 4.5)."""
+    view = opened(MANY, theme=theme)
+    dashes = view.page.locator(".explorer-picture svg").first.evaluate(
+        "svg => [...svg.querySelectorAll('path[data-line]')].map(one => one.getAttribute('stroke-dasharray'))"
+    )
+    assert len(set(dashes)) == len(dashes) == 6
+    colors = view.page.evaluate(
+        """() => [getComputedStyle(document.body).backgroundColor, ...[...document.querySelector(
+            ".explorer-picture").querySelectorAll("path[data-line]")].map(one => getComputedStyle(one).color)]"""
+    )
+    assert len(colors) == 7
+    background, *lines = map(_luminance, colors)
+    for line in lines:
+        light, dark = max(line, background), min(line, background)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
+def _luminance(color: str) -> float:
+    """As WCAG has it."""
+    parts = [int(part) / 255 for part in color.strip("rgb()").split(",")]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+
+# ------------------------------------------------------------------------------------------- what the page is made of
+
+
+@pytest.mark.parametrize("curve", explorer.builtins()["curves"], ids=lambda curve: f"{curve['loss']} {curve['name']}")
+def test_a_built_in_that_is_shown_differs_as_recorded(curve: Mapping[str, Any]) -> None:
+    """It is in the table of deviations, and its points are off."""
+    assert curve["name"] in {builtin for entry in deviations.load() for builtin in entry.builtin}
+    loss, points = OFFERED[curve["loss"]], np.asarray(curve["x"])
+    assert (points.astype(np.float32) == points).all()
+    value, gradient = explorer_builtins.exact(loss, curve["settings"], points)
+    found = [np.asarray(list(map(float, curve[part]))) for part in ("value", "gradient")]
+    assert explorer_builtins.differs(found[0], value) or explorer_builtins.differs(found[1], gradient)
+
+
+def test_every_elementwise_loss_and_every_one_of_a_class_is_offered() -> None:
+    """A loss that is not here has more than one number to change."""
+    assert {name for name in LOSSES if not getattr(polyloss, name).row} <= OFFERED.keys()
+    assert {"cross_entropy", "softmax_focal", "multiclass_sparsemax"} <= OFFERED.keys()
+    assert not {"ctc", "dice", "cosine_distance", "info_nce"} & OFFERED.keys()
+
+
+def test_what_cannot_be_written_down_is_refused() -> None:
+    """A kernel that looks at values, or at axes that there are not."""
+    arrays, rows = {"x": (explorer.ELEMENT, recorder.FLOAT)}, {"x": (explorer.ROW, recorder.FLOAT)}
+    with pytest.raises(recorder.UnrecordableError, match="values"):
+        recorder.record(lambda xp, x: (x, lambda: x) if x > 0 else (x, lambda: -x), arrays, {})
+    with pytest.raises(recorder.UnrecordableError, match="sum along axis -1"):
+        recorder.record(lambda xp, x: (xp.sum(x, axis=-1), lambda: x), arrays, {})
+    with pytest.raises(recorder.UnrecordableError, match="shapes"):
+        recorder.record(lambda xp, x: (x + xp.sum(x, axis=-1), lambda: x), rows, {})
+
+
+def test_what_is_done_twice_is_written_down_once() -> None:
+    graph = recorder.record(lambda xp, x: (x * x + x * x, lambda: x), {"x": (explorer.ELEMENT, recorder.FLOAT)}, {})
+    assert graph == {"nodes": [["input", "x"], ["mul", 0, 0], ["add", 1, 1]], "results": [2, 0]}

@@ -103,26 +103,10 @@ class Tape:
     finfo = staticmethod(np.finfo)
     iinfo = staticmethod(np.iinfo)
 
-    _functions: ClassVar[frozenset[str]] = frozenset(
-        [
-            "abs",
-            "exp",
-            "expm1",
-            "floor",
-            "isfinite",
-            "isinf",
-            "isnan",
-            "log",
-            "log1p",
-            "maximum",
-            "minimum",
-            "pow",
-            "sign",
-            "sinh",
-            "sqrt",
-            "tanh",
-        ]
-    )
+    _functions: ClassVar[set[str]] = {
+        *("abs", "exp", "expm1", "floor", "isfinite", "isinf", "isnan", "log", "log1p", "maximum", "minimum", "pow"),
+        *("sign", "sinh", "sqrt", "tanh"),
+    }
 
     def __init__(self) -> None:
         self.nodes: list[list[Any]] = []

@@ -463,11 +463,16 @@ def test_nothing_is_cut_or_on_something_else(fragment: str, width: int, opened: 
 # -------------------------------------------------------------------------------------------------------- for everybody
 
 
+def test_the_rest_of_the_page_stays(opened: Any) -> None:
+    """A section has an id of its heading's words, which is not where the explorer goes."""
+    assert opened().page.get_by_role("heading", level=1).inner_text() == "Loss explorer"
+
+
 def test_everything_has_a_name_and_the_keyboard_reaches_it(opened: Any) -> None:
     """Each control has a label, each picture a name; the focus is seen."""
     view = opened(MANY)
     view.page.evaluate("document.querySelectorAll('details').forEach(one => (one.open = true))")
-    nameless = """() => [...document.querySelectorAll("#loss-explorer :is(input, select, button, a)")]
+    nameless = """() => [...document.querySelectorAll("#explorer-here :is(input, select, button, a)")]
         .filter(one => !(one.labels?.length || one.getAttribute("aria-label") || one.textContent.trim()))
         .map(one => one.outerHTML)"""
     assert view.page.evaluate(nameless) == []
@@ -475,13 +480,13 @@ def test_everything_has_a_name_and_the_keyboard_reaches_it(opened: Any) -> None:
     assert len(ids) == len(set(ids))
     names = [view.page.get_by_role("img", name=name).count() for name in ("Value", "Gradient", "Second derivative")]
     assert names == [1, 1, 1]
-    waiting = view.page.locator("#loss-explorer :is(input, select, summary, a[href], button:enabled)").count()
+    waiting = view.page.locator("#explorer-here :is(input, select, summary, a[href], button:enabled)").count()
     reached = set()
     for _ in range(waiting):
         view.page.keyboard.press("Tab")
         place, *outline = view.page.evaluate(
             """() => { const one = document.activeElement; const { outlineStyle, outlineWidth } = getComputedStyle(one);
-            return [[...document.querySelectorAll("#loss-explorer *")].indexOf(one), outlineStyle, outlineWidth] }"""
+            return [[...document.querySelectorAll("#explorer-here *")].indexOf(one), outlineStyle, outlineWidth] }"""
         )
         assert outline == ["solid", "3px"]
         reached.add(place)

@@ -20,7 +20,16 @@ from polyloss_conformance.losses import LOSSES
 
 ROOT = Path(__file__).parents[1]
 SITE = ROOT / "build" / "site"
-PAGES = ["index", "bugs", "guides", "losses/index", "api/index", "docs/guide", *(f"losses/{name}" for name in LOSSES)]
+PAGES = [
+    "index",
+    "bugs",
+    "guides",
+    "losses/index",
+    "api/index",
+    "docs/guide",
+    "docs/explorer",
+    *(f"losses/{name}" for name in LOSSES),
+]
 WIDTHS = (1400, 400)
 OFFLINE = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),

@@ -151,8 +151,10 @@ PAGE = """<!doctype html>
 </head>
 <body class="explorer-alone">
 <main>
+<section id="loss-explorer">
 <h1>Loss explorer</h1>
 {place}
+</section>
 </main>
 </body>
 </html>

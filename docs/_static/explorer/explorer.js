@@ -3,7 +3,7 @@
 "use strict";
 
 (() => {
-  const place = document.getElementById("loss-explorer");
+  const place = document.getElementById("explorer-here");
   if (!place) return;
 
   const PARTS = [
@@ -330,7 +330,7 @@
   }
 
   const pictures = PARTS.map(part => {
-    const heading = make("h3", { id: `explorer-${part.key}-title` });
+    const heading = make("h2", { id: `explorer-${part.key}-title` });
     const svg = draw("svg", { role: "img", "aria-labelledby": heading.id, "aria-describedby": "explorer-caption" });
     const drag = event => {
       const { left, width } = svg.getBoundingClientRect();
@@ -349,7 +349,7 @@
   });
 
   /* What stands beside a line: its name, where there is room. */
-  const labelOf = (line, width) => (width > 560 ? `${line.letter} ${line.name}` : line.letter);
+  const labelOf = (line, width) => (width > 640 ? `${line.letter} ${line.name}` : line.letter);
 
   function frameOf(part, drawn, width) {
     const log = state.up === "log";
@@ -444,7 +444,7 @@
       grid.append(draw("line", { class: "explorer-break", x1: start, x2: start + inner, y1: y, y2: y }));
       texts.append(draw("text", { x: start - 6, y: frame.y(0) + 4, "text-anchor": "end" }, "exactly 0"));
     }
-    const count = Math.max(3, Math.floor(inner / 70));
+    const count = Math.max(4, Math.floor(inner / 60));
     const scale = state.across === "log" ? decades : steps;
     for (const tick of scale(state.from, state.to, count)) {
       const x = frame.x(tick);

@@ -37,7 +37,7 @@ def code_blocks() -> Iterator[object]:
 
 
 @pytest.mark.parametrize(("code", "document"), list(code_blocks()))
-def test_example_runs(code: str, document: Path) -> None:
+def test_example_runs(code: str, document: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for framework in FRAMEWORKS:
         if re.search(rf"\b{framework}\b", code) and importlib.util.find_spec(framework) is None:
             pytest.skip(f"{framework} is not installed")
@@ -49,6 +49,39 @@ def test_example_runs(code: str, document: Path) -> None:
         assert doctest.DocTestRunner().run(test, out=lines.append).failed == 0, "".join(lines)
     else:
         exec(compile(code, str(document), "exec"), {"__name__": "__example__"})
+        printed = table_rows(capsys.readouterr().out)
+        below = table_rows("\n".join(document.read_text().splitlines()[code.count("\n") :]))
+        assert [row for row in printed if not any(agree(row, told) for told in below)] == []
+
+
+def table_rows(text: str) -> list[list[str]]:
+    """The cells of each row of the tables in a text, head and rule included."""
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
+
+
+def agree(row: list[str], told: list[str]) -> bool:
+    """Whether the rows are the same, but for two units in the last place of a number that has a point.
+
+    What is measured depends a little on the processor.
+    """
+
+    def same(cell: str, other: str) -> bool:
+        if not all(re.fullmatch(r"-?\d+\.\d+", text) for text in (cell, other)):
+            return cell == other
+        places = len(other.partition(".")[2])
+        return len(cell.partition(".")[2]) == places and abs(float(cell) - float(other)) < 2.5 * 10**-places
+
+    return len(row) == len(told) and all(map(same, row, told))
+
+
+@pytest.mark.docs
+def test_a_row_that_was_not_measured_is_noticed() -> None:
+    assert agree(["huber", "0.53"], ["huber", "0.55"])
+    assert not agree(["huber", "0.53"], ["huber", "0.56"])
+    assert not agree(["huber", "0.53"], ["huber", "0.5"])
+    assert not agree(["huber", "1"], ["huber", "2"])
+    assert not agree(["huber", "0.53"], ["l1", "0.53"])
+    assert not agree(["huber", "0.53"], ["huber", "0.53", "0.53"])
 
 
 @pytest.mark.docs

@@ -6,6 +6,16 @@ from typing import Any
 from sphinx.application import Sphinx
 
 GUIDES = {
+    "From a problem to a loss": (
+        "guides/choosing",
+        "guides/class_imbalance",
+        "guides/outliers",
+        "guides/multi_task",
+        "guides/gradient_accumulation",
+        "guides/porting",
+        "guides/validation",
+        "guides/scipy",
+    ),
     "With your framework": ("pytorch", "keras", "tensorflow", "jax", "numpy", "mixed_precision"),
     "On several devices": ("distributed", "scale"),
     "Losses": ("guide", "custom", "conventions", "numerics", "calls", "adapters"),

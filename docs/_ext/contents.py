@@ -13,6 +13,7 @@ GUIDES = {
         "guides/multi_task",
         "guides/gradient_accumulation",
         "guides/porting",
+        "guides/own_loss",
         "guides/validation",
         "guides/scipy",
     ),

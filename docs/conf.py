@@ -24,9 +24,8 @@ extensions = [
     "bug_pages",
     "api_pages",
     "contents",
+    "explorer",
 ]
-if (HERE / "_ext" / "explorer.py").exists():
-    extensions.append("explorer")
 
 html_math_renderer = "mathml"
 default_role = "py:obj"

@@ -1,7 +1,6 @@
 """The loss explorer: what its page computes, in a browser, beside polyloss on NumPy; and whether it can be used."""
 
 import importlib
-import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +16,8 @@ from polyloss_conformance import deviations
 from polyloss_conformance.exact.numbers import mp
 from polyloss_conformance.losses import LOSSES
 
+from .browser import chromium
+
 DOCS = Path(__file__).parents[1] / "docs"
 sys.path.insert(0, str(DOCS / "_ext"))
 explorer = importlib.import_module("explorer")
@@ -25,10 +26,6 @@ explorer_builtins = importlib.import_module("explorer_builtins")
 
 pytestmark = pytest.mark.site
 
-OFFLINE = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
 PLATEAU = "loss=cross_entropy,beside=torch.cross_entropy&from=0&to=30&at=17&up=log"
 MANY = (
     "loss=cross_entropy,classes=10&loss=softmax_focal,classes=10,gamma=1.5&loss=generalized_cross_entropy"
@@ -50,14 +47,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("there is no Chromium here")
-    with api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=program, args=list(OFFLINE))
+    with chromium() as found:
         yield found
-        found.close()
 
 
 class View:

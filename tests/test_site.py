@@ -5,7 +5,6 @@ Every loss's call in every framework that a page shows is run, too, where that f
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,6 +16,8 @@ import pytest
 
 import polyloss
 from polyloss_conformance.losses import LOSSES
+
+from .browser import chromium
 
 ROOT = Path(__file__).parents[1]
 SITE = ROOT / "build" / "site"
@@ -31,10 +32,6 @@ PAGES = [
     *(f"losses/{name}" for name in LOSSES),
 ]
 WIDTHS = (1400, 400)
-OFFLINE = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
 
 WIDER = """() => {
     const scrolls = one => ["auto", "scroll"].includes(getComputedStyle(one).overflowX);
@@ -56,14 +53,8 @@ def site() -> Path:
 
 @pytest.fixture(scope="module")
 def browser(site: Path) -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("there is no Chromium here")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(OFFLINE))
-        yield browser
-        browser.close()
+    with chromium() as found:
+        yield found
 
 
 @pytest.mark.site

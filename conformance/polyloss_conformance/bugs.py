@@ -109,10 +109,8 @@ def report(entry: Deviation, version: str = "") -> str:
         parts += [
             "To reproduce:",
             f"```python\n{script(entry)}```",
-            f"- What it gives: {gives}",
-            f"- What is right: {right}",
+            f"- What it gives: {gives}\n- What is right: {right}",
         ]
-        parts[-2:] = ["\n".join(parts[-2:])]
     else:
         parts.append(f"No single line shows it: rounding decides. Cases: {', '.join(entry.cases + entry.sometimes)}.")
     others = [full_name(builtin) for builtin in entry.builtin if builtin != called]

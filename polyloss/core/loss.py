@@ -186,6 +186,10 @@ class Loss(Definition, Combinable, Generic[P]):
         self.fixed = dict(given)
         self.defaults = {name: known[name] for name in self.parameters if name in known}
         self.__doc__ = docstrings.whole(self.kernel.__doc__, self)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Remember no call any more."""
         self._plans: dict[Any, _Remembered] = {}
         self._of_any_batch: dict[Any, _Remembered] = {}
 
@@ -239,8 +243,7 @@ class Loss(Definition, Combinable, Generic[P]):
 
     def _remember(self, key: Any, known: "_Remembered") -> "_Remembered":
         if len(self._plans) >= _MOST_PLANS:
-            self._plans.clear()
-            self._of_any_batch.clear()
+            self._forget()
         self._plans[key] = known
         return known
 

@@ -143,12 +143,12 @@ def _shared(trace: Trace, share: Symbol, local: Symbol) -> Symbol:
 
     Where it ends with a number, or with the inverse of one of its row, what is small is multiplied first.
     """
-    found: Symbol = pull(share, local)
     for x, factor in (local.args, local.args[::-1]) if local.op == "multiply" else ():
         of_row = factor.op == "divide" and factor.args[0].op == "constant" and factor.lengths[-1:] == (1,)
         if factor.op == "constant" or (of_row and x.lengths == local.lengths != factor.lengths):
             small = trace.apply("multiply", expand(share, len(local.lengths)), factor)
             return trace.apply("multiply", x, small)
+    found: Symbol = pull(share, local)
     return found
 
 

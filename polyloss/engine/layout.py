@@ -44,7 +44,7 @@ class Layout:
         self.lengths = (ROWS, *tail) if rows else tail
 
     def moves(self, array: Any) -> bool:
-        """Whether there is anything to be done to an array of this shape."""
+        """Whether anything has to be done to `array`, so that it is rows."""
         return bool(self.axis) or tuple(array.shape) != self.target
 
     def __call__(self, array: Any, dialect: Dialect) -> Any:

@@ -120,9 +120,11 @@ class Writer:
         compare, flag = None, ""
         if symbol is not None and op in ("mask", "unmask") and symbol.value:
             op, compare = f"{op}.compared", symbol.value
+        lines = self.dialect.templates.get(op, self.dialect.other)
+        if symbol is not None and compare is not None and "{flag}" in "".join(lines):
             slot, flag = self._memory(symbol.lengths, BOOL)
             self._release(slot)
-        for line in self.dialect.templates.get(op, self.dialect.other):
+        for line in lines:
             self._lines.append(
                 line.format(op=op, compare=compare, a=operands, all=", ".join(operands), out=out, flag=flag)
             )

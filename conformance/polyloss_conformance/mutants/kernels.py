@@ -8,7 +8,8 @@ def with_kernel(loss: Any, kernel: Callable[..., Any]) -> Any:
     kernel.__name__ = loss.__name__
     # A loss pickles, and so copies, as the public one of its name.
     wrong = object.__new__(type(loss))
-    wrong.__dict__.update(loss.__dict__, kernel=kernel, origin=wrong, _plans={}, _of_any_batch={})
+    wrong.__dict__.update(loss.__dict__, kernel=kernel, origin=wrong)
+    wrong._forget()
     return wrong
 
 

@@ -73,12 +73,7 @@ def _unknown(loss: Any) -> Iterator[None]:
     from polyloss.engine import blocks as _blocks
     from polyloss.engine import compiled as _compiled
 
-    remembered = (
-        loss._plans.clear,
-        loss._of_any_batch.clear,
-        _compiled.compiled.cache_clear,
-        _blocks._row_program.cache_clear,
-    )
+    remembered = (loss._forget, _compiled.compiled.cache_clear, _blocks._row_program.cache_clear)
     for forget in remembered:
         forget()
     try:

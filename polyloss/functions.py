@@ -315,7 +315,7 @@ def _log_shares(backend: Backend, xp: Namespace, x: Array) -> Array:
     Differentiated through the distances to the entry with the majority, its gradient does not cancel.
     """
     row = softmax_of(xp, stop_gradient(x))
-    majority, limit = has_majority(row), float(xp.finfo(x.dtype).max)
+    majority, limit = has_majority(xp, row), float(xp.finfo(x.dtype).max)
     capped = xp.clip(x, None, limit)
     largest = xp.clip(stop_gradient(xp.max(x, axis=-1, keepdims=True)), -limit, limit)
     origin = xp.sum(xp.where(majority, capped, 0.0), axis=-1, keepdims=True) + xp.where(row.total < 2, 0.0, largest)

@@ -119,7 +119,7 @@ class Softmax(NamedTuple):
     total: Array
     """The sum of all terms of the row."""
     rest: Array
-    """The same without the largest, or without the entry that was picked. Right where that one is alone."""
+    """The same without the entry that has the majority, or without the one that was picked."""
     others: Array
     """The sum of all terms but this one, for each entry. It does not cancel."""
     infinity: Array
@@ -146,8 +146,9 @@ def softmax_of(xp: Namespace, x: Array) -> Softmax:
     """
     largest, shift, terms = exponentials(xp, x)
     total = xp.sum(terms, axis=-1, keepdims=True) + _nothing(xp, largest)
-    rest = xp.sum(xp.where(shift == 0, 0.0, terms), axis=-1, keepdims=True)
-    others = xp.where(_has_majority(shift, total), rest, total - terms)
+    majority = _has_majority(xp, shift, total)
+    rest = xp.sum(xp.where(majority, 0.0, terms), axis=-1, keepdims=True)
+    others = xp.where(majority, rest, total - terms)
     return Softmax(shift, terms, total, rest, others, _infinity(xp, largest))
 
 
@@ -175,13 +176,14 @@ def _infinity(xp: Namespace, largest: Array) -> Array:
     return xp.clip(largest, limit, None) - limit
 
 
-def has_majority(row: Softmax) -> Array:
+def has_majority(xp: Namespace, row: Softmax) -> Array:
     """True at an entry with more than half of the total."""
-    return _has_majority(row.shift, row.total)
+    return _has_majority(xp, row.shift, row.total)
 
 
-def _has_majority(shift: Array, total: Array) -> Array:
-    return (shift == 0) & (total < 2)
+def _has_majority(xp: Namespace, shift: Array, total: Array) -> Array:
+    # The largest, if the total is less than 2: one comparison of each entry.
+    return shift >= xp.where(total < 2, xp.zeros_like(total), 1.0)
 
 
 _NEAR = 60.0
@@ -196,13 +198,26 @@ def minus_log_softmax(xp: Namespace, row: Softmax) -> Array:
     return xp.log1p(row.others / xp.exp(near)) - far
 
 
+def mixed_minus_log_softmax(xp: Namespace, row: Softmax, mass: Array) -> Array:
+    """``sum(mass * minus_log_softmax)`` along a row, of a mass that is nowhere negative."""
+    # log(total) sum(mass) - sum(mass * shift): both are positive, so that nothing cancels, and of each row there is one
+    # logarithm.
+    masked = is_infinite(xp, row.shift, -1)
+    distance = 0.0 - xp.sum(mass * xp.where(masked, 0.0, row.shift), axis=-1)
+    unlikely = xp.sum(xp.where(masked, mass, 0.0), axis=-1) > 0
+    impossible = xp.where(unlikely, 0.0 - xp.min(row.shift, axis=-1), 0.0)
+    further = xp.where(distance > 0, row.infinity[..., 0], 0.0)
+    return times(xp, xp.sum(mass, axis=-1), _log_total(xp, row)[..., 0]) + (distance + further + impossible)
+
+
 def minus_log_softmax_slope(xp: Namespace, row: Softmax, mass: Array) -> Array:
     """The derivative of ``sum(mass * minus_log_softmax)`` along a row by the entries, with `mass` a constant."""
     # p_c sum(mass) - mass_c. Where p_c is almost 1, p_c mass_c - mass_c is taken for -(1 - p_c) mass_c.
-    share, majority = row.terms / row.total, has_majority(row)
-    whole_mass = xp.sum(mass, axis=-1, keepdims=True)
+    majority, whole_mass = has_majority(xp, row), xp.sum(mass, axis=-1, keepdims=True)
     mass_of_others = xp.sum(xp.where(majority, 0.0, mass), axis=-1, keepdims=True)
-    return xp.where(majority, share * mass_of_others - row.rest / row.total * mass, share * whole_mass - mass)
+    # Its term is 1, and has the derivative of total - rest.
+    own = (row.total - row.rest) * mass_of_others - row.rest * (whole_mass - mass_of_others)
+    return xp.where(majority, own / row.total, row.terms * (whole_mass / row.total) - mass)
 
 
 class Logistic(NamedTuple):
@@ -258,7 +273,7 @@ def log_share_of(xp: Namespace, x: Array) -> KernelResult:
     row = softmax_of(xp, x)
 
     def gradient() -> Array:
-        return xp.where(has_majority(row), -row.rest, row.terms) / row.total
+        return xp.where(has_majority(xp, row), -row.rest, row.terms) / row.total
 
     return _log_total(xp, row)[..., 0], gradient
 

@@ -19,6 +19,7 @@ from polyloss.engine import code as _code
 from polyloss.engine import compiled as _compiled
 from polyloss.engine import dialect as _dialect
 from polyloss.engine.code import NUMPY
+from polyloss.engine.program import Program
 from polyloss.engine.quiet import quietly
 
 from .ordinary import ordinary
@@ -135,10 +136,10 @@ def test_infinite_logits(loss: Any, of_ids: bool, block: int, rng: Any, monkeypa
     compare(loss, [logits, target], {}, monkeypatch, block)
 
 
-def test_finite_logits_are_computed_once(rng: Any, monkeypatch: Any) -> None:
-    logits, ids = rng.normal(size=(ROWS, CLASSES)), rng.integers(0, CLASSES, ROWS)
-    logits[:, 0] = -np.inf
-    found = []
+@pytest.fixture
+def careful_runs(monkeypatch: Any) -> list[Any]:
+    """What was computed without taking anything to be finite, while a test runs."""
+    found: list[Any] = []
     careful = _blocks.Blocks._careful
 
     def counted(*given: Any) -> Any:
@@ -146,11 +147,50 @@ def test_finite_logits_are_computed_once(rng: Any, monkeypatch: Any) -> None:
         return careful(*given)
 
     monkeypatch.setattr(_blocks.Blocks, "_careful", counted)
-    polyloss.cross_entropy(logits, np.maximum(ids, 1))
-    assert not found
+    return found
+
+
+def test_finite_logits_are_computed_once(rng: Any, careful_runs: list[Any]) -> None:
+    loss = polyloss.cross_entropy.partial(ignore_index=-1)
+    logits, ids = rng.normal(size=(ROWS, CLASSES)), rng.integers(0, CLASSES, ROWS)
+    logits[:, 0] = -np.inf
+    loss(logits, np.maximum(ids, 1))
+    assert not careful_runs
     logits[5] = np.inf
-    polyloss.cross_entropy(logits, np.maximum(ids, 1))
-    assert len(found) == 1
+    loss(logits, np.maximum(ids, 1))
+    assert len(careful_runs) == 1
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_masked_classes_are_computed_once_from_the_second_call_on(
+    soft: bool, rng: Any, careful_runs: list[Any], monkeypatch: Any
+) -> None:
+    """Under label smoothing, and for probabilities by their gradient, each class is asked whether it is masked."""
+    loss = polyloss.cross_entropy.partial(label_smoothing=0.125)
+    logits, target = rng.normal(size=(ROWS, CLASSES)), rng.integers(1, CLASSES, ROWS)
+    if soft:
+        target = np.eye(CLASSES)[target]
+    loss(logits, target)
+    assert not careful_runs
+    logits[:, 0] = -np.inf
+    values = [polyloss.value_and_grad(loss)(logits, target) for _ in range(2)]
+    assert len(careful_runs) == 2
+    monkeypatch.setattr(_blocks, "enabled", False)
+    for value, gradient in [*values, polyloss.value_and_grad(loss)(logits, target)]:
+        assert np.isfinite(value)
+        np.testing.assert_allclose(gradient, polyloss.value_and_grad(loss)(logits, target)[1], rtol=1e-12)
+    runs = len(careful_runs)
+    monkeypatch.setattr(_blocks, "enabled", True)
+    calls: list[Any] = []
+    run = Program.run
+
+    def counted(*given: Any) -> Any:
+        calls.append(given)
+        return run(*given)
+
+    monkeypatch.setattr(Program, "run", counted)
+    loss(logits, target)
+    assert (len(calls), len(careful_runs)) == (1, runs + 1)
 
 
 CHOICES: dict[str, Callable[[Any, Any, Any], Any]] = {

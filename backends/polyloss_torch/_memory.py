@@ -14,6 +14,8 @@ import torch
 from polyloss.engine.blocks import Memory
 from polyloss.engine.dialect import Dialect, Shape, Work
 
+from ._private import to_dlpack
+
 HALVES = (torch.float16, torch.bfloat16)
 BFLOAT16 = np.dtype([("bfloat16", np.uint16)])
 """NumPy has no such numbers: this stands for them. By its name, `is_half` knows it."""
@@ -143,16 +145,13 @@ class _Torch(Dialect):
 TORCH = _Torch(_TEMPLATES, _OTHER, _FUNCTIONS, times=2)
 
 
-_to_dlpack: Callable[[torch.Tensor], Any] = torch.utils.dlpack.to_dlpack  # type: ignore[attr-defined]
-
-
 class _Exported:
     """A tensor for NumPy. Its own method `numpy` would forbid that its storage is ever resized."""
 
     __slots__ = ("_capsule",)
 
     def __init__(self, tensor: torch.Tensor) -> None:
-        self._capsule = _to_dlpack(tensor)
+        self._capsule = to_dlpack(tensor)
 
     def __dlpack__(
         self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None

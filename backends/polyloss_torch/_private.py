@@ -12,6 +12,9 @@ from torch.autograd import forward_ad
 _LEVEL = 0
 """The level of forward mode, of which torch has one: `torch.func` nests others itself."""
 
+to_dlpack: Callable[[torch.Tensor], Any] = torch.utils.dlpack.to_dlpack  # type: ignore[attr-defined]
+"""The memory of a tensor as a capsule."""
+
 
 def is_forward_mode() -> bool:
     """Whether tangents are followed."""

@@ -227,7 +227,7 @@ class Loss(Definition, Combinable, Generic[P]):
                     if any_batch is not None and call.plan.fits_any_batch:
                         self._of_any_batch[any_batch] = known
                 return call
-            plan = replace(known.plan, memory={"of another batch": known.plan.memory})
+            plan = replace(known.plan, memory={}, other=known.plan)
             remembered = self._remember(key, known._replace(plan=plan))
         plan, backend, options, _ = remembered
         by_name = self.arrays[len(arrays) :]

@@ -30,11 +30,14 @@ class Plan(Binding):
         The dtype of the result; None for that of the prediction.
     memory : dict
         What an adapter keeps of such calls.
+    other : Plan or None
+        That of calls with more examples or fewer, which do the same.
     """
 
     reduction: str
     result: Any = None
     memory: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    other: "Plan | None" = field(default=None, compare=False, repr=False)
 
     def __call__(self, arrays: Sequence[Array]) -> Array:
         """The reduced loss, differentiable by the framework as often as it likes."""
@@ -172,9 +175,10 @@ class Plan(Binding):
                 )
         return names
 
-    def prepare(self, xp: Namespace, named: Mapping[str, Array]) -> "Ready":
-        """The arrays as a kernel wants them: rows last, in float32 or float64, masked examples at a safe value.
+    def prepare(self, xp: Namespace, named: Mapping[str, Array], *, safe: bool = True) -> "Ready":
+        """The arrays as a kernel wants them: rows last, in float32 or float64, masked examples at a value that is safe.
 
+        The latter is for who differentiates the kernel; class ids have to exist for anybody.
         Where losses share more than parameters, the examples have one axis, and factors may still be halves.
         """
         loss, first = self.loss, named[self.loss.arrays[0]]
@@ -202,10 +206,10 @@ class Plan(Binding):
                 ready = xp.reshape(ready, (-1, *row))
             elif not flat and array.ndim > count:
                 ready = row_last(self, xp, name, ready, count)
-            if mask is not None and argument.of_examples:
+            if mask is not None and argument.of_examples and (safe or ids):
                 # Safe input instead of a safe result: NaN in a masked example then meets no derivative.
-                safe = xp.full_like(ready, domain.safe) if domain.safe else xp.zeros_like(ready)
-                ready = xp.where(expand(mask, ready.ndim), ready, safe)
+                known = xp.full_like(ready, domain.safe) if domain.safe else xp.zeros_like(ready)
+                ready = xp.where(expand(mask, ready.ndim), ready, known)
             arrays[name] = ready
         for name in self.names[len(arrays) :]:
             if name not in ("where", IGNORED):

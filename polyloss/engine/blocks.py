@@ -89,7 +89,7 @@ class Blocks:
         if self.dtype not in (np.float32, np.float64):
             raise UntraceableError(f"an array of {self.dtype}")
         self.result = backend.result_dtype(given[0])
-        self.scales = self._waits = False
+        self.scales = self._waits = self._is_careful = False
         self.layouts = layouts_of(plan, plan.named(given))
         self.blocked: list[bool] = []
         self.row, self.needs_finish, lengths = 1, False, []
@@ -155,7 +155,7 @@ class Blocks:
 
     def _careful(self, task: _Task) -> Program:
         """The program of the whole call without taking anything to be finite."""
-        form = replace(self._form, finite=False)
+        form = replace(self._form, assumes_finite=False)
         return compiled(form).program(self.memory.dialect, tuple(number for number, *_ in task.outputs))
 
     def lacks_closed_form(self, wanted: tuple[bool, ...]) -> bool:
@@ -206,9 +206,12 @@ class Blocks:
         else:
             divisor, seen = self._constant
         parts.append(seen)
-        number, bad = quietly(self._value, task.program, parts, outputs, divisor)
-        if bad and self.compiled.assumes:
+        program = self._careful(task) if self._is_careful else task.program
+        number, bad = quietly(self._value, program, parts, outputs, divisor)
+        if bad and self.compiled.assumes and not self._is_careful:
             number, bad = quietly(self._value, self._careful(task), parts, outputs, divisor)
+            # Where classes are masked, they are likely to be so in the next call.
+            self._is_careful = not bad
         value = backend.wrap(number)
         if bad:
             self.plan.check_values(self.plan.named(arrays))
@@ -281,11 +284,11 @@ def _row_program(
     work: OfRows,
     wanted: tuple[str, ...],
     kinds: tuple[tuple[str, Shape, bool, Any], ...],
-    finite: bool = True,
+    assumes_finite: bool = True,
 ) -> tuple[Program, list[tuple[str, Shape, Any]]] | None:
     """The code of some work, what it results in, and the shape and the dtype of a row of that; None where blocks do
     not know what it does."""
-    trace = Trace(finite=finite)
+    trace = Trace(assumes_finite=assumes_finite)
     rows: dict[str, Symbol] = {}
     fixed: dict[str, Symbol] = {}
     for number, (name, tail, blocked, dtype) in enumerate(kinds):
@@ -367,7 +370,7 @@ class InMemory(Backend):
             return None
         if plan.is_empty(plan.named(call.arrays)) or not self.blockwise(call.arrays[:count], call.arrays[count:]):
             return None
-        memory, other = self.memory(call.arrays), plan.memory.get("of another batch", {}).get("blocks")
+        memory, other = self.memory(call.arrays), plan.other and plan.other.memory.get("blocks")
         try:
             found = other.of_other_batch(plan, call.arrays) if other is not None and other.memory is memory else None
             return found or Blocks(plan, self, memory, call.arrays)
@@ -402,7 +405,7 @@ class InMemory(Backend):
         blocked = [kind[2] for kind in kinds]
         row = max(math.prod(kind[1]) for kind in kinds if kind[2])
         run = parts, blocked, memories, count, row, self.threads
-        careful = _row_program(*of, finite=False) if quietly(program.run, *run)[1] else None
+        careful = _row_program(*of, assumes_finite=False) if quietly(program.run, *run)[1] else None
         if careful is not None:
             quietly(careful[0].run, *run)
         return results

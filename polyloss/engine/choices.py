@@ -44,14 +44,18 @@ def choose(trace: Graph, condition: Symbol, yes: Symbol, no: Symbol, shape: Shap
     else:
         # Of a number and its negative, only the sign is chosen.
         different = sign if opposite else apply("bitwise_xor", raw_yes, raw_no)
-        changed = apply("bitwise_and", different, _mask(trace, "mask", condition, bits))
-        chosen = apply("bitwise_xor", changed, raw_no)
+        # Where something else is chosen by the same condition, by the same mask.
+        op, kept = ("unmask", raw_yes) if (condition, bits) in trace.unmasks else ("mask", raw_no)
+        changed = apply("bitwise_and", different, _mask(trace, op, condition, bits))
+        chosen = apply("bitwise_xor", changed, kept)
     if chosen.lengths != shape:
         raise UntraceableError("where of a constant")
     return trace.view(chosen, shape, dtype)
 
 
 def _mask(trace: Graph, op: str, condition: Symbol, bits: Any) -> Symbol:
+    if op == "unmask":
+        trace.unmasks.add((condition, bits))
     if condition.op in COMPARING:
         return trace.make(op, condition.args, condition.lengths, bits, condition.op)
     return trace.make(op, (condition,), condition.lengths, bits)

@@ -29,8 +29,9 @@ class Form:
     dtypes: tuple[Any, ...]
     scales: bool
     """Whether gradients of a sum are divided as well: by an upstream gradient, see `Blocks.backward`."""
-    finite: bool = True
-    """Whether the largest entry of each row is taken to be finite. Where one is not, a flag is raised."""
+    assumes_finite: bool = True
+    """Whether the largest entry of each row is taken to be finite, and where it helps the smallest. Where one is not, a
+    flag is raised."""
 
 
 class Compiled:
@@ -48,7 +49,7 @@ class Compiled:
 
     def __init__(self, form: Form) -> None:
         plan = form.plan
-        self._trace = trace = Trace(len(form.shapes[0]) if not plan.axis else None, form.finite)
+        self._trace = trace = Trace(len(form.shapes[0]) if not plan.axis else None, form.assumes_finite)
         named = {}
         for number, (name, shape, dtype) in enumerate(zip(plan.names, form.shapes, form.dtypes, strict=True)):
             array = trace.input(number, shape, dtype)
@@ -60,7 +61,8 @@ class Compiled:
             trace.promise(found.flags)
             self.flags.append(found.flags)
         with foreign:
-            ready = plan.prepare(trace, named)
+            # Derivatives are given, and what is found of masked examples is left out.
+            ready = plan.prepare(trace, named, safe=not form.assumes_finite)
             kernel = ready.kernel.kernel
             unseeing = functools.update_wrapper(_unseeing(trace, kernel), kernel, updated=())
             bound = replace(ready.kernel, kernel=unseeing)
@@ -144,12 +146,17 @@ def _shared(trace: Trace, share: Symbol, local: Symbol) -> Symbol:
     Where it ends with a number, or with the inverse of one of its row, what is small is multiplied first.
     """
     for x, factor in (local.args, local.args[::-1]) if local.op == "multiply" else ():
-        of_row = factor.op == "divide" and factor.args[0].op == "constant" and factor.lengths[-1:] == (1,)
+        of_row = _is_inverse(factor) or (factor.op == "multiply" and any(map(_is_inverse, factor.args)))
+        of_row = of_row and factor.lengths[-1:] == (1,)
         if factor.op == "constant" or (of_row and x.lengths == local.lengths != factor.lengths):
             small = trace.apply("multiply", expand(share, len(local.lengths)), factor)
             return trace.apply("multiply", x, small)
     found: Symbol = pull(share, local)
     return found
+
+
+def _is_inverse(x: Symbol) -> bool:
+    return x.op == "divide" and x.args[0].op == "constant"
 
 
 def _rounded(trace: Trace, gradient: Symbol, dtype: Any) -> Symbol:

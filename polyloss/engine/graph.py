@@ -14,18 +14,24 @@ _COMMUTATIVE |= {"bitwise_and", "bitwise_or", "bitwise_xor"}
 class Graph(Namespace):
     """Symbols in the order in which they were made."""
 
-    def __init__(self, base: int | None = None, finite: bool = False) -> None:
-        """`base` is the number of axes of the arrays of an element-wise kernel; None for a kernel of rows. `finite` is
-        whether the largest entry of each row is taken to be finite."""
-        self.base, self.finite = base, finite
+    def __init__(self, base: int | None = None, assumes_finite: bool = False) -> None:
+        """`base` is the number of axes of the arrays of an element-wise kernel; None for a kernel of rows.
+
+        `assumes_finite` is whether the largest entry of each row is taken to be finite, and where it helps the
+        smallest.
+        """
+        self.base, self.assumes_finite = base, assumes_finite
         self.assumed: dict[Symbol, None] = {}
-        """The row maxima that something was left out for, since they are taken to be finite."""
+        """The ends of rows that something was left out for, since they are taken to be finite."""
         self.symbols: list[Symbol] = []
         self.in_kernel = False
         """Whether a kernel runs: it must not look at shapes, since examples are laid out anew."""
+        self.unmasks: set[tuple[Symbol, Any]] = set()
+        """The conditions that have all bits of a dtype set where they are False."""
         self._known: dict[Any, Symbol] = {}
         self._within: dict[Symbol, tuple[int, int]] = {}
         self._largest: dict[Symbol, Symbol] = {}
+        self._shift: dict[Symbol, Symbol] = {}
 
     def make(self, op: str, args: tuple[Symbol, ...], shape: Shape, dtype: Any, value: Any = None) -> Symbol:
         """The symbol of an operation: the same one for the same operation."""
@@ -120,26 +126,38 @@ class Graph(Namespace):
         """Remember the largest entries of the rows of `x`."""
         self._largest[x] = self._largest[largest] = largest
 
+    def rows_have_shift(self, difference: Symbol) -> None:
+        """Remember a difference, if it is the distance of entries to the largest of their row."""
+        x, subtracted = difference.args
+        if self._largest.get(x) is subtracted:
+            self._shift[x] = self._shift[difference] = difference
+
     def if_finite(self, op: str, args: list[Symbol]) -> Symbol | None:
-        """What a comparison with the largest finite number comes to, where the largest entry of a row is finite.
+        """What a comparison with the largest finite number comes to, where the largest entry of a row is finite, and
+        its distance to the smallest.
 
         In `polyloss.stable`, `shifted` and `is_infinite` make them.
         """
         x, *bounds = args
-        largest = self._largest.get(x)
-        if largest is None or any(bound.op != "constant" for bound in bounds):
+        largest, shift = self._largest.get(x), self._shift.get(x)
+        if (largest is None and shift is None) or any(bound.op != "constant" for bound in bounds):
             return None
         limit = float(np.finfo(x.dtype).max)
-        found = None
+        finite, found = largest, None
         match op, *(float(bound.value) for bound in bounds):
+            case ("less", bound) if shift is not None and bound == -limit:
+                finite = self.make("minimum.reduce", (shift,), (*shift.lengths[:-1], 1), shift.dtype)
+                found = self.constant(False, x.lengths, BOOL)
+            case _ if largest is None:
+                pass
             case ("clip", low, high) if high == limit and low == (-limit if x is largest else -math.inf):
                 found = x
             case ("clip", low, math.inf) if x is largest and low == limit:
                 found = self.constant(limit, x.lengths, x.dtype)
             case ("less", bound) | ("greater", bound) if x is largest and bound == (-limit if op == "less" else limit):
                 found = self.constant(False, x.lengths, BOOL)
-        if found is not None:
-            self.assumed[largest] = None
+        if found is not None and finite is not None:
+            self.assumed[finite] = None
         return found
 
     def is_infinite(self, x: Symbol) -> Symbol:

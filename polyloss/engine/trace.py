@@ -83,6 +83,10 @@ class Trace(Graph):
         result = dtype if op in IN_PLACE else BOOL
         constant, fewer = True, False
         for place, arg in enumerate(args):
+            if arg.op == "full":
+                # What is broadcast is computed with before that.
+                arg, fewer = arg.args[0], True
+                args[place] = arg
             constant = constant and arg.op == "constant"
             if arg.lengths and arg.op in ("constant", "splat"):
                 # Numbers are not computed with once for each element.
@@ -100,9 +104,13 @@ class Trace(Graph):
         found = None
         if op == "equal":
             found = self.chosen(args[0], args[1])
-        elif self.finite and op in ("clip", "less", "greater"):
+        elif self.assumes_finite and op in ("clip", "less", "greater"):
             found = self.if_finite(op, args)
-        return self.make(op, tuple(args), shape, result) if found is None else found
+        if found is None:
+            found = self.make(op, tuple(args), shape, result)
+            if op == "subtract":
+                self.rows_have_shift(found)
+        return found
 
     def _check_axes(self, args: list[Symbol], shape: Shape) -> None:
         """In an element-wise kernel, what belongs to the last axes of examples, which are laid out as one, must not
@@ -202,7 +210,9 @@ class Trace(Graph):
         if axis not in (-1, axes - 1) or axes <= (self.base or 1) or x.lengths[0] is not ROWS or x.dtype.kind != kind:
             raise UntraceableError(f"{op} along axis {axis} of {x.dtype}")
         kept = (*x.lengths[:-1], 1)
-        if x.op == "hot" and op == "add" and is_zero(x.args[2]):
+        if x.op == "constant" and op == "add":
+            reduced = self.constant(x.value * x.lengths[-1], kept, x.dtype)
+        elif x.op == "hot" and op == "add" and is_zero(x.args[2]):
             reduced = self.picked(x.args[0], x.args[1])
         elif op == "add" and is_product(x) and x.lengths[-1] <= ROW:
             reduced = self.make("dot.reduce", x.args, kept, x.dtype)

@@ -45,8 +45,9 @@ class Writer:
         tested, checked = [], []
         for flag in flags:
             limits = limits_of(flag)
-            # Of an argument, or a row maximum, the smallest and the largest value tell.
-            if limits is not None and (_is_argument(limits[0]) or limits[0].op == "maximum.reduce"):
+            # Of an argument, or of the ends of rows, the smallest and the largest value tell.
+            ends = ("maximum.reduce", "minimum.reduce")
+            if limits is not None and (_is_argument(limits[0]) or limits[0].op in ends):
                 checked.append(limits)
             else:
                 tested.append(flag)

@@ -24,48 +24,59 @@ def weighted(xp: Namespace, weight: float | Array | None, costs: Array) -> Array
 def picked_slope(xp: Namespace, picked: numeric.Softmax, hot: Array, others: Array, factor: Array | None) -> Array:
     """The derivative of ``factor * minus_log_softmax(picked)`` by the logits, with `factor` a constant."""
     # By the logit of the class itself p - 1, by another one its p. One division for each row.
-    gradient = xp.where(hot, -picked.rest, others) * (1.0 / picked.total)
-    if factor is None:
-        return gradient
-    return (factor if numeric.is_number(factor) else factor[..., None]) * gradient
+    each = 1.0 / picked.total
+    if factor is not None:
+        each = each * (factor if numeric.is_number(factor) else factor[..., None])
+    return xp.where(hot, -picked.rest, others) * each
 
 
 def expected(
     xp: Namespace,
-    costs: Array,
+    costs: Gradient,
     logits: Array,
     target: Array,
     weight: float | Array | None,
     label_smoothing: float | Array = 0.0,
+    total_of: Callable[[Array], Array] | None = None,
 ) -> tuple[Any, ...]:
     """What the target, smoothed and weighted, makes of the costs of all classes.
 
     And the factor of each cost in it; and the derivatives by the target, where it is one of probabilities, and by the
-    parameters.
+    parameters. `total_of` finds the sum of all costs from their factors, where that needs less than the costs.
     """
     ids = is_integer(xp, target)
     q = smoothed = xp.astype(one_hot(xp, target, logits), logits.dtype) if ids else target
-    possible = ~numeric.is_infinite(xp, logits, -1)
-    count = xp.maximum(xp.sum(xp.astype(possible, logits.dtype), axis=-1, keepdims=True), 1.0)
     if not numeric.is_zero(label_smoothing):
-        smoothed = (1.0 - label_smoothing) * q + xp.where(possible, label_smoothing / count, 0.0)
+        smoothed = (1.0 - label_smoothing) * q + label_smoothing * shares_of_possible(xp, logits)
     mass = smoothed if weight is None else weight * smoothed
 
     def by_target() -> Array:
         # What a masked class would cost is left out.
-        slope = (1.0 - label_smoothing) * xp.where(possible, costs, 0.0)
+        slope = (1.0 - label_smoothing) * xp.where(is_possible(xp, logits), costs(), 0.0)
         return slope if weight is None else numeric.times(xp, weight, slope)
 
     def by_label_smoothing() -> Array:
-        change = xp.where(possible, 1.0 / count, 0.0) - q
-        return xp.sum(numeric.times(xp, change if weight is None else weight * change, costs), axis=-1)
+        change = shares_of_possible(xp, logits) - q
+        return xp.sum(numeric.times(xp, change if weight is None else weight * change, costs()), axis=-1)
 
     by_parameter = {
-        "class_weight": lambda: numeric.times(xp, smoothed, costs),
+        "class_weight": lambda: numeric.times(xp, smoothed, costs()),
         "label_smoothing": by_label_smoothing,
     }
-    value = xp.sum(numeric.times(xp, mass, costs), axis=-1)
+    value = xp.sum(numeric.times(xp, mass, costs()), axis=-1) if total_of is None else total_of(mass)
     return value, mass, *(() if ids else (by_target,)), by_parameter
+
+
+def is_possible(xp: Namespace, logits: Array) -> Array:
+    """Whether a class is not masked."""
+    return ~numeric.is_infinite(xp, logits, -1)
+
+
+def shares_of_possible(xp: Namespace, logits: Array) -> Array:
+    """The probabilities of classes of which all that are not masked are equally likely."""
+    possible = is_possible(xp, logits)
+    count = xp.sum(xp.astype(possible, logits.dtype), axis=-1, keepdims=True)
+    return xp.where(possible, 1.0 / xp.maximum(count, 1.0), 0.0)
 
 
 class Costs(NamedTuple):
@@ -86,7 +97,7 @@ def of_costs(xp: Namespace, logits: Array, target: Array, costs_of: Callable[[nu
         return cost.value[..., 0], lambda: picked_slope(xp, picked, hot, others, cost.slope()[..., 0]), by_parameter
     row = numeric.softmax_of(xp, logits)
     costs = costs_of(row)
-    value, mass, by_target, _ = expected(xp, costs.value, logits, target, None)
+    value, mass, by_target, _ = expected(xp, lambda: costs.value, logits, target, None)
     by_parameter = {name: partial(_total, xp, mass, by) for name, by in costs.by_parameter.items()}
     return value, lambda: numeric.minus_log_softmax_slope(xp, row, mass * costs.slope()), by_target, by_parameter
 

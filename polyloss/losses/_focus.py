@@ -146,7 +146,7 @@ def focus_of_many(xp: Namespace, logits: Array, row: numeric.Softmax, gamma: flo
     # A power that vanishes must not meet one that overflows.
     undecided = undecided & (gamma * log_remainder < _LARGE)
 
-    majority = numeric.has_majority(row)
+    majority = numeric.has_majority(xp, row)
     certain = majority & (row.rest == 0)
     log_rest = xp.log(xp.where(majority & ~certain, row.rest / row.total, 1.0))
     log_miss = xp.where(majority, log_rest, xp.log1p(-xp.where(majority, 0.0, row.terms / row.total)))

@@ -66,7 +66,7 @@ def poly1_cross_entropy(
     """
 
     def costs_of(row: numeric.Softmax) -> Costs:
-        cost, majority = numeric.minus_log_softmax(xp, row), numeric.has_majority(row)
+        cost, majority = numeric.minus_log_softmax(xp, row), numeric.has_majority(xp, row)
         p, miss = row.terms / row.total, row.others / row.total
         # Below 0 what is added takes away nearly all of a small cost: (1 + e) cost - e (cost - (1 - p)) has but sums.
         cancels = (epsilon < 0.0) & (cost < 1.0)

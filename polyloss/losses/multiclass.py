@@ -10,7 +10,7 @@ from polyloss.core.domains import CLASSES, LOG_PROBABILITIES, NONNEGATIVE, UNIT,
 from polyloss.core.entries import one_hot
 from polyloss.core.typing import Array, KernelResult, Namespace, RowCall
 
-from ._classes import at, expected, picked_slope, weighted
+from ._classes import at, expected, is_possible, picked_slope, weighted
 from ._focus import WHOLE, focus_of_many
 
 __all__ = ["cross_entropy", "nll", "softmax_focal"]
@@ -82,6 +82,9 @@ def cross_entropy(
     >>> round(float(polyloss.cross_entropy(logits, np.asarray([0, -1]), ignore_index=-1)), 4)
     0.2395
     """
+    if is_integer(xp, target) and class_weight is None and not numeric.is_zero(label_smoothing):
+        return _smoothed(xp, logits, target, label_smoothing)
+
     if is_integer(xp, target) and numeric.is_zero(label_smoothing):
         picked, hot, others = numeric.softmax_at(xp, logits, target)
         weight, cost = at(xp, hot, class_weight), numeric.minus_log_softmax(xp, picked)
@@ -92,9 +95,41 @@ def cross_entropy(
         )
 
     row = numeric.softmax_of(xp, logits)
-    costs = numeric.minus_log_softmax(xp, row)
-    value, mass, *gradients = expected(xp, costs, logits, target, class_weight, label_smoothing)
+    value, mass, *gradients = expected(
+        xp,
+        lambda: numeric.minus_log_softmax(xp, row),
+        logits,
+        target,
+        class_weight,
+        label_smoothing,
+        lambda mass: numeric.mixed_minus_log_softmax(xp, row, mass),
+    )
     return value, lambda: numeric.minus_log_softmax_slope(xp, row, mass), *gradients
+
+
+def _smoothed(xp: Namespace, logits: Array, ids: Array, label_smoothing: float | Array) -> KernelResult:
+    """Cross entropy of class ids that are smoothed, without an array of the probabilities that they become."""
+    picked, hot, others = numeric.softmax_at(xp, logits, ids)
+    cost = numeric.minus_log_softmax(xp, picked)[..., 0]
+    _, shift = numeric.shifted(xp, logits)
+    possible = is_possible(xp, logits)
+    count = xp.maximum(xp.sum(xp.astype(possible, logits.dtype), axis=-1, keepdims=True), 1.0)
+    # The mean cost of all classes: both parts are positive.
+    distance = 0.0 - xp.sum(xp.where(possible, shift, 0.0) * (1.0 / count), axis=-1, keepdims=True)
+    further = xp.where(distance > 0, picked.infinity, 0.0)
+    mean = (xp.log(picked.total) + (distance + further))[..., 0]
+
+    def gradient() -> Array:
+        each = label_smoothing / count
+        exists = ~numeric.is_infinite(xp, picked.shift, -1)
+        mass = (1.0 - label_smoothing) + xp.where(exists, each, 0.0)
+        mass_of_others = each * (count - xp.astype(exists, logits.dtype))
+        # p_c - mass_c. That of the class itself is p mass_of_others - (1 - p) mass.
+        own = picked.terms * mass_of_others - picked.rest * mass
+        return xp.where(hot, own, others - xp.where(possible, picked.total * each, 0.0)) * (1.0 / picked.total)
+
+    value = numeric.times(xp, 1.0 - label_smoothing, cost) + numeric.times(xp, label_smoothing, mean)
+    return value, gradient, {"label_smoothing": lambda: mean - cost}
 
 
 @rowwise(
@@ -168,7 +203,9 @@ def nll(
             {"class_weight": lambda: xp.where(hot, -log_probabilities, 0.0)},
         )
 
-    value, mass, *gradients = expected(xp, -log_probabilities, log_probabilities, target, class_weight, label_smoothing)
+    value, mass, *gradients = expected(
+        xp, lambda: -log_probabilities, log_probabilities, target, class_weight, label_smoothing
+    )
     return value, lambda: -mass, *gradients
 
 
@@ -246,7 +283,7 @@ def softmax_focal(
 
     row = numeric.softmax_of(xp, logits)
     costs, slopes, log_misses = _focused(xp, logits, row, gamma)
-    value, mass, by_target, by_parameter = expected(xp, costs, logits, target, alpha)
+    value, mass, by_target, by_parameter = expected(xp, lambda: costs, logits, target, alpha)
     by_parameter = {
         "alpha": by_parameter["class_weight"],
         "gamma": lambda: xp.sum(numeric.times(xp, mass, numeric.times(xp, costs, log_misses())), axis=-1),
@@ -268,7 +305,7 @@ def _focused(xp: Namespace, logits: Array, row: numeric.Softmax, gamma: float | 
     def slope() -> Array:
         # (1 - p)^gamma (1 + gamma r) with r = -p log(p) / (1 - p). With the odds o = (1 - p) / p against an entry that
         # is log(1 + o) / o, which is about 1 - o / 2 where o is small.
-        majority = numeric.has_majority(row)
+        majority = numeric.has_majority(xp, row)
         odds = xp.where(majority, miss / xp.where(majority, p, 1.0), 1.0)
         small = odds < xp.finfo(odds.dtype).eps ** 0.5
         likely = xp.where(small, 1.0 - 0.5 * odds, xp.log1p(odds) / xp.where(small, 1.0, odds))

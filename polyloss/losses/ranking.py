@@ -65,5 +65,12 @@ def ranking_softmax(
     array([3.2228, 0.3133])
     """
     row = numeric.softmax_of(xp, scores)
-    value, mass, by_target, _ = expected(xp, numeric.minus_log_softmax(xp, row), scores, target, None)
+    value, mass, by_target, _ = expected(
+        xp,
+        lambda: numeric.minus_log_softmax(xp, row),
+        scores,
+        target,
+        None,
+        total_of=lambda mass: numeric.mixed_minus_log_softmax(xp, row, mass),
+    )
     return value, lambda: numeric.minus_log_softmax_slope(xp, row, mass), by_target

@@ -279,4 +279,7 @@ def log_share_of(xp: Namespace, x: Array) -> KernelResult:
 
 
 def _log_total(xp: Namespace, row: Softmax) -> Array:
-    return xp.log1p(xp.where(row.total < 2, row.rest, row.total - 1.0))
+    exact = stop_gradient(xp.log1p(xp.where(row.total < 2, row.rest, row.total - 1.0)))
+    # The term of the largest entry is 1, and not in the rest. For the derivative it counts too.
+    log = xp.log(row.total)
+    return exact + (log - stop_gradient(log))

@@ -10,6 +10,8 @@ import pytest
 
 import polyloss
 
+from .ordinary import ordinary
+
 torch = pytest.importorskip("torch")
 from torch import func  # noqa: E402
 from torch.autograd import forward_ad  # noqa: E402
@@ -35,6 +37,14 @@ def x() -> Any:
 @pytest.fixture
 def y() -> Any:
     return torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+LOSSES = [
+    loss
+    for loss in (getattr(polyloss, name) for name in vars(polyloss)["__all__"])
+    if isinstance(loss, polyloss.Loss) and loss.fuse is None
+]
+OF_PROBABILITIES = ["cross_entropy", "nll", "softmax_focal", "generalized_cross_entropy", "poly1_cross_entropy"]
 
 
 def huber(a: Any, b: Any) -> Any:
@@ -390,6 +400,8 @@ import torch
 
 import polyloss
 
+from .ordinary import ordinary
+
 logits = torch.eye(3, requires_grad=True)
 polyloss.cross_entropy(logits, torch.arange(3)).backward()
 assert logits.grad is not None
@@ -399,3 +411,25 @@ print(*sorted(name for name in sys.modules if name.startswith("array_api_compat.
     imported = ran.stdout.split()
     assert "array_api_compat.torch" in imported
     assert "array_api_compat.numpy" not in imported
+
+
+@pytest.mark.parametrize(
+    ("loss", "soft"),
+    [*((loss, False) for loss in LOSSES), *((getattr(polyloss, name), True) for name in OF_PROBABILITIES)],
+    ids=lambda given: getattr(given, "__name__", "soft" if given else ""),
+)
+def test_closed_forms_are_the_derivatives_of_the_values_of_kernels(loss: Any, soft: bool, rng: Any) -> None:
+    """Of what a kernel returns, PyTorch finds by itself the gradients that the kernel gives."""
+    arrays = ordinary(loss, rng)
+    if soft:
+        arrays[1] = rng.dirichlet(np.ones(arrays[0].shape[-1]), len(arrays[0]))
+    inputs = [torch.from_numpy(array).requires_grad_(array.dtype == np.float64) for array in arrays]
+    call = loss.bind(inputs, {})
+    ready = call.plan.prepare(call.backend.namespace(inputs[0]), call.named)
+    value, *closed = ready.kernel(*ready.arrays.values())
+    of = [array for array, found in zip(inputs, closed, strict=False) if array.requires_grad and found is not None]
+    upstream = torch.from_numpy(rng.normal(size=value.shape))
+    by_autograd = torch.autograd.grad(value, of, upstream)
+    by_loss = torch.autograd.grad(loss(*inputs, reduction="none"), of, upstream)
+    for one, other in zip(by_autograd, by_loss, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)

@@ -17,6 +17,7 @@ LAYERS = (
     ("polyloss",),
     ("polyloss.compat",),
     ("polyloss.classes", "polyloss.__main__"),
+    ("polyloss.display",),
 )
 """From below. What is in one layer knows nothing of its neighbours; a package may know itself."""
 

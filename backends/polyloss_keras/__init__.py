@@ -145,6 +145,11 @@ class KerasLoss(keras.losses.Loss):  # type: ignore[misc]
         own += [f"{name}={brief(value)}" for name, value in shown.items()]
         return f"{type(self).__name__}({', '.join(own)})"
 
+    def _repr_html_(self) -> str | None:
+        from polyloss.display import notebook
+
+        return notebook.html(self.loss, repr(self), self.parameters)
+
     def _no_operand(self, *_: object) -> NoReturn:
         raise TypeError(
             f"a {type(self).__name__} of polyloss_keras does not add or scale; make it of a sum of losses, as in "

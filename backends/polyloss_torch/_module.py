@@ -126,9 +126,22 @@ class LossModule(torch.nn.Module, Combinable):
                 shown.append(f"{name}={checks.brief(value)}")
         return ", ".join([*([repr(self.loss)] if type(self) is LossModule else []), *shown])
 
+    def _repr_html_(self) -> str | None:
+        from polyloss.display import notebook
+
+        with suppress(Exception):
+            given = {name: _plain(value) for name, value in self._given().items()}
+            return notebook.html(self.loss, repr(self), given)
+        return None
+
     def _made(self, total: Combinable) -> "LossModule":
         # With a module in it, a sum is a module too: an optimizer must find the parameters.
         return total if isinstance(total, LossModule) else LossModule(total)
+
+
+def _plain(value: Any) -> Any:
+    """A parameter that NumPy understands."""
+    return value.detach().float().cpu().numpy()[()] if isinstance(value, torch.Tensor) else value
 
 
 def _members(loss: Callable[..., Any]) -> list[Any]:

@@ -3,6 +3,7 @@
 import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any, NoReturn
 
 from . import checks, words
@@ -71,6 +72,13 @@ class Combinable:
     def _made(self, total: Any) -> Any:
         """A sum that this is a term of, as what it should be: one with an object in it may have to be one too."""
         return total
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows. Nothing else needs what finds it, as nothing else needs an adapter."""
+        return import_module("polyloss.display.notebook").html(self)  # type: ignore[no-any-return]
+
+    def _repr_latex_(self) -> str | None:
+        return import_module("polyloss.display.notebook").latex(self)  # type: ignore[no-any-return]
 
 
 def widened_keywords(keywords: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,240 @@
+"""The curves of a loss and of its slope along a line through its inputs, found from what the loss declares."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from polyloss.classes import terms_of
+from polyloss.core.arguments import row_of
+from polyloss.core.domains import REAL, Classes, Domain, LogProbabilities
+from polyloss.core.transforms import value_and_grad
+from polyloss.functions import log_softmax
+
+Arrays = tuple[Any, ...]
+
+
+class Line(NamedTuple):
+    """A line through the inputs of a loss.
+
+    Parameters
+    ----------
+    along : str
+        What grows along it.
+    low, high : float
+        From where to where.
+    at : callable
+        The arrays at a point, of one example or of a batch.
+    ends : tuple of float
+        The ends of the range of the last array where that has two: each has curves of its own.
+    """
+
+    along: str
+    low: float
+    high: float
+    at: Callable[[float], Arrays]
+    ends: tuple[float, ...] = ()
+
+    def points(self, count: int) -> Any:
+        """So many points on it, at equal distances."""
+        return np.linspace(self.low, self.high, count)
+
+
+def line_of(loss: Any) -> Line:
+    """The line by the shape of the first argument: an element, a row, a region, steps, or a batch of embeddings.
+
+    Of a sum of losses it is the shortest one of its terms, so that all of them are there.
+    """
+    return min((_line_of_term(term) for _, term in terms_of(loss)), key=lambda line: line.high - line.low)
+
+
+def _line_of_term(loss: Any) -> Line:
+    kind = {
+        (): _element,
+        ("c",): _row,
+        ("s",): _region,
+        ("s", "c"): _region_of_classes,
+        ("t", "c"): _steps,
+        ("d",): _embeddings,
+    }
+    return kind[row_of(loss.arguments, loss.arrays[0])](loss)._replace(ends=_ends(loss, loss.arrays[-1]))
+
+
+def _domain(loss: Any, name: str) -> Domain:
+    domain: Domain = loss.domains.get(name, REAL)
+    if domain.unless is not None and loss.defaults.get(domain.unless):
+        return domain.instead or REAL
+    return domain
+
+
+def _element(loss: Any) -> Line:
+    first, *others = loss.arrays
+    domain = _domain(loss, first)
+    low = domain.low + 0.02 if np.isfinite(domain.low) else -4.0
+    high = domain.high - 0.02 if np.isfinite(domain.high) else 6.0
+    still = ", ".join(f"{name} {_still(loss, name):g}" for name in others if not _ends(loss, name))
+    at = f"{first}; {still}" if still else first
+    return Line(at, low, high, lambda s: (np.asarray([s]), *(np.asarray([_still(loss, name)]) for name in others)))
+
+
+def _still(loss: Any, name: str) -> float:
+    """Where an argument stays that has one number for each example."""
+    return 1.0 if _domain(loss, name).holds(1.0) else 0.0
+
+
+def _ends(loss: Any, name: str) -> tuple[float, ...]:
+    """The ends of the range of a target that has two."""
+    domain = _domain(loss, name)
+    one_each = len(loss.arguments[name].dims[0]) == 1 and not isinstance(domain, Classes)
+    both = one_each and np.isfinite(domain.low) and np.isfinite(domain.high)
+    return (domain.high, domain.low) if both and name != loss.arrays[0] else ()
+
+
+def _row(loss: Any) -> Line:
+    first, *others = loss.arrays
+    hot = np.asarray([[1.0, 0.0, 0.0]])
+    if _domain(loss, others[0]).everything:
+        # Of vectors: the first one goes past the second.
+        across = np.asarray([[0.0, 1.0, 0.0]])
+        still = [hot, hot + 2 * across]
+        rest = [still.pop(0) if len(loss.arguments[name].dims[0]) > 1 else np.ones(1) for name in others]
+        said = "; ".join(f"{name} = {_vector(one)}" for name, one in zip(others, rest, strict=True) if one.ndim > 1)
+        return Line(f"s of {first} = (1, s, 0); {said}", -3.0, 3.0, lambda s: (hot + s * across, *rest))
+    target = np.zeros(1, np.int64) if isinstance(_domain(loss, others[0]), Classes) else hot
+    if isinstance(_domain(loss, first), LogProbabilities):
+        of = "s of log_softmax(s, 0, 0)"
+        return Line(f"{of}; the first class is right", -5.0, 5.0, lambda s: (log_softmax(s * hot), target))
+    return Line(f"s of {first} = (s, 0, 0); the first class is right", -5.0, 5.0, lambda s: (s * hot, target))
+
+
+def _vector(row: Any) -> str:
+    return f"({', '.join(f'{number:g}' for number in row[0])})"
+
+
+def _region(loss: Any) -> Line:
+    right = np.asarray([[1.0, 1.0, 0.0, 0.0]])
+    along = f"probability of the right answer in each of 4 elements; {loss.arrays[1]} = (1, 1, 0, 0)"
+    return Line(along, 0.0, 1.0, lambda s: (s * right + (1 - s) * (1 - right), right))
+
+
+def _region_of_classes(loss: Any) -> Line:
+    ids = np.asarray([[0, 0, 1, 2]])
+    return Line(
+        f"logit of the right class in each of 4 elements; {loss.arrays[1]} = (0, 0, 1, 2)",
+        *(-5.0, 5.0),
+        lambda s: (s * np.eye(3)[ids], ids),
+    )
+
+
+def _steps(loss: Any) -> Line:
+    path, labels = np.asarray([[1, 0, 2, 2]]), np.asarray([[1, 2]])
+    return Line(
+        f"logit of the path 1, blank, 2, 2; {loss.arrays[1]} = (1, 2)",
+        *(-5.0, 5.0),
+        lambda s: (s * np.eye(3)[path], labels, np.asarray([4]), np.asarray([2])),
+    )
+
+
+def _embeddings(loss: Any) -> Line:
+    first, second = loss.arrays[:2]
+    shape = loss.arguments[second].dims[0]
+    eye = np.eye(3)
+    if shape == ("n", "d"):
+        return Line(f"s of {first} = s times {second}; 3 examples, at right angles", -1, 1, lambda s: (s * eye, eye))
+    if shape == ("n",):
+        rows = np.asarray([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+        step = np.asarray([[0.0, 1.0]] + [[0.0, 0.0]] * 3)
+        along = f"s of {first} = (1, s), (1, 0), (0, 1), (0, 1); {second} = (0, 0, 1, 1)"
+        return Line(along, -3.0, 3.0, lambda s: (rows + s * step, np.asarray([0, 0, 1, 1])))
+    along = f"s of {first} = (s, 0, 0); {second} is the identity, and the first class is right"
+    return Line(along, -5.0, 5.0, lambda s: (s * eye[:1], eye, np.zeros(1, np.int64)))
+
+
+class Curve(NamedTuple):
+    """One curve: what is special about it, and its points."""
+
+    label: str
+    colour: int
+    dashed: bool
+    value: Any
+    slope: Any
+
+
+def values_of(default: float, domain: Domain) -> list[float]:
+    """A few values of a parameter, its default among them."""
+    if np.isfinite(domain.low) and np.isfinite(domain.high):
+        found = [domain.low + part * (domain.high - domain.low) for part in (0.1, 0.5, 0.9)]
+        found[int(np.argmin(np.abs(np.subtract(found, default))))] = default
+        return found
+    found = [default / 2, default, 2 * default] if default else [0.0, 0.5, 1.0]
+    return [value for value in found if domain.holds(value)]
+
+
+def settings_of(loss: Any) -> list[dict[str, float]]:
+    """Some values of the first parameter that is a number."""
+    chosen = next((name for name, default in loss.defaults.items() if isinstance(default, float)), None)
+    if chosen is None:
+        return [{}]
+    return [{chosen: value} for value in values_of(loss.defaults[chosen], _domain(loss, chosen))]
+
+
+def curves_of(loss: Any, line: Line, points: Any, settings: Sequence[Mapping[str, float]] = ({},)) -> Iterator[Curve]:
+    """One for each of some settings of the parameters, by the ends of the target where it has two."""
+    for end_number, end in enumerate(line.ends or (None,)):
+        found = [_along(loss, line, points, setting, end) for setting in settings]
+        # Where a parameter changes nothing, one curve is enough.
+        same = all(np.allclose(value, found[0][0], equal_nan=True) for value, _ in found)
+        for colour, (setting, (value, slope)) in enumerate(zip(settings[: 1 if same else None], found, strict=False)):
+            said = [] if same else [f"{name} = {number:g}" for name, number in setting.items()]
+            label = ", ".join([*([] if end is None else [f"{loss.arrays[-1]} = {end:g}"]), *said])
+            yield Curve(label, colour, end_number > 0, value, slope)
+
+
+def _along(loss: Any, line: Line, points: Any, setting: Mapping[str, float], end: float | None) -> tuple[Any, Any]:
+    """Value and slope at each point. The slope is the gradient times the direction of the line there."""
+    # One example at each point: all are a batch. Where a point is a batch itself, it has a call of its own.
+    alone = all(len(array) == 1 for array in line.at(points[0]))
+    reduction = "none" if alone else "mean"
+    values, slopes, step = [], [], 1e-6
+    with np.errstate(all="ignore"):
+        for batch in [points] if alone else points[:, None]:
+            arrays = _stacked(line, batch)
+            if end is not None:
+                arrays[-1] = np.full(arrays[-1].shape, end)
+            direction = (_stacked(line, batch + step)[0] - _stacked(line, batch - step)[0]) / (2 * step)
+            value = loss(*arrays, **setting, reduction=reduction)
+            _, gradient = value_and_grad(loss)(*arrays, **setting, reduction="sum" if alone else "mean")
+            slope = np.where(direction == 0, 0, gradient * direction)
+            values.append(np.reshape(value, -1))
+            slopes.append(np.sum(slope.reshape(len(batch), -1), axis=-1))
+    return np.concatenate(values), np.concatenate(slopes)
+
+
+def _stacked(line: Line, points: Any) -> list[Any]:
+    """The arrays at some points, one after the other."""
+    return [np.concatenate(parts) for parts in zip(*map(line.at, points), strict=True)]
+
+
+def extent(curves: Sequence[Any]) -> tuple[float, float]:
+    """From where to where an axis goes that some curves are drawn along: 0 is there, and poles are cut."""
+    found = np.concatenate(curves)
+    found = found[np.isfinite(found)]
+    low, high = np.percentile(found, [0.5, 99.5]) if found.size else (0.0, 1.0)
+    margin = 0.08 * (high - low or 1.0)
+    return float(min(low, 0) - margin), float(max(high, 0) + margin)
+
+
+def ticks(low: float, high: float, count: int) -> list[float]:
+    """At most about so many round numbers from `low` to `high`, at equal distances.
+
+    Examples
+    --------
+    >>> ticks(-0.3, 4.1, 5)
+    [0.0, 1.0, 2.0, 3.0, 4.0]
+    """
+    rough = (high - low) / count
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [float(f"{number * step:.12g}") for number in range(first, last + 1)]

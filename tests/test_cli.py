@@ -623,6 +623,47 @@ def test_show(loss: str) -> None:
         assert part in output
 
 
+@pytest.mark.parametrize("width", [40, 80, 200])
+@pytest.mark.parametrize("loss", run.public_losses())
+def test_show_fits(loss: str, width: int) -> None:
+    """A formula that can be read, two pictures, and no line that is broken between two of its characters."""
+    output = invoke("show", loss, width=width)
+    before = output.partition("\nExamples\n")[0]
+    assert ".. math::" not in before
+    assert ":math:" not in before
+    assert "\\" not in before
+    assert "ℓ" in before
+    pictures = output.partition("\nCurves\n")[2].partition("\nGradient\n")[0]
+    assert re.search("[\u2801-\u28ff]", pictures)
+    assert max(map(len, pictures.splitlines())) <= width
+
+
+@pytest.mark.parametrize("loss", run.public_losses())
+def test_show_where_there_is_no_unicode(loss: str) -> None:
+    """Nothing else than ASCII is written, and no character has no name in it."""
+    environment = {"COLUMNS": "80"}
+    result = CliRunner(charset="ascii", env=environment).invoke(app, ["show", loss])
+    assert result.exit_code == 0, result.output
+    assert result.output.isascii()
+    assert "?" not in result.output.partition("\nGradient\n")[0].replace("??", "")
+    assert "*" in result.output.partition("\nCurves\n")[2]
+
+
+@pytest.mark.parametrize(
+    ("environment", "coloured"),
+    [({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False), ({}, False)],
+)
+def test_curves_have_a_colour_where_it_is_wanted(
+    environment: dict[str, str], coloured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a terminal that has colours, unless NO_COLOR says that nobody wants them."""
+    for name in ("FORCE_COLOR", "NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    result = CliRunner(env={"COLUMNS": "80", **environment}).invoke(app, ["show", "huber"])
+    assert result.exit_code == 0, result.output
+    assert ("\x1b[36m" in result.output) == coloured
+
+
 def test_show_of_an_unknown_loss_lists_the_known() -> None:
     assert "huber" in invoke("show", "nonsense", status=2)
 

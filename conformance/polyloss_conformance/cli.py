@@ -337,10 +337,12 @@ def show(
     """One loss: formula, signature, gradient rule, the built-ins that compute it and where they deviate."""
     import inspect
 
-    from . import builtins, deviations, guide, names
+    from . import builtins, deviations, guide, names, plots, typeset
     from .modules import public_losses
 
     console = Console()
+    ascii = not console.encoding.startswith("utf")
+    said = typeset.plain if ascii else str
     known = public_losses()
     try:
         loss = names.resolve(loss, tuple(known))
@@ -348,14 +350,20 @@ def show(
         raise _fail(console, str(error)) from None
     function = known[loss]
     console.print(f"[bold]polyloss.{loss}[/]{escape(str(inspect.signature(function)))}\n", highlight=False)
-    console.print(inspect.getdoc(function) or "", highlight=False, markup=False)
+    for line in typeset.docstring(inspect.getdoc(function) or "", console.width, ascii):
+        console.print(Text(line), soft_wrap=True)
+    console.print("\n[bold]Curves[/]")
+    for line in plots.of_loss(function, console.width, ascii):
+        text = Text(line)
+        text.highlight_regex("[\u2801-\u28ff]+", "cyan")
+        console.print(text)
     console.print("\n[bold]Gradient[/]")
     console.print(_gradient_rule(loss, function), highlight=False, markup=False)
     advice = [entry for entry in guide.GUIDE if entry.loss == loss]
     if advice:
         console.print("\n[bold]Use it for[/]")
         for entry in advice:
-            console.print(f"{entry.task}: {entry.situation}: {entry.why}", highlight=False, markup=False)
+            console.print(said(f"{entry.task}: {entry.situation}: {entry.why}"), highlight=False, markup=False)
     twins = builtins.twins_of(loss)
     console.print("\n[bold]Built-ins that compute it[/] (each with its twin in polyloss.compat)")
     for twin in twins:
@@ -367,11 +375,10 @@ def show(
     if entries:
         console.print("\n[bold]Where they deviate[/]")
     for e in entries:
-        console.print(
-            f"{', '.join(sorted(ids & set(e.builtin)))} [{e.kind}]: {e.reason}", highlight=False, markup=False
-        )
+        names_of = ", ".join(sorted(ids & set(e.builtin)))
+        console.print(said(f"{names_of} [{e.kind}]: {e.reason}"), highlight=False, markup=False)
         if e.input:
-            console.print(f"    {e.input}", highlight=False, markup=False)
+            console.print(said(f"    {e.input}"), highlight=False, markup=False)
 
 
 def _gradient_rule(name: str, function: Any) -> str:

@@ -195,7 +195,6 @@ def _along(loss: Any, line: Line, points: Any, setting: Mapping[str, float], end
     """Value and slope at each point. The slope is the gradient times the direction of the line there."""
     # One example at each point: all are a batch. Where a point is a batch itself, it has a call of its own.
     alone = all(len(array) == 1 for array in line.at(points[0]))
-    reduction = "none" if alone else "mean"
     values, slopes, step = [], [], 1e-6
     with np.errstate(all="ignore"):
         for batch in [points] if alone else points[:, None]:
@@ -203,8 +202,9 @@ def _along(loss: Any, line: Line, points: Any, setting: Mapping[str, float], end
             if end is not None:
                 arrays[-1] = np.full(arrays[-1].shape, end)
             direction = (_stacked(line, batch + step)[0] - _stacked(line, batch - step)[0]) / (2 * step)
-            value = loss(*arrays, **setting, reduction=reduction)
-            _, gradient = value_and_grad(loss)(*arrays, **setting, reduction="sum" if alone else "mean")
+            value, gradient = value_and_grad(loss)(*arrays, **setting, reduction="sum" if alone else "mean")
+            if alone:
+                value = loss(*arrays, **setting, reduction="none")
             slope = np.where(direction == 0, 0, gradient * direction)
             values.append(np.reshape(value, -1))
             slopes.append(np.sum(slope.reshape(len(batch), -1), axis=-1))

@@ -347,9 +347,13 @@ def mathml(formula: str) -> str:
     Examples
     --------
     >>> mathml("x_i")
-    '<math displaystyle="true"><mrow><msub><mi>x</mi><mi>i</mi></msub></mrow></math>'
+    '<math displaystyle="true" style="font-family: ..."><mrow><msub><mi>x</mi><mi>i</mi></msub></mrow></math>'
     """
-    return f'<math displaystyle="true">{_tags(parse(formula))}</math>'
+    return f'<math displaystyle="true" style="font-family: {_FONTS}">{_tags(parse(formula))}</math>'
+
+
+# Each system comes with one of these; without a font for mathematics, braces do not grow.
+_FONTS = "Cambria Math, STIX Two Math, Latin Modern Math, DejaVu Math TeX Gyre, Noto Sans Math, math"
 
 
 _SPACE = '<mspace width="0.17em"/>'

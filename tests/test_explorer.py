@@ -340,6 +340,16 @@ def test_every_example_is_drawn(opened: Any) -> None:
         assert np.isfinite([numbers[:2] for numbers in view.numbers().values()]).all()
 
 
+@pytest.mark.parametrize("name", OFFERED)
+def test_the_link_of_a_page_opens_its_loss(name: str, opened: Any) -> None:
+    """With its default parameters, along the line of its curves."""
+    fragment = explorer.link(name).partition("#")[2]
+    view = opened(fragment)
+    assert view.notice() == ""
+    assert view.page.locator(f"tr[data-line=A][data-name={name}]").count() == 1
+    assert np.isfinite(view.numbers()["A"][:2]).all()
+
+
 @pytest.mark.parametrize("curve", explorer.builtins()["curves"], ids=lambda curve: f"{curve['loss']} {curve['name']}")
 def test_a_link_names_any_built_in(curve: Mapping[str, Any], computing: View) -> None:
     found = computing.page.evaluate(

@@ -18,6 +18,7 @@ import recorder
 import polyloss
 from polyloss.core.arguments import IGNORED
 from polyloss.core.domains import REAL, Classes, Domain
+from polyloss.display.curves import line_of
 
 HERE = Path(__file__).parent
 STATIC = HERE.parent / "_static" / "explorer"
@@ -39,6 +40,16 @@ def offered() -> dict[str, Any]:
         and loss.fuse is None
         and (not loss.row or (loss.row == ("c",) and isinstance(loss.domains.get(loss.arrays[-1]), Classes)))
     }
+
+
+def link(name: str) -> str:
+    """The address of an offered loss in the explorer, from its page: along the line that its curves are drawn along."""
+    loss = offered()[name]
+    line = line_of(loss)
+    middle = (line.low + line.high) / 2
+    still = [] if loss.row else zip(loss.arrays[1:], line.at(middle)[1:], strict=True)
+    words = ",".join([name, *(f"{other}={array[0]:g}" for other, array in still)])
+    return f"../docs/explorer.html#loss={words}&from={line.low:g}&to={line.high:g}&at={middle:g}"
 
 
 def numbers_of(loss: Any) -> list[str]:

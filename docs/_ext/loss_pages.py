@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import curves
+import explorer
 import rst
 from calls import calls
 from sphinx.application import Sphinx
@@ -35,6 +36,7 @@ def page(name: str, bench: dict[str, Any], accuracy: dict[str, Any]) -> str:
         summary + "\n",
         rst.prose(rest) + "\n",
         rst.directive("raw", "html", curves.html(name, loss)),
+        *_explored(name),
         *_when(name),
         rst.title("The same call everywhere", "-"),
         _tabs(name),
@@ -52,6 +54,11 @@ def page(name: str, bench: dict[str, Any], accuracy: dict[str, Any]) -> str:
     ]
     others = rst.sections(loss.__doc__, "Notes", "References", "Examples")
     return "\n".join([*parts, rst.title("Notes, paper and examples", "-"), others])
+
+
+def _explored(name: str) -> Iterator[str]:
+    if name in explorer.offered():
+        yield f"`Move its parameters in the explorer <{explorer.link(name)}>`__.\n"
 
 
 def _when(name: str) -> Iterator[str]:

@@ -246,6 +246,11 @@ def test_a_module_is_shown_with_its_parameters() -> None:
     assert text(shown(learned)).startswith("Huber(delta=")
     total = polyloss_torch.module(0.5 * polyloss.huber + polyloss.mse, reduction="sum")
     assert len(shown(total).findall(".//svg/g")) == 2
+    both = 0.5 * polyloss_torch.Huber(delta=2.0) + polyloss.l1
+    assert drawn(both) == drawn(0.5 * polyloss.huber.partial(delta=2.0) + polyloss.l1)
+    assert both._repr_latex_() == (0.5 * polyloss.huber + polyloss.l1)._repr_latex_()
+    weights = polyloss_torch.CrossEntropy(class_weight=torch.ones(5))
+    assert cells(weights)[0][:2] == ["class_weight", "ndarray(shape=(5,))"]
     assert polyloss_torch.module(torch.nn.L1Loss())._repr_html_() is None
 
 

@@ -145,10 +145,14 @@ class KerasLoss(keras.losses.Loss):  # type: ignore[misc]
         own += [f"{name}={brief(value)}" for name, value in shown.items()]
         return f"{type(self).__name__}({', '.join(own)})"
 
+    def _held(self) -> dict[str, Any]:
+        """The parameters: for what shows a loss."""
+        return self.parameters
+
     def _repr_html_(self) -> str | None:
         from polyloss.display import notebook
 
-        return notebook.html(self.loss, repr(self), self.parameters)
+        return notebook.html(self)
 
     def _no_operand(self, *_: object) -> NoReturn:
         raise TypeError(

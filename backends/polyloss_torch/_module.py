@@ -126,13 +126,9 @@ class LossModule(torch.nn.Module, Combinable):
                 shown.append(f"{name}={checks.brief(value)}")
         return ", ".join([*([repr(self.loss)] if type(self) is LossModule else []), *shown])
 
-    def _repr_html_(self) -> str | None:
-        from polyloss.display import notebook
-
-        with suppress(Exception):
-            given = {name: _plain(value) for name, value in self._given().items()}
-            return notebook.html(self.loss, repr(self), given)
-        return None
+    def _held(self) -> dict[str, Any]:
+        """The parameters, as NumPy understands them: for what shows a loss."""
+        return {name: _plain(value) for name, value in self._given().items()}
 
     def _made(self, total: Combinable) -> "LossModule":
         # With a module in it, a sum is a module too: an optimizer must find the parameters.
@@ -140,8 +136,11 @@ class LossModule(torch.nn.Module, Combinable):
 
 
 def _plain(value: Any) -> Any:
-    """A parameter that NumPy understands."""
-    return value.detach().float().cpu().numpy()[()] if isinstance(value, torch.Tensor) else value
+    """A parameter as NumPy has it, which knows no bfloat16."""
+    if not isinstance(value, torch.Tensor):
+        return value
+    array = value.detach().cpu()
+    return (array.double() if array.is_floating_point() else array).numpy()[()]
 
 
 def _members(loss: Callable[..., Any]) -> list[Any]:

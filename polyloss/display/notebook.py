@@ -31,17 +31,8 @@ _LEFT, _TOP, _BOTTOM = 46.0, 22.0, 22.0
 """What is beside it."""
 
 
-def html(loss: Any, title: str = "", parameters: Mapping[str, Any] = MappingProxyType({})) -> str | None:
+def html(loss: Any) -> str | None:
     """A loss, or a sum of losses, as HTML that needs nothing else; None where there is nothing to show.
-
-    Parameters
-    ----------
-    loss : loss
-        What is shown.
-    title : str, optional
-        What is above it, if not how Python shows it.
-    parameters : mapping, optional
-        Those of an object that holds `loss`: of a module, say. Each term of a sum takes those that it has.
 
     Examples
     --------
@@ -52,12 +43,12 @@ def html(loss: Any, title: str = "", parameters: Mapping[str, Any] = MappingProx
     """
     # Whatever is wrong with a loss is said when it is called, and not where it is looked at.
     with suppress(Exception):
-        factors, terms = zip(*((factor, _alone(term, parameters)) for factor, term in terms_of(loss)), strict=True)
-        parts = [f"<div><code>{escape(title or repr(loss))}</code></div>"]
-        for name, term in {described(term): term for term in terms}.items():
+        terms = list(_terms(loss))
+        parts = [f"<div><code>{escape(repr(loss))}</code></div>"]
+        for name, term in {described(term): term for _, term in terms}.items():
             heading = f"<div><b>{escape(name)}</b></div>" if len(terms) > 1 else ""
             parts += [heading, _summary(term), *map(_formula, formulas.formulas_of(_written(term))), _table(term)]
-        parts.append(_picture(LossSum(list(zip(factors, terms, strict=True)))))
+        parts.append(_picture(LossSum(terms)))
         return f'<div style="max-width: 50em">{"".join(parts)}</div>'
     return None
 
@@ -72,19 +63,22 @@ def latex(loss: Any) -> str | None:
     '$$\\\\ell = (x - t)^2$$'
     """
     with suppress(Exception):
-        terms = dict.fromkeys(_written(_alone(term)) for _, term in terms_of(loss))
-        found = [f"$${formula}$$" for text in terms for formula in formulas.formulas_of(text)]
+        texts = dict.fromkeys(_written(term) for _, term in _terms(loss))
+        found = [f"$${formula}$$" for text in texts for formula in formulas.formulas_of(text)]
         return "\n".join(found) or None
     return None
 
 
-def _alone(loss: Any, parameters: Mapping[str, Any] = MappingProxyType({})) -> Loss[Any]:
-    """A loss as one process has it, which remembers none of the calls that are made here."""
-    if hasattr(loss, "whole"):
-        return _alone(loss.whole, parameters)
-    own = {name: value for name, value in parameters.items() if name in loss.parameters}
-    found: Loss[Any] = loss.partial(**own)
-    return found
+def _terms(loss: Any, parameters: Mapping[str, Any] = MappingProxyType({})) -> Iterator[tuple[float, Loss[Any]]]:
+    """The losses that a loss is a sum of, with their factors, as one process has them and with the parameters of
+    the objects that hold them. They remember none of the calls that are made here."""
+    for factor, term in terms_of(loss):
+        while hasattr(term, "whole"):
+            term = term.whole
+        if hasattr(term, "_held"):
+            yield from ((factor * inner, one) for inner, one in _terms(term.loss, term._held()))
+        else:
+            yield factor, term.partial(**{name: parameters[name] for name in term.parameters if name in parameters})
 
 
 def _written(loss: Loss[Any]) -> str:

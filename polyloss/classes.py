@@ -2,7 +2,7 @@
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from .compat.names import no_attribute, public_names
 from .core import checks, words
 from .core.arguments import OF_A_CALL, REGION
 from .core.bind import check_parameter
-from .core.compose import LossSum, scaled
+from .core.compose import scaled, terms_of
 from .core.loss import Loss
 
 UNSET: Any = object()
@@ -24,15 +24,6 @@ def classes() -> dict[str, Loss[Any]]:
     """Every loss of polyloss, by the name of its class: ``CrossEntropy`` for ``cross_entropy``."""
     losses = {name: value for name, value in vars(polyloss).items() if isinstance(value, Loss)}
     return {words.class_name(name): loss for name, loss in losses.items()}
-
-
-def terms_of(loss: Any) -> Iterator[tuple[float, Any]]:
-    """The losses that `loss` is a sum of, with their factors."""
-    if not isinstance(loss, LossSum):
-        yield 1.0, loss
-        return
-    for factor, one in loss.terms:
-        yield from ((factor * inner, term) for inner, term in terms_of(one))
 
 
 def parameters_of(loss: Callable[..., Any], *, reduction: bool) -> list[inspect.Parameter]:

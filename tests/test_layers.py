@@ -15,9 +15,8 @@ LAYERS = (
     ("polyloss.engine", "polyloss.stable"),
     ("polyloss.adapters", "polyloss.functions", "polyloss.losses", "polyloss.multi_task"),
     ("polyloss",),
-    ("polyloss.compat",),
+    ("polyloss.compat", "polyloss.display"),
     ("polyloss.classes", "polyloss.__main__"),
-    ("polyloss.display",),
 )
 """From below. What is in one layer knows nothing of its neighbours; a package may know itself."""
 

@@ -24,11 +24,11 @@ from polyloss.classes import (
     no_positional,
     of_one_term,
     parameters_of,
-    terms_of,
 )
 from polyloss.compat._classes import class_of
 from polyloss.compat.keras.classes import CLASSES
 from polyloss.core.checks import brief
+from polyloss.core.compose import terms_of
 from polyloss.core.words import unknown_keyword
 from polyloss.multi_task import MultiTask
 

@@ -8,8 +8,9 @@ import keras
 import numpy as np
 
 from polyloss import Loss, LossSum
-from polyloss.classes import classes, terms_of
+from polyloss.classes import classes
 from polyloss.core import checks
+from polyloss.core.compose import terms_of
 
 _OURS = {f"polyloss>{loss.__name__}": loss for loss in classes().values()}
 

@@ -8,9 +8,9 @@ import keras
 from keras import ops
 
 from polyloss import Loss
-from polyloss.classes import terms_of
 from polyloss.core import checks, words
 from polyloss.core.bind import axes_of, default_axis
+from polyloss.core.compose import terms_of
 from polyloss.core.domains import SIGN, Classes
 
 from ._arguments import as_signs, check_classes, class_ids, elements, product, spread, trimmed, warn_of_activation

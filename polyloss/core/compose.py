@@ -2,7 +2,7 @@
 
 import math
 import numbers
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -158,6 +158,15 @@ class LossSum(Combinable):
 
     def _terms(self) -> list[tuple[float, Combinable]]:
         return list(self.terms)
+
+
+def terms_of(loss: Any) -> Iterator[tuple[float, Any]]:
+    """The losses that `loss` is a sum of, with their factors."""
+    if not isinstance(loss, LossSum):
+        yield 1.0, loss
+        return
+    for factor, one in loss.terms:
+        yield from ((factor * inner, term) for inner, term in terms_of(one))
 
 
 def factor_of(name: str, factor: float) -> float:

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from polyloss.classes import terms_of
 from polyloss.core.arguments import row_of
+from polyloss.core.compose import terms_of
 from polyloss.core.domains import REAL, Classes, Domain, LogProbabilities
 from polyloss.core.transforms import value_and_grad
 from polyloss.functions import log_softmax

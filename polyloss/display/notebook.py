@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from polyloss.classes import terms_of
 from polyloss.core import checks, docstrings
-from polyloss.core.compose import LossSum, described
+from polyloss.core.compose import LossSum, described, terms_of
 from polyloss.core.domains import REAL
 from polyloss.core.loss import Loss
 

@@ -74,6 +74,8 @@ def test_brackets_belong_together() -> None:
     (_, of) = formulas.parse(r"D(t \,\|\, p)").items
     assert isinstance(of, Fence)
     assert Symbol("‖", "bar") in of.inside.items
+    (*_, half) = formulas.parse(r"a = \left. b \right|").items
+    assert half == Fence("", Row((Symbol("b", "letter"),)), "|")
     assert formulas.parse("(a").items == (Symbol("(", "open"), Symbol("a", "letter"))
 
 

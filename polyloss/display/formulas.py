@@ -283,7 +283,7 @@ def _signed(items: Iterable[Node]) -> Iterator[Node]:
             else:
                 yield from _number(number)
                 number, before = "", "number"
-        if isinstance(item, Symbol) and item.text in "+−±" and before in _BEFORE_SIGN:
+        if isinstance(item, Symbol) and item.text in ("+", "−", "±") and before in _BEFORE_SIGN:
             item = Symbol(item.text, "sign")
         yield item
         if _kind(item) != "space":

@@ -149,8 +149,8 @@ def binary_cross_entropy_with_logits(
     likely_cost = xp.log1p(odds)
 
     def by_logits() -> Array:
-        unlikely = odds / (1.0 + odds)
-        bend = xp.where(yes, -unlikely, unlikely)
+        # The sign before the division: what a compiler needs in two places, it writes to memory.
+        bend = xp.where(yes, -odds, odds) / (1.0 + odds)
         slope = far + (bend if pos_weight is None else (positive + negative) * bend)
         if smoothed:
             # Around a logit of 0, both answers may cost about the same: what they differ by is computed without them.

@@ -13,12 +13,13 @@ from pathlib import Path
 from sphinx.cmd.build import main
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "docs"))
+
+from editions import EDITIONS, edition_of, original, place  # noqa: E402
+
 FOLDERS = ("docs", "polyloss", "benchmarks", "examples")
 BESIDE = (".svg", ".png")
 """Pictures in Markdown."""
-
-EDITIONS = {"zh": "zh_CN"}
-"""Folders of ``docs`` with pages that take the place of those of the same name, and their language."""
 
 
 def sources(edition: str) -> list[Path]:
@@ -26,18 +27,8 @@ def sources(edition: str) -> list[Path]:
     found = [*ROOT.glob("*.md")]
     for folder in FOLDERS:
         found += [path for path in (ROOT / folder).glob("**/*") if path.suffix in (".md", *BESIDE)]
-    others = [ROOT / "docs" / name for name in (*EDITIONS, "_static")]
-    english = sorted(path for path in found if not any(path.is_relative_to(other) for other in others))
-    return english + (sorted((ROOT / "docs" / edition).glob("**/*.md")) if edition else [])
-
-
-def place(path: Path) -> Path:
-    """Where a file of the repository is in the site. The README is the first page, and called index."""
-    for edition in EDITIONS:
-        folder = ROOT / "docs" / edition
-        if path.is_relative_to(folder):
-            path = ROOT / "README.md" if path == folder / "README.md" else ROOT / "docs" / path.relative_to(folder)
-    return Path("index.md") if path == ROOT / "README.md" else path.relative_to(ROOT)
+    found = [path for path in found if not path.is_relative_to(ROOT / "docs" / "_static")]
+    return [path for wanted in dict.fromkeys(("", edition)) for path in sorted(found) if edition_of(path) == wanted]
 
 
 def stage(edition: str, to: Path) -> None:
@@ -54,23 +45,45 @@ def stage(edition: str, to: Path) -> None:
             target = Path(os.path.normpath(path.parent / link[1]))
             return f"]({Path(os.path.relpath(place(target), place(path).parent)).as_posix()}"
 
-        goal.write_text(_LINK.sub(moved, path.read_text(encoding="utf-8")), encoding="utf-8")
+        def switched(link: re.Match[str], path: Path = path) -> str:
+            target = Path(os.path.normpath(path.parent / link[2]))
+            if original(target) != original(path):
+                return link[0]
+            # Another edition is another site to Sphinx, which knows no page of it.
+            other = Path(os.path.relpath(edition_of(target) / place(target), edition / place(path).parent))
+            return f'<a href="{other.with_suffix(".html").as_posix()}">{link[1]}</a>'
+
+        text = _SWITCH.sub(switched, path.read_text(encoding="utf-8"))
+        goal.write_text(_LINK.sub(moved, text), encoding="utf-8")
 
 
 _LINK = re.compile(r"\]\(([^)#\s:]+\.(?:md|svg|png))(?=[#)])")
 """A link to a file of the repository, up to its anchor."""
+
+_SWITCH = re.compile(r"^\[(.+)\]\((\S+\.md)\)$", re.MULTILINE)
+"""A line that is one link, as the one to the same page in another edition."""
 
 
 def build(out: Path) -> int:
     """Make all editions. Warnings are errors."""
     work = ROOT / "build" / "site-work"
     shutil.rmtree(out, ignore_errors=True)
-    for edition in ("", *(name for name in EDITIONS if (ROOT / "docs" / name).is_dir())):
-        source = work / f"source-{edition or 'en'}"
+    for edition, (language, _) in EDITIONS.items():
+        source = work / f"source-{language}"
         stage(edition, source)
-        options = ["-D", f"language={EDITIONS[edition]}"] if edition else []
-        command = ["-b", "html", "-W", "--keep-going", "-q", "-E", "-c", str(ROOT / "docs"), *options]
-        status = int(main([*command, "-d", str(work / f"trees-{edition or 'en'}"), str(source), str(out / edition)]))
+        command = [
+            "-b",
+            "html",
+            "-W",
+            "--keep-going",
+            "-q",
+            "-E",
+            "-c",
+            str(ROOT / "docs"),
+            "-D",
+            f"language={language}",
+        ]
+        status = int(main([*command, "-d", str(work / f"trees-{language}"), str(source), str(out / edition)]))
         if status:
             return status
     return 0

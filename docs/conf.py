@@ -4,7 +4,9 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE / "_ext"))
+sys.path[:0] = [str(HERE), str(HERE / "_ext")]
+
+from editions import EDITIONS  # noqa: E402
 
 import polyloss  # noqa: E402
 
@@ -44,9 +46,10 @@ numpydoc_xref_param_type = False
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
-html_context = {"default_mode": "auto"}
+html_context = {"default_mode": "auto", "editions": EDITIONS}
 html_theme = "pydata_sphinx_theme"
 html_title = "polyloss"
+templates_path = ["_templates"]
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
@@ -56,7 +59,7 @@ html_show_sphinx = False
 html_sidebars: dict[str, list[str]] = {page: [] for page in ("index", "bugs", "docs/explorer")}
 html_theme_options = {
     "navbar_align": "left",
-    "navbar_end": ["theme-switcher"],
+    "navbar_end": ["edition-switch", "theme-switcher"],
     "show_prev_next": True,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": [],

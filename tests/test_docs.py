@@ -13,6 +13,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "docs"))
+
+import editions  # noqa: E402
+
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
     *sorted((*ROOT.glob("docs/**/*.md"), *ROOT.glob("polyloss/**/*.md"))),
@@ -21,8 +25,11 @@ FRAMEWORKS = ("torch", "jax", "tensorflow", "keras")
 
 
 def code_blocks() -> Iterator[object]:
-    """Every Python block of a document, marked with the framework that it imports."""
-    for document in DOCUMENTS:
+    """Every Python block of a document, marked with the framework that it imports.
+
+    Those of other editions are the same: test_editions.py proves it.
+    """
+    for document in (document for document in DOCUMENTS if not editions.edition_of(document)):
         text = document.read_text()
         for match in re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
             line = text[: match.start()].count("\n") + 2
@@ -230,3 +237,22 @@ def test_traps_table_is_up_to_date(compare: Callable[..., None], backends: list[
         exact = exact.partition(" ")[0]
         assert ours == exact or (ours, exact) == ("ValueError", "an")
         assert builtin != exact
+
+
+@pytest.mark.docs
+@pytest.mark.parametrize("page", editions.pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_tables_of_other_editions_are_the_english_ones(page: Path, pytestconfig: pytest.Config) -> None:
+    """Made after those, from phrases: none is missing, and none is there for nothing."""
+    file = f"docs/{editions.edition_of(page)}/phrases.toml"
+    known = editions.phrases(editions.edition_of(page))
+    tables = editions.TABLE.findall(editions.original(page).read_text(encoding="utf-8"))
+    made = {name: editions.translate(table, known.get(name, {})) for name, _, table in tables}
+    for name, (_, needed) in made.items():
+        missing, unused = needed - set(known.get(name, {})), set(known.get(name, {})) - needed
+        assert sorted(missing) == [], f"{file} lacks phrases in [{name}], a table of {page.relative_to(ROOT)}"
+        assert sorted(unused) == [], f"{file} has phrases in [{name}] that {page.relative_to(ROOT)} does not need"
+    old = page.read_text(encoding="utf-8")
+    text = editions.TABLE.sub(lambda mark: mark[1] + mark[2] + made[mark[1]][0], old)
+    if pytestconfig.getoption("--update-docs"):
+        page.write_text(text, encoding="utf-8")
+    assert page.read_text(encoding="utf-8") == text

@@ -4,7 +4,9 @@ Every loss's call in every framework that a page shows is run, too, where that f
 """
 
 import json
+import os
 import re
+import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -20,16 +22,22 @@ from polyloss_conformance.losses import LOSSES
 from .browser import chromium
 
 ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "docs"))
+
+import editions  # noqa: E402
+
 SITE = ROOT / "build" / "site"
+MENUS = ("index", "bugs", "guides", "losses/index", "api/index", "docs/explorer")
 PAGES = [
-    "index",
-    "bugs",
-    "guides",
-    "losses/index",
-    "api/index",
+    *MENUS,
     "docs/guide",
-    "docs/explorer",
     *(f"losses/{name}" for name in LOSSES),
+    # In the other editions pages of losses are the same, but for the menus around them.
+    *(f"{edition}/{page}" for edition in editions.EDITIONS if edition for page in MENUS),
+    *sorted(
+        {f"{editions.edition_of(page)}/{editions.place(page).with_suffix('')}" for page in editions.pages()}
+        - {f"{edition}/index" for edition in editions.EDITIONS}
+    ),
 ]
 WIDTHS = (1400, 400)
 
@@ -125,13 +133,19 @@ class _Links(HTMLParser):
                 self.links.append(value or "")
 
 
-@pytest.mark.site
-def test_every_link_leads_somewhere(site: Path) -> None:
-    """Within the site, to a file and to an anchor in it."""
-    pages: dict[Path, _Links] = {}
+@pytest.fixture(scope="module")
+def pages(site: Path) -> dict[Path, _Links]:
+    """All of the site."""
+    found = {}
     for path in (path for path in site.glob("**/*.html") if path.parent.name != "_static"):
-        pages[path] = _Links()
-        pages[path].feed(path.read_text(encoding="utf-8"))
+        found[path] = _Links()
+        found[path].feed(path.read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.mark.site
+def test_every_link_leads_somewhere(site: Path, pages: dict[Path, _Links]) -> None:
+    """Within the site, to a file and to an anchor in it."""
     assert len(pages) > len(LOSSES)
     wrong = []
     for path, page in pages.items():
@@ -145,6 +159,26 @@ def test_every_link_leads_somewhere(site: Path) -> None:
             if not goal.exists() or (place and goal in pages and place not in pages[goal].anchors):
                 wrong.append(f"{path.relative_to(site)}: {link}")
     assert wrong == []
+
+
+@pytest.mark.site
+@pytest.mark.parametrize("edition", [edition for edition in editions.EDITIONS if edition])
+def test_every_page_leads_to_itself_in_the_other_edition(edition: str, site: Path, pages: dict[Path, _Links]) -> None:
+    """And back, from the same place."""
+    others = {path.relative_to(site / edition) for path in pages if path.is_relative_to(site / edition)}
+    assert others == {path.relative_to(site) for path in pages if not path.is_relative_to(site / edition)}
+    for page in others:
+        there, back = (site / edition / page, site / page), (site / page, site / edition / page)
+        for path, goal in (there, back):
+            assert Path(os.path.relpath(goal, path.parent)).as_posix() in pages[path].links
+
+
+@pytest.mark.site
+def test_menus_are_in_the_language_of_the_edition(site: Path) -> None:
+    text = (site / "zh" / "docs" / "guide.html").read_text(encoding="utf-8")
+    assert '<html lang="zh-CN"' in text
+    for said in editions.phrases("zh")["contents"].values():
+        assert said in text
 
 
 @pytest.mark.site

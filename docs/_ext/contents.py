@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from editions import EDITIONS, phrases
 from sphinx.application import Sphinx
 
 GUIDES = {
@@ -33,14 +34,16 @@ def _tree(pages: list[str], caption: str = "") -> str:
 def write(app: Sphinx) -> None:
     """The pages that only say what there is, and the tree at the end of the first page."""
     source = Path(app.srcdir)
+    edition = next(edition for edition, (language, _) in EDITIONS.items() if language == app.config.language)
+    said = phrases(edition)["contents"] if edition else {name: name for name in (*GUIDES, "Guides", "Project")}
 
     def there(pages: tuple[str, ...], folder: str = "/docs/") -> list[str]:
         return [f"{folder}{page}" for page in pages if (source / f"{folder}{page}.md".lstrip("/")).exists()]
 
-    trees = [_tree(there(pages), caption) for caption, pages in GUIDES.items()]
-    (source / "guides.md").write_text("\n".join(["# Guides\n", *trees]), encoding="utf-8")
+    trees = [_tree(there(pages), said[caption]) for caption, pages in GUIDES.items()]
+    (source / "guides.md").write_text("\n".join([f"# {said['Guides']}\n", *trees]), encoding="utf-8")
     project = [*there(PROJECT, "/"), *there(("examples/polyloss_strict/README",), "/")]
-    (source / "project.md").write_text("\n".join(["# Project\n", _tree(project)]), encoding="utf-8")
+    (source / "project.md").write_text("\n".join([f"# {said['Project']}\n", _tree(project)]), encoding="utf-8")
     top = ["guides", "losses/index", *there(("explorer",)), "api/index", "bugs", "project"]
     shown = [page for page in top if page.startswith("/") or any(source.glob(f"{page}.*"))]
     hidden = "\n".join(["", "```{toctree}", ":hidden:", "", *shown, "```", ""])

@@ -15,7 +15,7 @@ from sphinx.cmd.build import main
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "docs"))
 
-from editions import EDITIONS, edition_of, original, place  # noqa: E402
+from editions import EDITIONS, edition_of, joined, original, place  # noqa: E402
 
 FOLDERS = ("docs", "polyloss", "benchmarks", "examples")
 BESIDE = (".svg", ".png")
@@ -54,7 +54,8 @@ def stage(edition: str, to: Path) -> None:
             return f'<a href="{other.with_suffix(".html").as_posix()}">{link[1]}</a>'
 
         text = _SWITCH.sub(switched, path.read_text(encoding="utf-8"))
-        goal.write_text(_LINK.sub(moved, text), encoding="utf-8")
+        text = _LINK.sub(moved, text)
+        goal.write_text(joined(text) if edition_of(path) else text, encoding="utf-8")
 
 
 _LINK = re.compile(r"\]\(([^)#\s:]+\.(?:md|svg|png))(?=[#)])")

@@ -27,6 +27,7 @@ extensions = [
     "api_pages",
     "contents",
     "explorer",
+    "chinese",
 ]
 
 html_math_renderer = "mathml"

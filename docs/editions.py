@@ -37,6 +37,7 @@ _LETTER = re.compile(r"[^\W\d_]")
 _HAN = "[\u3400-\u9fff]"
 _BROKEN = re.compile(rf"{_HAN}\n *{_HAN}")
 _STOP = re.compile(rf"{_HAN}[,.]\s?{_HAN}")
+_JOINT = re.compile(rf"({_BLOCK.pattern})|(?<=[，。；：、！？）”])\n *(?=[^\W\d_]|\[|`(?!``))", _BLOCK.flags)
 
 
 def pages() -> list[Path]:
@@ -155,6 +156,11 @@ def slips(text: str) -> Iterator[str]:
     """What is wrong in the type of Chinese text: a line break becomes a space, which nobody writes between words."""
     for what, pattern in (("a line break", _BROKEN), ("an ASCII comma or full stop", _STOP)):
         yield from (f"{what} between two characters: {found!r}" for found in pattern.findall(_prose(text)))
+
+
+def joined(text: str) -> str:
+    """A page of Chinese text whose paragraphs go on after punctuation, where a line break would be seen as a space."""
+    return _JOINT.sub(r"\1", text)
 
 
 def detours(page: Path) -> Iterator[str]:

@@ -117,6 +117,14 @@ def test_slips_of_type_are_noticed(new: str, wrong: str) -> None:
     assert [slip.rpartition(": ")[2] for slip in found] == [repr(wrong)]
 
 
+def test_paragraphs_are_joined_and_nothing_else() -> None:
+    """A list, a block of code and the next paragraph begin lines of their own."""
+    code = "```python\n# 注，\nx = 1\n```\n"
+    text = f"值，\n梯度：\n`f`，\n[见](x.md)。\n\n另起，\n\n- 一，\n  二：\n- 三：\n1. 四：\n{code}"
+    joined = f"值，梯度：`f`，[见](x.md)。\n\n另起，\n\n- 一，二：\n- 三：\n1. 四：\n{code}"
+    assert editions.joined(text) == joined
+
+
 def test_code_may_have_what_prose_may_not() -> None:
     assert list(editions.slips(CHINESE.replace("loss = 1.0", 'text = "值.值"'))) == []
 

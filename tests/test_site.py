@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import numpy as np
 import pytest
@@ -164,13 +164,14 @@ def test_every_link_leads_somewhere(site: Path, pages: dict[Path, _Links]) -> No
 @pytest.mark.site
 @pytest.mark.parametrize("edition", [edition for edition in editions.EDITIONS if edition])
 def test_every_page_leads_to_itself_in_the_other_edition(edition: str, site: Path, pages: dict[Path, _Links]) -> None:
-    """And back, from the same place."""
+    """And back, from the same place; none to itself in its own."""
     others = {path.relative_to(site / edition) for path in pages if path.is_relative_to(site / edition)}
     assert others == {path.relative_to(site) for path in pages if not path.is_relative_to(site / edition)}
     for page in others:
         there, back = (site / edition / page, site / page), (site / page, site / edition / page)
         for path, goal in (there, back):
             assert Path(os.path.relpath(goal, path.parent)).as_posix() in pages[path].links
+        assert f"../{edition}/{page}" not in " ".join(pages[site / edition / page].links)
 
 
 @pytest.mark.site
@@ -179,6 +180,29 @@ def test_menus_are_in_the_language_of_the_edition(site: Path) -> None:
     assert '<html lang="zh-CN"' in text
     for said in editions.phrases("zh")["contents"].values():
         assert said in text
+
+
+@pytest.mark.site
+@pytest.mark.parametrize(
+    ("page", "query", "found"),
+    [
+        ("search", "conventions", "docs/conventions.html"),
+        ("zh/search", "类别不平衡", "index.html"),
+        ("zh/search", "大于内存 Dask", "docs/numpy.html"),
+        ("zh/search", "autocast", "docs/pytorch.html"),
+    ],
+)
+def test_a_search_finds_a_page(page: str, query: str, found: str, browser: Any, site: Path) -> None:
+    """In the language of the edition, and English in both."""
+    view = browser.new_page()
+    try:
+        view.goto(f"{(site / page).with_suffix('.html').as_uri()}?q={quote(query)}")
+        view.locator(f"#search-results li a[href^='{found}']").first.wait_for(timeout=10_000)
+        view.goto(f"{(site / page).with_suffix('.html').as_uri()}?q=zqxjkv")
+        view.locator("#search-results p.search-summary:not(:empty)").wait_for(timeout=10_000)
+        assert view.locator("#search-results li a").count() == 0
+    finally:
+        view.close()
 
 
 @pytest.mark.site

@@ -134,8 +134,9 @@ def confirm(page: Path) -> None:
 
 
 def _rows_of_code(text: str) -> list[list[str]]:
-    """The cells that need no translation, of each row that begins with code."""
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| `")]
+    """The cells that need no translation, of each row that begins with code. A list has commas of its language."""
+    lines = [line.replace("、", ", ") for line in text.splitlines() if line.startswith("| `")]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
     return [[c for c in cells if not _LETTER.search(_STAYS.sub("", c))] for cells in rows if cells[0][-1] == "`"]
 
 

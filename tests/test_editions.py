@@ -35,6 +35,7 @@ loss = 1.0
 | name | value | what |
 |---|---|---|
 | `huber` | 0.51 | between the two |
+| `l1`, `mse` | -1 | others |
 
 % picture: a curve
 """
@@ -59,6 +60,7 @@ loss = 1.0
 | 名称 | 值 | 说明 |
 |---|---|---|
 | `huber` | 0.51 | 介于两者之间 |
+| `l1`、`mse` | -1 | 其他 |
 
 % picture: a curve
 """
@@ -98,6 +100,7 @@ def test_the_type_of_a_page_is_that_of_its_language(page: Path) -> None:
         ("<!-- end ratios -->\n", "", "marks of generated tables"),
         ("| `huber` | 0.51 |", "| `hubert` | 0.51 |", "rows of tables that begin with code"),
         ("| `huber` | 0.51 |", "| `huber` | 0.52 |", "rows of tables that begin with code"),
+        ("| -1 |", "| 1 |", "rows of tables that begin with code"),
         ("| `huber` | 0.51 | 介于两者之间 |\n", "", "rows of tables that begin with code"),
     ],
 )

@@ -9,10 +9,13 @@ import pytest
 from polyloss import (
     binary_cross_entropy_with_logits,
     contrastive,
+    cross_entropy,
+    huber,
     linear_cross_entropy,
     sigmoid_focal,
     softmax_focal,
     tukey_biweight,
+    value_and_grad,
 )
 from polyloss_conformance.exact.rules import Local
 from polyloss_conformance.frameworks import framework
@@ -208,3 +211,56 @@ def test_other_parameters_are_finite(backend: Any) -> None:
         for infinity in (np.inf, backend.array(np.asarray(np.inf))):
             with pytest.raises(ValueError, match=f"{loss.__name__}: {name} must be .* and finite, got inf"):
                 loss(*arrays, **{name: infinity})
+
+
+MANY = 200_000
+"""Examples alike: each addition rounds the same way, if they are added one after the other."""
+
+
+@pytest.mark.parametrize(
+    ("loss", "name", "keywords"),
+    [
+        (huber, "delta", {}),
+        (binary_cross_entropy_with_logits, "pos_weight", {}),
+        (cross_entropy, "class_weight", {"reduction": "sum"}),
+        (cross_entropy, "class_weight", {"reduction": "weighted_mean"}),
+        (cross_entropy, "class_weight", {"reduction": "weighted_mean", "soft": True}),
+    ],
+    ids=str,
+)
+def test_gradients_of_parameters_that_many_examples_share(
+    backend: Any, loss: Any, name: str, keywords: dict[str, Any], request: pytest.FixtureRequest
+) -> None:
+    if backend.name == "strict":
+        request.applymarker(pytest.mark.xfail(strict=True, reason="its own sums add one after the other"))
+    elif backend.name == "jax" and keywords.get("reduction") == "weighted_mean":
+        request.applymarker(pytest.mark.xfail(strict=True, reason="XLA adds one after the other: 26 eps of 200,000"))
+    soft, keywords = keywords.get("soft", False), {key: keywords[key] for key in keywords if key != "soft"}
+    prediction = np.tile(np.asarray([0.3, 3.7, -1.1]), (MANY, 1)).astype(np.float32)
+    target: Any = np.zeros((MANY, 3), np.float32)
+    if loss is cross_entropy:
+        target = np.where(np.arange(MANY) % 7 == 0, 2, 1)
+        target = np.eye(3, dtype=np.float32)[target] if soft else target
+    elif name == "pos_weight":
+        target = target + np.float32(0.9)
+    parameter = np.asarray([0.7, 0.9, 1.3], np.float32)
+
+    def gradient(make: Any) -> Any:
+        given = {name: make(parameter), **keywords}
+        found = value_and_grad(loss, argnums=name)(make(prediction), make(target), **given)[1]
+        return np.asarray(backend.numpy(found) if make is array else found, dtype=float)
+
+    def array(given: Any) -> Any:
+        return backend.array(given, None if given.dtype.kind == "i" else "float32")
+
+    def wide(given: Any) -> Any:
+        return given.astype(float) if given.dtype.kind == "f" else given
+
+    exact = gradient(wide)
+    scale = np.abs(exact)
+    if keywords.get("reduction") == "weighted_mean":
+        # What each class adds less what is divided by: each is as large as the mean.
+        counts = target.sum(axis=0) if soft else np.bincount(target, minlength=3)
+        value = cross_entropy(wide(prediction), target, class_weight=wide(parameter), reduction="weighted_mean")
+        scale = scale + 2 * value * counts / (counts * parameter).sum()
+    assert np.all(np.abs(gradient(array) - exact) <= 8 * EPS["float32"] * scale)

@@ -237,7 +237,7 @@ def _of_member(xp: Namespace, plan: Plan, first: Array) -> Plan:
         dtype = working(xp, first.dtype)
         reduction = "sum" if _is_mean(plan) else plan.reduction
         result = None if dtype == first.dtype else dtype
-        found = plan.memory["of a member"] = replace(plan, reduction=reduction, result=result, memory={})
+        found = plan.memory["of a member"] = plan.changed(reduction=reduction, result=result)
     return found
 
 

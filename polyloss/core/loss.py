@@ -8,7 +8,6 @@ checks, masks, half precision, reduction) is the same for every loss, and is not
 import inspect
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, NamedTuple, ParamSpec, Self
 
@@ -227,7 +226,7 @@ class Loss(Definition, Combinable, Generic[P]):
                     if any_batch is not None and call.plan.fits_any_batch:
                         self._of_any_batch[any_batch] = known
                 return call
-            plan = replace(known.plan, memory={}, other=known.plan)
+            plan = known.plan.changed(other=known.plan)
             remembered = self._remember(key, known._replace(plan=plan))
         plan, backend, options, _ = remembered
         by_name = self.arrays[len(arrays) :]

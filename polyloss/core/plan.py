@@ -15,7 +15,7 @@ from .dtypes import cast, is_array, is_floating, working
 from .entries import one_hot
 from .kernel import BoundKernel
 from .reduction import Weights, expand, pull, reduce, sum_to
-from .typing import Array, Namespace
+from .typing import Array, KernelResult, Namespace
 from .values import check_values, check_values_of_all, denominator, row_back, row_last, unseen
 
 
@@ -65,6 +65,10 @@ class Plan(Binding):
     def with_parameters(self, parameters: tuple[tuple[str, Any], ...]) -> Self:
         """The same with other parameters that are no arrays."""
         return replace(self, parameters=parameters)
+
+    def changed(self, **changes: Any) -> Self:
+        """Another plan, of whose calls nothing is kept yet."""
+        return replace(self, **{"memory": {}, "other": None} | changes)
 
     def has_nothing(self, named: Mapping[str, Array]) -> bool:
         """Whether there is no example to compute anything of, nor one of another member of a group."""
@@ -335,18 +339,17 @@ class Plan(Binding):
         if class_weight is None or self.reduction != "weighted_mean" or len(self.loss.row) > 1:
             # Where classes share a row, it is within the loss.
             return None
-        target = arrays["target"]
-        first, group = arrays[self.loss.arrays[0]], self.loss.group_of
-        if checks.is_integer(xp, target):
-            if not class_weight.ndim:
-                return class_weight
-            if target.ndim == 1 and group is None:
-                return xp.take(class_weight, target, axis=0)
-            share = self._class_share(split_namespace(xp, self.loss, class_weight), arrays, class_weight)
-            found = xp.sum(xp.where(share, class_weight, xp.zeros_like(class_weight)), axis=-1)
-        else:
-            found = xp.sum(class_weight * self._class_share(xp, arrays, class_weight), axis=-1)
-        return found if group is None else group(first).replicated_sum(found)
+        target, group = arrays["target"], self.loss.group_of
+        ids = checks.is_integer(xp, target)
+        if ids and not class_weight.ndim:
+            return class_weight
+        if group is None:
+            target = target if ids else backend_of(target).stop_gradient(target)
+            kernel = BoundKernel(_weights_of_classes, 1, (), ("class_weight",))
+            return backend_of(class_weight).attach(kernel, (target, class_weight))
+        share = self._class_share(split_namespace(xp, self.loss, class_weight) if ids else xp, arrays, class_weight)
+        found = xp.sum(_weigh(xp, share, class_weight), axis=-1)
+        return group(arrays[self.loss.arrays[0]]).replicated_sum(found)
 
     def _class_share(self, xp: Namespace, arrays: Named, like: Array) -> Array:
         """What each class has of a target: booleans for class ids. Constants, whatever they are made of."""
@@ -354,6 +357,23 @@ class Plan(Binding):
         if not checks.is_integer(xp, target):
             return backend_of(target).stop_gradient(target)
         return one_hot(xp, target, like)
+
+
+def _weights_of_classes(xp: Namespace, target: Array, *, class_weight: Array) -> KernelResult:
+    """The weight of each example's class.
+
+    A kernel, for its derivative is a sum over examples: what a framework finds by itself adds them one after the other.
+    """
+    share = one_hot(xp, target, class_weight) if checks.is_integer(xp, target) else target
+    weights = xp.sum(_weigh(xp, share, class_weight), axis=-1)
+    return weights, {"class_weight": lambda: xp.astype(share, class_weight.dtype)}
+
+
+def _weigh(xp: Namespace, share: Array, class_weight: Array) -> Array:
+    """What each class adds to the weight of an example that has a share of it; ids have all of one."""
+    if xp.isdtype(share.dtype, "bool"):
+        return xp.where(share, class_weight, xp.zeros_like(class_weight))
+    return class_weight * share
 
 
 def poisoned(poison: Array | None, outside: Array, dtype: Any) -> Array:

@@ -108,7 +108,7 @@ class Blocks:
             self.needs_finish = self.needs_finish or (half and not is_half(dtype))
         self.name = plan.loss.__name__
         self.checks_parameters = checks_parameters(plan)
-        anywhere = replace(plan, axis=(1,) if plan.axis else (), memory={})
+        anywhere = plan.changed(axis=(1,) if plan.axis else ())
         self._form = Form(anywhere, tuple(lengths), self.dtypes, self.scales)
         self.compiled = compiled(self._form)
         self._lacking: dict[tuple[bool, ...], bool] = {}

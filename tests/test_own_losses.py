@@ -286,3 +286,74 @@ def test_a_derivative_by_a_parameter_is_compared_where_the_parameter_is_not_its_
     # At 1, which is its default, nobody sees that something is missing.
     found = suite(loss.replace("DIVIDED", ""), status=1)
     assert "gradient of scale" in found
+
+
+ROOT = """
+    @polyloss.elementwise
+    def charbonnier(xp, prediction, target, **call):
+        error = prediction - target
+        root = xp.sqrt(1.0 + error * error)
+        return {value}, lambda: error / root, lambda: -error / root
+"""
+LOG_COSH = """
+    @polyloss.elementwise
+    def of_tails(xp, prediction, target, **call):
+        error = prediction - target
+        return {value}, lambda: xp.tanh(error), lambda: -xp.tanh(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("kernel", "cancels", "right"),
+    [
+        (ROOT, "root - 1.0", "error * (error / (1.0 + root))"),
+        (LOG_COSH, "xp.log((xp.exp(error) + xp.exp(-error)) / 2.0)", "0.5 * xp.log1p(xp.sinh(error) ** 2)"),
+    ],
+)
+def test_a_value_that_cancels_where_all_errors_are_small(kernel: str, cancels: str, right: str, suite: Suite) -> None:
+    """Where one error is large, its loss is all that is seen of the sum: small ones have cases of their own."""
+    output = suite(kernel.format(value=cancels), status=1)
+    failed = [line for line in output.splitlines() if "(value and gradient)" in line]
+    assert failed
+    assert all("of size" in line for line in failed)
+    suite(kernel.format(value=right))
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_value_that_cancels_is_seen_on(framework: str, suite: Suite) -> None:
+    pytest.importorskip(framework)
+    assert "of size 0.001" in suite(ROOT.format(value="root - 1.0"), "--backend", framework, "--quick", status=1)
+
+
+KINKED = """
+    @polyloss.elementwise(slope=polyloss.POSITIVE)
+    def hinged(xp, prediction, target, *, slope=2.0, **call):
+        error = prediction - target
+        sign = xp.where(error > 0, slope, xp.where(error < 0, -1.0, 0.0))
+        return sign * error, lambda: {factor} * sign, lambda: -sign
+"""
+
+
+def test_a_kink_is_as_near_as_the_errors_are_small(suite: Suite) -> None:
+    """Difference quotients take steps that are small beside the errors: a right slope agrees, a wrong one does not."""
+    suite(KINKED.format(factor="1.0"))
+    assert "gradient of prediction" in suite(KINKED.format(factor="0.99"), status=1)
+
+
+def test_small_numbers_are_made_where_the_domain_has_them(suite: Suite, tmp_path: Path) -> None:
+    """Of probabilities and labels there are none; nothing is asked of half precision, which has no such digits."""
+    kernel = """
+        @polyloss.elementwise(prediction=polyloss.UNIT, target=polyloss.UNIT)
+        def bounded(xp, prediction, target, **call):
+            error = prediction - target
+            return error**2, lambda: 2 * error, lambda: -2 * error
+
+        @polyloss.elementwise(prediction=polyloss.POSITIVE, target=polyloss.NONNEGATIVE)
+        def rates(xp, prediction, target, **call):
+            logarithm = xp.log(prediction)
+            return prediction - target * logarithm, lambda: 1 - target / prediction, lambda: -logarithm
+    """
+    suite(kernel, "--json", str(tmp_path / "report.json"))
+    results = json.loads((tmp_path / "report.json").read_text())["results"]
+    small = {(result["loss"], result["dtype"]) for result in results if "of size" in result["case"]}
+    assert small == {("rates", "float32"), ("rates", "float64")}

@@ -90,6 +90,20 @@ def generated(
     return tuple(_ordinary(like, name, examples, row or {}) for name in like.arrays)
 
 
+def small(loss: polyloss.Loss[Any] | Sum, size: float) -> tuple[Any, ...] | None:
+    """The same, of that size alone where the domains let numbers be as small; None where no argument may be.
+
+    Both arrays of a difference are small then: of large ones it would not be known to that many digits.
+    """
+    like = loss.like if isinstance(loss, Sum) else loss
+    domains = [like.domains.get(name, REAL) for name in like.arrays]
+    scaled = [not isinstance(d, Classes) and d.low in (-np.inf, 0) and d.high == np.inf for d in domains]
+    if not any(scaled):
+        return None
+    arrays = zip(generated(loss), scaled, strict=True)
+    return tuple(size * array if smaller else array for array, smaller in arrays)
+
+
 def _ordinary(loss: polyloss.Loss[Any], argument: str, examples: Shape, row: Mapping[str, int]) -> Any:
     domain = loss.domains.get(argument, REAL)
     name = f"{loss.__name__} {argument}"

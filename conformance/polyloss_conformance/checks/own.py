@@ -7,7 +7,7 @@ A module gives its losses as attributes, and may give calls of them as well, to 
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,33 +18,46 @@ from polyloss_conformance import reference
 from polyloss_conformance.calls import split
 from polyloss_conformance.cases import Place, numpy_dtype
 from polyloss_conformance.compare import difference, show
-from polyloss_conformance.declared import entry_of, generated
+from polyloss_conformance.declared import entry_of, generated, small
 from polyloss_conformance.frameworks import Framework, called, engine, placed
 from polyloss_conformance.result import Result
-from polyloss_conformance.tolerances import EPS, HALVES
+from polyloss_conformance.tolerances import EPS, HALVES, floor
 
 from . import kinds, laws
 from .told import told
 
 Floats = NDArray[np.float64]
 STEP = 2.0**-10
+"""Of a difference quotient, relative to the numbers of an array; to 1 where those are larger."""
+SMALL = (1e-3, 1e-6)
+"""Sizes of all numbers of a call: beside the loss of a large error, nobody sees that of a small one vanish."""
 VALUE, GRADIENT = 16.0, 64.0
 """In eps, of the size of a value and of the largest element of a gradient: NumPy itself is no exact reference."""
 
 
-def calls(name: str, loss: Any, module: ModuleType) -> dict[str, tuple[tuple[Any, ...], dict[str, Any]]]:
+class Tried(NamedTuple):
+    """A call to be tried."""
+
+    arrays: tuple[Any, ...]
+    keywords: Mapping[str, Any]
+    in_half: bool = True
+    """Whether half precision has such numbers."""
+
+
+def calls(name: str, loss: Any, module: ModuleType) -> dict[str, Tried]:
     """The calls to be tried."""
     given: Mapping[str, Sequence[Any]] = getattr(module, "CASES", {})
-    found: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {"generated": (generated(loss), {})}
+    found = {"generated": Tried(generated(loss), {})}
+    for size in SMALL:
+        if (arrays := small(loss, size)) is not None:
+            found[f"generated, of size {size:g}"] = Tried(arrays, {}, in_half=False)
     if others := _others(loss):
-        found["generated, other parameters"] = (generated(loss), others)
+        found["generated, other parameters"] = Tried(generated(loss), others)
         # Of an array there is a gradient, too.
-        found["generated, other parameters as arrays"] = (
-            generated(loss),
-            {k: np.asarray(v) for k, v in others.items()},
-        )
+        as_arrays = {k: np.asarray(v) for k, v in others.items()}
+        found["generated, other parameters as arrays"] = Tried(generated(loss), as_arrays)
     for number, (arrays, keywords) in enumerate(given.get(name, ())):
-        found[f"CASES[{number}]"] = (tuple(map(np.asarray, arrays)), dict(keywords))
+        found[f"CASES[{number}]"] = Tried(tuple(map(np.asarray, arrays)), dict(keywords))
     return found
 
 
@@ -118,9 +131,10 @@ def check(
         exact=False,
     )
     yield from kinds.of_entry(name, loss, framework, entry, generated(loss, laws.SHAPE), wanted).check(dtypes, modes)
-    for case, (arrays, keywords) in calls(name, loss, module).items():
+    for case, (arrays, keywords, in_half) in calls(name, loss, module).items():
+        there = [d for d in framework.dtypes if d in dtypes and (in_half or d not in HALVES)]
         for mode in modes:
-            for dtype in (d for d in framework.dtypes if d in dtypes and (mode == "eager" or d == "float32")):
+            for dtype in (d for d in there if mode == "eager" or d == "float32"):
                 message, value, gradient = "", None, None
                 try:
                     message, value, gradient = _compare(loss, framework, mode, dtype, arrays, keywords)
@@ -218,14 +232,15 @@ def _compare(
     )
     size = np.abs(truth) + moves + (eps if dtype in HALVES else 0)
     first = framework.name == "numpy" and mode == "eager" and dtype == "float64"
-    errors = np.abs(got - truth) / (eps * size)
+    lost = floor(dtype, framework.flushes)
+    errors = np.maximum(np.abs(got - truth) - lost, 0) / (eps * size)
     value = None if first else float(errors.max())
     if value is not None and not value <= VALUE:
         message = difference("value", got, truth, ~(errors <= VALUE)) + ", as on NumPy in float64"
     gradient = None
     for place, found, (slope, doubt) in zip(wanted, outcome.gradients or (), slopes, strict=False):
         numbers = reference.to_longdouble(framework.numpy(found))
-        limit = max(GRADIENT * eps, 1e-8) * max(1e-3, float(np.abs(slope).max()))
+        limit = max(GRADIENT * eps, 1e-8) * max(1e-3 * _reach(exact, place), float(np.abs(slope).max())) + lost
         error = np.where(np.isfinite(doubt), np.maximum(np.abs(numbers - slope) - doubt, 0), 0)
         gradient = max(gradient or 0.0, float((error / limit).max()) * GRADIENT)
         if not (error <= limit).all() and not message:
@@ -238,12 +253,20 @@ def _compare(
     return message, value, gradient
 
 
+def _reach(given: Mapping[Place, Any], place: Place) -> float:
+    """How large the numbers of an array are, at most 1; where all are 0, those of the others."""
+    sizes = {key: float(np.abs(array).max(initial=0)) for key, array in given.items() if array.dtype == np.float64}
+    return min(1.0, sizes[place] or max(sizes.values()) or 1.0)
+
+
 def _slopes(value_at: Any, given: Mapping[Place, Any], place: Place, cotangent: Floats) -> tuple[Floats, Floats]:
     """Difference quotients of the weighted sum of losses, and how far they may be off: inf at a kink.
 
-    Where a higher derivative jumps, as the third of a cube of |x| does, extrapolation is not as good as elsewhere.
+    Where a higher derivative jumps, as the third of a cube of |x| does, extrapolation is not as good as elsewhere; and
+    the values of small arrays are known to so many digits alone.
     """
-    shape = given[place].shape
+    shape, step = given[place].shape, STEP * _reach(given, place)
+    noise = 4 * EPS["float64"] * float(np.abs(cotangent * value_at(given)).sum()) / step
     slope, doubt = np.zeros(shape), np.full(shape, np.inf)
     for spot in np.ndindex(shape):
 
@@ -256,10 +279,10 @@ def _slopes(value_at: Any, given: Mapping[Place, Any], place: Place, cotangent: 
             return (ends[0] - ends[1]) / (2 * distance)
 
         try:
-            near, far, farther = map(quotient, (STEP, 2 * STEP, 4 * STEP))
+            near, far, farther = map(quotient, (step, 2 * step, 4 * step))
         except ValueError:  # at the end of a domain
             continue
         slope[spot] = (4 * near - far) / 3
         if abs(near - far) <= 1e-3 * max(1.0, abs(near)):
-            doubt[spot] = 2 * abs(slope[spot] - (4 * far - farther) / 3)
+            doubt[spot] = 2 * abs(slope[spot] - (4 * far - farther) / 3) + noise
     return slope, doubt

@@ -183,7 +183,9 @@ def conformance(
             )
     except ValueError as error:
         raise _fail(console, str(error)) from None
-    found = report.Report(results, report.versions(order.backends), time.monotonic() - start, others)
+    found = report.Report(
+        results, report.versions(order.backends), time.monotonic() - start, others, own=order.module is not None
+    )
     console.print(found.table(console.width))
     for name, why in others.items():
         console.print(f"[yellow]not checked: {escape(f'{name}, {why}')}", highlight=False)

@@ -8,17 +8,21 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 import jinja2
+from markupsafe import Markup
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from . import tolerances
+from . import bugs, histogram, tolerances
+from .bugs import KINDS
+from .deviations import Deviation, load
 from .result import RECORDED, Result
 from .tolerances import HALVES
+from .translations import FAMILIES
 
 SCHEMA_VERSION = 1
 
@@ -138,6 +142,56 @@ def cause(message: str) -> str:
     return _LIST.sub("#", _VARYING.sub("#", message))
 
 
+class Spent(NamedTuple):
+    """What took time: checks of one kind."""
+
+    loss: str
+    backend: str
+    check: str
+    mode: str
+    times: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One cause for which built-ins deviate.
+
+    Parameters
+    ----------
+    rows : tuple of dict
+        Of `Report.deviations`: a line for each built-in in which it was met.
+    losses : str
+        Those that these compute.
+    entry : Deviation or None
+        That of the table.
+    """
+
+    rows: tuple[dict[str, str], ...]
+    losses: str
+    entry: Deviation | None
+
+    @property
+    def script(self) -> str:
+        """A program that shows it without polyloss, empty where no single line does."""
+        return bugs.script(self.entry) if self.entry else ""
+
+    @property
+    def backends(self) -> str:
+        """Those of the built-ins."""
+        families = (FAMILIES.get(row["builtin"].partition(".")[0]) for row in self.rows)
+        return " ".join(sorted({family.backend for family in families if family}))
+
+
+_COMPARED = "value and gradient"
+_SLOWEST = 20
+
+
+def anchor(loss: str) -> str:
+    """Where in the page a loss is; what concerns the whole run has no name."""
+    return loss or "run"
+
+
 @dataclass
 class Report:
     """A run: its results, and what they were made with."""
@@ -148,6 +202,13 @@ class Report:
     seconds: float
     not_checked: Mapping[str, str] = field(default_factory=dict)
     """What computes a loss and was not called, by name, and why."""
+    own: bool = False
+    """Whether the losses are a user's, which no reference knows."""
+
+    @property
+    def limits(self) -> dict[tolerances.Kind, float]:
+        """The largest k."""
+        return tolerances.OWN if self.own else tolerances.CONDITIONED
 
     @property
     def deviations(self) -> list[dict[str, str]]:
@@ -210,7 +271,8 @@ class Report:
 
     def table(self, width: int) -> Table:
         """The summary for a terminal so wide: a line for each loss or, where that is too long, for each backend too."""
-        title = "worst error, value / gradient: k in float32 and float64 (limits 4 / 8), ulp in half (1 / 1)"
+        title = f"worst error, value / gradient: k in float32 and float64 (limits {self._limits})"
+        title += ", and in half (½)" if self.own else ", ulp in half (1 / 1)"
         table = Table(title=title, title_justify="left", title_style="", header_style="bold")
         table.add_column("loss", no_wrap=True)
         if width < _NAME + _NUMBERS * len(self.backends):
@@ -230,6 +292,10 @@ class Report:
             table.add_row(loss or "(run)", *cells)
         return table
 
+    @property
+    def _limits(self) -> str:
+        return " / ".join(f"{limit:g}" for limit in self.limits.values())
+
     def json(self) -> str:
         """Everything, as in `report.schema.json`."""
         return json.dumps(self._data(), indent=1, allow_nan=False)
@@ -240,9 +306,9 @@ class Report:
             "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "versions": self.versions,
             "seconds": round(self.seconds, 1),
+            "own": self.own,
             "tolerances": {
-                "value": tolerances.CONDITIONED["value"],
-                "gradient": tolerances.CONDITIONED["gradient"],
+                **self.limits,
                 "plain_ulp": tolerances.PLAIN_ULP,
                 "half_ulp": tolerances.HALF_ULP,
                 "second_order": tolerances.SECOND_ORDER,
@@ -291,14 +357,52 @@ class Report:
         """One page that needs nothing else."""
         environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
         environment.filters["number"] = number
+        environment.filters["anchor"] = anchor
         source = resources.files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8")
         return environment.from_string(source).render(
             report=self,
             cells=self.cells(),
             details=self._details(),
+            histograms=self._histograms(),
+            slowest=self._slowest(),
+            shown=self._shown(),
+            kinds=KINDS,
             date=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
             tolerances=tolerances,
         )
+
+    def _histograms(self) -> dict[str, Markup]:
+        """The errors of each backend in float32 and float64, as pictures."""
+        found = {}
+        for backend in self.backends:
+            mine = [r for r in self.results if r.backend == backend and r.check == _COMPARED and r.dtype not in HALVES]
+            errors = {kind: [e for r in mine if (e := getattr(r, kind)) is not None] for kind in self.limits}
+            if any(errors.values()):
+                found[backend] = histogram.picture(backend, errors, self.limits)
+        return found
+
+    def _slowest(self) -> list[Spent]:
+        """Where the time went: the checks of a loss on a backend, in one mode, those that took longest first."""
+        groups: dict[tuple[str, str, str, str], list[Result]] = {}
+        for r in self.results:
+            groups.setdefault((r.loss, r.backend, r.check, r.mode), []).append(r)
+        spent = [Spent(*key, len(group), sum(r.seconds for r in group)) for key, group in groups.items()]
+        return sorted((s for s in spent if s.seconds), key=lambda s: -s.seconds)[:_SLOWEST]
+
+    def _shown(self) -> list[Shown]:
+        """The known deviations, those of one cause together, with what the table has of it."""
+        table = {(builtin, entry.reason): entry for entry in load() for builtin in entry.builtin}
+        causes: dict[str, list[dict[str, str]]] = {}
+        for row in self.deviations:
+            causes.setdefault(row["reason"], []).append(row)
+        return [
+            Shown(
+                tuple(rows),
+                " ".join(dict.fromkeys(r.loss for r in self.results if r.deviation and r.note == reason and r.loss)),
+                table.get((rows[0]["builtin"], reason)),
+            )
+            for reason, rows in causes.items()
+        ]
 
     def _details(self) -> dict[str, dict[str, Any]]:
         """For each loss: its rows by backend, mode and dtype, each with its worst case; and what failed, by causes."""
@@ -308,11 +412,11 @@ class Report:
             mine = [r for r in self.results if r.loss == loss]
             groups: dict[tuple[str, str, str], list[Result]] = {}
             for r in mine:
-                if r.check == "value and gradient":
+                if r.check == _COMPARED:
                     groups.setdefault((r.backend, r.mode, r.dtype), []).append(r)
             others: dict[tuple[str, str], list[Result]] = {}
             for r in mine:
-                if r.check != "value and gradient":
+                if r.check != _COMPARED:
                     others.setdefault((r.backend, r.check), []).append(r)
             found[loss] = {
                 "rows": [

@@ -50,6 +50,8 @@ class Result:
         Why the case exists; or, for a known deviation of a built-in, the reason.
     deviation, link : str
         The kind of a known deviation, and where it is discussed.
+    seconds : float
+        Its share of the time of the job that it was made in: together the results of a job have all of that.
     """
 
     loss: str
@@ -66,3 +68,4 @@ class Result:
     note: str = ""
     deviation: str = ""
     link: str = ""
+    seconds: float = 0.0

@@ -1,6 +1,8 @@
 """Run what was selected: the jobs of a selection, in the order of backends and losses."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from . import cases as data
@@ -141,7 +143,10 @@ def run_jobs(selection: Selection, work: Sequence[Job], progress: Callable[[Job]
         if (job.backend, job.loss) != (previous.backend, previous.loss):
             frameworks.framework(previous.backend).forget()
         previous = job
-        results += job.run()
+        start = time.perf_counter()
+        found = job.run()
+        share = (time.perf_counter() - start) / max(1, len(found))
+        results += [replace(result, seconds=share) for result in found]
     return results + _covered(selection, results)
 
 

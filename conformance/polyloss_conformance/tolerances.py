@@ -22,6 +22,10 @@ HALVES = ("float16", "bfloat16")
 CONDITIONED: dict[Kind, float] = {"value": 4.0, "gradient": 8.0}
 """float32 and float64: the largest k."""
 
+OWN: dict[Kind, float] = {"value": 16.0, "gradient": 64.0}
+"""For a loss without a reference: the largest k of a value, and the error of a gradient in eps of its largest element.
+What these are compared with, NumPy's float64 and difference quotients, is not exact itself."""
+
 PLAIN_ULP = 8.0
 """float32 and float64, besides: the largest error in units in the last place where the scale is at most
 `WELL_CONDITIONED` times the result."""

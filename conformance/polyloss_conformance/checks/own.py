@@ -21,7 +21,7 @@ from polyloss_conformance.compare import difference, show
 from polyloss_conformance.declared import entry_of, generated, small
 from polyloss_conformance.frameworks import Framework, called, engine, placed
 from polyloss_conformance.result import Result
-from polyloss_conformance.tolerances import EPS, HALVES, floor
+from polyloss_conformance.tolerances import EPS, HALVES, OWN, floor
 
 from . import kinds, laws
 from .told import told
@@ -31,8 +31,7 @@ STEP = 2.0**-10
 """Of a difference quotient, relative to the numbers of an array; to 1 where those are larger."""
 SMALL = (1e-3, 1e-6)
 """Sizes of all numbers of a call: beside the loss of a large error, nobody sees that of a small one vanish."""
-VALUE, GRADIENT = 16.0, 64.0
-"""In eps, of the size of a value and of the largest element of a gradient: NumPy itself is no exact reference."""
+VALUE, GRADIENT = OWN["value"], OWN["gradient"]
 
 
 class Tried(NamedTuple):

@@ -179,7 +179,7 @@ def browser() -> Iterator[Any]:
 
 
 CUT = """() => [...document.querySelectorAll("body *")]
-    .filter(one => one.checkVisibility() && !one.closest("svg, thead, select, input"))
+    .filter(one => one.checkVisibility() && !one.closest("svg, select, input"))
     .filter(one => one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).display != "inline")
     .map(one => one.outerHTML.slice(0, 120))"""
 OUTSIDE = """() => [...document.querySelectorAll("svg")].flatMap(svg => {

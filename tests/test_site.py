@@ -31,6 +31,7 @@ MENUS = ("index", "bugs", "guides", "losses/index", "api/index", "docs/explorer"
 PAGES = [
     *MENUS,
     "docs/guide",
+    "conformance",
     *(f"losses/{name}" for name in LOSSES),
     # In the other editions pages of losses are the same, but for the menus around them.
     *(f"{edition}/{page}" for edition in editions.EDITIONS if edition for page in MENUS),
@@ -225,6 +226,20 @@ def test_numbers_are_those_of_the_record(site: Path) -> None:
     assert rows
     assert all(f"{cell['ratio']:.2f}" in text for cell in rows)
     assert f"Measured on {bench['date'][:10]} with {bench['machine']['processor']}" in text
+
+
+@pytest.mark.site
+def test_the_report_is_that_of_every_loss(browser: Any, site: Path) -> None:
+    """Of the run that the pages have their numbers from: all of it passed, and the index leads there."""
+    view = browser.new_page()
+    try:
+        view.goto((site / "losses" / "index.html").as_uri())
+        view.get_by_role("link", name="its report").click()
+        assert view.locator(".verdict.good").count() == 1
+        assert view.locator("#overview tbody tr td:first-child").all_inner_texts() == list(LOSSES)
+        assert view.locator("#overview thead th").count() == 2
+    finally:
+        view.close()
 
 
 MARKS = {"PyTorch": "torch", "Keras": "keras", "JAX": "jax", "TensorFlow": "tensorflow", "NumPy": "numpy"}

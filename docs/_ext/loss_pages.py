@@ -132,7 +132,8 @@ def _accuracy(name: str, data: dict[str, Any]) -> Iterator[str]:
         yield (
             f"In condition-scaled eps, of halves in units in the last place (:doc:`/docs/numerics`), over "
             f"{cell['passed'] + cell['failed']} checks. Measured on {data['date'][:10]} with NumPy "
-            f"{data['versions']['numpy']} by ``polyloss conformance --quick --backend numpy``.\n"
+            f"{data['versions']['numpy']} by ``polyloss conformance --quick --backend numpy``; the cases are in "
+            f"`its report <../conformance.html#{name}>`__.\n"
         )
 
 
@@ -159,9 +160,15 @@ def _speed(name: str, data: dict[str, Any]) -> Iterator[str]:
         )
 
 
+_HEAD = """\
+Each page is made from what the loss declares, and from its record in the suite. What the suite found on NumPy when the
+site was made: `its report <../conformance.html>`__.
+"""
+
+
 def index() -> str:
     """Every loss, by family."""
-    parts = [rst.title("Losses"), "Each page is made from what the loss declares, and from its record in the suite.\n"]
+    parts = [rst.title("Losses"), _HEAD]
     for family in FAMILIES:
         specs = [spec for spec in vars(family).values() if isinstance(spec, Spec)]
         heading = family.__name__.rpartition(".")[2].replace("_", " ")
@@ -175,21 +182,22 @@ def index() -> str:
 
 
 @functools.cache
-def accuracy_of_numpy() -> dict[str, Any]:
-    """What the suite says of NumPy, now: asked once for all editions."""
+def run_of_numpy() -> tuple[dict[str, Any], str]:
+    """What the suite says of NumPy, now, and its report for a reader: asked once for all editions."""
     run = "from polyloss.__main__ import main; main()"
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "accuracy.json"
-        options = ["conformance", "--backend", "numpy", "--quick", "--no-html", "--json", str(path)]
+        found, report = Path(folder) / "accuracy.json", Path(folder) / "conformance.html"
+        options = ["conformance", "--backend", "numpy", "--quick", "--html", str(report), "--json", str(found)]
         subprocess.run([sys.executable, "-c", run, *options], check=True, capture_output=True)
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+        return json.loads(found.read_text(encoding="utf-8")), report.read_text(encoding="utf-8")
 
 
 def write(app: Sphinx) -> None:
     folder = Path(app.srcdir) / "losses"
     bench = json.loads((ROOT / "benchmarks" / "results" / "bench.json").read_text(encoding="utf-8"))
-    accuracy = accuracy_of_numpy()
+    accuracy, report = run_of_numpy()
+    Path(app.outdir).mkdir(parents=True, exist_ok=True)
+    (Path(app.outdir) / "conformance.html").write_text(report, encoding="utf-8")
     for name in LOSSES:
         rst.write(folder / f"{name}.rst", page(name, bench, accuracy))
     rst.write(folder / "index.rst", index())

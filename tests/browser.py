@@ -1,17 +1,26 @@
-"""Chromium, for the tests of the site."""
+"""The built site and Chromium, for the tests of the site."""
 
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+SITE = Path(__file__).parents[1] / "build" / "site"
 OFFLINE = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 """Without a window, and without asking a network of its own accord."""
+
+
+def built() -> Path:
+    """The folder of the site. Skips where it was not made."""
+    if not (SITE / "index.html").exists():
+        pytest.skip("the site is not built: python docs/build.py")
+    return SITE
 
 
 @contextmanager

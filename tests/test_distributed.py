@@ -3,6 +3,7 @@
 import copy
 import os
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from polyloss import distributed
 from polyloss.core.collectives import Alone, SplitRows
 
 from .conftest import Selection
+from .test_docs import agree, table_rows
 
 SECONDS = 400
 """A member that waits for another one forever is a failure, too."""
@@ -78,6 +80,45 @@ def test_examples_equal_one_process(framework: str, name: str) -> None:
         assert apart < 1e-4 < 1e-2 < abs(naive - alone)
     else:
         assert numbers[0][0] < 1e-5 < 1e-2 < numbers[1][0]
+
+
+LOOPS = [
+    ("torch", "PyTorch", ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"], ""),
+    ("jax", "JAX", [], ""),
+    (
+        "tensorflow",
+        "TensorFlow",
+        [],
+        "import tensorflow as tf\n"
+        "two = [tf.config.LogicalDeviceConfiguration()] * 2\n"
+        "tf.config.set_logical_device_configuration(tf.config.list_physical_devices('CPU')[0], two)\n",
+    ),
+]
+
+
+@pytest.mark.distributed
+@pytest.mark.parametrize(("row", "launcher", "before"), [loop[1:] for loop in LOOPS if loop[0] in Selection.names])
+def test_training_loops_of_the_page_print_the_same_on_several_devices(
+    row: str, launcher: list[str], before: str, tmp_path: Path
+) -> None:
+    """As `tests/test_docs.py` sees them print on one."""
+    page = (ROOT / "docs" / "distributed.md").read_text()
+    (code,) = (
+        block
+        for block in re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+        if f"| {row} |" in block
+    )
+    script = tmp_path / "train.py"
+    # Only where there are several is anything proved.
+    counted = {"PyTorch": "members", "JAX": "len(jax.devices())", "TensorFlow": "strategy.num_replicas_in_sync"}[row]
+    script.write_text(f"{before}{code}assert {counted} > 1\n")
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "XLA_FLAGS": XLA_FLAGS}
+    command = [sys.executable, *launcher, str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    (printed,) = table_rows(done.stdout)
+    (told,) = (cells for cells in table_rows(page) if cells[0] == row and len(cells) == len(printed))
+    assert agree(printed, told)
 
 
 def test_one_process_gives_the_same_bits(backend: Any) -> None:

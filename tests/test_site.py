@@ -19,7 +19,7 @@ import pytest
 import polyloss
 from polyloss_conformance.losses import LOSSES
 
-from .browser import chromium
+from .browser import built, chromium
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "docs"))
@@ -32,6 +32,8 @@ PAGES = [
     *MENUS,
     "docs/guide",
     "conformance",
+    *(f"docs/{name}" for name in ("mixed_precision", "custom", "distributed")),
+    *(f"docs/guides/{path.stem}" for path in sorted((ROOT / "docs" / "guides").glob("*.md"))),
     *(f"losses/{name}" for name in LOSSES),
     # In the other editions pages of losses are the same, but for the menus around them.
     *(f"{edition}/{page}" for edition in editions.EDITIONS if edition for page in MENUS),
@@ -55,9 +57,7 @@ MISSING = "() => [...document.images].filter(one => !one.complete || !one.natura
 
 @pytest.fixture(scope="module")
 def site() -> Path:
-    if not (SITE / "index.html").exists():
-        pytest.skip("the site is not built: python docs/build.py")
-    return SITE
+    return built()
 
 
 @pytest.fixture(scope="module")

@@ -50,6 +50,55 @@ import polyloss
 from polyloss.adapters import Array, Namespace, KernelResult
 
 
+@polyloss.rowwise(gap=polyloss.Domain(low=0, per_example=True))
+def ranked_triplet(
+    xp: Namespace, anchor: Array, near: Array, far: Array, gap: Array, **call: Unpack[polyloss.RowCall]
+) -> KernelResult:
+    """How much less than a gap of its own a row has between two squared distances."""
+    to_near, to_far = anchor - near, anchor - far
+    excess = xp.sum(to_near * to_near, axis=-1) - xp.sum(to_far * to_far, axis=-1) + gap
+    counts = xp.astype(excess > 0, anchor.dtype)
+    twice = 2.0 * counts[..., None]
+    by_anchor, by_near, by_far = (lambda: twice * (far - near)), (lambda: -twice * to_near), (lambda: twice * to_far)
+    return counts * excess, by_anchor, by_near, by_far, lambda: counts
+
+
+anchor, near, far = np.zeros((2, 2)), np.asarray([[1.0, 0.0], [0.0, 1.0]]), np.asarray([[1.0, 1.0], [0.0, 3.0]])
+value, gradients = polyloss.value_and_grad(ranked_triplet, argnums=(0, 3))(anchor, near, far, np.asarray([2.0, 0.5]))
+
+from typing import Unpack
+
+import numpy as np
+import polyloss
+from polyloss.adapters import Array, Namespace, KernelResult
+
+
+@polyloss.rowwise(known=polyloss.UNIT)
+def known_mse(
+    xp: Namespace, prediction: Array, target: Array, known: Array, **call: Unpack[polyloss.RowCall]
+) -> KernelResult:
+    """Mean squared error of the known entries of a row; 0 where there are none."""
+    error = xp.where(known > 0, prediction - target, 0.0)
+    count = xp.sum(known, axis=-1)
+    share = known / xp.where(count > 0, count, 1.0)[..., None]
+    slope = 2.0 * share * error
+    return xp.sum(share * error * error, axis=-1), lambda: slope, lambda: -slope
+
+
+prediction, target = np.asarray([[1.0, 2.0], [3.0, 4.0]]), np.asarray([[0.0, np.nan], [np.nan, np.nan]])
+value, gradient = polyloss.value_and_grad(known_mse)(prediction, target, 1.0 - np.isnan(target))
+assert value == 0.5 and gradient.tolist() == [[1.0, 0.0], [0.0, 0.0]]
+known_mse(
+    prediction, target, 1.0 - np.isnan(target), where=np.asarray([True, False])
+)  # 1: the second row is no example
+
+from typing import Unpack
+
+import numpy as np
+import polyloss
+from polyloss.adapters import Array, Namespace, KernelResult
+
+
 @polyloss.elementwise(scale=polyloss.POSITIVE)
 def scaled_l1(
     xp: Namespace, prediction: Array, target: Array, *, scale: float | Array = 1.0, **call: Unpack[polyloss.Call]
@@ -63,6 +112,13 @@ def scaled_l1(
 
 x, y = np.asarray([1.0, 4.0]), np.zeros(2)
 value, slope = polyloss.value_and_grad(scaled_l1, argnums="scale")(x, y, scale=np.asarray(2.0))
+
+# The scale that is best is the mean of the errors.
+scale = np.asarray(2.0)
+for _ in range(100):
+    value, slope = polyloss.value_and_grad(scaled_l1, argnums="scale")(x, y, scale=scale)
+    scale = scale - slope
+assert np.isclose(scale, 2.5)
 
 from typing import Unpack
 

@@ -1,0 +1,361 @@
+"""The pictures of the guides: ``{picture}`` and ``{tree}`` in a page of Markdown.
+
+A picture is drawn from what its page says before it: the last table, or what the last block of code finds when it is
+run. The tests of the documentation prove that the block runs and prints the rows of the table. All words of a picture
+are in the page as well, so that a translated page has its own:
+
+    ```{picture} recall_by_class
+    :x: examples of the class
+    :y: recall
+
+    What can be seen, for those who cannot see it as well.
+    ```
+
+In the repository that is a box with these words.
+"""
+
+import contextlib
+import functools
+import io
+import itertools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+import numpy as np
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+from svg import SIZE, colour, drawn
+
+import polyloss
+from polyloss_conformance import guide
+
+Draw = Callable[[Any], None]
+Curves = Mapping[str, tuple[Any, Any]]
+"""The points of each, by its name."""
+
+DASHES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
+"""Curves differ by more than their colour."""
+
+# ------------------------------------------------------------------------------------------------------- what they show
+
+
+@functools.cache
+def run(code: str) -> dict[str, Any]:
+    """The names that a block of code has in the end. Those of two languages are often the same block."""
+    names: dict[str, Any] = {"__name__": "__picture__"}
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(compile(code, "the page", "exec"), names)
+    return names
+
+
+class Before:
+    """What a page has before a picture.
+
+    Parameters
+    ----------
+    text : str
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @property
+    def names(self) -> dict[str, Any]:
+        """What the last block of code finds."""
+        return run(re.findall(r"^```python\n(.*?)^```$", self.text, re.MULTILINE | re.DOTALL)[-1])
+
+    @property
+    def table(self) -> list[list[str]]:
+        """The cells of the last table, its head first."""
+        head, _, *rows = re.findall(r"(?:^\|.*\|\n)+", self.text, re.MULTILINE)[-1].splitlines()
+        return [
+            [cell.strip().strip("`").removeprefix("polyloss.") for cell in r.split("|")[1:-1]] for r in (head, *rows)
+        ]
+
+    def numbers(self, of: Sequence[int] = (0,)) -> dict[str, Any]:
+        """The rows of the table by their first cell; or by others, where that is not enough."""
+        return {
+            ", ".join(row[place] for place in of): np.asarray([float(cell) for cell in row[len(of) :]])
+            for row in self.table[1:]
+        }
+
+
+def pull(page: Before) -> list[Draw]:
+    """The slopes of losses."""
+    error = np.linspace(-6.0, 6.0, 241)
+
+    def draw(axis: Any) -> None:
+        slopes = {}
+        for name in page.numbers():
+            loss = getattr(polyloss, name)
+            slopes[name] = error, polyloss.value_and_grad(loss)(error, np.zeros_like(error), reduction="sum")[1]
+        axis.axhline(0, color="#000000", linewidth=0.5, alpha=0.4)
+        axis.set_ylim(-2.6, 2.6)
+        curves(axis, slopes)
+
+    return [draw]
+
+
+def breakdown(page: Before) -> list[Draw]:
+    """The error of fits by the share of targets that are wrong."""
+
+    def draw(axis: Any) -> None:
+        shares, runs = page.names["shares"], page.names["runs"]
+        percent = 100 * np.asarray(shares)
+        axis.axhline(1, color="#000000", linewidth=0.5, alpha=0.4)
+        logarithmic(axis.yaxis, (0.5, 1, 2, 5, 10, 20))
+        curves(
+            axis, {name: (percent, [np.mean(runs[f"{name}", share]) for share in shares]) for name in page.numbers()}
+        )
+        axis.set_xticks(percent)
+
+    return [draw]
+
+
+def thresholds(page: Before) -> list[Draw]:
+    """The precision and the recall of each row, and those of the first one with other thresholds."""
+    from sklearn.metrics import precision_recall_curve
+
+    names = page.names
+    loss, _ = next(iter(names["losses"].values()))
+    recall, precision = np.linspace(0.0, 1.0, 101), []
+    for seed in range(5):
+        x_train, x_test, y_train, y_test = names["train_test_split"](
+            names["x"], names["y"], test_size=0.5, stratify=names["y"], random_state=seed
+        )
+        found, at, _ = precision_recall_curve(y_test, x_test @ names["fit"](loss, x_train, y_train))
+        precision.append(np.interp(recall, at[::-1], found[::-1]))
+
+    def draw(axis: Any) -> None:
+        axis.plot(recall, np.mean(precision, axis=0), color="#000000", linewidth=1.2)
+        axis.set_xlim(0, 1.02)
+        axis.set_ylim(0, 1.05)
+        rows = page.numbers()
+        places = apart(axis, {name: numbers[1] for name, numbers in rows.items()})
+        for number, (name, (x, y, *_)) in enumerate(rows.items()):
+            axis.plot([x], [y], "o", color=colour(number), markersize=6)
+            below = -7 - 6 * wrapped(name).count("\n")
+            axis.annotate(
+                wrapped(name),
+                (x, places[name]),
+                xycoords=("data", "axes fraction"),
+                xytext=(-6, below),
+                textcoords="offset points",
+                ha="right",
+                va="center",
+                color=colour(number),
+            )
+
+    return [draw]
+
+
+def recall_by_class(page: Before) -> list[Draw]:
+    """The recall of each class, from frequent to rare."""
+
+    def draw(axis: Any) -> None:
+        counts, runs = page.names["counts"], page.names["runs"]
+        logarithmic(axis.xaxis, (100, 50, 20, 10, 5, 2))
+        axis.set_xlim(counts[0], counts[-1])
+        axis.set_ylim(0, 1.02)
+        curves(axis, {name: (counts, np.mean(recalls, axis=0)) for name, recalls in runs.items()})
+
+    return [draw]
+
+
+def training(page: Before) -> list[Draw]:
+    """What the table says for each step: a picture for each loss in its first column."""
+    steps = [int(step) for step in page.table[0][2:]]
+
+    def draw(axis: Any, what: str) -> None:
+        rows = {name: numbers for name, numbers in page.numbers((0, 1)).items() if name.startswith(f"{what}, ")}
+        curves(axis, {name.removeprefix(f"{what}, "): (steps, numbers) for name, numbers in rows.items()})
+        axis.set_ylim(bottom=0)
+
+    losses = dict.fromkeys(row[0] for row in page.table[1:])
+    return [functools.partial(draw, what=what) for what in losses]
+
+
+def side_by_side(page: Before) -> list[Draw]:
+    """The losses of the table, and how far they are from those in its second row, in ten-thousandths."""
+    rows = page.numbers()
+    steps = np.arange(1, len(page.table[0]))
+    reference = rows[list(rows)[1]]
+
+    def losses(axis: Any) -> None:
+        curves(axis, {name: (steps, numbers) for name, numbers in rows.items()})
+
+    def differences(axis: Any) -> None:
+        curves(axis, {name: (steps, np.round(1e4 * (numbers - reference))) for name, numbers in rows.items()})
+        axis.yaxis.get_major_locator().set_params(integer=True)
+
+    return [losses, differences]
+
+
+def outlier_fits(page: Before) -> list[Draw]:
+    """The points, and the curve of each row of the table."""
+
+    def draw(axis: Any) -> None:
+        names = page.names
+        axis.plot(names["t"], names["y"], "o", color="#000000", alpha=0.5, markersize=3)
+        curves(axis, {name: (names["t"], names["curve"](p)) for name, p in page.numbers().items()})
+
+    return [draw]
+
+
+PICTURES: dict[str, Callable[[Before], list[Draw]]] = {
+    draw.__name__: draw for draw in (pull, breakdown, thresholds, recall_by_class, training, side_by_side, outlier_fits)
+}
+
+# --------------------------------------------------------------------------------------------------- how they are drawn
+
+LINE = 12 / (72 * SIZE[1] - 25)
+"""The height of a line of text, as a part of that of the axes."""
+
+
+def curves(axis: Any, points: Curves) -> None:
+    """Curves, with their names at their right ends."""
+    for number, (x, y) in enumerate(points.values()):
+        axis.plot(x, y, linestyle=DASHES[number], color=colour(number), linewidth=1.8)
+    places = apart(axis, {name: y[-1] for name, (_, y) in points.items()})
+    for number, (name, place) in enumerate(places.items()):
+        axis.annotate(
+            wrapped(name),
+            (1.0, place),
+            xycoords="axes fraction",
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            color=colour(number),
+        )
+
+
+def apart(axis: Any, values: Mapping[str, float]) -> dict[str, float]:
+    """Where the names of values stand without touching: near them, or below, as parts of the height of the axes."""
+    scale = axis.yaxis.get_transform().transform
+    low, high, *wanted = scale(np.asarray([*axis.get_ylim(), *values.values()]))
+    found = dict(zip(values, np.clip((np.asarray(wanted) - low) / (high - low), 0, 1), strict=True))
+    half = {name: LINE * (1 + wrapped(name).count("\n")) / 2 for name in found}
+    upwards = sorted(found, key=found.__getitem__)
+    pairs = list(itertools.pairwise(upwards))
+    for lower, upper in reversed(pairs):
+        found[lower] = min(found[lower], found[upper] - half[lower] - half[upper])
+    found[upwards[0]] = max(found[upwards[0]], 0.0)
+    for lower, upper in pairs:
+        found[upper] = max(found[upper], found[lower] + half[lower] + half[upper])
+    return found
+
+
+def wrapped(name: str) -> str:
+    return fill(name, 16)
+
+
+def logarithmic(axis: Any, ticks: Sequence[float]) -> None:
+    """A logarithmic axis with plain numbers."""
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axis.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+    axis.set_ticks([], minor=True)
+
+
+def html(name: str, page: str, x: str, y: str, text: str) -> str:
+    """A picture with its words.
+
+    Parameters
+    ----------
+    name : str
+        One of `PICTURES`.
+    page : str
+        The Markdown of its page.
+    x, y : str
+        What is along the axes. Where there are several pictures, their ``y`` are separated by ``|``.
+    text : str
+        What can be seen.
+    """
+    said = f"picture-{name}"
+    draws = PICTURES[name](Before(page.partition(f"{{picture}} {name}\n")[0]))
+    panels = []
+    for number, (draw, label) in enumerate(zip(draws, y.split("|"), strict=True)):
+        svg = drawn(draw, SIZE, aria_labelledby=f"{said}-{number} {said}")
+        label = f'<p id="{said}-{number}">{escape(label.strip())}</p>'
+        panels.append(f'<div class="panel">{label}{svg}<p>{escape(x)}</p></div>')
+    caption = f'<figcaption id="{said}">{escape(text)}</figcaption>'
+    return f'<figure class="curves picture"><div>{"".join(panels)}</div>{caption}</figure>'
+
+
+class Picture(SphinxDirective):
+    """``{picture} NAME``, with the names of the axes as options, and what can be seen as content."""
+
+    required_arguments = 1
+    has_content = True
+    option_spec = {"x": directives.unchanged_required, "y": directives.unchanged_required}  # noqa: RUF012
+
+    def run(self) -> list[Any]:
+        name = self.arguments[0]
+        if name not in PICTURES:
+            raise self.error(f"there is no picture {name}; there are {', '.join(PICTURES)}")
+        missing = [option for option in self.option_spec if option not in self.options]
+        if missing or not self.content:
+            raise self.error(f"the picture {name} needs {', '.join(f':{o}:' for o in missing) or 'a text'}")
+        page = Path(self.env.doc2path(self.env.docname)).read_text(encoding="utf-8")
+        found = html(name, page, self.options["x"], self.options["y"], " ".join(self.content))
+        return [nodes.raw("", found, format="html")]
+
+
+# ------------------------------------------------------------------------------------------------------------ the tree
+
+
+def tree(table: str, to: Callable[[str], str]) -> str:
+    """The table of ``polyloss guide`` as questions to open, one after the other.
+
+    Parameters
+    ----------
+    table : str
+        As Markdown.
+    to : callable
+        Makes the address of a loss's page of its name.
+    """
+    tasks: dict[str, list[str]] = {}
+    task = ""
+    for line in table.strip().splitlines()[2:]:
+        first, situation, call, why = (cell.strip() for cell in line.split("|")[1:-1])
+        task, call = first.strip("*") or task, call.strip("`")
+        link = f'<a href="{to(call.partition("(")[0])}"><code>{escape(call)}</code></a>'
+        answer = f"<p>{link}</p><p>{escape(why)}</p>"
+        leaf = f"<details><summary>{escape(situation)}</summary>{answer}</details>"
+        tasks.setdefault(task, []).append(leaf)
+    return "".join(
+        f"<details><summary>{escape(task)}</summary>{''.join(leaves)}</details>" for task, leaves in tasks.items()
+    )
+
+
+class Tree(SphinxDirective):
+    """``{tree}``, with a line about it as content: the table in the first page of this edition."""
+
+    has_content = True
+
+    def run(self) -> list[Any]:
+        first = (Path(self.env.srcdir) / "index.md").read_text(encoding="utf-8")
+        table = re.search(r"<!-- begin guide: .*?-->\n(.*?)<!-- end guide -->", first, re.DOTALL)
+        page = self.env.docname
+
+        def to(loss: str) -> str:
+            address: str = self.env.app.builder.get_relative_uri(page, f"losses/{loss}")
+            return address
+
+        found = tree(table[1] if table else guide.markdown(), to)
+        text = f"<p>{escape(' '.join(self.content))}</p>"
+        return [nodes.raw("", f'<div class="tree">{text}{found}</div>', format="html")]
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.add_directive("picture", Picture)
+    app.add_directive("tree", Tree)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+__all__ = ["PICTURES", "Before", "Picture", "Tree", "html", "setup", "tree"]

@@ -83,6 +83,12 @@ def test_a_picture_comes_out_the_same_twice(
     assert first in (site / "docs" / "guides" / f"{path.stem}.html").read_text(encoding="utf-8")
 
 
+def test_a_name_for_each_picture_is_needed(pictures: Any) -> None:
+    page = (ROOT / "docs" / "guides" / "porting.md").read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match=r"side_by_side needs 2 names in :y:, separated by \|, got loss"):
+        pictures.html("side_by_side", page, "step", "loss", "text")
+
+
 def test_the_tree_has_every_answer(browser: Any, site: Path) -> None:
     """It opens by the keyboard, and each answer of ``polyloss guide`` is at the end of one branch."""
     view = browser.new_page()

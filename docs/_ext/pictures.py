@@ -278,8 +278,11 @@ def html(name: str, page: str, x: str, y: str, text: str) -> str:
     """
     said = f"picture-{name}"
     draws = PICTURES[name](Before(page.partition(f"{{picture}} {name}\n")[0]))
+    labels = y.split("|")
+    if len(labels) != len(draws):
+        raise ValueError(f"the picture {name} needs {len(draws)} names in :y:, separated by |, got {y}")
     panels = []
-    for number, (draw, label) in enumerate(zip(draws, y.split("|"), strict=True)):
+    for number, (draw, label) in enumerate(zip(draws, labels, strict=True)):
         svg = drawn(draw, SIZE, aria_labelledby=f"{said}-{number} {said}")
         label = f'<p id="{said}-{number}">{escape(label.strip())}</p>'
         panels.append(f'<div class="panel">{label}{svg}<p>{escape(x)}</p></div>')
@@ -302,7 +305,10 @@ class Picture(SphinxDirective):
         if missing or not self.content:
             raise self.error(f"the picture {name} needs {', '.join(f':{o}:' for o in missing) or 'a text'}")
         page = Path(self.env.doc2path(self.env.docname)).read_text(encoding="utf-8")
-        found = html(name, page, self.options["x"], self.options["y"], " ".join(self.content))
+        try:
+            found = html(name, page, self.options["x"], self.options["y"], " ".join(self.content))
+        except ValueError as error:
+            raise self.error(str(error)) from error
         return [nodes.raw("", found, format="html")]
 
 

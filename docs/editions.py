@@ -27,7 +27,6 @@ TABLE = re.compile(r"(?<=<!-- begin )(\w+)(: [^>]*-->\n)(.*?)(?=<!-- end \1 -->)
 _BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^(#+) (.*)$", re.MULTILINE)
 _MARKER = re.compile(r"<!-- (?:begin|end) [^>]*-->")
-_PICTURE = re.compile(r"^% picture:.*$", re.MULTILINE)
 _DIGESTS = re.compile(r"\n*<!-- English edition: ([^>]*) -->\n*\Z")
 _LINK = re.compile(r"\]\(([^)#\s:]+\.md)(?=[#)])")
 _CELL = re.compile(r"(?<=\| )[^|]+?(?= \|)")
@@ -104,9 +103,9 @@ def _prose(text: str, keep: Callable[[str], str] = lambda block: "") -> str:
 def sections(text: str) -> list[tuple[str, str]]:
     """The headings of a page, and a digest of the section that each begins.
 
-    Generated tables do not count, nor do places of pictures, nor where lines are broken.
+    Generated tables do not count, nor does where lines are broken.
     """
-    text = TABLE.sub("", _PICTURE.sub("", text))
+    text = TABLE.sub("", text)
     headings = list(_HEADING.finditer(_prose(text, lambda block: " " * len(block))))
     ends = [heading.start() for heading in headings[1:]] + [len(text)]
     parts = [" ".join(text[heading.start() : end].split()) for heading, end in zip(headings, ends, strict=True)]
@@ -133,6 +132,11 @@ def confirm(page: Path) -> None:
 # ------------------------------------------------------------------------------------------------------------ the same
 
 
+def _blocks(text: str) -> list[str]:
+    """The blocks of code, and the names of pictures: what is said of these is translated."""
+    return [block.partition("\n")[0] if block.startswith("```{picture}") else block for block in _BLOCK.findall(text)]
+
+
 def _rows_of_code(text: str) -> list[list[str]]:
     """The cells that need no translation, of each row that begins with code. A list has commas of its language."""
     lines = [line.replace("、", ", ") for line in text.splitlines() if line.startswith("| `")]
@@ -143,7 +147,7 @@ def _rows_of_code(text: str) -> list[list[str]]:
 def differences(text: str, english: str) -> Iterator[str]:
     """What should be the same in a translation, and is not."""
     parts: dict[str, Callable[[str], list[str] | list[list[str]]]] = {
-        "blocks of code": _BLOCK.findall,
+        "blocks of code": _blocks,
         "levels of headings": lambda text: [heading[1] for heading in _HEADING.finditer(_prose(text))],
         "marks of generated tables": _MARKER.findall,
         "rows of tables that begin with code": _rows_of_code,

@@ -37,7 +37,11 @@ loss = 1.0
 | `huber` | 0.51 | between the two |
 | `l1`, `mse` | -1 | others |
 
-% picture: a curve
+```{picture} curve
+:x: error
+
+It bends.
+```
 """
 CHINESE = """# 损失
 
@@ -62,7 +66,11 @@ loss = 1.0
 | `huber` | 0.51 | 介于两者之间 |
 | `l1`、`mse` | -1 | 其他 |
 
-% picture: a curve
+```{picture} curve
+:x: 误差
+
+它是弯的。
+```
 """
 
 
@@ -96,6 +104,7 @@ def test_the_type_of_a_page_is_that_of_its_language(page: Path) -> None:
     [
         ("loss = 1.0", "loss = 1.5", "blocks of code"),
         ("# a comment, and no heading", "# 注释", "blocks of code"),
+        ("```{picture} curve", "```{picture} bend", "blocks of code"),
         ("## 值", "### 值", "levels of headings"),
         ("<!-- end ratios -->\n", "", "marks of generated tables"),
         ("| `huber` | 0.51 |", "| `hubert` | 0.51 |", "rows of tables that begin with code"),
@@ -158,14 +167,14 @@ def confirmed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         (lambda text: f"{text}\n## More\n\nWords.\n", ["More"]),
         (lambda text: text[: text.index("## Values")], ["(sections were moved, or taken out)"]),
         (lambda text: text.replace("| NumPy | 0.51 |", "| NumPy | 0.49 |"), []),
-        (lambda text: text.replace("% picture: a curve", ""), []),
+        (lambda text: text.replace("It bends.", "It is straight."), ["Values"]),
         (lambda text: text.replace("A loss is", "A loss\nis"), []),
     ],
 )
 def test_a_change_of_the_english_page_is_noticed(
     change: Callable[[str], str], sections: list[str], confirmed: str
 ) -> None:
-    """By section; generated tables, places of pictures and line breaks do not count."""
+    """By section; generated tables and line breaks do not count."""
     altered = change(ENGLISH)
     assert altered != ENGLISH
     assert editions.changed(confirmed, altered) == sections

@@ -433,3 +433,19 @@ def test_quietly_ignores_errors_there_and_nowhere_else() -> None:
             divides(False)
     with ThreadPoolExecutor(1) as pool:
         assert quietly(lambda: pool.submit(quietly, divides, True).result(10.0)) == math.inf
+
+
+def test_numbers_are_rounded_to_halves_as_numpy_does() -> None:
+    """Bit by bit, also where halves are subnormal, on both sides of each tie, and for what is no number."""
+    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
+    halves = halves[np.isfinite(halves)]
+    ordered = np.unique(halves)
+    ties = (ordered[1:] + ordered[:-1]) / 2
+    around = [np.nextafter(ties, np.float32(side)) for side in (-np.inf, np.inf)]
+    ends = np.asarray([np.inf, -np.inf, np.nan, 65520.0, 3e38, 1e-45, -1e-45, 0.0, -0.0], np.float32)
+    x = np.concatenate([halves, ties, *around, ends])
+    found = np.empty(x.shape, np.float16)
+    quietly(_code._round_to, found, x)
+    with np.errstate(all="ignore"):
+        expected = x.astype(np.float16)
+    assert np.all((found.view(np.uint16) == expected.view(np.uint16)) | (np.isnan(found) & np.isnan(expected)))

@@ -72,6 +72,7 @@ _SAME = (
 
 _TEMPLATES = {
     "cast": ("{out}.copy_({a[0]})",),
+    "round": ("{out}.copy_({a[0]})",),
     "full": ("{out}.copy_({a[0]})",),
     "mask": ("{out}.copy_({a[0]})", "{out}.neg_()"),
     # Into whole numbers at once: booleans take four times as long.

@@ -90,6 +90,26 @@ def _log1p(x: Any, out: Any) -> None:
         np.copysign(np.add(sums, lost, sums), part, found)
 
 
+def _round_to(out: Any, x: Any) -> None:
+    """Round float32 to halves.
+
+    Of each number that is rounded below the normal float16, NumPy tells the processor, which takes 40 times as long as
+    to round it. So these are rounded before: next to 3/4, numbers are as far apart as the least halves are.
+    """
+    if out.dtype != np.float16 or not (x.flags.c_contiguous and out.flags.c_contiguous):
+        np.copyto(out, x, "unsafe")
+        return
+    x, out = x.reshape(-1), out.reshape(-1)
+    for start in range(0, x.size, _SHORT):
+        part = x[start : start + _SHORT]
+        small = np.absolute(part) < _LEAST_NORMAL
+        if small.any():
+            near = np.add(part, _NEAR)
+            np.copysign(np.subtract(near, _NEAR, near), part, near)
+            part = np.where(small, near, part)
+        np.copyto(out[start : start + _SHORT], part, "unsafe")
+
+
 class _Asking(np.ndarray[Any, Any]):
     """An array whose methods return the function that they are made of."""
 
@@ -114,7 +134,7 @@ def _has_vectors(name: str) -> bool:
     return bool(found) and all("baseline" not in version["current"] for version in found[0].values())
 
 
-_ONE = np.float32(1.0)
+_ONE, _NEAR, _LEAST_NORMAL = np.float32(1.0), np.float32(0.75), np.float32(2.0**-14)
 _ones = {np.dtype(kind): np.ones(ROW, kind) for kind in (np.float32, np.float64)}
 """Products with 1 are added faster than numbers are."""
 
@@ -123,6 +143,7 @@ _TEMPLATES = {
     "maximum": ("maximum({all}, out={out})",),
     "minimum": ("minimum({all}, out={out})",),
     "cast": ("copyto({out}, {a[0]}, 'unsafe')",),
+    "round": ("round_to({out}, {a[0]})",),
     "full": ("copyto({out}, {a[0]})",),
     "mask": ("copyto({out}, {a[0]})", "negative({out}, {out})"),
     "mask.compared": ("{compare}({all}, {flag})", "copyto({out}, {flag})", "negative({out}, {out})"),
@@ -142,6 +163,7 @@ _FUNCTIONS = {name: function for name, function in vars(np).items() if isinstanc
     "chosen": np.equal,
     "clip": _function_of_clip(),
     "copyto": np.copyto,
+    "round_to": _round_to,
     "index": np.add,
     "dot": _dot,
     "log1p": np.log1p if _has_vectors("log1p") else _log1p,

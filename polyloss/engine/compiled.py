@@ -163,7 +163,7 @@ def _rounded(trace: Trace, gradient: Symbol, dtype: Any) -> Symbol:
     """A gradient in the dtype of its array."""
     if gradient.dtype == dtype:
         return gradient
-    return trace.make("cast", (trace.whole(gradient),), gradient.lengths, dtype)
+    return trace.make("round", (trace.whole(gradient),), gradient.lengths, dtype)
 
 
 def _unseeing(trace: Trace, kernel: Callable[..., Any]) -> Callable[..., Any]:

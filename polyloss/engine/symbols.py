@@ -66,11 +66,10 @@ class Symbol:
     """An array that is not there: an operation, and the symbols that it is done to.
 
     Operations have the names of NumPy's functions, and besides: ``input``; ``constant``, one number for all elements;
-    ``splat``, the same for a symbol without axes; ``view`` of the same memory; ``cast``; ``full``, with memory for
-    every element; ``mask``, all bits where True, and ``unmask``, all bits where False, of a boolean or, where they have
-    a comparison as their value, of what it is of; ``chosen``, True at class ids;
-    ``hot``, the choice between two arrays there; ``index`` of class ids in a flat row-by-row array; ``pick`` and
-    ``put`` there.
+    ``splat``, the same for a symbol without axes; ``view`` of the same memory; ``cast``; ``round``, a cast to halves;
+    ``full``, with memory for every element; ``mask``, all bits where True, and ``unmask``, all bits where False, of a
+    boolean or, where they have a comparison as their value, of what it is of; ``chosen``, True at class ids; ``hot``,
+    the choice between two arrays there; ``index`` of class ids in a flat row-by-row array; ``pick`` and ``put`` there.
     """
 
     __slots__ = ("args", "dtype", "lengths", "op", "trace", "value")

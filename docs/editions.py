@@ -133,8 +133,9 @@ def confirm(page: Path) -> None:
 
 
 def _blocks(text: str) -> list[str]:
-    """The blocks of code, and the names of pictures: what is said of these is translated."""
-    return [block.partition("\n")[0] if block.startswith("```{picture}") else block for block in _BLOCK.findall(text)]
+    """The blocks of code, and the first lines of pictures and trees: what is said of these is translated."""
+    drawn = ("```{picture}", "```{tree}")
+    return [block.partition("\n")[0] if block.startswith(drawn) else block for block in _BLOCK.findall(text)]
 
 
 def _rows_of_code(text: str) -> list[list[str]]:

@@ -100,7 +100,13 @@ def test_a_sum_shows_its_terms_and_one_curve() -> None:
     assert [text(one) for one in found.iter("b")] == ["mse", "huber(delta=2.0)", "huber"]
     assert [row[1] for row in cells(total)] == ["2.0", "1.0"]
     assert len(found.findall(".//svg/g")) == 2
-    assert (0.7 * polyloss.mse + 0.3 * polyloss.l1)._repr_latex_() == "$$\\ell = (x - t)^2$$\n$$\\ell = |x - t|$$"
+    # The formulas of its terms are none of a sum, nor of a multiple.
+    assert (0.7 * polyloss.mse + 0.3 * polyloss.l1)._repr_latex_() is None
+    assert (3.0 * polyloss.huber)._repr_latex_() is None
+
+
+def test_terms_of_elements_and_of_rows_have_no_line_in_common() -> None:
+    assert shown(polyloss.huber + polyloss.cross_entropy).findall(".//svg") == []
 
 
 def test_the_ends_of_a_target_have_a_curve_each() -> None:

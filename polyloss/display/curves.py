@@ -46,7 +46,10 @@ def line_of(loss: Any) -> Line:
 
     Of a sum of losses it is the shortest one of its terms, so that all of them are there.
     """
-    return min((_line_of_term(term) for _, term in terms_of(loss)), key=lambda line: line.high - line.low)
+    terms = [term for _, term in terms_of(loss)]
+    if len({row_of(term.arguments, term.arrays[0]) for term in terms}) > 1:
+        raise ValueError("the terms are of elements, of rows, or of regions: no line is one for all of them")
+    return min(map(_line_of_term, terms), key=lambda line: line.high - line.low)
 
 
 def _line_of_term(loss: Any) -> Line:

@@ -53,7 +53,7 @@ def html(loss: Any) -> str | None:
 
 
 def latex(loss: Any) -> str | None:
-    """The formulas of a loss, or of the terms of a sum, for what does not take HTML; None where there are none.
+    """The formulas of a loss, for what does not take HTML; None where there are none, and of a sum or a multiple.
 
     Examples
     --------
@@ -62,9 +62,9 @@ def latex(loss: Any) -> str | None:
     '$$\\\\ell = (x - t)^2$$'
     """
     with suppress(Exception):
-        texts = dict.fromkeys(_written(term) for _, term in _terms(loss))
-        found = [f"$${formula}$$" for text in texts for formula in formulas.formulas_of(text)]
-        return "\n".join(found) or None
+        ((factor, term),) = _terms(loss)
+        found = [f"$${formula}$$" for formula in formulas.formulas_of(_written(term))]
+        return "\n".join(found) or None if factor == 1 else None
     return None
 
 

@@ -256,7 +256,7 @@ class Blocks:
     def _value(
         self, program: Program, parts: Sequence[Any], outputs: Sequence[Any], divisor: np.float64
     ) -> tuple[Any, bool]:
-        """The loss, as a number of NumPy, and whether a value is outside of its domain, or a row maximum infinite."""
+        """The loss, as a number of NumPy, and whether a value is outside of its domain, or an end of a row infinite."""
         total, bad = program.run(parts, self.blocked, outputs, self.rows, self.row, self.backend.threads)
         return self.dtype.type(total / divisor), bad
 

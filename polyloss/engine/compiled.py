@@ -42,7 +42,7 @@ class Compiled:
     total : Symbol
         What is summed up.
     flags : list of Symbol
-        True where a value is outside of its domain. Programs have more: where a row maximum is not finite.
+        True where a value is outside of its domain. Programs have more: where an end of a row is not finite.
     counted : Symbol or None
         What the denominator of the mean is the sum of; None where that is given, or the number of losses.
     """
@@ -105,7 +105,7 @@ class Compiled:
 
     @property
     def assumes(self) -> bool:
-        """Whether a flag may be raised for no other reason than a row without a finite largest entry."""
+        """Whether a flag may be raised for no other reason than a row whose largest or smallest entry is not finite."""
         return bool(self._trace.assumed)
 
     def counting(self, dialect: Dialect) -> Program:

@@ -152,8 +152,20 @@ def softmax_of(xp: Namespace, x: Array) -> Softmax:
     return Softmax(shift, terms, total, rest, others, _infinity(xp, largest))
 
 
-def softmax_at(xp: Namespace, x: Array, ids: Array) -> tuple[Softmax, Array, Array]:
-    """The entries of `x` that class ids name, one of each row; where they are; and the terms of all others, else 0.
+class Picked(NamedTuple):
+    """The softmax of one entry of each row."""
+
+    entry: Softmax
+    hot: Array
+    """Where it is."""
+    unpicked: Array
+    """The terms of all others, else 0."""
+    shift: Array
+    """That of all entries."""
+
+
+def softmax_at(xp: Namespace, x: Array, ids: Array) -> Picked:
+    """That of the entries of `x` that class ids name.
 
     What the others sum to is summed without it, so nothing cancels, and the row is summed once.
     """
@@ -163,7 +175,7 @@ def softmax_at(xp: Namespace, x: Array, ids: Array) -> tuple[Softmax, Array, Arr
     term, unpicked = xp.exp(picked), xp.where(hot, 0.0, terms)
     rest = xp.sum(unpicked, axis=-1, keepdims=True)
     others = rest + _nothing(xp, largest)
-    return Softmax(picked, term, others + term, rest, others, _infinity(xp, largest)), hot, unpicked
+    return Picked(Softmax(picked, term, others + term, rest, others, _infinity(xp, largest)), hot, unpicked, shift)
 
 
 def _nothing(xp: Namespace, largest: Array) -> Array:
@@ -204,10 +216,11 @@ def mixed_minus_log_softmax(xp: Namespace, row: Softmax, mass: Array) -> Array:
     # logarithm.
     masked = is_infinite(xp, row.shift, -1)
     distance = 0.0 - xp.sum(mass * xp.where(masked, 0.0, row.shift), axis=-1)
-    unlikely = xp.sum(xp.where(masked, mass, 0.0), axis=-1) > 0
-    impossible = xp.where(unlikely, 0.0 - xp.min(row.shift, axis=-1), 0.0)
+    on_masked = xp.sum(xp.where(masked, mass, 0.0), axis=-1) > 0
+    # Infinity, which is not written down: see `is_infinite`.
+    infinite = xp.where(on_masked, 0.0 - xp.min(row.shift, axis=-1), 0.0)
     further = xp.where(distance > 0, row.infinity[..., 0], 0.0)
-    return times(xp, xp.sum(mass, axis=-1), _log_total(xp, row)[..., 0]) + (distance + further + impossible)
+    return times(xp, xp.sum(mass, axis=-1), _log_total(xp, row)[..., 0]) + (distance + further + infinite)
 
 
 def minus_log_softmax_slope(xp: Namespace, row: Softmax, mass: Array) -> Array:

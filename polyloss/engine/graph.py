@@ -143,21 +143,20 @@ class Graph(Namespace):
         if (largest is None and shift is None) or any(bound.op != "constant" for bound in bounds):
             return None
         limit = float(np.finfo(x.dtype).max)
-        finite, found = largest, None
+        end, found = largest, None
+        lowest = -limit if x is largest else -math.inf
         match op, *(float(bound.value) for bound in bounds):
             case ("less", bound) if shift is not None and bound == -limit:
-                finite = self.make("minimum.reduce", (shift,), (*shift.lengths[:-1], 1), shift.dtype)
+                end = self.make("minimum.reduce", (shift,), (*shift.lengths[:-1], 1), shift.dtype)
                 found = self.constant(False, x.lengths, BOOL)
-            case _ if largest is None:
-                pass
-            case ("clip", low, high) if high == limit and low == (-limit if x is largest else -math.inf):
+            case ("clip", low, high) if largest is not None and (low, high) == (lowest, limit):
                 found = x
             case ("clip", low, math.inf) if x is largest and low == limit:
                 found = self.constant(limit, x.lengths, x.dtype)
             case ("less", bound) | ("greater", bound) if x is largest and bound == (-limit if op == "less" else limit):
                 found = self.constant(False, x.lengths, BOOL)
-        if found is not None and finite is not None:
-            self.assumed[finite] = None
+        if found is not None and end is not None:
+            self.assumed[end] = None
         return found
 
     def is_infinite(self, x: Symbol) -> Symbol:

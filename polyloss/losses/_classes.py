@@ -21,13 +21,13 @@ def weighted(xp: Namespace, weight: float | Array | None, costs: Array) -> Array
     return costs if weight is None else numeric.times(xp, weight, costs)
 
 
-def picked_slope(xp: Namespace, picked: numeric.Softmax, hot: Array, others: Array, factor: Array | None) -> Array:
-    """The derivative of ``factor * minus_log_softmax(picked)`` by the logits, with `factor` a constant."""
+def picked_slope(xp: Namespace, picked: numeric.Picked, factor: Array | None) -> Array:
+    """The derivative of ``factor * minus_log_softmax(picked.entry)`` by the logits, with `factor` a constant."""
     # By the logit of the class itself p - 1, by another one its p. One division for each row.
-    each = 1.0 / picked.total
+    each = 1.0 / picked.entry.total
     if factor is not None:
         each = each * (factor if numeric.is_number(factor) else factor[..., None])
-    return xp.where(hot, -picked.rest, others) * each
+    return xp.where(picked.hot, -picked.entry.rest, picked.unpicked) * each
 
 
 def expected(
@@ -72,11 +72,37 @@ def is_possible(xp: Namespace, logits: Array) -> Array:
     return ~numeric.is_infinite(xp, logits, -1)
 
 
+def possible_classes(xp: Namespace, logits: Array) -> tuple[Array, Array]:
+    """Those that are not masked, and how many they are in each row: 1 where there is none."""
+    possible = is_possible(xp, logits)
+    return possible, xp.maximum(xp.sum(xp.astype(possible, logits.dtype), axis=-1, keepdims=True), 1.0)
+
+
 def shares_of_possible(xp: Namespace, logits: Array) -> Array:
     """The probabilities of classes of which all that are not masked are equally likely."""
-    possible = is_possible(xp, logits)
-    count = xp.sum(xp.astype(possible, logits.dtype), axis=-1, keepdims=True)
-    return xp.where(possible, 1.0 / xp.maximum(count, 1.0), 0.0)
+    possible, count = possible_classes(xp, logits)
+    return xp.where(possible, 1.0 / count, 0.0)
+
+
+def cross_entropy_of(
+    xp: Namespace,
+    logits: Array,
+    target: Array,
+    weight: float | Array | None = None,
+    label_smoothing: float | Array = 0.0,
+) -> KernelResult:
+    """The negative logarithms of the softmax, expected by the target: what each class costs is found on demand."""
+    row = numeric.softmax_of(xp, logits)
+    value, mass, *gradients = expected(
+        xp,
+        lambda: numeric.minus_log_softmax(xp, row),
+        logits,
+        target,
+        weight,
+        label_smoothing,
+        lambda mass: numeric.mixed_minus_log_softmax(xp, row, mass),
+    )
+    return value, lambda: numeric.minus_log_softmax_slope(xp, row, mass), *gradients
 
 
 class Costs(NamedTuple):
@@ -91,10 +117,10 @@ class Costs(NamedTuple):
 def of_costs(xp: Namespace, logits: Array, target: Array, costs_of: Callable[[numeric.Softmax], Costs]) -> KernelResult:
     """The loss ``sum(q * costs)`` of classes with the shares `q` in the target."""
     if is_integer(xp, target):
-        picked, hot, others = numeric.softmax_at(xp, logits, target)
-        cost = costs_of(picked)
+        picked = numeric.softmax_at(xp, logits, target)
+        cost = costs_of(picked.entry)
         by_parameter = {name: partial(_only, by) for name, by in cost.by_parameter.items()}
-        return cost.value[..., 0], lambda: picked_slope(xp, picked, hot, others, cost.slope()[..., 0]), by_parameter
+        return cost.value[..., 0], lambda: picked_slope(xp, picked, cost.slope()[..., 0]), by_parameter
     row = numeric.softmax_of(xp, logits)
     costs = costs_of(row)
     value, mass, by_target, _ = expected(xp, lambda: costs.value, logits, target, None)

@@ -10,7 +10,7 @@ from polyloss.core.domains import CLASSES, LOG_PROBABILITIES, NONNEGATIVE, UNIT,
 from polyloss.core.entries import one_hot
 from polyloss.core.typing import Array, KernelResult, Namespace, RowCall
 
-from ._classes import at, expected, is_possible, picked_slope, weighted
+from ._classes import at, cross_entropy_of, expected, picked_slope, possible_classes, weighted
 from ._focus import WHOLE, focus_of_many
 
 __all__ = ["cross_entropy", "nll", "softmax_focal"]
@@ -82,51 +82,39 @@ def cross_entropy(
     >>> round(float(polyloss.cross_entropy(logits, np.asarray([0, -1]), ignore_index=-1)), 4)
     0.2395
     """
-    if is_integer(xp, target) and class_weight is None and not numeric.is_zero(label_smoothing):
-        return _smoothed(xp, logits, target, label_smoothing)
-
-    if is_integer(xp, target) and numeric.is_zero(label_smoothing):
-        picked, hot, others = numeric.softmax_at(xp, logits, target)
-        weight, cost = at(xp, hot, class_weight), numeric.minus_log_softmax(xp, picked)
+    ids = is_integer(xp, target)
+    if ids and numeric.is_zero(label_smoothing):
+        picked = numeric.softmax_at(xp, logits, target)
+        weight, cost = at(xp, picked.hot, class_weight), numeric.minus_log_softmax(xp, picked.entry)
         return (
             weighted(xp, weight, cost[..., 0]),
-            lambda: picked_slope(xp, picked, hot, others, weight),
-            {"class_weight": lambda: xp.where(hot, cost, 0.0)},
+            lambda: picked_slope(xp, picked, weight),
+            {"class_weight": lambda: xp.where(picked.hot, cost, 0.0)},
         )
 
-    row = numeric.softmax_of(xp, logits)
-    value, mass, *gradients = expected(
-        xp,
-        lambda: numeric.minus_log_softmax(xp, row),
-        logits,
-        target,
-        class_weight,
-        label_smoothing,
-        lambda mass: numeric.mixed_minus_log_softmax(xp, row, mass),
-    )
-    return value, lambda: numeric.minus_log_softmax_slope(xp, row, mass), *gradients
+    if ids and class_weight is None:
+        return _smoothed(xp, logits, target, label_smoothing)
+    return cross_entropy_of(xp, logits, target, class_weight, label_smoothing)
 
 
 def _smoothed(xp: Namespace, logits: Array, ids: Array, label_smoothing: float | Array) -> KernelResult:
     """Cross entropy of class ids that are smoothed, without an array of the probabilities that they become."""
-    picked, hot, others = numeric.softmax_at(xp, logits, ids)
-    cost = numeric.minus_log_softmax(xp, picked)[..., 0]
-    _, shift = numeric.shifted(xp, logits)
-    possible = is_possible(xp, logits)
-    count = xp.maximum(xp.sum(xp.astype(possible, logits.dtype), axis=-1, keepdims=True), 1.0)
+    entry, hot, unpicked, shift = numeric.softmax_at(xp, logits, ids)
+    cost = numeric.minus_log_softmax(xp, entry)[..., 0]
+    possible, count = possible_classes(xp, logits)
     # The mean cost of all classes: both parts are positive.
     distance = 0.0 - xp.sum(xp.where(possible, shift, 0.0) * (1.0 / count), axis=-1, keepdims=True)
-    further = xp.where(distance > 0, picked.infinity, 0.0)
-    mean = (xp.log(picked.total) + (distance + further))[..., 0]
+    further = xp.where(distance > 0, entry.infinity, 0.0)
+    mean = (xp.log(entry.total) + (distance + further))[..., 0]
 
     def gradient() -> Array:
         each = label_smoothing / count
-        exists = ~numeric.is_infinite(xp, picked.shift, -1)
+        exists = ~numeric.is_infinite(xp, entry.shift, -1)
         mass = (1.0 - label_smoothing) + xp.where(exists, each, 0.0)
         mass_of_others = each * (count - xp.astype(exists, logits.dtype))
         # p_c - mass_c. That of the class itself is p mass_of_others - (1 - p) mass.
-        own = picked.terms * mass_of_others - picked.rest * mass
-        return xp.where(hot, own, others - xp.where(possible, picked.total * each, 0.0)) * (1.0 / picked.total)
+        own = entry.terms * mass_of_others - entry.rest * mass
+        return xp.where(hot, own, unpicked - xp.where(possible, entry.total * each, 0.0)) * (1.0 / entry.total)
 
     value = numeric.times(xp, 1.0 - label_smoothing, cost) + numeric.times(xp, label_smoothing, mean)
     return value, gradient, {"label_smoothing": lambda: mean - cost}
@@ -266,17 +254,17 @@ def softmax_focal(
     array([0.0109, 2.821 ])
     """
     if is_integer(xp, target):
-        picked, hot, others = numeric.softmax_at(xp, logits, target)
-        weight = at(xp, hot, alpha)
-        cost, slope, log_miss = _focused(xp, logits, picked, gamma)
+        picked = numeric.softmax_at(xp, logits, target)
+        weight = at(xp, picked.hot, alpha)
+        cost, slope, log_miss = _focused(xp, logits, picked.entry, gamma)
         value = weighted(xp, weight, cost[..., 0])
 
         def gradient() -> Array:
             factor = slope()[..., 0]
-            return picked_slope(xp, picked, hot, others, factor if weight is None else weight * factor)
+            return picked_slope(xp, picked, factor if weight is None else weight * factor)
 
         by_parameter = {
-            "alpha": lambda: xp.where(hot, cost, 0.0),
+            "alpha": lambda: xp.where(picked.hot, cost, 0.0),
             "gamma": lambda: numeric.times(xp, value, log_miss()[..., 0]),
         }
         return value, gradient, by_parameter

@@ -3,12 +3,11 @@
 from dataclasses import replace
 from typing import Unpack
 
-from polyloss import stable as numeric
 from polyloss.core.declare import rowwise
 from polyloss.core.domains import NONNEGATIVE, finite
 from polyloss.core.typing import Array, KernelResult, Namespace, RowCall
 
-from ._classes import expected
+from ._classes import cross_entropy_of
 
 __all__ = ["ranking_softmax"]
 
@@ -64,13 +63,5 @@ def ranking_softmax(
     >>> polyloss.ranking_softmax(np.where(items, scores, -np.inf), grades, reduction="none").round(4)
     array([3.2228, 0.3133])
     """
-    row = numeric.softmax_of(xp, scores)
-    value, mass, by_target, _ = expected(
-        xp,
-        lambda: numeric.minus_log_softmax(xp, row),
-        scores,
-        target,
-        None,
-        total_of=lambda mass: numeric.mixed_minus_log_softmax(xp, row, mass),
-    )
-    return value, lambda: numeric.minus_log_softmax_slope(xp, row, mass), by_target
+    value, by_scores, by_target, _ = cross_entropy_of(xp, scores, target)
+    return value, by_scores, by_target

@@ -17,6 +17,7 @@ from polyloss_conformance.exact.numbers import mp
 from polyloss_conformance.losses import LOSSES
 
 from .browser import chromium
+from .colours import contrast
 
 DOCS = Path(__file__).parents[1] / "docs"
 sys.path.insert(0, str(DOCS / "_ext"))
@@ -518,17 +519,9 @@ def test_curves_are_told_apart_without_colours(theme: str, opened: Any) -> None:
             ".explorer-picture").querySelectorAll("path[data-line]")].map(one => getComputedStyle(one).color)]"""
     )
     assert len(colors) == 7
-    background, *lines = map(_luminance, colors)
+    background, *lines = ([int(part) for part in color.strip("rgb()").split(",")] for color in colors)
     for line in lines:
-        light, dark = max(line, background), min(line, background)
-        assert (light + 0.05) / (dark + 0.05) >= 4.5
-
-
-def _luminance(color: str) -> float:
-    """As WCAG has it."""
-    parts = [int(part) / 255 for part in color.strip("rgb()").split(",")]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+        assert contrast(line, background) >= 4.5
 
 
 # ------------------------------------------------------------------------------------------- what the page is made of

@@ -41,15 +41,23 @@ def test_a_curve_is_where_its_numbers_are() -> None:
 
 
 def test_the_dots_of_braille_are_where_unicode_has_them() -> None:
-    """Two by four in a character, by an independent table: those of a line that rises by one dot for each."""
-    names = {0: 7, 1: 3, 2: 2, 3: 1}, {0: 8, 1: 6, 2: 5, 3: 4}
-    dots = np.zeros((1, 4, 2), bool)
-    for column, of_column in enumerate(names):
-        for up, number in of_column.items():
-            dots[:] = False
-            dots[0, 3 - up, column] = True
-            code = int(np.einsum("ux,ux->", dots[0], plots._DOTS))
-            assert code == 1 << (number - 1)
+    """Two by four in a character, by an independent table: a line that rises evenly is as high as it was drawn."""
+    heights = {7: 0, 3: 1, 2: 2, 1: 3, 8: 0, 6: 1, 5: 2, 4: 3}
+    right = (8, 6, 5, 4)
+    points = np.linspace(0.0, 1.0, 401)
+    lines = plots.draw(points, [points], 46, 12)
+    inside = [line[re.search("[│┤]", line).end() :].ljust(41) for line in lines[:10]]  # type: ignore[union-attr]
+    columns: dict[int, list[int]] = {}
+    for row, line in enumerate(inside):
+        for column, character in enumerate(line):
+            for number, height in heights.items():
+                if character != " " and ord(character) - 0x2800 & 1 << number - 1:
+                    columns.setdefault(2 * column + (number in right), []).append(4 * (9 - row) + height)
+    found = [np.mean(columns[column]) for column in sorted(columns)]
+    assert len(found) == max(columns) + 1
+    # The axis begins 0.08 below 0 and ends as much above 1.
+    expected = [(x + 0.08) / 1.16 * 40 - 0.5 for x in np.linspace(0, 1, len(found))]
+    np.testing.assert_allclose(found, expected, atol=1.0)
 
 
 def test_what_is_not_finite_is_not_drawn() -> None:

@@ -26,7 +26,6 @@ sys.path.append(str(ROOT / "docs"))
 
 import editions  # noqa: E402
 
-SITE = ROOT / "build" / "site"
 MENUS = ("index", "bugs", "guides", "losses/index", "api/index", "docs/explorer")
 PAGES = [
     *MENUS,

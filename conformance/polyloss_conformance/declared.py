@@ -8,6 +8,7 @@ import numpy as np
 import polyloss
 from polyloss.core import checks
 from polyloss.core.arguments import EXAMPLES
+from polyloss.core.compose import terms_of
 from polyloss.core.domains import REAL, Classes, Domain
 
 from .arrays import Shape, bits, classes, normal, uniform
@@ -34,12 +35,12 @@ class Sum(polyloss.LossSum):
         self.parameters: tuple[str, ...] = ()
         self.defaults: Mapping[str, Any] = {}
         self.static: frozenset[str] = frozenset()
-        self.autodiff = any(term.autodiff is True for term in terms_of(total))
+        self.autodiff = any(term.autodiff is True for term in losses_of(total))
 
 
 def as_one(total: polyloss.LossSum) -> Sum:
     """A sum as one loss. ValueError where no arrays are made that fit all of its terms."""
-    terms = terms_of(total)
+    terms = losses_of(total)
     for like in terms:
         arrays = generated(like)
         try:
@@ -55,11 +56,9 @@ def as_one(total: polyloss.LossSum) -> Sum:
     )
 
 
-def terms_of(loss: Any) -> list[polyloss.Loss[Any]]:
+def losses_of(loss: Any) -> list[polyloss.Loss[Any]]:
     """The losses in a sum, those of sums in it among them; of a loss, that alone."""
-    if isinstance(loss, polyloss.LossSum):
-        return [each for _, term in loss.terms for each in terms_of(term)]
-    return [loss] if isinstance(loss, polyloss.Loss) else []
+    return [term for _, term in terms_of(loss) if isinstance(term, polyloss.Loss)]
 
 
 def _losses_shape(loss: polyloss.Loss[Any], arrays: tuple[Any, ...]) -> checks.Shape:

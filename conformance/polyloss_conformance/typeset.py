@@ -125,7 +125,9 @@ class Typesetter:
                 return self.text(f"√{_bracketed(self.on_one_line(inside))}")
             case Accent(base, mark):
                 text = self.on_one_line(base)
-                marked = f"{text}_{mark}" if self.ascii else unicodedata.normalize("NFC", text + formulas.MARKS[mark])
+                marked = (
+                    f"{text}_{mark}" if self.ascii else unicodedata.normalize("NFC", text + formulas.MARKS[mark][0])
+                )
                 return Box((marked,))
             case Scripts(base, low, high):
                 return self._scripts(base, low, high)

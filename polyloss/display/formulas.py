@@ -128,8 +128,14 @@ _CHARACTERS = _table(
     }
 )
 _FUNCTIONS = {"log", "exp", "ln", "max", "min", "sup", "inf", "lim", "cos", "sin", "tan", "cosh", "sinh", "tanh", "det"}
-MARKS = {"bar": "\u0304", "hat": "\u0302", "tilde": "\u0303", "vec": "\u20d7", "dot": "\u0307"}
-"""The characters that put a mark above the one before."""
+MARKS = {
+    "bar": ("\u0304", "¯"),
+    "hat": ("\u0302", "^"),
+    "tilde": ("\u0303", "~"),
+    "vec": ("\u20d7", "→"),
+    "dot": ("\u0307", "˙"),
+}
+"""The characters that put a mark above the one before, and those that are the mark alone."""
 _FRACTIONS = ("frac", "tfrac", "dfrac")
 _WORDS: dict[str, Kind] = {"text": "word", "mathrm": "word", "mathbf": "word", "operatorname": "function"}
 _SIZE = re.compile(r"(left|right|[bB]igg?)([lr]?)")
@@ -336,8 +342,8 @@ def has_limits(base: Node) -> bool:
     return isinstance(base, Symbol) and (base.kind == "big" or base.text in UNDER)
 
 
-def mathml(formula: str) -> str:
-    """A formula as MathML, which browsers set themselves.
+def mathml(formula: str, *, inline: bool = False) -> str:
+    """A formula as MathML, which browsers set themselves; within a line of text, or on a line of its own.
 
     Raises
     ------
@@ -349,7 +355,8 @@ def mathml(formula: str) -> str:
     >>> mathml("x_i")
     '<math displaystyle="true" style="font-family: ..."><mrow><msub><mi>x</mi><mi>i</mi></msub></mrow></math>'
     """
-    return f'<math displaystyle="true" style="font-family: {_FONTS}">{_tags(parse(formula))}</math>'
+    display = "" if inline else ' displaystyle="true"'
+    return f'<math{display} style="font-family: {_FONTS}">{_tags(parse(formula))}</math>'
 
 
 # Each system comes with one of these; without a font for mathematics, braces do not grow.
@@ -377,8 +384,7 @@ def _tags(node: Node) -> str:
         case Root(inside):
             return f"<msqrt>{_tags(inside)}</msqrt>"
         case Accent(base, mark):
-            over = {"bar": "¯", "hat": "^", "tilde": "~", "vec": "→", "dot": "˙"}[mark]
-            return f'<mover accent="true">{_tags(base)}<mo stretchy="false">{over}</mo></mover>'
+            return f'<mover accent="true">{_tags(base)}<mo stretchy="false">{MARKS[mark][1]}</mo></mover>'
         case Scripts(base, low, high):
             scripts = [one for one in (low, high) if one is not None]
             names = ("munder", "mover", "munderover") if has_limits(base) else ("msub", "msup", "msubsup")

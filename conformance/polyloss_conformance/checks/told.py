@@ -6,7 +6,7 @@ import re
 import traceback
 from typing import Any
 
-from polyloss_conformance.declared import terms_of
+from polyloss_conformance.declared import losses_of
 
 _LENGTH = 400
 
@@ -37,5 +37,5 @@ def told(error: Exception, loss: Any) -> str:
 
 def _files(loss: Any) -> list[str]:
     """The files of the kernels in a loss, or in a sum of losses."""
-    codes = (getattr(term.kernel, "__code__", None) for term in terms_of(loss))
+    codes = (getattr(term.kernel, "__code__", None) for term in losses_of(loss))
     return list(dict.fromkeys(code.co_filename for code in codes if code is not None))

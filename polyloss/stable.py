@@ -40,6 +40,14 @@ def times(xp: Namespace, factor: Array | float, array: Array) -> Array:
     return factor * xp.where(factor == 0, 0.0, array)
 
 
+def times_slope(xp: Namespace, factor: Array | float, slope: Array) -> Array:
+    """The same of a derivative, which may be differentiated by the factor: that gives the slope, also by a factor of 0,
+    unless the slope is not finite."""
+    if is_number(factor):
+        return times(xp, factor, slope)
+    return factor * xp.where((factor != 0) | xp.isfinite(slope), slope, 0.0)
+
+
 def positive_part(xp: Namespace, x: Array) -> Array:
     """``max(x, 0)``. A NaN is neither above nor below, and stays."""
     return xp.where(x <= 0, 0.0, x)

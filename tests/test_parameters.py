@@ -162,3 +162,58 @@ def test_parameters_at_kinks(backend: Any) -> None:
     np.testing.assert_allclose(by(polyloss.sigmoid_focal, (logits, target), "gamma", 0.0), entropy * np.log(wrong))
     infinite = backend.array([np.inf])
     assert by(polyloss.sigmoid_focal, (infinite, target), "gamma", 1.5) == 0.0
+
+
+ROWS = np.asarray([[0.5, -1.0, 2.0], [1.5, 0.25, -0.5]])
+PROBABILITIES = np.asarray([[0.0, 1.0, 0.0], [0.5, 0.0, 0.5]]), np.full((2, 3), 0.25)
+CLASS_WEIGHTS = np.asarray([0.0, 1.0, 0.0]), np.asarray([0.75, 0.5, 2.0])
+SHARES = np.asarray(0.0), np.asarray(0.25)
+CHOSEN = np.asarray([1, 0]), np.asarray([1, 0])
+MULTILINEAR = [
+    (loss, target, one, values)
+    for loss, target, named in (
+        (polyloss.cross_entropy, PROBABILITIES, {1: PROBABILITIES, "class_weight": CLASS_WEIGHTS}),
+        (polyloss.cross_entropy, PROBABILITIES, {1: PROBABILITIES, "label_smoothing": SHARES}),
+        (polyloss.cross_entropy, CHOSEN, {"class_weight": CLASS_WEIGHTS, "label_smoothing": SHARES}),
+        (polyloss.nll, PROBABILITIES, {1: PROBABILITIES, "class_weight": CLASS_WEIGHTS}),
+        (polyloss.nll, CHOSEN, {"class_weight": CLASS_WEIGHTS, "label_smoothing": SHARES}),
+        (polyloss.softmax_focal, PROBABILITIES, {1: PROBABILITIES, "alpha": CLASS_WEIGHTS}),
+        (polyloss.binary_cross_entropy_with_logits, PROBABILITIES, {1: PROBABILITIES, "pos_weight": CLASS_WEIGHTS}),
+    )
+    for one, values in ((list(named), named), (list(named)[::-1], named))
+]
+"""Losses that are linear in each of two arguments, with both at 0 and elsewhere."""
+
+
+@pytest.mark.parametrize(
+    ("loss", "target", "pair", "values"),
+    MULTILINEAR,
+    ids=[f"{loss.__name__}-{a}-{b}" for loss, _, (a, b), _ in MULTILINEAR],
+)
+def test_mixed_second_derivatives_where_a_factor_is_0(
+    backend: Any, loss: Any, target: Any, pair: list[int | str], values: dict[int | str, Any]
+) -> None:
+    """What is linear in two arguments has one mixed second derivative, where these are 0 as elsewhere."""
+    if not backend.has_autodiff:
+        pytest.skip("has no second derivatives")
+    own = framework(backend.framework)
+
+    def product(place: int) -> Any:
+        at = {key: value[place] for key, value in values.items()}
+        logits = ROWS - 2.5 if loss is polyloss.nll else ROWS
+        moved, fixed = pair
+        directions = [np.zeros(at[moved].shape), np.cos(np.arange(at[fixed].size) + 1.0).reshape(at[fixed].shape)]
+        found, _ = own.hessian_product(
+            loss,
+            {"reduction": "sum"},
+            [own.array(logits), own.array(at.get(1, target[place]))],
+            (moved, fixed),
+            own.array(np.asarray(1.0)),
+            [own.array(direction) for direction in directions],
+            {key: own.array(value) for key, value in at.items() if isinstance(key, str)},
+        )
+        return own.numpy(found)
+
+    elsewhere = product(1)
+    assert np.abs(elsewhere).max() > 1e-3
+    np.testing.assert_allclose(product(0), elsewhere, rtol=1e-12)

@@ -53,14 +53,14 @@ def expected(
     def by_target() -> Array:
         # What a masked class would cost is left out.
         slope = (1.0 - label_smoothing) * xp.where(is_possible(xp, logits), costs(), 0.0)
-        return slope if weight is None else numeric.times(xp, weight, slope)
+        return slope if weight is None else numeric.times_slope(xp, weight, slope)
 
     def by_label_smoothing() -> Array:
         change = shares_of_possible(xp, logits) - q
-        return xp.sum(numeric.times(xp, change if weight is None else weight * change, costs()), axis=-1)
+        return xp.sum(numeric.times_slope(xp, change if weight is None else weight * change, costs()), axis=-1)
 
     by_parameter = {
-        "class_weight": lambda: numeric.times(xp, smoothed, costs()),
+        "class_weight": lambda: numeric.times_slope(xp, smoothed, costs()),
         "label_smoothing": by_label_smoothing,
     }
     value = xp.sum(numeric.times(xp, mass, costs()), axis=-1) if total_of is None else total_of(mass)
@@ -133,4 +133,4 @@ def _only(by: Gradient) -> Array:
 
 
 def _total(xp: Namespace, mass: Array, by: Gradient) -> Array:
-    return xp.sum(numeric.times(xp, mass, by()), axis=-1)
+    return xp.sum(numeric.times_slope(xp, mass, by()), axis=-1)

@@ -166,7 +166,7 @@ def binary_cross_entropy_with_logits(
 
     cost_of_both = likely_cost if pos_weight is None else (positive + negative) * likely_cost
     by_parameter = {
-        "pos_weight": lambda: numeric.times(xp, t, likely_cost - xp.where(yes, 0.0, logits)),
+        "pos_weight": lambda: numeric.times_slope(xp, t, likely_cost - xp.where(yes, 0.0, logits)),
         "label_smoothing": lambda: (0.5 - target) * by_smoothed_target(),
     }
     value = cost_of_both + numeric.times(xp, far, logits)
@@ -254,7 +254,7 @@ def sigmoid_focal(
 
     value = focused if alpha is None else numeric.times(xp, weight, focused)
     by_parameter = {
-        "alpha": lambda: numeric.times(xp, 2.0 * target - 1.0, focused),
-        "gamma": lambda: numeric.times(xp, value, focus.log_miss()),
+        "alpha": lambda: numeric.times_slope(xp, 2.0 * target - 1.0, focused),
+        "gamma": lambda: numeric.times_slope(xp, value, focus.log_miss()),
     }
     return value, by_logits, by_target, by_parameter

@@ -265,7 +265,7 @@ def softmax_focal(
 
         by_parameter = {
             "alpha": lambda: xp.where(picked.hot, cost, 0.0),
-            "gamma": lambda: numeric.times(xp, value, log_miss()[..., 0]),
+            "gamma": lambda: numeric.times_slope(xp, value, log_miss()[..., 0]),
         }
         return value, gradient, by_parameter
 
@@ -274,7 +274,7 @@ def softmax_focal(
     value, mass, by_target, by_parameter = expected(xp, lambda: costs, logits, target, alpha)
     by_parameter = {
         "alpha": by_parameter["class_weight"],
-        "gamma": lambda: xp.sum(numeric.times(xp, mass, numeric.times(xp, costs, log_misses())), axis=-1),
+        "gamma": lambda: xp.sum(numeric.times_slope(xp, mass, numeric.times_slope(xp, costs, log_misses())), axis=-1),
     }
     return value, lambda: numeric.minus_log_softmax_slope(xp, row, mass * slopes()), by_target, by_parameter
 

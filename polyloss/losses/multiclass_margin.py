@@ -184,7 +184,7 @@ def multi_margin(
 
     def by_others() -> Array:
         slope = xp.sign(missing) / row_length(xp, scores) if power == 1 else 2.0 * shares
-        return slope if weight is None else numeric.times(xp, weight, slope)
+        return slope if weight is None else numeric.times_slope(xp, weight, slope)
 
     def by_scores() -> Array:
         slope = by_others()

@@ -161,6 +161,17 @@ def test_finite_logits_are_computed_once(rng: Any, careful_runs: list[Any]) -> N
     assert len(careful_runs) == 1
 
 
+def test_after_some_calls_logits_are_taken_to_be_finite_again(rng: Any, careful_runs: list[Any]) -> None:
+    loss = polyloss.cross_entropy.partial(label_smoothing=0.125)
+    logits, ids = rng.normal(size=(ROWS, CLASSES)), rng.integers(1, CLASSES, ROWS)
+    masked = logits.copy()
+    masked[3, 0] = -np.inf
+    loss(masked, ids)
+    for _ in range(_blocks._CAREFUL_CALLS + 5):
+        loss(logits, ids)
+    assert len(careful_runs) == 1 + _blocks._CAREFUL_CALLS
+
+
 @pytest.mark.parametrize("soft", [False, True])
 def test_masked_classes_are_computed_once_from_the_second_call_on(
     soft: bool, rng: Any, careful_runs: list[Any], monkeypatch: Any

@@ -431,6 +431,33 @@ def test_second_derivatives(backend: Any, loss: Any, parameters: dict[str, Any],
         np.testing.assert_allclose(own.numpy(ours), theirs, rtol=1e-6, atol=2e-8)
 
 
+MASKED_ROWS = [[-INF, -INF, -INF], [-INF, 1.0, 2.0], [0.5, -INF, -INF], [-INF, -INF, 3.0]]
+OF_CLASSES = [
+    (cross_entropy, {}),
+    (cross_entropy, {"label_smoothing": 0.25}),
+    (softmax_focal, {}),
+    (polyloss.poly1_cross_entropy, {}),
+    (polyloss.generalized_cross_entropy, {}),
+    (polyloss.multiclass_sparsemax, {}),
+]
+
+
+@pytest.mark.parametrize(("loss", "parameters"), OF_CLASSES)
+def test_class_ids_and_one_hot_rows_are_one_target_where_classes_are_masked(
+    backend: Any, loss: Any, parameters: dict[str, Any]
+) -> None:
+    """Of a row of nothing but masked classes all have the probability 0: the derivative is ``p - q`` there too."""
+    logits, ids = backend.array(MASKED_ROWS), np.asarray([0, 0, 1, 2])
+    cotangent = np.asarray([0.5, 1.5, 2.0, 0.25])
+    (by_ids, _), (by_rows, _) = (
+        backend.grad(loss, logits, backend.array(target), cotangent=cotangent, **parameters)
+        for target in (ids, np.eye(3)[ids])
+    )
+    np.testing.assert_allclose(backend.numpy(by_ids), backend.numpy(by_rows), rtol=1e-12, atol=0)
+    one, other = (loss(logits, backend.array(given), reduction="none", **parameters) for given in (ids, np.eye(3)[ids]))
+    np.testing.assert_allclose(backend.numpy(one), backend.numpy(other), rtol=1e-12, atol=0)
+
+
 def test_second_derivatives_stay_finite(backend: Any) -> None:
     if not backend.has_autodiff:
         pytest.skip("has no second derivatives")

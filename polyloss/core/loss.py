@@ -226,7 +226,7 @@ class Loss(Definition, Combinable, Generic[P]):
                     if any_batch is not None and call.plan.fits_any_batch:
                         self._of_any_batch[any_batch] = known
                 return call
-            plan = known.plan.changed(other=known.plan)
+            plan = known.plan.changed(sibling=known.plan)
             remembered = self._remember(key, known._replace(plan=plan))
         plan, backend, options, _ = remembered
         by_name = self.arrays[len(arrays) :]

@@ -30,14 +30,14 @@ class Plan(Binding):
         The dtype of the result; None for that of the prediction.
     memory : dict
         What an adapter keeps of such calls.
-    other : Plan or None
+    sibling : Plan or None
         That of calls with more examples or fewer, which do the same.
     """
 
     reduction: str
     result: Any = None
     memory: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
-    other: "Plan | None" = field(default=None, compare=False, repr=False)
+    sibling: "Plan | None" = field(default=None, compare=False, repr=False)
 
     def __call__(self, arrays: Sequence[Array]) -> Array:
         """The reduced loss, differentiable by the framework as often as it likes."""
@@ -68,7 +68,7 @@ class Plan(Binding):
 
     def changed(self, **changes: Any) -> Self:
         """Another plan, of whose calls nothing is kept yet."""
-        return replace(self, **{"memory": {}, "other": None} | changes)
+        return replace(self, **{"memory": {}, "sibling": None} | changes)
 
     def has_nothing(self, named: Mapping[str, Array]) -> bool:
         """Whether there is no example to compute anything of, nor one of another member of a group."""
@@ -179,10 +179,11 @@ class Plan(Binding):
                 )
         return names
 
-    def prepare(self, xp: Namespace, named: Mapping[str, Array], *, safe: bool = True) -> "Ready":
-        """The arrays as a kernel wants them: rows last, in float32 or float64, masked examples at a value that is safe.
+    def prepare(self, xp: Namespace, named: Mapping[str, Array], *, fill_masked: bool = True) -> "Ready":
+        """The arrays as a kernel wants them: rows last, in float32 or float64.
 
-        The latter is for who differentiates the kernel; class ids have to exist for anybody.
+        `fill_masked` gives masked examples a safe value, for who differentiates the kernel; class ids have one in any
+        case.
         Where losses share more than parameters, the examples have one axis, and factors may still be halves.
         """
         loss, first = self.loss, named[self.loss.arrays[0]]
@@ -210,7 +211,7 @@ class Plan(Binding):
                 ready = xp.reshape(ready, (-1, *row))
             elif not flat and array.ndim > count:
                 ready = row_last(self, xp, name, ready, count)
-            if mask is not None and argument.of_examples and (safe or ids):
+            if mask is not None and argument.of_examples and (fill_masked or ids):
                 # Safe input instead of a safe result: NaN in a masked example then meets no derivative.
                 known = xp.full_like(ready, domain.safe) if domain.safe else xp.zeros_like(ready)
                 ready = xp.where(expand(mask, ready.ndim), ready, known)

@@ -41,6 +41,8 @@ def _switch(name: str) -> bool:
 enabled = _switch("POLYLOSS_BLOCKS")
 """Whether calls are made block by block, where they can be."""
 
+_CAREFUL_CALLS = 32
+"""How many calls after one with masked classes take nothing to be finite: to find one out costs a run more."""
 _CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -89,7 +91,8 @@ class Blocks:
         if self.dtype not in (np.float32, np.float64):
             raise UntraceableError(f"an array of {self.dtype}")
         self.result = backend.result_dtype(given[0])
-        self.scales = self._waits = self._is_careful = False
+        self.scales = self._waits = False
+        self._careful_calls = 0
         self.layouts = layouts_of(plan, plan.named(given))
         self.blocked: list[bool] = []
         self.row, self.needs_finish, lengths = 1, False, []
@@ -206,12 +209,15 @@ class Blocks:
         else:
             divisor, seen = self._constant
         parts.append(seen)
-        program = self._careful(task) if self._is_careful else task.program
+        careful = self._careful_calls > 0
+        program = self._careful(task) if careful else task.program
         number, bad = quietly(self._value, program, parts, outputs, divisor)
-        if bad and self.compiled.assumes and not self._is_careful:
+        if careful:
+            self._careful_calls -= 1
+        elif bad and self.compiled.assumes:
             number, bad = quietly(self._value, self._careful(task), parts, outputs, divisor)
-            # Where classes are masked, they are likely to be so in the next call.
-            self._is_careful = not bad
+            # Where classes are masked, they are likely to be so in the next calls.
+            self._careful_calls = 0 if bad else _CAREFUL_CALLS
         value = backend.wrap(number)
         if bad:
             self.plan.check_values(self.plan.named(arrays))
@@ -370,7 +376,7 @@ class InMemory(Backend):
             return None
         if plan.is_empty(plan.named(call.arrays)) or not self.blockwise(call.arrays[:count], call.arrays[count:]):
             return None
-        memory, other = self.memory(call.arrays), plan.other and plan.other.memory.get("blocks")
+        memory, other = self.memory(call.arrays), plan.sibling and plan.sibling.memory.get("blocks")
         try:
             found = other.of_other_batch(plan, call.arrays) if other is not None and other.memory is memory else None
             return found or Blocks(plan, self, memory, call.arrays)

@@ -62,7 +62,7 @@ class Compiled:
             self.flags.append(found.flags)
         with foreign:
             # Derivatives are given, and what is found of masked examples is left out.
-            ready = plan.prepare(trace, named, safe=not form.assumes_finite)
+            ready = plan.prepare(trace, named, fill_masked=not form.assumes_finite)
             kernel = ready.kernel.kernel
             unseeing = functools.update_wrapper(_unseeing(trace, kernel), kernel, updated=())
             bound = replace(ready.kernel, kernel=unseeing)

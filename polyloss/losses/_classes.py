@@ -27,7 +27,7 @@ def picked_slope(xp: Namespace, picked: numeric.Picked, factor: Array | None) ->
     each = 1.0 / picked.entry.total
     if factor is not None:
         each = each * (factor if numeric.is_number(factor) else factor[..., None])
-    return xp.where(picked.hot, -picked.entry.rest, picked.unpicked) * each
+    return xp.where(picked.hot, -picked.entry.others, picked.unpicked) * each
 
 
 def expected(

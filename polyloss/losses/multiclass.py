@@ -113,7 +113,7 @@ def _smoothed(xp: Namespace, logits: Array, ids: Array, label_smoothing: float |
         mass = (1.0 - label_smoothing) + xp.where(exists, each, 0.0)
         mass_of_others = each * (count - xp.astype(exists, logits.dtype))
         # p_c - mass_c. That of the class itself is p mass_of_others - (1 - p) mass.
-        own = entry.terms * mass_of_others - entry.rest * mass
+        own = entry.terms * mass_of_others - entry.others * mass
         return xp.where(hot, own, unpicked - xp.where(possible, entry.total * each, 0.0)) * (1.0 / entry.total)
 
     value = numeric.times(xp, 1.0 - label_smoothing, cost) + numeric.times(xp, label_smoothing, mean)

@@ -26,6 +26,7 @@ extensions = [
     "bug_pages",
     "api_pages",
     "contents",
+    "names",
     "pictures",
     "explorer",
     "chinese",

@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from polyloss_conformance import guide
-
 from .browser import built, chromium
 from .colours import contrast
 
@@ -91,31 +89,6 @@ def test_a_name_for_each_picture_is_needed(pictures: Any) -> None:
     page = (ROOT / "docs" / "guides" / "porting.md").read_text(encoding="utf-8")
     with pytest.raises(ValueError, match=r"side_by_side needs 2 names in :y:, separated by \|, got loss"):
         pictures.html("side_by_side", page, "step", "loss", "text")
-
-
-def test_the_tree_has_every_answer(browser: Any, site: Path) -> None:
-    """It opens by the keyboard, and each answer of ``polyloss guide`` is at the end of one branch."""
-    view = browser.new_page()
-    try:
-        view.goto((site / "docs" / "guides" / "choosing.html").as_uri())
-        first = view.locator(".tree > details").first
-        assert not first.locator("details").first.is_visible()
-        first.locator("summary").first.focus()
-        view.keyboard.press("Enter")
-        assert first.locator("details").first.is_visible()
-        view.keyboard.press("Tab")
-        view.keyboard.press("Space")
-        assert first.locator("a").first.is_visible()
-        found = view.evaluate(
-            """() => [...document.querySelectorAll(".tree > details > details")].map(one => [
-                one.parentElement.firstChild.textContent,
-                one.firstChild.textContent,
-                ...[...one.querySelectorAll("p")].map(line => line.textContent),
-            ])"""
-        )
-        assert found == [[advice.task, advice.situation, advice.call, advice.why] for advice in guide.GUIDE]
-    finally:
-        view.close()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -124,8 +125,15 @@ class _Links(HTMLParser):
         super().__init__()
         self.links: list[str] = []
         self.anchors: set[str] = set()
+        self.open = 0
+        self.most_open = 0
+
+    def handle_endtag(self, tag: str) -> None:
+        self.open -= tag == "a"
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.open += tag == "a"
+        self.most_open = max(self.most_open, self.open)
         for key, value in attrs:
             if key == "id" and value:
                 self.anchors.add(value)
@@ -162,6 +170,11 @@ def test_every_link_leads_somewhere(site: Path, pages: dict[Path, _Links]) -> No
 
 
 @pytest.mark.site
+def test_no_link_is_in_another(site: Path, pages: dict[Path, _Links]) -> None:
+    assert [str(path.relative_to(site)) for path, page in pages.items() if page.most_open > 1] == []
+
+
+@pytest.mark.site
 @pytest.mark.parametrize("edition", [edition for edition in editions.EDITIONS if edition])
 def test_every_page_leads_to_itself_in_the_other_edition(edition: str, site: Path, pages: dict[Path, _Links]) -> None:
     """And back, from the same place; none to itself in its own."""
@@ -181,6 +194,44 @@ def test_menus_are_in_the_language_of_the_edition(site: Path) -> None:
     assert '<html lang="zh-CN"' in text
     for said in editions.phrases("zh")["contents"].values():
         assert said in text
+
+
+@pytest.mark.site
+def test_a_page_that_is_english_says_so_in_the_language_of_the_edition(site: Path, pages: dict[Path, _Links]) -> None:
+    """Under a title in that language, which menus have as well. Titles of pages about one name are that name."""
+    said, ours = editions.phrases("zh"), {editions.place(path).with_suffix(".html") for path in editions.pages()}
+    (note,) = said["notes"].values()
+    titles = set()
+    for path in (path for path in pages if path.is_relative_to(site / "zh")):
+        page, text = path.relative_to(site / "zh"), path.read_text(encoding="utf-8")
+        # The report of the suite has no menus; the others are of Sphinx, or made of menus alone.
+        if page.name in ("conformance.html", "search.html", "genindex.html", "guides.html", "project.html"):
+            continue
+        heading = re.search(r"<h1>(.*?)<a", text, re.DOTALL)
+        assert heading is not None, page
+        assert text.count(note) == (page not in ours), page
+        if page not in ours and (page.parent.name not in ("losses", "api") or page.name == "index.html"):
+            titles.add(unescape(heading[1]))
+    assert titles == set(said["titles"].values())
+    for menu in ("project", "guides"):
+        text = re.sub(r"<[^>]*>", "\n", (site / "zh" / f"{menu}.html").read_text(encoding="utf-8"))
+        english = set(said["titles"]) - titles
+        assert english & {line.strip() for line in unescape(text).splitlines()} == set()
+
+
+@pytest.mark.site
+@pytest.mark.parametrize("edition", editions.EDITIONS)
+def test_names_of_losses_are_links_to_their_pages(edition: str, site: Path) -> None:
+    """In the list of the guide that chooses one; it needs no script."""
+    text = (site / edition / "docs" / "guides" / "choosing.html").read_text(encoding="utf-8")
+    names = re.findall(r"<code[^>]*><span class=\"pre\">polyloss\.(\w+)</span></code>", text)
+    links = re.findall(
+        r"<a [^>]*href=\"\.\./\.\./(?:losses/|api/polyloss\.)(\w+)\.html#polyloss\.\1\"[^>]*>"
+        r"<code[^>]*><span class=\"pre\">polyloss\.\1</span></code></a>",
+        text,
+    )
+    assert len(set(names) & set(LOSSES)) > 30
+    assert [name for name in names if name in LOSSES] == [name for name in links if name in LOSSES]
 
 
 @pytest.mark.site

@@ -1,4 +1,4 @@
-"""The pictures of the guides: ``{picture}`` and ``{tree}`` in a page of Markdown.
+"""The pictures of the guides: ``{picture}`` in a page of Markdown.
 
 A picture is drawn from what its page says before it: the last table, or what the last block of code finds when it is
 run. The tests of the documentation prove that the block runs and prints the rows of the table. All words of a picture
@@ -33,7 +33,6 @@ from sphinx.util.docutils import SphinxDirective
 from svg import SIZE, colour, drawn
 
 import polyloss
-from polyloss_conformance import guide
 
 Draw = Callable[[Any], None]
 Curves = Mapping[str, tuple[Any, Any]]
@@ -312,56 +311,9 @@ class Picture(SphinxDirective):
         return [nodes.raw("", found, format="html")]
 
 
-# ------------------------------------------------------------------------------------------------------------ the tree
-
-
-def tree(table: str, to: Callable[[str], str]) -> str:
-    """The table of ``polyloss guide`` as questions to open, one after the other.
-
-    Parameters
-    ----------
-    table : str
-        As Markdown.
-    to : callable
-        Makes the address of a loss's page of its name.
-    """
-    tasks: dict[str, list[str]] = {}
-    task = ""
-    for line in table.strip().splitlines()[2:]:
-        first, situation, call, why = (cell.strip() for cell in line.split("|")[1:-1])
-        task, call = first.strip("*") or task, call.strip("`")
-        link = f'<a href="{to(call.partition("(")[0])}"><code>{escape(call)}</code></a>'
-        answer = f"<p>{link}</p><p>{escape(why)}</p>"
-        leaf = f"<details><summary>{escape(situation)}</summary>{answer}</details>"
-        tasks.setdefault(task, []).append(leaf)
-    return "".join(
-        f"<details><summary>{escape(task)}</summary>{''.join(leaves)}</details>" for task, leaves in tasks.items()
-    )
-
-
-class Tree(SphinxDirective):
-    """``{tree}``, with a line about it as content: the table in the first page of this edition."""
-
-    has_content = True
-
-    def run(self) -> list[Any]:
-        first = (Path(self.env.srcdir) / "index.md").read_text(encoding="utf-8")
-        table = re.search(r"<!-- begin guide: .*?-->\n(.*?)<!-- end guide -->", first, re.DOTALL)
-        page = self.env.docname
-
-        def to(loss: str) -> str:
-            address: str = self.env.app.builder.get_relative_uri(page, f"losses/{loss}")
-            return address
-
-        found = tree(table[1] if table else guide.markdown(), to)
-        text = f"<p>{escape(' '.join(self.content))}</p>"
-        return [nodes.raw("", f'<div class="tree">{text}{found}</div>', format="html")]
-
-
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("picture", Picture)
-    app.add_directive("tree", Tree)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
-__all__ = ["PICTURES", "Before", "Picture", "Tree", "html", "setup", "tree"]
+__all__ = ["PICTURES", "Before", "Picture", "html", "setup"]

@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -33,6 +34,15 @@ _CELL = re.compile(r"(?<=\| )[^|]+?(?= \|)")
 _STAYS = re.compile(r"`[^`]*`|\b\d(?:[\w.,+-]*\w)?")
 """Code, or a number."""
 _LETTER = re.compile(r"[^\W\d_]")
+_SPAN = re.compile(r"(`+)(.+?)\1", re.DOTALL)
+_TARGET = re.compile(r"\]\(([^)\s]+)\)|<(https?:[^>\s]+)>")
+_NUMBER = re.compile(r"(?<![A-Za-z\d.,)\]])[-+]?\d+(?:[.,]\d+)*(?:e[-+]?\d+)?")
+_ITEM = re.compile(r"^ *(?:[-*]|\d+\.) ", re.MULTILINE)
+_ROW = re.compile(r"^\|", re.MULTILINE)
+_OTHER = re.compile(rf"\n*(?:{_ITEM.pattern}|{_ROW.pattern}|{_HEADING.pattern})", re.MULTILINE)
+"""How a block begins that is no paragraph."""
+_ANCHOR = re.compile(r"^\(\S+\)=$", re.MULTILINE)
+_DRAWN = "```{picture}"
 _HAN = "[\u3400-\u9fff]"
 _BROKEN = re.compile(rf"{_HAN}\n *{_HAN}")
 _STOP = re.compile(rf"{_HAN}[,.]\s?{_HAN}")
@@ -68,7 +78,7 @@ def place(path: Path) -> Path:
 
 
 def phrases(edition: str) -> dict[str, dict[str, str]]:
-    """What cells of generated tables are called in an edition, by the name of the table."""
+    """What cells of generated tables are called in an edition, by the name of the table, and what the site says."""
     with (ROOT / "docs" / edition / "phrases.toml").open("rb") as file:
         return tomllib.load(file)
 
@@ -76,13 +86,13 @@ def phrases(edition: str) -> dict[str, dict[str, str]]:
 def translate(table: str, of_table: dict[str, str]) -> tuple[str, set[str]]:
     """A generated table in another language, and the phrases that it needs, whether `of_table` has them or not.
 
-    A phrase is a cell, or a line below the table, as it is or with ``{}`` for each number and each code in it. Where no
-    letter is left then, there is nothing to translate.
+    A phrase is a cell, or a line below the table, as it is or with ``{}`` for each number and each code in it; its own
+    braces are doubled then, as `str.format` has them. Where no letter is left then, there is nothing to translate.
     """
     needed = set()
 
     def said(text: str) -> str:
-        pattern = _STAYS.sub("{}", text)
+        pattern = _STAYS.sub("{}", text.replace("{", "{{").replace("}", "}}"))
         if not _LETTER.search(pattern):
             return text
         needed.add(text if text in of_table else pattern)
@@ -100,17 +110,23 @@ def _prose(text: str, keep: Callable[[str], str] = lambda block: "") -> str:
     return _BLOCK.sub(lambda block: keep(block[0]), text)
 
 
-def sections(text: str) -> list[tuple[str, str]]:
-    """The headings of a page, and a digest of the section that each begins.
+def _sections(text: str) -> list[tuple[str, str]]:
+    """The headings of a page, and the section that each begins; what is before the first has a name in brackets.
 
-    Generated tables do not count, nor does where lines are broken.
+    Generated tables do not count.
     """
-    text = TABLE.sub("", text)
+    text = TABLE.sub("", _DIGESTS.sub("", text))
     headings = list(_HEADING.finditer(_prose(text, lambda block: " " * len(block))))
-    ends = [heading.start() for heading in headings[1:]] + [len(text)]
-    parts = [" ".join(text[heading.start() : end].split()) for heading, end in zip(headings, ends, strict=True)]
-    digests = [hashlib.sha256(part.encode()).hexdigest()[:8] for part in parts]
-    return [(heading[2], digest) for heading, digest in zip(headings, digests, strict=True)]
+    starts = [heading.start() for heading in headings]
+    parts = [text[start:end] for start, end in zip([0, *starts], [*starts, len(text)], strict=True)]
+    found = list(zip(["(before the first heading)", *(heading[2] for heading in headings)], parts, strict=True))
+    return found if found[0][1].strip() else found[1:]
+
+
+def sections(text: str) -> list[tuple[str, str]]:
+    """The headings of a page, and a digest of the section that each begins: where lines are broken does not count."""
+    parts = [(heading, " ".join(part.split())) for heading, part in _sections(text)]
+    return [(heading, hashlib.sha256(part.encode()).hexdigest()[:8]) for heading, part in parts]
 
 
 def changed(text: str, english: str) -> list[str]:
@@ -133,9 +149,8 @@ def confirm(page: Path) -> None:
 
 
 def _blocks(text: str) -> list[str]:
-    """The blocks of code, and the first lines of pictures and trees: what is said of these is translated."""
-    drawn = ("```{picture}", "```{tree}")
-    return [block.partition("\n")[0] if block.startswith(drawn) else block for block in _BLOCK.findall(text)]
+    """The blocks of code, and the first lines of pictures: what is said of these is translated."""
+    return [block.partition("\n")[0] if block.startswith(_DRAWN) else block for block in _BLOCK.findall(text)]
 
 
 def _rows_of_code(text: str) -> list[list[str]]:
@@ -145,8 +160,69 @@ def _rows_of_code(text: str) -> list[list[str]]:
     return [[c for c in cells if not _LETTER.search(_STAYS.sub("", c))] for cells in rows if cells[0][-1] == "`"]
 
 
-def differences(text: str, english: str) -> Iterator[str]:
+SHARE = 0.3
+"""How many letters a section has in another language for each English one, at least: the Chinese pages have 0.33."""
+
+# fmt: off
+WORDS = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
+)
+# fmt: on
+"""Numbers that English text spells, where Chinese has digits."""
+
+
+class _Section:
+    """What a section has that should be the same in every language.
+
+    Parameters
+    ----------
+    text : str
+    page : Path
+        Where it is: links to other files are taken from there.
+    """
+
+    def __init__(self, text: str, page: Path) -> None:
+        # What is said of a picture is prose.
+        prose = _prose(text, lambda block: block.strip("`").partition("\n")[2] if block.startswith(_DRAWN) else "")
+        prose = _ANCHOR.sub("", _MARKER.sub("", prose))
+        self.links = Counter(self._goal(one[1] or one[2], page) for one in _TARGET.finditer(prose))
+        prose = _TARGET.sub("]", prose)
+        self.code = Counter(" ".join(span[2].split()) for span in _SPAN.finditer(prose))
+        plain = _SPAN.sub("`", prose)
+        self.numbers = Counter(_NUMBER.findall(plain))
+        self.letters = len(_LETTER.findall(plain))
+        # What a translation may add: words as code, and numbers of blocks, which it explains, or of words, in digits.
+        self.names = Counter(re.findall(r"\w+", text))
+        self.spelled = Counter(number for block in _BLOCK.findall(text) for number in _NUMBER.findall(block))
+        self.spelled.update(str(WORDS.index(word)) for word in re.findall(r"\w+", plain.lower()) if word in WORDS)
+        self.items, self.rows = len(_ITEM.findall(prose)), len(_ROW.findall(prose))
+        self.paragraphs = sum(not _OTHER.match(block) for block in re.split(r"\n\s*\n", prose.strip()) if block)
+
+    @staticmethod
+    def _goal(link: str, page: Path) -> str:
+        file, mark, anchor = link.partition("#")
+        if not file or re.match(r"[a-z]+:", file):
+            return link
+        return f"{original(Path(os.path.normpath(page.parent / file)))}{mark}{anchor}"
+
+
+def _damage(there: _Section, english: _Section) -> Iterator[str]:
+    """What a section lost, or has that the English one has nowhere."""
+    for what, aside in (("links", Counter()), ("code", english.names), ("numbers", english.spelled)):
+        mine, theirs = getattr(there, what), getattr(english, what)
+        yield from (f"{what}: {lost} is missing" for lost in theirs - mine)
+        yield from (f"{what}: {new} is not in the English section" for new in mine - theirs - aside)
+    for what in ("items", "rows", "paragraphs"):
+        if getattr(there, what) != getattr(english, what):
+            yield f"{what}: {getattr(there, what)} instead of {getattr(english, what)}"
+    if there.letters < SHARE * english.letters:
+        yield f"text: {there.letters} letters for {english.letters} English ones"
+
+
+def differences(page: Path) -> Iterator[str]:
     """What should be the same in a translation, and is not."""
+    text, english = (path.read_text(encoding="utf-8") for path in (page, original(page)))
     parts: dict[str, Callable[[str], list[str] | list[list[str]]]] = {
         "blocks of code": _blocks,
         "levels of headings": lambda text: [heading[1] for heading in _HEADING.finditer(_prose(text))],
@@ -156,6 +232,12 @@ def differences(text: str, english: str) -> Iterator[str]:
     for what, part in parts.items():
         if part(text) != part(english):
             yield f"{what} are not those of the English page"
+    mine, theirs = _sections(text), _sections(english)
+    if len(mine) != len(theirs):
+        yield f"{len(mine)} sections instead of {len(theirs)}"
+        return
+    for (_, one), (heading, other) in zip(mine, theirs, strict=True):
+        yield from (f"{heading}: {lost}" for lost in _damage(_Section(one, page), _Section(other, original(page))))
 
 
 def slips(text: str) -> Iterator[str]:

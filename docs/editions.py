@@ -96,7 +96,13 @@ def translate(table: str, of_table: dict[str, str]) -> tuple[str, set[str]]:
         if not _LETTER.search(pattern):
             return text
         needed.add(text if text in of_table else pattern)
-        return of_table[text] if text in of_table else of_table.get(pattern, "").format(*_STAYS.findall(text))
+        if text in of_table:
+            return of_table[text]
+        phrase = of_table.get(pattern, "")
+        try:
+            return phrase.format(*_STAYS.findall(text))
+        except (IndexError, KeyError, ValueError) as error:
+            raise ValueError(f"the phrase {phrase!r} has other places than {pattern!r}") from error
 
     lines = [_CELL.sub(lambda cell: said(cell[0]), one) if one[:1] == "|" else said(one) for one in table.splitlines()]
     return "".join(f"{line}\n" for line in lines), needed

@@ -1,5 +1,6 @@
 """The editions of the documentation in other languages keep up with the English one: see docs/editions.py."""
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -296,6 +297,12 @@ def test_a_table_is_made_of_phrases() -> None:
     assert editions.translate(braced, {})[1] == {"{{a: {}}} of {}"}
     exact = {"ahead of 7 by 1": "领先"}
     assert editions.translate(table, exact)[1] - set(exact) == {"why", "call", "{} cores."}
+
+
+@pytest.mark.parametrize("phrase", ["{} {}", "{a}", "{"])
+def test_a_phrase_with_other_places_is_named(phrase: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"the phrase {phrase!r} has other places than '{{}} cores'")):
+        editions.translate("| 3 cores |\n", {"{} cores": phrase})
 
 
 @pytest.mark.parametrize("edition", [edition for edition in editions.EDITIONS if edition])

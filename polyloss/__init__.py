@@ -4,6 +4,7 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
 from .core.public import *
+from .derivatives import *
 from .fenchel_young import *
 from .functions import *
 from .losses import *
@@ -15,7 +16,7 @@ if not TYPE_CHECKING:
     # Type checkers see the names above, and understand none that are computed.
     _parts = (
         _import_module(f"{__name__}.{part}")
-        for part in ("core.public", "fenchel_young", "functions", "losses", "multi_task")
+        for part in ("core.public", "derivatives", "fenchel_young", "functions", "losses", "multi_task")
     )
     __all__ = sorted({name for part in _parts for name in part.__all__})
 

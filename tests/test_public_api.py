@@ -160,6 +160,7 @@ def test_repr() -> None:
 def test_typed_marker_in_every_package() -> None:
     packages = [
         "polyloss",
+        "polyloss_autodiff",
         "polyloss_numpy",
         "polyloss_torch",
         "polyloss_jax",

@@ -1,4 +1,4 @@
-"""The installed wheel holds the eight packages, their types, and nothing else."""
+"""The installed wheel holds its packages, their types, and nothing else."""
 
 import re
 from importlib import metadata
@@ -8,6 +8,7 @@ import pytest
 
 PACKAGES = {
     "polyloss",
+    "polyloss_autodiff",
     "polyloss_benchmarks",
     "polyloss_conformance",
     "polyloss_jax",

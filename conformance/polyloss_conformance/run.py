@@ -81,12 +81,7 @@ def jobs(selection: Selection, ledgers: dict[str, Ledger] | None = None) -> list
                 work.append(
                     Job(name, backend, "bad values", _all(traced.run, name, loss, framework, unseen, everything))
                 )
-            if (
-                "second order" in checks
-                and framework.differentiates
-                and "eager" in modes
-                and "float64" in selection.dtypes
-            ):
+            if "second order" in checks and "eager" in modes and "float64" in selection.dtypes:
                 curved = _all(second_order.run, name, loss, framework, selection.at_first_sight)
                 work.append(Job(name, backend, "second order", curved))
         judged = "built-in" in checks and "eager" in modes and module is None

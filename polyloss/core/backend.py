@@ -24,6 +24,7 @@ _ADAPTERS = {
     "jax": "polyloss_jax",
     "jaxlib": "polyloss_jax",
     "tensorflow": "polyloss_tensorflow",
+    "polyloss_autodiff": "polyloss_autodiff",
 }
 _GENERIC = "polyloss_numpy"
 
@@ -207,6 +208,12 @@ class Backend(ABC):
     @abstractmethod
     def value_and_grad(self, function: Callable[..., Array], argnums: Sequence[int]) -> Callable[..., Any]:
         """A function that returns the value of `function` and a tuple of its gradients."""
+
+    def differentiate(self, function: Callable[..., Array], arrays: Sequence[Array], argnums: Sequence[int]) -> Any:
+        """The value of a function of arrays, which is a number, and its derivatives by some of them, where there is no
+        closed form."""
+        name, kind = getattr(function, "__name__", repr(function)), type(arrays[0]).__name__
+        raise TypeError(f"{name} has no closed-form gradient here, and {kind} none of its own")
 
     def scalar(self, value: Any) -> Any:
         """A scalar of NumPy as a number, which it is beside an array; where a compiler shows an array in its place, as

@@ -96,8 +96,10 @@ class Plan(Binding):
         xp = backend_of(arrays[0]).namespace(arrays[0])
         self.check_scalar()
         if self.by_autodiff():
-            kind = type(arrays[0]).__name__
-            raise TypeError(f"{self.loss.__name__} has no closed-form gradient here, and {kind} none of its own")
+            learned = [name for name, array in named.items() if is_floating(xp, array)]
+            places = [self.names.index(name) for name in self._chosen(argnums, learned)]
+            value, gradients = backend_of(arrays[0]).differentiate(self._of_arrays, arrays, places)
+            return value, tuple(gradients)
         if self.has_nothing(named):
             learned = [name for name in named if name not in (*OF_A_CALL, IGNORED) and is_floating(xp, named[name])]
             if self.loss.fuse is not None:
@@ -160,6 +162,16 @@ class Plan(Binding):
             return value
 
         return self._weighed(xp, ready, value_of), results
+
+    @property
+    def _of_arrays(self) -> Any:
+        """This as a function of arrays."""
+
+        def evaluate(*arrays: Array) -> Array:
+            return self(arrays)
+
+        evaluate.__name__ = self.loss.__name__
+        return evaluate
 
     def check_scalar(self) -> None:
         """Raise where the result is no scalar, and so has no gradient."""

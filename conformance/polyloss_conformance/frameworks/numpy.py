@@ -1,4 +1,4 @@
-"""NumPy, which has no automatic differentiation."""
+"""NumPy, which has no automatic differentiation: gradients are closed forms, and what differentiates these is ours."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from polyloss_conformance.cases import DTYPES, Place
 
-from .base import Array, Framework, Outcome, Step
+from .base import Array, Curvature, Framework, Outcome, Step
 
 
 class NumpyFramework(Framework):
@@ -46,10 +46,7 @@ class NumpyFramework(Framework):
             keywords = {**static, **options}
             if keywords.get("reduction", "mean") == "none":
                 # There is no upstream gradient to give; a weight in a sum is the same product.
-                weight = keywords.get("sample_weight")
-                if weight is not None:
-                    cotangent = weight[(..., *(None,) * (cotangent.ndim - weight.ndim))] * cotangent
-                keywords |= {"reduction": "sum", "sample_weight": np.asarray(cotangent)}
+                keywords |= _weighted(keywords, np.asarray(cotangent))
             try:
                 _, gradients = polyloss.value_and_grad(loss, tuple(wanted))(*arrays, **keywords)
             except TypeError as error:
@@ -59,3 +56,33 @@ class NumpyFramework(Framework):
             return Outcome(value, tuple(gradients))
 
         return run
+
+    def curvature(self, loss: Any, static: Mapping[str, Any], wanted: Sequence[Place]) -> Curvature:
+        import polyloss
+        from polyloss_autodiff import Dual
+
+        def product(
+            arrays: Sequence[Array], options: Mapping[str, Array], cotangent: Array, directions: Sequence[Array]
+        ) -> tuple[Array, ...]:
+            along = dict(zip(wanted, directions, strict=True))
+            duals = [Dual(array, along.get(place)) for place, array in enumerate(arrays)]
+            keywords = {name: Dual(array, along.get(name)) for name, array in options.items()}
+            if static.get("reduction", "mean") == "none":
+                keywords |= _weighted({}, Dual(cotangent))
+            fixed = {name: value for name, value in static.items() if name not in keywords}
+            _, gradients = polyloss.value_and_grad(loss, tuple(wanted))(*duals, **fixed, **keywords)
+            none = (np.zeros_like(np.asarray(gradient.primal)) for gradient in gradients)
+            return tuple(
+                zeros if gradient.tangent is None else gradient.tangent
+                for zeros, gradient in zip(none, gradients, strict=True)
+            )
+
+        return product
+
+
+def _weighted(keywords: Mapping[str, Any], cotangent: Any) -> dict[str, Any]:
+    """There is no upstream gradient to give; a weight in a sum is the same product."""
+    weight = keywords.get("sample_weight")
+    if weight is not None:
+        cotangent = weight[(..., *(None,) * (cotangent.ndim - weight.ndim))] * cotangent
+    return {"reduction": "sum", "sample_weight": cotangent}

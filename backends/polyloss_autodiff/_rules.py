@@ -1,0 +1,76 @@
+"""The derivatives of operations on single elements, by each of their operands.
+
+A rule takes the namespace, the result, and the operands. At a tie of two entries each has half; what is constant around
+a point, as a sign, has no rule and no derivative.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from polyloss.adapters import Array, Namespace
+
+Rule: TypeAlias = Callable[..., Any]
+"""Returns the derivative by one operand, an array or a number."""
+
+
+def _one(xp: Namespace, out: Array, *values: Any) -> float:
+    return 1.0
+
+
+def _minus_one(xp: Namespace, out: Array, *values: Any) -> float:
+    return -1.0
+
+
+def _by_base(xp: Namespace, out: Array, x: Any, power: Any) -> Any:
+    if isinstance(power, (int, float)):
+        return 1.0 if power == 1 else 2.0 * x if power == 2 else power * x ** (power - 1)
+    return power * x ** (power - 1.0)
+
+
+def _by_power(xp: Namespace, out: Array, x: Any, power: Any) -> Any:
+    if isinstance(x, (int, float)):
+        return out * float(xp.log(xp.asarray(float(x), dtype=out.dtype))) if x > 0 else 0.0 * out
+    positive = x > 0
+    # At 0 the power is 0 or infinite, whatever a small change of the exponent is.
+    return xp.where(positive, out * xp.log(xp.where(positive, x, 1.0)), 0.0)
+
+
+def _tanh(xp: Namespace, out: Array, x: Array) -> Array:
+    # 1 - tanh^2 would cancel.
+    odds = xp.exp(-2.0 * xp.abs(x))
+    return 4.0 * odds / ((1.0 + odds) * (1.0 + odds))
+
+
+def _sinh(xp: Namespace, out: Array, x: Array) -> Array:
+    return 0.5 * (xp.exp(x) + xp.exp(-x))
+
+
+def _share_of_larger(xp: Namespace, x: Any, y: Any, like: Array) -> Array:
+    half = xp.full_like(like, 0.5)
+    return xp.where(x > y, xp.ones_like(like), xp.where(x == y, half, xp.zeros_like(like)))
+
+
+RULES: dict[str, tuple[Rule, ...]] = {
+    "add": (_one, _one),
+    "subtract": (_one, _minus_one),
+    "multiply": (lambda xp, out, x, y: y, lambda xp, out, x, y: x),
+    "divide": (lambda xp, out, x, y: 1.0 / y, lambda xp, out, x, y: -(out / y)),
+    "negative": (_minus_one,),
+    "pow": (_by_base, _by_power),
+    "abs": (lambda xp, out, x: xp.sign(x),),
+    "exp": (lambda xp, out, x: out,),
+    "expm1": (lambda xp, out, x: xp.exp(x),),
+    "log": (lambda xp, out, x: 1.0 / x,),
+    "log1p": (lambda xp, out, x: 1.0 / (1.0 + x),),
+    "sqrt": (lambda xp, out, x: 0.5 / out,),
+    "sinh": (_sinh,),
+    "tanh": (_tanh,),
+    "maximum": (
+        lambda xp, out, x, y: _share_of_larger(xp, x, y, out),
+        lambda xp, out, x, y: _share_of_larger(xp, y, x, out),
+    ),
+    "minimum": (
+        lambda xp, out, x, y: _share_of_larger(xp, y, x, out),
+        lambda xp, out, x, y: _share_of_larger(xp, x, y, out),
+    ),
+}

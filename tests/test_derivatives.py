@@ -1,0 +1,250 @@
+"""Second derivatives of all losses on all backends, and gradients where a kernel returns its value alone."""
+
+import functools
+from typing import Any, Unpack, cast
+
+import numpy as np
+import pytest
+
+import polyloss
+from polyloss.adapters import Array, Namespace
+from polyloss_autodiff import Dual, Recorded, backwards
+
+from .ordinary import ordinary
+
+pytestmark = pytest.mark.unoptimised
+
+LOSSES = [loss for loss in vars(polyloss).values() if isinstance(loss, polyloss.Loss)]
+MOVING = [loss for loss in LOSSES if loss is not polyloss.circle]
+"""Those whose gradient takes nothing for a constant that moves with the scores."""
+OF_EACH = [loss for loss in LOSSES if loss.fuse is None and not loss.autodiff]
+
+
+def arrays_of(loss: Any) -> list[Any]:
+    return ordinary(loss, np.random.default_rng(11), rows=4, classes=3)
+
+
+def quotients(loss: Any, arrays: list[Any], **keywords: Any) -> Any:
+    """The Hessian by the first array, as differences of the closed-form gradient."""
+    step, columns = 1e-6, []
+    for place in np.ndindex(arrays[0].shape):
+        ends = []
+        for sign in (1, -1):
+            moved = arrays[0].copy()
+            moved[place] += sign * step
+            ends.append(polyloss.value_and_grad(loss)(moved, *arrays[1:], **keywords)[1])
+        columns.append(((ends[0] - ends[1]) / (2 * step)).ravel())
+    return np.stack(columns, axis=-1)
+
+
+@pytest.mark.parametrize("loss", MOVING, ids=lambda loss: loss.__name__)
+def test_second_derivatives_are_those_of_the_gradient(loss: Any) -> None:
+    arrays = arrays_of(loss)
+    expected = quotients(loss, arrays)
+    value, gradient, curvature = polyloss.curvature(loss)(*arrays)
+    assert value == loss(*arrays)
+    np.testing.assert_array_equal(gradient, polyloss.value_and_grad(loss)(*arrays)[1])
+    scale = max(1.0, np.abs(expected).max())
+    np.testing.assert_allclose(curvature.ravel(), np.diag(expected), atol=1e-7 * scale)
+    np.testing.assert_allclose(
+        polyloss.curvature_bound(loss)(*arrays)[2].ravel(), np.abs(expected).sum(axis=-1), atol=1e-6 * scale
+    )
+    vector = np.cos(np.arange(arrays[0].size)).reshape(arrays[0].shape)
+    product = polyloss.hessian_product(loss)(vector, *arrays)
+    np.testing.assert_allclose(product.ravel(), expected @ vector.ravel(), atol=1e-6 * scale)
+    matrix = polyloss.hessian(loss)(*arrays)[2]
+    rows = matrix.reshape(-1, *matrix.shape[-2:])
+    blocks = np.stack([expected[k * n : (k + 1) * n, k * n : (k + 1) * n] for k, n in _blocks(rows)])
+    np.testing.assert_allclose(rows, blocks, atol=1e-7 * scale)
+
+
+def _blocks(rows: Any) -> list[tuple[int, int]]:
+    return [(number, rows.shape[-1]) for number in range(len(rows))]
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.__name__)
+def test_curvature_is_the_same_on_every_backend(backend: Any, loss: Any) -> None:
+    arrays = arrays_of(loss)
+    expected = polyloss.curvature(loss)(*arrays)
+    found = polyloss.curvature(loss)(*map(backend.array, arrays))
+    for one, other in zip(found, expected, strict=True):
+        assert backend.owns(one)
+        np.testing.assert_allclose(backend.numpy(one), other, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean", "weighted_mean"])
+def test_masks_and_weights_count_as_in_the_gradient(backend: Any, reduction: str) -> None:
+    """The curvature of each row, times the share of the row in the reduced loss."""
+    logits, ids = np.asarray([[1.0, 0.5], [-2.0, 0.25], [np.nan, 3.0]]), np.asarray([0, 1, 1])
+    weight, where = np.asarray([0.5, 3.0, 1.0]), np.asarray([True, True, False])
+    call = {"sample_weight": backend.array(weight), "where": backend.array(where), "reduction": reduction}
+    _, _, found = polyloss.curvature(polyloss.cross_entropy)(backend.array(logits), backend.array(ids), **call)
+    p = np.exp(logits[:2]) / np.exp(logits[:2]).sum(axis=1, keepdims=True)
+    divisor = {"sum": 1.0, "mean": 2.0, "weighted_mean": 3.5}[reduction]
+    expected = np.concatenate([p * (1 - p) * weight[:2, None] / divisor, [[0.0, 0.0]]])
+    np.testing.assert_allclose(backend.numpy(found), expected, rtol=1e-13)
+
+
+def test_rows_along_any_axis(backend: Any) -> None:
+    rng = np.random.default_rng(5)
+    logits, ids = rng.normal(size=(2, 3, 4)), rng.integers(0, 3, (2, 4))
+    moved = np.moveaxis(logits, 1, -1)
+    expected = polyloss.hessian(polyloss.cross_entropy)(moved, ids)
+    found = polyloss.hessian(polyloss.cross_entropy)(backend.array(logits), backend.array(ids), axis=1)
+    np.testing.assert_allclose(backend.numpy(found[2]), expected[2], rtol=1e-12, atol=1e-16)
+    _, _, diagonal = polyloss.curvature(polyloss.cross_entropy)(backend.array(logits), backend.array(ids), axis=1)
+    np.testing.assert_allclose(
+        np.moveaxis(backend.numpy(diagonal), 1, -1), np.diagonal(expected[2], axis1=-2, axis2=-1), rtol=1e-12
+    )
+
+
+def test_a_confident_row_keeps_its_curvature(backend: Any) -> None:
+    """It is ``p (1 - p)`` of the far class: what 1 - p would round to 0."""
+    logits, ids = backend.array(np.asarray([[40.0, 0.0]]), "float32"), backend.array(np.asarray([0]))
+    _, _, found = polyloss.curvature(polyloss.cross_entropy)(logits, ids)
+    np.testing.assert_allclose(backend.numpy(found), np.exp([[-40.0, -40.0]]), rtol=1e-5)
+    _, _, found = polyloss.curvature(polyloss.binary_cross_entropy_with_logits)(logits, backend.array(np.ones((1, 2))))
+    np.testing.assert_allclose(backend.numpy(found), [[np.exp(-40.0) / 2, 0.125]], rtol=1e-5)
+
+
+def test_half_precision_is_computed_in_float32(backend: Any) -> None:
+    if "float16" not in backend.dtypes:
+        pytest.skip("has no half precision")
+    logits, ids = backend.array(np.asarray([[0.5, -1.0, 2.0]]), "float16"), backend.array(np.asarray([1]))
+    _, _, found = polyloss.curvature(polyloss.cross_entropy)(logits, ids)
+    p = np.exp([0.5, -1.0, 2.0]) / np.exp([0.5, -1.0, 2.0]).sum()
+    backend.check(found, [p * (1 - p)], dtype="float16", rtol=2.0**-10)
+
+
+def test_sums_of_losses_and_array_parameters(backend: Any) -> None:
+    x, t = np.asarray([0.25, -3.0, 1.0]), np.zeros(3)
+    delta = np.asarray([1.0, 1.0, 0.5])
+    loss = 0.5 * polyloss.mse + 2.0 * polyloss.huber.partial(delta=backend.array(delta))
+    _, _, found = polyloss.curvature(loss)(backend.array(x), backend.array(t), reduction="sum")
+    np.testing.assert_allclose(backend.numpy(found), [3.0, 1.0, 1.0], rtol=1e-15)
+
+
+def test_a_kink_has_no_curvature(backend: Any) -> None:
+    x = backend.array(np.zeros(3))
+    for loss in (polyloss.l1, polyloss.quantile.partial(q=0.75), polyloss.mape):
+        target = backend.array(np.ones(3)) if loss is polyloss.mape else x
+        assert not backend.numpy(polyloss.curvature(loss)(x, target)[2]).any()
+
+
+def value_alone(loss: Any) -> Any:
+    """A loss without its closed form."""
+    twin = loss._same()
+    kernel = loss.kernel
+
+    @functools.wraps(kernel)
+    def alone(xp: Namespace, *arrays: Array, **keywords: Any) -> Array:
+        return kernel(xp, *arrays, **keywords)[0]
+
+    twin.kernel, twin.autodiff, twin.origin = alone, True, twin
+    twin._forget()
+    return twin
+
+
+@pytest.mark.parametrize("loss", OF_EACH, ids=lambda loss: loss.__name__)
+def test_a_kernel_of_a_value_alone_has_a_gradient_everywhere(backend: Any, loss: Any) -> None:
+    if backend.has_autodiff:
+        pytest.skip("the framework differentiates")
+    arrays = [backend.array(array) for array in arrays_of(loss)]
+    twin = value_alone(loss)
+    floats = tuple(place for place, array in enumerate(arrays) if "float" in str(array.dtype))
+    closed = polyloss.value_and_grad(loss)(*arrays)
+    value, gradient = polyloss.value_and_grad(twin)(*arrays)
+    np.testing.assert_array_equal(backend.numpy(value), backend.numpy(closed[0]))
+    np.testing.assert_allclose(backend.numpy(gradient), backend.numpy(closed[1]), rtol=1e-9, atol=1e-12)
+    assert len(polyloss.value_and_grad(twin, floats)(*arrays)[1]) == len(floats)
+
+
+@pytest.mark.parametrize("loss", OF_EACH, ids=lambda loss: loss.__name__)
+def test_a_kernel_of_a_value_alone_has_curvature(loss: Any) -> None:
+    arrays = arrays_of(loss)
+    _, _, expected = polyloss.curvature(loss)(*arrays)
+    _, _, found = polyloss.curvature(value_alone(loss))(*arrays)
+    np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-10)
+
+
+@polyloss.rowwise(autodiff=True)
+def lots(xp: Namespace, x: Array, t: Array, **call: Unpack[polyloss.RowCall]) -> Array:
+    """A value of functions that no loss differentiates."""
+    ordered, summed = xp.sort(x), xp.cumulative_sum(x, axis=-1, include_initial=True)
+    ends = xp.concat([ordered[..., 1:], summed[..., :2], x[..., :1]], axis=-1)
+    pairs = xp.stack([x, t], axis=-1)
+    products = xp.matrix_transpose(pairs) @ xp.tanh(pairs)
+    chosen = xp.max(xp.sinh(0.5 * x), axis=-1) * xp.min(t, axis=-1) + xp.mean(xp.clip(x * t, -0.5, 0.5), axis=-1)
+    powers = xp.sum(xp.abs(x) ** (1.0 + xp.abs(t)), axis=-1)
+    return xp.sum(ends * ends, axis=-1) + xp.sum(products, axis=(-2, -1)) + chosen + powers
+
+
+def test_functions_of_a_value_alone(backend: Any) -> None:
+    rng = np.random.default_rng(3)
+    arrays = [rng.normal(size=(5, 4)), rng.normal(size=(5, 4))]
+    found = polyloss.value_and_grad(lots, (0, 1))(*map(backend.array, arrays), reduction="sum")[1]
+    step = 1e-6
+    for place, gradient in enumerate(found):
+        expected = np.empty((5, 4))
+        for index in np.ndindex(5, 4):
+            ends = []
+            for sign in (1, -1):
+                moved = [array.copy() for array in arrays]
+                moved[place][index] += sign * step
+                ends.append(lots(*moved, reduction="sum"))
+            expected[index] = (ends[0] - ends[1]) / (2 * step)
+        np.testing.assert_allclose(backend.numpy(gradient), expected, rtol=1e-6, atol=1e-8)
+
+
+def test_tangents_of_a_value_alone_are_what_its_gradient_says() -> None:
+    rng = np.random.default_rng(4)
+    x, t, along = (rng.normal(size=(5, 4)) for _ in range(3))
+    tangent = lots(Dual(x, along), Dual(t), reduction="sum").tangent
+    gradient = polyloss.value_and_grad(lots)(x, t, reduction="sum")[1]
+    np.testing.assert_allclose(tangent, (gradient * along).sum(), rtol=1e-12)
+
+
+def test_ties_have_equal_parts() -> None:
+    def largest(x: Any) -> Any:
+        xp = x.__array_namespace__()
+        return xp.max(x) + xp.sum(xp.maximum(x, xp.zeros_like(x)))
+
+    _, (gradient,) = backwards(largest, [np.asarray([2.0, 0.0, 2.0])], [0])
+    np.testing.assert_array_equal(gradient, [1.5, 0.5, 1.5])
+
+
+def test_what_cannot_be_differentiated_says_so() -> None:
+    x = np.ones((2, 3))
+
+    @polyloss.rowwise(autodiff=True)
+    def strange(xp: Namespace, x: Array, t: Array, **call: Unpack[polyloss.RowCall]) -> Array:
+        return xp.linalg.vector_norm(x - t, axis=-1)  # type: ignore[attr-defined]
+
+    with pytest.raises(AttributeError, match="linalg: no derivative of it is known"):
+        polyloss.value_and_grad(strange)(x, x)
+    with pytest.raises(ValueError, match="a gradient needs a scalar"):
+        polyloss.curvature(polyloss.mse)(x, x, reduction="none")
+    with pytest.raises(ValueError, match=r"hessian_product: vector must have .*\(2, 3\)"):
+        polyloss.hessian_product(polyloss.mse)(np.ones(3), x, x)
+    with pytest.raises(TypeError, match="curvature: expected a loss or a sum of losses, got ndarray"):
+        polyloss.curvature(cast(Any, x))
+    with pytest.raises(TypeError, match="prediction must be real floating"):
+        polyloss.curvature(polyloss.mse)(np.ones(3, dtype=np.int64), np.ones(3))
+    with pytest.raises(TypeError, match="in steps of 2 have no derivative"):
+        backwards(lambda x: x[::2].__array_namespace__().sum(x[::2]), [np.ones(4)], [0])
+
+
+def test_jax_compiles_curvature() -> None:
+    jax = pytest.importorskip("jax")
+    x, ids = jax.numpy.asarray([[0.5, -1.0, 2.0]]), jax.numpy.asarray([1])
+    plain = polyloss.curvature(polyloss.cross_entropy)(x, ids)
+    compiled = jax.jit(polyloss.curvature(polyloss.cross_entropy))(x, ids)
+    for one, other in zip(compiled, plain, strict=True):
+        np.testing.assert_allclose(np.asarray(one), np.asarray(other), rtol=1e-6)
+
+
+def test_constants_are_not_recorded() -> None:
+    x = Recorded(np.ones(3))
+    assert not (x * 2.0 + 1.0).tracked
+    assert not (Recorded.start(np.ones(3)) > x).tracked
+    assert repr(Dual(np.ones(1))) == "Dual(array([1.]))"

@@ -47,6 +47,37 @@ def test_some_values_of_a_parameter() -> None:
     assert [float(curve.slope[0]) for curve in curves] == pytest.approx([0.5, 1.0, 2.0])
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("cross_entropy", {"label_smoothing": [0.0, 0.1, 0.2]}),
+        ("cosine_embedding", {"margin": [0.0, 0.1, 0.2]}),
+        ("circle", {"margin": [0.2, 0.4, 0.6]}),
+        ("quantile", {"q": [0.2, 0.5, 0.8]}),
+        ("generalized_cross_entropy", {"q": [0.5, 0.7, 0.8]}),
+        ("softmax_focal", {"gamma": [1.0, 2.0, 4.0]}),
+        ("dice", {"smooth": [0.0, 0.5, 1.0]}),
+        ("info_nce", {"temperature": [0.04, 0.07, 0.1]}),
+        ("tukey_biweight", {"c": [2.0, 4.685, 9.0]}),
+        ("l1", {}),
+    ],
+)
+def test_a_parameter_is_drawn_at_values_that_people_use(name: str, expected: dict[str, list[float]]) -> None:
+    """Near its default and off the ends of its range, where nobody trains."""
+    found: dict[str, list[float]] = {}
+    for setting in settings_of(LOSSES[name]):
+        for parameter, value in setting.items():
+            found.setdefault(parameter, []).append(value)
+    assert found == expected
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_default_is_drawn(name: str) -> None:
+    loss = LOSSES[name]
+    settings = settings_of(loss)
+    assert {parameter: loss.defaults[parameter] for parameter in settings[0]} in settings
+
+
 def test_a_sum_is_drawn_where_all_of_its_terms_are() -> None:
     """The logarithm of one of them has a pole."""
     total = 2.0 * polyloss.mse + 0.5 * polyloss.msle

@@ -165,13 +165,27 @@ class Curve(NamedTuple):
 
 
 def values_of(default: float, domain: Domain) -> list[float]:
-    """A few values of a parameter, its default among them."""
-    if np.isfinite(domain.low) and np.isfinite(domain.high):
-        found = [domain.low + part * (domain.high - domain.low) for part in (0.1, 0.5, 0.9)]
-        found[int(np.argmin(np.abs(np.subtract(found, default))))] = default
-        return found
-    found = [default / 2, default, 2 * default] if default else [0.0, 0.5, 1.0]
-    return [value for value in found if domain.holds(value)]
+    """A few values of a parameter, its default among them: those beside it that people try, of one digit.
+
+    The ends of a range are where a loss becomes another one, or nothing. A default of 0 is what is added being left
+    out, and of that a little is enough.
+
+    Examples
+    --------
+    >>> from polyloss import POSITIVE, UNIT
+    >>> values_of(0.0, UNIT), values_of(0.7, UNIT), values_of(0.07, POSITIVE)
+    ([0.0, 0.1, 0.2], [0.5, 0.7, 0.8], [0.04, 0.07, 0.1])
+    """
+    bounded = np.isfinite(domain.high)
+    if default == 0:
+        found = [part * domain.high if bounded else 5 * part for part in (0.0, 0.1, 0.2)]
+    elif bounded:
+        step = min(abs(default), domain.high - default) / 2
+        found = [default - step, default, default + step]
+    else:
+        found = [default / 2, default, 2 * default]
+    short = [value if value == default else float(f"{value:.1g}") for value in found]
+    return [value for value in dict.fromkeys(short) if domain.holds(value)]
 
 
 def settings_of(loss: Any) -> list[dict[str, float]]:

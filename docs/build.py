@@ -1,9 +1,12 @@
 """Makes the site, one folder of static files: ``python docs/build.py [FOLDER]``.
 
+With ``--links`` it asks the network for every page elsewhere that the site leads to, and makes nothing.
+
 The Markdown of the repository is laid out as it lies there, beside pages that extensions generate. Another edition, in
 another language, is a folder in it, made in the same way with some pages translated: those of a folder of ``docs``.
 """
 
+import argparse
 import os
 import re
 import shutil
@@ -65,8 +68,8 @@ _SWITCH = re.compile(r"^\[(.+)\]\((\S+\.md)\)$", re.MULTILINE)
 """A line that is one link, as the one to the same page in another edition."""
 
 
-def build(out: Path) -> int:
-    """Make all editions. Warnings are errors."""
+def build(out: Path, builder: str = "html") -> int:
+    """Make all editions, by a builder of Sphinx. Warnings are errors."""
     work = ROOT / "build" / "site-work"
     shutil.rmtree(out, ignore_errors=True)
     for edition, (language, _) in EDITIONS.items():
@@ -74,7 +77,7 @@ def build(out: Path) -> int:
         stage(edition, source)
         command = [
             "-b",
-            "html",
+            builder,
             "-W",
             "--keep-going",
             "-q",
@@ -91,4 +94,10 @@ def build(out: Path) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(build(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "build" / "site"))
+    parser = argparse.ArgumentParser(description="Make the site.")
+    parser.add_argument("folder", type=Path, nargs="?", default=ROOT / "build" / "site")
+    parser.add_argument("--links", action="store_true", help="make nothing; check links to elsewhere, with a network")
+    given = parser.parse_args()
+    if given.links:
+        raise SystemExit(build(ROOT / "build" / "site-links", "linkcheck"))
+    raise SystemExit(build(given.folder))

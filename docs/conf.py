@@ -49,6 +49,11 @@ numpydoc_xref_param_type = False
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
+# Those within the site are proved without a network: tests/test_site.py.
+linkcheck_ignore = [r"(?!https:)"]
+linkcheck_timeout = 20
+linkcheck_report_timeouts_as_broken = True
+
 html_context = {"default_mode": "auto", "editions": EDITIONS}
 html_theme = "pydata_sphinx_theme"
 html_title = "polyloss"

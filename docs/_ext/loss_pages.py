@@ -2,6 +2,7 @@
 
 import functools
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -151,13 +152,23 @@ def _speed(name: str, data: dict[str, Any]) -> Iterator[str]:
             )
             for c in cells
         ]
-        yield rst.table(("where", "against", "size", "ratio", "quartiles"), rows)
         machine = data["machine"]
         yield (
             "Time of value and gradient, polyloss over the other: below 1, polyloss is faster. "
             f"Measured on {data['date'][:10]} with {machine['processor']}, {machine['cores']} cores; "
             ":doc:`/benchmarks/results/README` says how.\n"
         )
+        table = rst.table(("where", "against", "size", "ratio", "quartiles"), rows)
+        yield rst.directive("dropdown", _medians(cells), table)
+
+
+def _medians(cells: list[dict[str, Any]]) -> str:
+    """What a long table of ratios says in a line."""
+    ratios: dict[str, list[float]] = {}
+    for cell in cells:
+        ratios.setdefault(TITLES[f"{cell['backend']} {cell['mode']}"], []).append(cell["ratio"])
+    said = "; ".join(f"{where} {statistics.median(found):.2f}" for where, found in ratios.items())
+    return f"Medians of {len(cells)} ratios: {said}"
 
 
 _HEAD = """\

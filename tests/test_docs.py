@@ -53,7 +53,8 @@ def test_example_runs(code: str, document: Path, capsys: pytest.CaptureFixture[s
 
         test = doctest.DocTestParser().get_doctest(code, {}, document.name, str(document), 0)
         lines: list[str] = []
-        assert doctest.DocTestRunner().run(test, out=lines.append).failed == 0, "".join(lines)
+        runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+        assert runner.run(test, out=lines.append).failed == 0, "".join(lines)
     else:
         exec(compile(code, str(document), "exec"), {"__name__": "__example__"})
         printed = table_rows(capsys.readouterr().out)

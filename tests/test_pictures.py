@@ -1,6 +1,7 @@
 """The pictures of the guides in the built site: each is there, has words beside it, and comes out the same twice."""
 
 import re
+import sys
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -12,12 +13,31 @@ from .browser import built, chromium
 from .colours import contrast
 
 ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "docs"))
+
+import editions  # noqa: E402
+
 DIRECTIVE = re.compile(r"^```\{picture\} (\w+)\n:x: (.*)\n:y: (.*)\n\n(.*)\n```$", re.MULTILINE)
+PAGES = [path for path in sorted((ROOT / "docs").glob("**/*.md")) if "{picture} " in path.read_text(encoding="utf-8")]
 PLACES = [
     pytest.param(path, *found, id=f"{path.stem}-{found[0]}")
-    for path in sorted((ROOT / "docs" / "guides").glob("*.md"))
+    for path in PAGES
+    if not editions.edition_of(path)
     for found in DIRECTIVE.findall(path.read_text(encoding="utf-8"))
 ]
+
+TOUCHING = """() => {
+    const touch = (one, other) => Math.min(one.right, other.right) - Math.max(one.left, other.left) > 0
+        && Math.min(one.bottom, other.bottom) - Math.max(one.top, other.top) > one.height / 3;
+    const found = [];
+    for (const picture of document.querySelectorAll(".picture svg")) {
+        const texts = [...picture.querySelectorAll("text")].map(one => [one.textContent, one.getBoundingClientRect()]);
+        texts.forEach(([text, box], number) => texts.slice(number + 1)
+            .filter(([, other]) => touch(box, other)).forEach(([other]) => found.push([text, other])));
+    }
+    return found;
+}"""
+"""A box has room above and below its letters."""
 
 pytestmark = pytest.mark.site
 
@@ -44,17 +64,35 @@ def pictures(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_every_picture_has_its_place(pictures: Any) -> None:
-    """None is left to be made, and none is made that no guide shows."""
+    """None is made that no page shows, and each has all of its words."""
     assert {place.values[1] for place in PLACES} == set(pictures.PICTURES)
-    text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "guides").glob("*.md"))
-    assert text.count("{picture} ") == len(PLACES)
-    assert "% picture" not in text
+    for path in PAGES:
+        text = path.read_text(encoding="utf-8")
+        assert text.count("{picture} ") == len(DIRECTIVE.findall(text))
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+def test_names_in_a_picture_do_not_touch(width: int, browser: Any, site: Path) -> None:
+    view = browser.new_page(viewport={"width": width, "height": 1000})
+    try:
+        found = {}
+        for path in PAGES:
+            view.goto(_built(path, site).as_uri())
+            found[path.relative_to(ROOT).as_posix()] = view.evaluate(TOUCHING)
+        assert {page: names for page, names in found.items() if names} == {}
+    finally:
+        view.close()
+
+
+def _built(path: Path, site: Path) -> Path:
+    """The page of the site that a file is."""
+    return site / editions.edition_of(path) / editions.place(path).with_suffix(".html")
 
 
 @pytest.mark.parametrize(("path", "name", "x", "y", "text"), PLACES)
 def test_a_picture_says_what_it_shows(path: Path, name: str, x: str, y: str, text: str, site: Path) -> None:
     """Its text is what a screen reader reads for it, and the axes are named."""
-    page = (site / "docs" / "guides" / f"{path.stem}.html").read_text(encoding="utf-8")
+    page = _built(path, site).read_text(encoding="utf-8")
     (figure,) = re.findall(
         rf'<figure class="curves picture">(?:(?!</figure>).)*id="picture-{name}".*?</figure>', page, re.DOTALL
     )
@@ -82,7 +120,7 @@ def test_a_picture_comes_out_the_same_twice(
     first = pictures.html(name, page, x, y, text)
     pictures.run.cache_clear()
     assert pictures.html(name, page, x, y, text) == first
-    assert first in (site / "docs" / "guides" / f"{path.stem}.html").read_text(encoding="utf-8")
+    assert first in _built(path, site).read_text(encoding="utf-8")
 
 
 def test_a_name_for_each_picture_is_needed(pictures: Any) -> None:

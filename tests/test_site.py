@@ -6,6 +6,7 @@ Every loss's call in every framework that a page shows is run, too, where that f
 import json
 import os
 import re
+import runpy
 import sys
 from collections.abc import Iterator
 from html import unescape
@@ -52,6 +53,11 @@ WIDER = """() => {
         .filter(one => !kept(one.parentElement))
         .map(one => one.outerHTML.slice(0, 80));
 }"""
+SCROLLED = """() => [...document.querySelectorAll("pre")]
+    .filter(one => one.checkVisibility() && one.scrollWidth > one.clientWidth)
+    .map(one => one.textContent.split("\\n").reduce((most, line) => line.length > most.length ? line : most))
+"""
+OPENED = "() => document.querySelectorAll('details').forEach(one => { one.open = true; })"
 MISSING = "() => [...document.images].filter(one => !one.complete || !one.naturalWidth).map(one => one.src)"
 
 
@@ -82,9 +88,28 @@ def test_a_page_is_whole(page: str, width: int, browser: Any, site: Path) -> Non
         view.goto((site / f"{page}.html").as_uri(), wait_until="load")
         assert errors == []
         assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+        view.evaluate(OPENED)
         assert view.evaluate(MISSING) == []
         assert view.evaluate("document.documentElement.scrollWidth") <= width
         assert view.evaluate(WIDER) == []
+    finally:
+        view.close()
+
+
+@pytest.mark.site
+def test_no_code_has_to_be_scrolled(browser: Any, site: Path) -> None:
+    """In a page that is written by hand, of any edition, in a window of 1400 px."""
+    sources = runpy.run_path(str(ROOT / "docs" / "build.py"))["sources"]
+    written = {path for edition in editions.EDITIONS for path in sources(edition) if path.suffix == ".md"}
+    assert len(written) > 40
+    view = browser.new_page(viewport={"width": 1400, "height": 1000})
+    try:
+        found = {}
+        for path in sorted(written):
+            page = site / editions.edition_of(path) / editions.place(path).with_suffix(".html")
+            view.goto(page.as_uri())
+            found[page.relative_to(site).as_posix()] = view.evaluate(SCROLLED)
+        assert {page: lines for page, lines in found.items() if lines} == {}
     finally:
         view.close()
 
@@ -153,12 +178,15 @@ def pages(site: Path) -> dict[Path, _Links]:
 
 @pytest.mark.site
 def test_every_link_leads_somewhere(site: Path, pages: dict[Path, _Links]) -> None:
-    """Within the site, to a file and to an anchor in it."""
+    """Within the site, to a file and to an anchor in it; elsewhere, to an address that is one, by https."""
     assert len(pages) > len(LOSSES)
     wrong = []
     for path, page in pages.items():
         for link in page.links:
             if re.match(r"[a-z]+:", link):
+                # Whether these are there still, `tox -e links` asks.
+                if not re.fullmatch(r"https://[\w-]+(\.[\w-]+)+(/[!-~]*)?", link):
+                    wrong.append(f"{path.relative_to(site)}: {link}")
                 continue
             file, _, anchor = unquote(link.partition("?")[0]).partition("#")
             goal = (path.parent / file).resolve() if file else path

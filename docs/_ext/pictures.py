@@ -135,21 +135,10 @@ def thresholds(page: Before) -> list[Draw]:
         axis.plot(recall, np.mean(precision, axis=0), color="#000000", linewidth=1.2)
         axis.set_xlim(0, 1.02)
         axis.set_ylim(0, 1.05)
-        rows = page.numbers()
-        places = apart(axis, {name: numbers[1] for name, numbers in rows.items()})
-        for number, (name, (x, y, *_)) in enumerate(rows.items()):
-            axis.plot([x], [y], "o", color=colour(number), markersize=6)
-            below = -7 - 6 * wrapped(name).count("\n")
-            axis.annotate(
-                wrapped(name),
-                (x, places[name]),
-                xycoords=("data", "axes fraction"),
-                xytext=(-6, below),
-                textcoords="offset points",
-                ha="right",
-                va="center",
-                color=colour(number),
-            )
+        points = {name: (x, y) for name, (x, y, *_) in page.numbers().items()}
+        for number, point in enumerate(points.values()):
+            axis.plot(*point, "o", color=colour(number), markersize=6)
+        names_beside(axis, points)
 
     return [draw]
 
@@ -207,8 +196,75 @@ def outlier_fits(page: Before) -> list[Draw]:
     return [draw]
 
 
+def rounding(page: Before) -> list[Draw]:
+    """A loss near 0 in the precisions of the table, as it is written in the block."""
+    error, loss = np.linspace(0.0, 1.2e-3, 601), page.names["charbonnier"]
+
+    def draw(axis: Any) -> None:
+        found = {}
+        for dtype in page.table[0][1:]:
+            arrays = error.astype(dtype), np.zeros_like(error, dtype=dtype)
+            found[dtype] = 1e3 * error, 1e7 * loss(*arrays, reduction="none")
+        axis.set_xlim(0, 1.2)
+        axis.set_ylim(0, 8)
+        curves(axis, found)
+
+    return [draw]
+
+
+def learned_scale(page: Before) -> list[Draw]:
+    """The loss of each example, and the mean, against the scale; the point is where the block arrives."""
+    names = page.names
+    scales = np.linspace(0.7, 6.0, 200)
+    losses = np.asarray([names["scaled_l1"](names["x"], names["y"], scale=s, reduction="none") for s in scales])
+
+    def draw(axis: Any) -> None:
+        each = {f"x = {x:g}": (scales, one) for x, one in zip(names["x"], losses.T, strict=True)}
+        curves(axis, {**each, "mean": (scales, losses.mean(axis=1))})
+        best = names["scale"]
+        axis.plot([best], [names["scaled_l1"](names["x"], names["y"], scale=best)], "o", color=colour(len(each)))
+
+    return [draw]
+
+
+def lost_slopes(page: Before) -> list[Draw]:
+    """How many slopes a mean over so many rows rounds to 0 in float16, for each scale of the table."""
+    names = page.names
+    logits = names["logits"].astype("float16").astype("float64")
+    _, slopes = polyloss.value_and_grad(polyloss.cross_entropy)(logits, names["ids"], reduction="sum")
+    rows = np.logspace(2, 9, 113)
+
+    def draw(axis: Any) -> None:
+        found = {}
+        for scale in dict.fromkeys(row[1] for row in page.table[1:]):
+            zero = [np.mean((slopes * (float(scale) / count)).astype("float16") == 0) for count in rows]
+            found[f"scale = {scale}"] = rows / 1000, 100 * np.asarray(zero)
+        logarithmic(axis.xaxis, (0.1, 10, 1000, 100_000))
+        axis.set_xlim(0.1, 1e6)
+        curves(axis, found)
+
+    return [draw]
+
+
+def uneven_labels(page: Before) -> list[Draw]:
+    """How far gradients are from that of one process, against the share of labels that one member has."""
+
+    def draw(axis: Any) -> None:
+        shares = page.names["shares"]
+        logarithmic(axis.xaxis, shares)
+        axis.set_xticks(shares, labels=page.table[0][1:])
+        axis.set_xlim(shares[0], shares[-1])
+        curves(axis, {name: (shares, distances) for name, distances in page.names["distances"].items()})
+
+    return [draw]
+
+
 PICTURES: dict[str, Callable[[Before], list[Draw]]] = {
-    draw.__name__: draw for draw in (pull, breakdown, thresholds, recall_by_class, training, side_by_side, outlier_fits)
+    draw.__name__: draw
+    for draw in (
+        *(pull, breakdown, thresholds, recall_by_class, training, side_by_side, outlier_fits),
+        *(rounding, learned_scale, lost_slopes, uneven_labels),
+    )
 }
 
 # --------------------------------------------------------------------------------------------------- how they are drawn
@@ -221,16 +277,23 @@ def curves(axis: Any, points: Curves) -> None:
     """Curves, with their names at their right ends."""
     for number, (x, y) in enumerate(points.values()):
         axis.plot(x, y, linestyle=DASHES[number], color=colour(number), linewidth=1.8)
-    places = apart(axis, {name: y[-1] for name, (_, y) in points.items()})
-    for number, (name, place) in enumerate(places.items()):
+    names_beside(axis, {name: (None, y[-1]) for name, (_, y) in points.items()})
+
+
+def names_beside(axis: Any, points: Mapping[str, tuple[float | None, float]]) -> None:
+    """Names right of the axes, at the heights of their points; a line leads to a point that is not at the edge."""
+    places = apart(axis, {name: y for name, (_, y) in points.items()})
+    for number, (name, (x, y)) in enumerate(points.items()):
+        line = {"arrowstyle": "-", "color": colour(number), "linewidth": 0.8, "relpos": (0, 0.5), "shrinkB": 4}
         axis.annotate(
             wrapped(name),
-            (1.0, place),
-            xycoords="axes fraction",
-            xytext=(6, 0),
-            textcoords="offset points",
+            (1.0, places[name]) if x is None else (x, y),
+            xycoords="axes fraction" if x is None else "data",
+            xytext=(1.02, places[name]),
+            textcoords="axes fraction",
             va="center",
             color=colour(number),
+            arrowprops=None if x is None else line,
         )
 
 

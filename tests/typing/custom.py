@@ -121,9 +121,8 @@ value, gradient = polyloss.value_and_grad(known_mse)(
     prediction, target, 1.0 - np.isnan(target)
 )
 assert value == 0.5 and gradient.tolist() == [[1.0, 0.0], [0.0, 0.0]]
-known_mse(
-    prediction, target, 1.0 - np.isnan(target), where=np.asarray([True, False])
-)  # 1: the second row is no example
+# 1: the second row is no example.
+known_mse(prediction, target, 1.0 - np.isnan(target), where=np.asarray([True, False]))
 
 from typing import Unpack
 

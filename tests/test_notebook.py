@@ -13,6 +13,7 @@ import pytest
 
 import polyloss
 import polyloss.distributed
+from polyloss.core.declare import regionwise
 from polyloss.display import notebook
 
 from .colours import contrast
@@ -167,13 +168,13 @@ def without_a_curve() -> list[Any]:
         error = (prediction - target) / scale
         return error * error, lambda: 2.0 * error / scale, lambda: -2.0 * error / scale
 
-    @polyloss.elementwise(autodiff=True)
-    def value_alone(xp: Any, /, prediction: Any, target: Any, **call: Any) -> Any:
-        return (prediction - target) ** 4
-
     @polyloss.elementwise
     def broken(xp: Any, /, prediction: Any, target: Any, **call: Any) -> Any:
         raise RuntimeError("no such thing")
+
+    @polyloss.elementwise
+    def exits(xp: Any, /, prediction: Any, target: Any, **call: Any) -> Any:
+        raise SystemExit(3)
 
     @polyloss.elementwise
     def warning(xp: Any, /, prediction: Any, target: Any, **call: Any) -> Any:
@@ -181,7 +182,7 @@ def without_a_curve() -> list[Any]:
         return prediction
 
     five = polyloss.cross_entropy.partial(class_weight=np.ones(5))
-    return [required, value_alone, broken, warning, five]
+    return [required, broken, exits, warning, five]
 
 
 @pytest.mark.parametrize("loss", without_a_curve(), ids=lambda loss: loss.__name__)
@@ -192,6 +193,99 @@ def test_what_has_no_curve_is_shown_without(loss: Any) -> None:
     assert not found.findall(".//svg")
 
 
+@polyloss.elementwise(autodiff=True)
+def value_alone(xp: Any, /, prediction: Any, target: Any, *, power: float = 4.0, **call: Any) -> Any:
+    return xp.abs(prediction - target) ** power
+
+
+def test_a_loss_without_a_docstring_says_nothing_of_itself() -> None:
+    """What is added to docstrings is no summary, nor is a formula that comes first."""
+    assert [text(one) for one in shown(value_alone).findall("div")] == [
+        "<polyloss loss value_alone>",
+        "Against prediction; target 1; slope by difference quotients.",
+    ]
+
+    @polyloss.elementwise
+    def formula_first(xp: Any, /, prediction: Any, target: Any, **call: Any) -> Any:
+        r""".. math:: \ell = x - t
+
+        A difference.
+        """
+        return prediction - target, lambda: 1.0 + 0.0 * prediction, lambda: -1.0 + 0.0 * prediction
+
+    assert "A difference." in [text(one) for one in shown(formula_first).findall("div")]
+    assert ".. math" not in text(shown(formula_first))
+
+
+def test_what_is_left_to_a_framework_has_its_curves() -> None:
+    """Of the value, and of the slope as the value tells it: here, that of the mean squared error."""
+    square = value_alone.partial(power=2.0)
+    assert drawn(square) == drawn(polyloss.mse)
+    found, exact = drawn(square, panel=1), drawn(polyloss.mse, panel=1)
+    assert [x for x, _ in found] == [x for x, _ in exact]
+    assert max(abs(one - other) for (_, one), (_, other) in zip(found, exact, strict=True)) <= 0.1001  # a last digit
+
+
+def test_what_is_left_to_a_framework_has_curves_to_the_ends_of_its_range() -> None:
+    @regionwise(autodiff=True, prediction=polyloss.UNIT, target=polyloss.UNIT)
+    def region(xp: Any, /, prediction: Any, target: Any, **call: Any) -> Any:
+        return xp.sum((prediction - target) ** 2, axis=-1)
+
+    assert len(drawn(region, panel=1)) == notebook.POINTS
+
+
+def test_a_long_sum_is_cut() -> None:
+    """In its name, in its repr and in what is shown of it."""
+    total = polyloss.LossSum([(1.0, polyloss.huber.partial(delta=1.0 + number)) for number in range(300)])
+    assert repr(total).endswith("huber(delta=12.0) + 288 more>")
+    assert total.__name__.endswith("huber + 288 more")
+    found = shown(total)
+    assert len(cells(total)) == len(found.findall(".//b")) == 12
+    assert "and 288 more" in [text(one) for one in found.findall("div")]
+    assert len(repr(polyloss.huber.partial(delta=1.0) + 2 * total)) < 1000
+
+
+def test_a_long_parameter_is_cut() -> None:
+    class Distance:
+        def __call__(self, one: Any, other: Any) -> Any:
+            return abs(one - other)
+
+        def __repr__(self) -> str:
+            return "0" * 1000
+
+    assert len(repr(polyloss.triplet_margin.partial(distance=Distance()))) < 200
+
+
+@pytest.mark.parametrize(
+    ("formula", "latex"),
+    [
+        (r"\ell = x", r"$$\ell = x$$"),
+        (r"\ell = \overset{t}{x}", r"$$\ell = \overset{t}{x}$$"),
+        (r"x $$ <script>", None),
+        (r"\ell <b>x</b>", r"$$\ell < b>x< /b>$$"),
+    ],
+)
+def test_a_formula_is_a_formula_and_nothing_else(formula: str, latex: str | None) -> None:
+    """Where LaTeX is shown, nothing in it ends the formula or begins a tag."""
+
+    def odd(xp: Any, /, prediction: Any, target: Any, **call: Any) -> Any:
+        return prediction - target
+
+    odd.__doc__ = f"Odd.\n\n.. math:: {formula}"
+    assert polyloss.elementwise(odd)._repr_latex_() == latex
+
+
+def test_an_interrupt_is_no_failure() -> None:
+    """Who waits for a slow kernel may stop it."""
+
+    @polyloss.elementwise
+    def slow(xp: Any, /, prediction: Any, target: Any, **call: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        slow._repr_html_()
+
+
 def test_a_repr_never_raises() -> None:
     class Strange(polyloss.LossSum):
         def __repr__(self) -> str:
@@ -199,6 +293,8 @@ def test_a_repr_never_raises() -> None:
 
     strange = Strange([(1.0, polyloss.mse)])
     assert strange._repr_html_() is None
+    # Its formula does not need a name.
+    assert strange._repr_latex_() == polyloss.mse._repr_latex_()
     assert notebook.html(3) is None
     assert notebook.latex(3) is None
 
@@ -244,6 +340,7 @@ def test_a_module_is_shown_with_its_parameters() -> None:
     assert cells(learned) == [["delta", "0.5", "positive"]]
     assert drawn(learned) == drawn(polyloss.huber.partial(delta=0.5))
     assert text(shown(learned)).startswith("Huber(delta=")
+    assert learned._repr_latex_() == polyloss.huber._repr_latex_()
     total = polyloss_torch.module(0.5 * polyloss.huber + polyloss.mse, reduction="sum")
     assert len(shown(total).findall(".//svg/g")) == 2
     both = 0.5 * polyloss_torch.Huber(delta=2.0) + polyloss.l1
@@ -262,3 +359,6 @@ def test_an_object_of_keras_is_shown_with_its_parameters() -> None:
     loss = polyloss_keras.Huber(delta=2.0)
     assert cells(loss) == [["delta", "2.0", "positive"]]
     assert drawn(loss) == drawn(polyloss.huber.partial(delta=2.0))
+    assert loss._repr_latex_() == polyloss.huber._repr_latex_()
+    total = 0.5 * polyloss.huber + polyloss.mse
+    assert drawn(polyloss_keras.KerasLoss(total)) == drawn(total)

@@ -29,6 +29,7 @@ from polyloss.compat._classes import class_of
 from polyloss.compat.keras.classes import CLASSES
 from polyloss.core.checks import brief
 from polyloss.core.compose import terms_of
+from polyloss.core.shown import Shown
 from polyloss.core.words import unknown_keyword
 from polyloss.multi_task import MultiTask
 
@@ -38,7 +39,7 @@ from ._private import get_keras_mask
 
 
 @keras.saving.register_keras_serializable("polyloss")
-class KerasLoss(keras.losses.Loss):  # type: ignore[misc]
+class KerasLoss(Shown, keras.losses.Loss):  # type: ignore[misc]
     """A loss with its parameters, as Keras wants it: losses from polyloss, weights, masks and the reduction as Keras.
 
     As of Keras's own losses, an element-wise one is averaged over the last axis, a target may lack or have a last axis
@@ -145,14 +146,8 @@ class KerasLoss(keras.losses.Loss):  # type: ignore[misc]
         own += [f"{name}={brief(value)}" for name, value in shown.items()]
         return f"{type(self).__name__}({', '.join(own)})"
 
-    def _held(self) -> dict[str, Any]:
-        """The parameters: for what shows a loss."""
-        return self.parameters
-
-    def _repr_html_(self) -> str | None:
-        from polyloss.display import notebook
-
-        return notebook.html(self)
+    def _shown_as(self) -> tuple[Any, Mapping[str, Any]]:
+        return self.loss, self.parameters
 
     def _no_operand(self, *_: object) -> NoReturn:
         raise TypeError(

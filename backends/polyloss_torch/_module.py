@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -126,9 +126,8 @@ class LossModule(torch.nn.Module, Combinable):
                 shown.append(f"{name}={checks.brief(value)}")
         return ", ".join([*([repr(self.loss)] if type(self) is LossModule else []), *shown])
 
-    def _held(self) -> dict[str, Any]:
-        """The parameters, as NumPy understands them: for what shows a loss."""
-        return {name: _plain(value) for name, value in self._given().items()}
+    def _shown_as(self) -> tuple[Any, Mapping[str, Any]]:
+        return self.loss, {name: _plain(value) for name, value in self._given().items()}
 
     def _made(self, total: Combinable) -> "LossModule":
         # With a module in it, a sum is a module too: an optimizer must find the parameters.

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from polyloss.display.curves import Curve, Line, curves_of, extent, line_of, ticks
+from polyloss.display.curves import caption, curves_of, extent, line_of, ticks
 
 POINTS = 481
 _BRAILLE = 0x2800
@@ -107,10 +107,4 @@ def of_loss(loss: Any, width: int, ascii: bool = False) -> list[str]:
         lines = [f"{left:<{each}}  {right}".rstrip() for left, right in zip(*panels, strict=True)]
     else:
         lines = [*panels[0], "", *panels[1]]
-    return [*lines, *_caption(line, curves, ascii)]
-
-
-def _caption(line: Line, curves: Sequence[Curve], ascii: bool) -> list[str]:
-    styles = _MARKS if ascii else ("solid", "dotted")
-    ends = [f"{style}: {curve.label}" for style, curve in zip(styles, curves, strict=False) if curve.label]
-    return ["; ".join([f"Against {line.along}", *ends]) + "."]
+    return [*lines, caption(loss, line, curves, _MARKS if ascii else ("solid", "dotted"))]

@@ -17,6 +17,9 @@ from .typing import Array, Namespace
 
 Shape: TypeAlias = tuple[int | None, ...]
 
+_LONGEST = 100
+"""So many characters of a parameter are shown."""
+
 
 def describe(value: Any) -> str:
     """What came, in a few words."""
@@ -27,11 +30,12 @@ def describe(value: Any) -> str:
 
 
 def brief(value: Any) -> str:
-    """A parameter in one line: of an array its number, or how large it is."""
+    """A parameter in one short line: of an array its number, or how large it is."""
     kind, value = type(value).__name__, unwrapped(value)
     backend = find_backend(type(value))
     if backend is None:
-        return repr(value)
+        text = repr(value)
+        return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
     if tuple(value.shape) or not backend.readable(value):
         return f"{kind}(shape={tuple(value.shape)})"
     value = backend.look(value)

@@ -3,16 +3,19 @@
 import math
 import numbers
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib import import_module
 from typing import Any, NoReturn
 
 from . import checks, words
 from .backend import find_backend, without_scalars
 from .dtypes import astype, widened
+from .shown import Shown
 from .typing import Array
 
+MOST_TERMS = 12
+"""So many terms of a sum are named."""
 
-class Combinable:
+
+class Combinable(Shown):
     """What can be added and scaled: a loss, or a sum of losses."""
 
     __name__: str
@@ -73,13 +76,6 @@ class Combinable:
         """A sum that this is a term of, as what it should be: one with an object in it may have to be one too."""
         return total
 
-    def _repr_html_(self) -> str | None:
-        """What a notebook shows. Nothing else needs what finds it, as nothing else needs an adapter."""
-        return import_module("polyloss.display.notebook").html(self)  # type: ignore[no-any-return]
-
-    def _repr_latex_(self) -> str | None:
-        return import_module("polyloss.display.notebook").latex(self)  # type: ignore[no-any-return]
-
 
 def widened_keywords(keywords: Mapping[str, Any]) -> dict[str, Any]:
     return {name: widened(value) for name, value in keywords.items()}
@@ -127,10 +123,10 @@ class LossSum(Combinable):
     @property
     def __name__(self) -> str:  # type: ignore[override]
         # When somebody asks: a compiler cannot write down a number that it does not know.
-        return " + ".join(scaled(scale, loss.__name__) for scale, loss in self.terms)
+        return _added(self.terms, lambda loss: loss.__name__)
 
     def __repr__(self) -> str:
-        return f"<polyloss loss {' + '.join(scaled(scale, described(loss)) for scale, loss in self.terms)}>"
+        return f"<polyloss loss {_added(self.terms, described)}>"
 
     def __call__(self, *arrays: Array, **keywords: Any) -> Array:
         words.refuse_keras("a sum of losses", self.arrays, "")
@@ -199,9 +195,15 @@ def scaled(scale: float, name: str) -> str:
     return name if scale == 1 else f"{scale:g} * {name}"
 
 
+def _added(terms: Sequence[tuple[float, Combinable]], said: Callable[[Combinable], str]) -> str:
+    """The first terms of a sum, as they are shown, and how many there are besides."""
+    shown = [scaled(scale, said(loss)) for scale, loss in terms[:MOST_TERMS]]
+    return " + ".join([*shown, *([f"{more} more"] if (more := len(terms) - MOST_TERMS) > 0 else [])])
+
+
 def described(loss: Combinable) -> str:
     """A loss with its parameters, as it is shown."""
     if isinstance(loss, LossSum):
-        return f"({' + '.join(scaled(scale, described(one)) for scale, one in loss.terms)})"
+        return f"({_added(loss.terms, described)})"
     fixed = ", ".join(f"{name}={checks.brief(value)}" for name, value in getattr(loss, "fixed", {}).items())
     return f"{loss.__name__}({fixed})" if fixed else loss.__name__

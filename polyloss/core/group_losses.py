@@ -2,6 +2,7 @@
 
 import math
 import zlib
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Self
 
@@ -62,6 +63,9 @@ class _OfGroup(Loss[Any]):
 
     def partial(self, **parameters: Any) -> Self:
         return self._of(self.whole.partial(**parameters))
+
+    def _shown_as(self) -> tuple[Any, Mapping[str, Any]]:
+        return self.whole, {}
 
     def __repr__(self) -> str:
         return f"polyloss.distributed.{self._name}({self.whole!r})"

@@ -208,29 +208,51 @@ def curves_of(loss: Any, line: Line, points: Any, settings: Sequence[Mapping[str
             yield Curve(label, colour, end_number > 0, value, slope)
 
 
+def has_closed_form(loss: Any) -> bool:
+    """Whether the gradient is known without a framework that differentiates."""
+    found = [(term.autodiff, term.defaults) for _, term in terms_of(loss)]
+    return not any(defaults.get(by) is not None if isinstance(by, str) else by for by, defaults in found)
+
+
+def caption(loss: Any, line: Line, curves: Sequence[Curve], styles: Sequence[str]) -> str:
+    """What stands below the curves, of which each end of the target has a style."""
+    ends = [f"{style}: {curve.label}" for style, curve in zip(styles, curves, strict=False) if curve.label]
+    how = [] if has_closed_form(loss) else ["slope by difference quotients"]
+    return "; ".join([f"Against {line.along}", *ends, *how]) + "."
+
+
 def _along(loss: Any, line: Line, points: Any, setting: Mapping[str, float], end: float | None) -> tuple[Any, Any]:
-    """Value and slope at each point. The slope is the gradient times the direction of the line there."""
+    """Value and slope at each point. The slope is the gradient times the direction of the line there; without a closed
+    form, a difference quotient."""
     # One example at each point: all are a batch. Where a point is a batch itself, it has a call of its own.
     alone = all(len(array) == 1 for array in line.at(points[0]))
     values, slopes, step = [], [], 1e-6
+
+    def value_of(arrays: Sequence[Any]) -> Any:
+        return np.reshape(loss(*arrays, **setting, reduction="none" if alone else "mean"), -1)
+
     with np.errstate(all="ignore"):
         for batch in [points] if alone else points[:, None]:
-            arrays = _stacked(line, batch)
-            if end is not None:
-                arrays[-1] = np.full(arrays[-1].shape, end)
-            direction = (_stacked(line, batch + step)[0] - _stacked(line, batch - step)[0]) / (2 * step)
-            value, gradient = value_and_grad(loss)(*arrays, **setting, reduction="sum" if alone else "mean")
-            if alone:
-                value = loss(*arrays, **setting, reduction="none")
-            slope = np.where(direction == 0, 0, gradient * direction)
-            values.append(np.reshape(value, -1))
-            slopes.append(np.sum(slope.reshape(len(batch), -1), axis=-1))
+            arrays = _stacked(line, batch, end)
+            if has_closed_form(loss):
+                direction = (_stacked(line, batch + step)[0] - _stacked(line, batch - step)[0]) / (2 * step)
+                value, gradient = value_and_grad(loss)(*arrays, **setting, reduction="sum" if alone else "mean")
+                along = np.where(direction == 0, 0, gradient * direction)
+                values.append(value_of(arrays) if alone else np.reshape(value, -1))
+                slopes.append(np.sum(along.reshape(len(batch), -1), axis=-1))
+            else:
+                # Beyond its ends there may be no loss.
+                before, after = np.maximum(batch - step, line.low), np.minimum(batch + step, line.high)
+                values.append(value_of(arrays))
+                rise = value_of(_stacked(line, after, end)) - value_of(_stacked(line, before, end))
+                slopes.append(rise / (after - before))
     return np.concatenate(values), np.concatenate(slopes)
 
 
-def _stacked(line: Line, points: Any) -> list[Any]:
-    """The arrays at some points, one after the other."""
-    return [np.concatenate(parts) for parts in zip(*map(line.at, points), strict=True)]
+def _stacked(line: Line, points: Any, end: float | None = None) -> list[Any]:
+    """The arrays at some points, one after the other; the last one at an end of its range, where one is given."""
+    arrays = [np.concatenate(parts) for parts in zip(*map(line.at, points), strict=True)]
+    return arrays if end is None else [*arrays[:-1], np.full(arrays[-1].shape, end)]
 
 
 def extent(curves: Sequence[Any]) -> tuple[float, float]:

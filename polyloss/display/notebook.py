@@ -6,21 +6,20 @@ Text and axes have the colour of the page; those of the curves are seen on white
 import inspect
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from html import escape
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from polyloss.core import checks, docstrings
-from polyloss.core.compose import LossSum, described, terms_of
+from polyloss.core.compose import MOST_TERMS, LossSum, described, terms_of
 from polyloss.core.domains import REAL
 from polyloss.core.loss import Loss
 
 from . import formulas
-from .curves import Curve, Line, curves_of, extent, line_of, ticks
+from .curves import Curve, caption, curves_of, extent, line_of, ticks
 
 POINTS = 97
 COLOURS = {"value": "#3d84d6", "slope": "#cc6a1f"}
@@ -28,6 +27,9 @@ _WIDTH, _HEIGHT = 220.0, 130.0
 """Of the inside of a panel."""
 _LEFT, _TOP, _BOTTOM = 46.0, 22.0, 22.0
 """What is beside it."""
+_FAILURES = (Exception, SystemExit)
+"""What is wrong with a loss is said when it is called, and not where it is looked at. A kernel that exits shall end no
+session either; an interrupt is what the user wants who looks at a slow one."""
 
 
 def html(loss: Any) -> str | None:
@@ -40,13 +42,15 @@ def html(loss: Any) -> str | None:
     >>> "<math" in shown, "<svg" in shown, "delta" in shown
     (True, True, True)
     """
-    # Whatever is wrong with a loss is said when it is called, and not where it is looked at.
-    with suppress(Exception):
+    with suppress(*_FAILURES):
         terms = list(_terms(loss))
         parts = [f"<div><code>{escape(repr(loss))}</code></div>"]
-        for name, term in {described(term): term for _, term in terms}.items():
+        different = {described(term): term for _, term in terms}
+        for name, term in list(different.items())[:MOST_TERMS]:
             heading = f"<div><b>{escape(name)}</b></div>" if len(terms) > 1 else ""
             parts += [heading, _summary(term), *map(_formula, formulas.formulas_of(_written(term))), _table(term)]
+        if len(different) > MOST_TERMS:
+            parts.append(f"<div>and {len(different) - MOST_TERMS} more</div>")
         parts.append(_picture(LossSum(terms)))
         return f'<div style="max-width: 50em">{"".join(parts)}</div>'
     return None
@@ -55,29 +59,29 @@ def html(loss: Any) -> str | None:
 def latex(loss: Any) -> str | None:
     """The formulas of a loss, for what does not take HTML; None where there are none, and of a sum or a multiple.
 
+    One that would end before its end, at a ``$``, is left out; ``<`` begins no tag, whatever it is pasted into.
+
     Examples
     --------
     >>> import polyloss
     >>> latex(polyloss.mse)
     '$$\\\\ell = (x - t)^2$$'
     """
-    with suppress(Exception):
+    with suppress(*_FAILURES):
         ((factor, term),) = _terms(loss)
-        found = [f"$${formula}$$" for formula in formulas.formulas_of(_written(term))]
-        return "\n".join(found) or None if factor == 1 else None
+        found = [one.replace("<", "< ") for one in formulas.formulas_of(_written(term)) if "$" not in one]
+        return "\n".join(f"$${one}$$" for one in found) or None if factor == 1 else None
     return None
 
 
-def _terms(loss: Any, parameters: Mapping[str, Any] = MappingProxyType({})) -> Iterator[tuple[float, Loss[Any]]]:
+def _terms(loss: Any) -> Iterator[tuple[float, Loss[Any]]]:
     """The losses that a loss is a sum of, with their factors, as one process has them and with the parameters of
     the objects that hold them. They remember none of the calls that are made here."""
     for factor, term in terms_of(loss):
-        while hasattr(term, "whole"):
-            term = term.whole
-        if hasattr(term, "_held"):
-            yield from ((factor * inner, one) for inner, one in _terms(term.loss, term._held()))
-        else:
-            yield factor, term.partial(**{name: parameters[name] for name in term.parameters if name in parameters})
+        shown, held = term._shown_as()
+        inside = [(1.0, term)] if shown is term else _terms(shown)
+        for inner, one in inside:
+            yield factor * inner, one.partial(**{name: held[name] for name in one.parameters if name in held})
 
 
 def _written(loss: Loss[Any]) -> str:
@@ -85,11 +89,11 @@ def _written(loss: Loss[Any]) -> str:
 
 
 def _summary(loss: Loss[Any]) -> str:
-    text = " ".join(_written(loss).partition("\n\n")[0].split())
-    parts = formulas.INLINE.split(text)
+    before = formulas.BLOCK.sub("", docstrings.split(_written(loss))[""])
+    parts = formulas.INLINE.split(" ".join(before.strip().partition("\n\n")[0].split()))
     # Every second one is a formula.
     said = [_set(part) if number % 2 else escape(re.sub("`+", "", part)) for number, part in enumerate(parts)]
-    return f"<div>{''.join(said)}</div>"
+    return f"<div>{''.join(said)}</div>" if said != [""] else ""
 
 
 def _formula(formula: str) -> str:
@@ -122,27 +126,25 @@ def _table(loss: Loss[Any]) -> str:
 
 def _picture(loss: Any) -> str:
     """Value and slope beside each other; nothing where a loss takes other arrays than those of a line."""
-    with suppress(Exception), warnings.catch_warnings():
+    with suppress(*_FAILURES), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         line = line_of(loss)
         points = line.points(POINTS)
         curves = list(curves_of(loss, line, points))
-        return _svg(line, points, curves)
+        return _svg(points, curves, escape(caption(loss, line, curves, ("solid", "dashed"))))
     return ""
 
 
-def _svg(line: Line, points: Any, curves: Sequence[Curve]) -> str:
+def _svg(points: Any, curves: Sequence[Curve], said: str) -> str:
     panels = []
     for number, (what, colour) in enumerate(COLOURS.items()):
         panel = "".join(_panel(what, colour, points, [getattr(curve, what) for curve in curves]))
         panels.append(f'<g transform="translate({number * (_LEFT + _WIDTH + 20) + _LEFT:g} {_TOP:g})">{panel}</g>')
     width, height = 2 * (_LEFT + _WIDTH + 20), _TOP + _HEIGHT + _BOTTOM
-    ends = [f"{how}: {curve.label}" for how, curve in zip(("solid", "dashed"), curves, strict=False) if curve.label]
-    caption = escape("; ".join([f"Against {line.along}", *ends]) + ".")
     return (
         f'<svg viewBox="0 0 {width:g} {height:g}" width="{width:g}" style="max-width: 100%; height: auto" role="img" '
-        f'aria-label="Value and slope. {caption}" fill="none" stroke="currentColor" font-size="11" '
-        f'font-family="sans-serif">{"".join(panels)}</svg><div style="font-size: 90%">{caption}</div>'
+        f'aria-label="Value and slope. {said}" fill="none" stroke="currentColor" font-size="11" '
+        f'font-family="sans-serif">{"".join(panels)}</svg><div style="font-size: 90%">{said}</div>'
     )
 
 

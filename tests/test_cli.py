@@ -1,5 +1,6 @@
 """The command line."""
 
+import html
 import io
 import json
 import os
@@ -20,7 +21,7 @@ from typer.testing import CliRunner
 
 import polyloss
 from polyloss_benchmarks import run as bench_run
-from polyloss_conformance import builtins, guide, mutants, names, report, run, workers
+from polyloss_conformance import builtins, guide, mutants, names, report, run, show, workers
 from polyloss_conformance.cli import app
 
 
@@ -36,13 +37,13 @@ def files(tmp_path: Path) -> tuple[Path, Path, Path]:
 
 
 def conformance(files: tuple[Path, Path, Path], *arguments: str, status: int = 0) -> str:
-    html, as_json, junit = map(str, files)
+    page, as_json, junit = map(str, files)
     return invoke(
         "conformance",
         "--backend",
         "numpy",
         "--html",
-        html,
+        page,
         "--json",
         as_json,
         "--junit",
@@ -109,8 +110,8 @@ def test_a_failure_is_exit_status_1(files: tuple[Path, Path, Path], monkeypatch:
     monkeypatch.setattr(polyloss, "mse", alter(polyloss.mse))
     output = conformance(files, "--loss", "mse", "--dtype", "float64", status=1)
     assert "gradient of prediction" in output
-    html, as_json, junit = files
-    assert "polyloss.mse(np.asarray(" in html.read_text()
+    page, as_json, junit = files
+    assert "polyloss.mse(np.asarray(" in page.read_text()
     assert ElementTree.parse(junit).getroot().findall(".//failure")
     assert not json.loads(as_json.read_text())["passed"]
 
@@ -172,6 +173,29 @@ def test_a_message_of_any_characters_is_written(
     monkeypatch.setattr(report.Report, "table", lambda *_: "")
     conformance(files, "--loss", "mse", status=1)
     assert all("surrogate" in file.read_text() for file in files)
+
+
+def test_a_message_does_nothing_to_the_terminal(
+    files: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a kernel raises has its control characters as escapes: in the terminal, and in all reports."""
+    kernel = r"""
+        import polyloss
+
+        @polyloss.elementwise
+        def loud(xp, prediction, target, **call):
+            raise RuntimeError("\x1b]0;title\x07 \x9b31m \x7f")
+    """
+    (tmp_path / "loud_losses.py").write_text(textwrap.dedent(kernel))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    said = r"RuntimeError: \x1b]0;title\x07 \x9b31m \x7f (line"
+    output = conformance(files, "--losses", "loud_losses", "--dtype", "float64", status=1)
+    junit = [str(one.get("message")) for one in ElementTree.parse(files[2]).getroot().iter("failure")]
+    messages = [result["message"] for result in json.loads(files[1].read_text())["results"]]
+    for text in (output, html.unescape(files[0].read_text()), *junit, *messages):
+        assert said in text
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", text)
 
 
 @pytest.mark.parametrize("beside", [(), ("--backend", "torch")])
@@ -666,8 +690,73 @@ def test_curves_have_a_colour_where_it_is_wanted(
     assert ("\x1b[36m" in result.output) == coloured
 
 
-def test_show_of_an_unknown_loss_lists_the_known() -> None:
-    assert "huber" in invoke("show", "nonsense", status=2)
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("hubre", "no loss called hubre; did you mean huber? polyloss losses lists all"),
+        ("qqqqqqqqqqqq", "no loss called qqqqqqqqqqqq; polyloss losses lists all"),
+    ],
+)
+def test_show_of_an_unknown_loss_names_the_nearest(name: str, said: str) -> None:
+    assert invoke("show", name, status=2) == f"{said}\n"
+
+
+@pytest.mark.parametrize("width", [0, 1, 4, 20])
+def test_show_in_a_very_narrow_window(width: int) -> None:
+    """Long words are broken, down to a width below which nobody reads."""
+    output = invoke("show", "huber", width=width)
+    lines = [*output.partition("\nExamples\n")[0].splitlines(), *output.partition("\nCurves\n")[2].splitlines()]
+    assert max(map(len, lines)) <= 20
+
+
+def test_show_says_types_in_words() -> None:
+    for loss in run.public_losses().values():
+        assert "Any" not in show.signature(loss)
+
+
+def test_show_has_a_line_for_each_entry() -> None:
+    output = invoke("show", "huber").partition("See Also\n--------\n")[2].partition("\n\n")[0]
+    assert output.splitlines() == ["smooth_l1 : this divided by `delta`.", "tukey_biweight : bounded."]
+
+
+SHOWN = r"""
+    import polyloss
+
+    @polyloss.elementwise(scale=polyloss.POSITIVE)
+    def cauchy(xp, prediction, target, *, scale=1.0, **call):
+        "Cauchy's loss \x1b[31m."
+        ratio = (prediction - target) / scale
+        return xp.log1p(ratio * ratio), lambda: 2 * ratio / (1 + ratio * ratio) / scale
+
+    @polyloss.elementwise(autodiff=True)
+    def fourth(xp, prediction, target, **call):
+        return (prediction - target) ** 4
+
+    @polyloss.elementwise
+    def exits(xp, prediction, target, **call):
+        raise SystemExit(3)
+"""
+
+
+def test_show_of_a_loss_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its module or its file: its docstring, which does nothing to the terminal, its curves, and what it returns."""
+    (tmp_path / "shown_losses.py").write_text(textwrap.dedent(SHOWN))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    output = invoke("show", "shown_losses:cauchy")
+    assert output == invoke("show", "shown_losses.py:cauchy")
+    assert output.startswith("shown_losses.cauchy(prediction, target, *, scale=1.0, reduction='mean'")
+    assert r"Cauchy's loss \x1b[31m." in output
+    assert "with respect to prediction (" in output
+    assert "Built-ins" not in output
+    fourth = invoke("show", "shown_losses:fourth")
+    assert re.search("[\u2801-\u28ff]", fourth)
+    assert "slope by difference quotients." in fourth
+    assert "automatic differentiation" in fourth
+    assert invoke("show", "shown_losses:exits").count("\nnone: SystemExit: 3\n") == 2
+    known = "shown_losses has no loss called tversky; it has cauchy, fourth, exits\n"
+    assert invoke("show", "shown_losses:tversky", status=2) == known
+    assert invoke("show", "no_such_losses.py:cauchy", status=2).startswith("no_such_losses.py: there is no file ")
 
 
 def test_guide_answers_every_task() -> None:

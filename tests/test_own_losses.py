@@ -236,15 +236,15 @@ def test_what_is_beside_a_file_shadows_nothing(
 @pytest.mark.parametrize(
     ("given", "line", "said"),
     [
-        ("relatively.py", "from .beside import DELTA", "say --losses {here}.relatively in {above}"),
-        ("relatively", "from .beside import DELTA", "say --losses {here}.relatively in {above}"),
-        ("package/relatively.py", "from .beside import DELTA", "say --losses package.relatively in {root}"),
+        ("relatively.py", "from .beside import DELTA", "name it {here}.relatively in {above}"),
+        ("relatively", "from .beside import DELTA", "name it {here}.relatively in {above}"),
+        ("package/relatively.py", "from .beside import DELTA", "name it package.relatively in {root}"),
         (
             "package/inner/relatively.py",
             "from ..beside import DELTA",
-            "say --losses package.inner.relatively in {root}",
+            "name it package.inner.relatively in {root}",
         ),
-        ("package.relatively", "from ..beside import DELTA", "say --losses {here}.package.relatively in {above}"),
+        ("package.relatively", "from ..beside import DELTA", "name it {here}.package.relatively in {above}"),
     ],
 )
 def test_relative_imports_need_a_package(

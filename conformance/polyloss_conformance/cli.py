@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,10 +9,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from .result import Extent
+from .terminal import as_text, check_paths, fail, progress_bars, write
 
 app = typer.Typer(
     help="One loss function for every array framework.",
@@ -39,67 +38,6 @@ def options(
     ] = False,
 ) -> None:
     """One loss function for every array framework."""
-
-
-def _fail(console: Console, message: str, status: int = 2) -> typer.Exit:
-    """What ends the command, once the message is shown: in one line, however long."""
-    console.print(f"[red]{escape(message)}", highlight=False, soft_wrap=True)
-    return typer.Exit(status)
-
-
-def _check_paths(console: Console, **paths: Path | None) -> None:
-    """Say before the work begins where a report cannot be written, or would be written over by another."""
-    taken: dict[Path, str] = {}
-    for option, path in paths.items():
-        if path is None:
-            continue
-        problem = ""
-        other = taken.setdefault(path.resolve(), option)
-        if other != option:
-            problem = f"--{other} goes there too; give each a file of its own"
-        elif path.is_dir():
-            problem = "is a folder, not a file"
-        elif not path.parent.is_dir():
-            problem = f"there is no folder {path.parent}"
-        elif not os.access(path if path.exists() else path.parent, os.W_OK):
-            problem = "cannot be written"
-        elif option == "plot" and path.suffix.lower() not in (".svg", ".png"):
-            problem = "must end in .svg or .png"
-        if problem:
-            raise _fail(console, f"--{option} {path}: {problem}")
-
-
-def _write(console: Console, option: str, path: Path | None, write: Callable[[Path], object]) -> bool:
-    """Write a report. Where that fails after all, the others are still written, and the results shown."""
-    if path is not None:
-        try:
-            write(path)
-        except OSError as error:
-            _fail(console, f"--{option} {path}: {error.strerror or error}")
-            return False
-    return True
-
-
-def _text(text: Callable[[], str]) -> Callable[[Path], object]:
-    """Writes a text, whatever the messages in it are made of."""
-    return lambda path: path.write_text(_printable(text()), encoding="utf-8")
-
-
-def _printable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _progress(console: Console, width: int) -> Progress:
-    """A bar for each backend, with what is done next."""
-    return Progress(
-        TextColumn(f"{{task.description:<{width}}}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("[dim]{task.fields[what]}"),
-        console=console,
-        transient=True,
-    )
 
 
 def _extent(quick: bool, full: bool, everything: bool, *, own: bool) -> Extent:
@@ -156,7 +94,7 @@ def conformance(
     from .workers import Order, run_order
 
     console = Console()
-    _check_paths(console, html=None if no_html else html, json=json, junit=junit)
+    check_paths(console, html=None if no_html else html, json=json, junit=junit)
     start = time.monotonic()
     try:
         chosen = tuple(loss or ())
@@ -176,18 +114,18 @@ def conformance(
         order = order.checked()
         # Who chooses losses by name asks for no others.
         others = not_checked(load(order.module)) if order.module is not None and not chosen else {}
-        with _progress(console, 11) as progress:
+        with progress_bars(console, 11) as progress:
             bars = {name: progress.add_task(name, total=None, what="") for name in order.backends}
             results = run_order(
                 order, lambda name, what, total, more: progress.update(bars[name], total=total, advance=more, what=what)
             )
     except ValueError as error:
-        raise _fail(console, str(error)) from None
+        raise fail(console, str(error)) from None
     found = report.Report(
         results, report.versions(order.backends), time.monotonic() - start, others, own=order.module is not None
     )
     console.print(found.table(console.width))
-    for name, why in others.items():
+    for name, why in found.not_checked.items():
         console.print(f"[yellow]not checked: {escape(f'{name}, {why}')}", highlight=False)
     if found.deviations:
         console.print(
@@ -195,18 +133,18 @@ def conformance(
         )
     for cause in found.causes[:20]:
         result, times = cause.example, len(cause.results)
-        what = f"[bold]{escape(_printable(result.case))}[/] ({result.check}){f', {times} times' if times > 1 else ''}"
+        what = f"[bold]{escape(result.case)}[/] ({result.check}){f', {times} times' if times > 1 else ''}"
         console.print(f"[red]{result.loss}[/] {what}", highlight=False)
         for line in (result.message, *cause.where):
-            console.print(Padding(Text(_printable(line)), (0, 0, 0, 2), expand=False))
+            console.print(Padding(Text(line), (0, 0, 0, 2), expand=False))
     if len(found.causes) > 20:
         console.print(f"... and {len(found.causes) - 20} more")
     written = [
-        _write(console, "json", json, _text(found.json)),
-        _write(console, "junit", junit, _text(found.junit)),
+        write(console, "json", json, as_text(found.json)),
+        write(console, "junit", junit, as_text(found.junit)),
     ]
     if not no_html:
-        written.append(_write(console, "html", html, _text(found.html)))
+        written.append(write(console, "html", html, as_text(found.html)))
         if written[-1]:
             console.print(f"report: {html}")
     passed = len(results) - len(found.failures)
@@ -259,7 +197,7 @@ def bench(
     console = Console()
     if not console.is_terminal:
         console.width = max(console.width, 160)
-    _check_paths(console, json=json, plot=plot)
+    check_paths(console, json=json, plot=plot)
     if plot is not None and importlib.util.find_spec("matplotlib") is None:
         console.print("[red]a plot needs Matplotlib, which is not installed: it is in the extra \\[bench]")
         raise typer.Exit(2)
@@ -275,7 +213,7 @@ def bench(
             growing(rows)
             if dtype or size or quick:
                 raise ValueError("--growth has sizes of its own, in float32: leave out --size, --dtype and --quick")
-        with _progress(console, 22) as progress:
+        with progress_bars(console, 22) as progress:
             columns = [" ".join(column) for column in order.columns()]
             bars = {name: progress.add_task(name, start=False, total=None, what="") for name in columns}
 
@@ -289,7 +227,7 @@ def bench(
             else:
                 results = measure(order, watch)
     except ValueError as error:
-        raise _fail(console, str(error)) from None
+        raise fail(console, str(error)) from None
     if growth:
         _tell_growth(console, grown, json, plot)
         return
@@ -299,7 +237,7 @@ def bench(
     for cell in found.errors:
         where = escape(f"{cell.backend} {cell.mode} {cell.row} {cell.size}")
         console.print(f"[red]{where}[/] {escape(cell.error or '')}", highlight=False)
-    written = [_write(console, "json", json, _text(found.json)), _write(console, "plot", plot, found.plot)]
+    written = [write(console, "json", json, as_text(found.json)), write(console, "plot", plot, found.plot)]
     console.print(found.summary())
     if found.warning is not None:
         console.print(f"[yellow]{found.warning}")
@@ -312,7 +250,7 @@ def _tell_growth(console: Console, found: Any, json: Path | None, plot: Path | N
     for point in found.errors:
         where = escape(f"{point.backend} {point.row} {point.shape}")
         console.print(f"[red]{where}[/] {escape(point.error or '')}", highlight=False)
-    written = [_write(console, "json", json, _text(found.json)), _write(console, "plot", plot, found.plot)]
+    written = [write(console, "json", json, as_text(found.json)), write(console, "plot", plot, found.plot)]
     if found.errors or not all(written):
         raise typer.Exit(1)
 
@@ -334,81 +272,23 @@ def list_losses() -> None:
 
 @app.command()
 def show(
-    loss: Annotated[str, typer.Argument(help="A loss, such as huber, or a built-in, such as torch.huber_loss or mae.")],
+    loss: Annotated[
+        str,
+        typer.Argument(
+            help="A loss, such as huber, a built-in, such as torch.huber_loss or mae, or one of your own, such as "
+            "my_losses:cauchy or folder/my_losses.py:cauchy."
+        ),
+    ],
 ) -> None:
     """One loss: formula, signature, gradient rule, the built-ins that compute it and where they deviate."""
-    import inspect
-
-    from . import builtins, deviations, guide, names, plots, typeset
-    from .modules import public_losses
+    from . import show as shown
 
     console = Console()
-    ascii = not console.encoding.startswith("utf")
-    said = typeset.plain if ascii else str
-    known = public_losses()
     try:
-        loss = names.resolve(loss, tuple(known))
+        found = shown.find(loss)
     except ValueError as error:
-        raise _fail(console, str(error)) from None
-    function = known[loss]
-    console.print(f"[bold]polyloss.{loss}[/]{escape(str(inspect.signature(function)))}\n", highlight=False)
-    for line in typeset.docstring(inspect.getdoc(function) or "", console.width, ascii):
-        console.print(Text(line), soft_wrap=True)
-    console.print("\n[bold]Curves[/]")
-    for line in plots.of_loss(function, console.width, ascii):
-        text = Text(line)
-        text.highlight_regex("[\u2801-\u28ff]+", "cyan")
-        console.print(text)
-    console.print("\n[bold]Gradient[/]")
-    console.print(_gradient_rule(loss, function), highlight=False, markup=False)
-    advice = [entry for entry in guide.GUIDE if entry.loss == loss]
-    if advice:
-        console.print("\n[bold]Use it for[/]")
-        for entry in advice:
-            console.print(said(f"{entry.task}: {entry.situation}: {entry.why}"), highlight=False, markup=False)
-    twins = builtins.twins_of(loss)
-    console.print("\n[bold]Built-ins that compute it[/] (each with its twin in polyloss.compat)")
-    for twin in twins:
-        console.print(f"{twin.id} = polyloss.compat.{twin.family}.{twin.name}", highlight=False, markup=False)
-    if not twins:
-        console.print("none")
-    ids = {twin.id for twin in twins}
-    entries = [e for e in deviations.load() if ids & set(e.builtin) and e.loss in (None, loss)]
-    if entries:
-        console.print("\n[bold]Where they deviate[/]")
-    for e in entries:
-        names_of = ", ".join(sorted(ids & set(e.builtin)))
-        console.print(said(f"{names_of} [{e.kind}]: {e.reason}"), highlight=False, markup=False)
-        if e.input:
-            console.print(said(f"    {e.input}"), highlight=False, markup=False)
-
-
-def _gradient_rule(name: str, function: Any) -> str:
-    from . import cases, reference
-
-    if function.autodiff is True:
-        return "By the framework's automatic differentiation."
-    entry = cases.LOSSES.get(name)
-    where = function.arrays if entry is None else map(entry.name, entry.differentiable)
-    lines = [
-        f"In closed form, with respect to {', '.join(where)} (class ids have none), each computed when it is asked for."
-    ]
-    if isinstance(function.autodiff, str):
-        lines.append(f"With {function.autodiff}=... by the framework's automatic differentiation.")
-    kinks = []
-    for case in cases.cases_of(name, "edge") if entry is not None else []:
-        dtype = case.dtypes[-1]
-        if max((getattr(a, "size", 0) for a in case.arrays), default=0) < 100 and any(
-            k is not None and k.any() for k in reference.truth(case, dtype).kinks.values()
-        ):
-            kinks.append(case.name)
-    if kinks:
-        lines.append(
-            f"It has kinks: the sub-gradient of least norm there, on every backend (cases {', '.join(kinks)})."
-        )
-    elif entry is not None:
-        lines.append("It is differentiable everywhere it is finite.")
-    return "\n".join(lines)
+        raise fail(console, str(error)) from None
+    shown.tell(console, *found)
 
 
 @app.command()
@@ -420,15 +300,14 @@ def rosetta(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the whole table.")] = False,
 ) -> None:
     """The phrase book: what a loss and its arguments are called in polyloss and in each other library."""
-    import inspect
-
     from . import rosetta as book
     from .modules import public_losses
+    from .show import signature
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     console = Console()
     if (name is None) != markdown:
-        raise _fail(console, "give a NAME or --markdown, one of both")
+        raise fail(console, "give a NAME or --markdown, one of both")
     if name is None:
         typer.echo(book.markdown(), nl=False)
         return
@@ -436,8 +315,8 @@ def rosetta(
     try:
         loss = book.loss_of(name, tuple(known))
     except ValueError as error:
-        raise _fail(console, str(error)) from None
-    console.print(f"[bold]polyloss.{loss}[/]{escape(str(inspect.signature(known[loss])))}\n", highlight=False)
+        raise fail(console, str(error)) from None
+    console.print(f"[bold]polyloss.{loss}[/]{escape(signature(known[loss]))}\n", highlight=False)
     # Frameworks that are imported meanwhile may have something to say.
     found = [(phrase.call, list(phrase.lines())) for phrase in book.phrases(loss, first=name)]
     for call, lines in found:
@@ -458,7 +337,7 @@ def report(
     try:
         found = list(bugs.reports(builtin))
     except ValueError as error:
-        raise _fail(Console(stderr=True), str(error)) from None
+        raise fail(Console(stderr=True), str(error)) from None
     typer.echo("\n---\n\n".join(found), nl=False)
 
 
@@ -472,7 +351,7 @@ def migrate(
 
     console = Console()
     if importlib.util.find_spec("libcst") is None:
-        raise _fail(
+        raise fail(
             console, 'scripts are read with LibCST, which is not installed: pip install "polyloss-array[migrate]"'
         )
     from .migrate import migrate_file
@@ -480,7 +359,7 @@ def migrate(
     try:
         found = migrate_file(file, write=write)
     except ValueError as error:
-        raise _fail(console, f"{file}: {error}") from None
+        raise fail(console, f"{file}: {error}") from None
     for change in found.changes:
         became = f" -> {change.after}" if change.after != change.before else " stays"
         console.print(

@@ -52,8 +52,10 @@ def _own(module: ModuleType) -> tuple[dict[str, polyloss.Loss[Any] | declared.Su
     return losses, others
 
 
-def load(name: str) -> ModuleType:
+def load(name: str, option: str = "--losses") -> ModuleType:
     """The module of a name, a dotted name or a path to a file. The working directory is looked in as well.
+
+    `option` is what messages have before the name.
 
     Raises
     ------
@@ -61,25 +63,26 @@ def load(name: str) -> ModuleType:
         Where there is no such file or module, where it cannot be imported or has no loss, or where Python has another
         module of the file's name.
     """
+    given = f"{option} {name}".strip()
     file, colon, loss = name.partition(".py:")
     if colon:
-        raise ValueError(f"--losses {name}: choose of the losses of a file by --loss: --losses {file}.py --loss {loss}")
+        raise ValueError(f"{given}: choose of the losses of a file by --loss: --losses {file}.py --loss {loss}")
     path = Path(name).resolve()
     if Path(name).is_dir() and not name.isidentifier():
-        raise ValueError(f"--losses {name}: {path} is a folder; {_GIVE}")
+        raise ValueError(f"{given}: {path} is a folder; {_GIVE}")
     if path.suffix != ".py":
         if all(part.isidentifier() for part in name.split(".")):
-            return _with_losses(name, _module(name, name, Path.cwd()))
+            return _with_losses(given, _module(given, name, Path.cwd()))
         path = path.with_name(f"{path.name}.py")
     if not path.is_file():
-        raise ValueError(f"--losses {name}: there is no file {path}; {_GIVE}")
-    found = _module(name, path.stem, path.parent)
+        raise ValueError(f"{given}: there is no file {path}; {_GIVE}")
+    found = _module(given, path.stem, path.parent)
     if found.__file__ is None or Path(found.__file__).resolve() != path:
         raise ValueError(
-            f"--losses {name}: Python already has a module called {path.stem} ({found.__file__ or 'built in'}); "
+            f"{given}: Python already has a module called {path.stem} ({found.__file__ or 'built in'}); "
             "give the file another name"
         )
-    return _with_losses(name, found)
+    return _with_losses(given, found)
 
 
 _GIVE = "give a module (my_losses, package.losses) or a file (folder/my_losses.py)"
@@ -96,7 +99,7 @@ def _module(given: str, name: str, folder: Path) -> ModuleType:
             # The module is there, and what it imports is not.
             raise _failed(given, error, "install it, or set PYTHONPATH to the folder that it is in") from error
         raise ValueError(
-            f"--losses {given}: there is no module called {error.name} in {Path.cwd()} or on Python's path; {_GIVE}"
+            f"{given}: there is no module called {error.name} in {Path.cwd()} or on Python's path; {_GIVE}"
         ) from None
     except SystemExit as error:
         way = 'put what shall not run on import under: if __name__ == "__main__":'
@@ -116,7 +119,7 @@ def _dotted(name: str, folder: Path) -> str:
     package, parts = folder.joinpath(*name.split(".")[:-1]), [name.rpartition(".")[2]]
     while (package / "__init__.py").exists() or len(parts) <= name.count(".") + 1:
         package, parts = package.parent, [package.name, *parts]
-    return f"a relative import needs a package: say --losses {'.'.join(parts)} in {package}, or import absolutely"
+    return f"a relative import needs a package: name it {'.'.join(parts)} in {package}, or import absolutely"
 
 
 def _failed(given: str, error: BaseException, way: str) -> ValueError:
@@ -131,7 +134,7 @@ def _failed(given: str, error: BaseException, way: str) -> ValueError:
     place = ", ".join(filter(None, [file, f"line {number}" if number else ""]))
     shown = f" ({line})" if line else ""
     told = f"{type(error).__name__}: {' '.join(text.split())}".removesuffix(": ")
-    return ValueError(f"--losses {given}: {f'{place}{shown}: ' if place else ''}{told}; {way}")
+    return ValueError(f"{given}: {f'{place}{shown}: ' if place else ''}{told}; {way}")
 
 
 def _imports(file: str) -> bool:
@@ -142,7 +145,7 @@ def _imports(file: str) -> bool:
 def _check_cases(given: str, module: ModuleType, losses: Collection[str]) -> None:
     """Refuse `CASES` that nobody would call."""
     others = not_checked(module)
-    cases, what = getattr(module, "CASES", {}), f"--losses {given}: {module.__file__ or module.__name__}: CASES"
+    cases, what = getattr(module, "CASES", {}), f"{given}: {module.__file__ or module.__name__}: CASES"
     if not isinstance(cases, Mapping):
         raise ValueError(f"{what} must be a dict of lists by the names of losses, got {cases!r}")
     for name, calls in cases.items():
@@ -164,15 +167,13 @@ def _check_cases(given: str, module: ModuleType, losses: Collection[str]) -> Non
 
 def _with_losses(given: str, module: ModuleType) -> ModuleType:
     """The module, unless it has no loss of its own."""
-    own, what = own_losses(module), f"--losses {given}: {module.__file__ or module.__name__}"
+    own, what = own_losses(module), f"{given}: {module.__file__ or module.__name__}"
     if own:
         _check_cases(given, module, own)
         return module
     if others := not_checked(module):
         told = "; ".join(f"{name} is {why}" for name, why in others.items())
-        raise ValueError(
-            f"--losses {given}: {module.__file__ or module.__name__} has no loss that can be checked: {told}"
-        )
+        raise ValueError(f"{given}: {module.__file__ or module.__name__} has no loss that can be checked: {told}")
     functions = [
         f"{name} (line {value.__code__.co_firstlineno})"
         for name, value in vars(module).items()

@@ -1,6 +1,7 @@
 """Losses by the names that people know: those of the built-ins, of their classes, and a few abbreviations."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 from polyloss.compat.names import meanings, near, plain, twins
 
@@ -24,6 +25,6 @@ def resolve(name: str, known: Sequence[str]) -> str:
     found = meanings(known).get(plain(given))
     if found is not None:
         return found
-    alike = near(given, known, 3)
-    hint = f"; did you mean {' or '.join(alike)}?" if alike else ";"
-    raise ValueError(f"no loss called {name}{hint} there is {', '.join(known)}")
+    alike = near(given, known, 3) or get_close_matches(given, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(alike)}? " if alike else ""
+    raise ValueError(f"no loss called {name}; {hint}polyloss losses lists all")

@@ -20,7 +20,7 @@ from rich.text import Text
 from . import bugs, histogram, tolerances
 from .bugs import KINDS
 from .deviations import Deviation, load
-from .result import RECORDED, Result
+from .result import RECORDED, Result, printable
 from .tolerances import HALVES
 from .translations import FAMILIES
 
@@ -205,6 +205,9 @@ class Report:
     own: bool = False
     """Whether the losses are a user's, which no reference knows."""
 
+    def __post_init__(self) -> None:
+        self.not_checked = {name: printable(why) for name, why in self.not_checked.items()}
+
     @property
     def limits(self) -> dict[tolerances.Kind, float]:
         """The largest k."""
@@ -331,14 +334,14 @@ class Report:
                 name = " ".join(part for part in (r.case, r.check, r.mode, r.dtype) if part)
                 test = ElementTree.SubElement(suite, "testcase", classname=f"{backend}.{r.loss}", name=name)
                 if not r.passed:
-                    failure = ElementTree.SubElement(test, "failure", message=_clean(r.message))
-                    failure.text = _clean(f"{r.message}\n{r.call}")
+                    failure = ElementTree.SubElement(test, "failure", message=r.message)
+                    failure.text = f"{r.message}\n{r.call}"
         if self.not_checked:
             count = str(len(self.not_checked))
             suite = ElementTree.SubElement(root, "testsuite", name="not checked", tests=count, skipped=count)
             for name, why in self.not_checked.items():
                 test = ElementTree.SubElement(suite, "testcase", classname="not checked", name=name)
-                ElementTree.SubElement(test, "skipped", message=_clean(why))
+                ElementTree.SubElement(test, "skipped", message=why)
         ElementTree.indent(root)
         return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 
@@ -452,10 +455,6 @@ def _finite(record: Mapping[str, Any]) -> dict[str, Any]:
     return {
         k: 1.7976931348623157e308 if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()
     }
-
-
-def _clean(text: str) -> str:
-    return "".join(c for c in text if c in "\n\t" or ord(c) >= 32)
 
 
 def versions(backends: Sequence[str]) -> dict[str, str]:

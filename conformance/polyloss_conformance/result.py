@@ -1,5 +1,6 @@
 """The outcome of a check: what the suite says of polyloss, and what reports are made of."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -26,6 +27,21 @@ FIRST_SIGHT: tuple[Extent, ...] = ("quick", "first")
 
 RECORDED = "recorded input"
 """The case that is the input in the table of deviations."""
+
+
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+"""What moves a cursor, or has no place in a file; lines and tabs are text."""
+
+
+def printable(text: str) -> str:
+    """A text that does nothing to a terminal or a file but stand there, whoever wrote it: the rest as escapes.
+
+    Examples
+    --------
+    >>> print(printable("\\x1b[31mred"))
+    \\x1b[31mred
+    """
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 @dataclass(frozen=True)
@@ -69,3 +85,8 @@ class Result:
     deviation: str = ""
     link: str = ""
     seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        # What a kernel raises is in all of these, and reports are made of them.
+        for name in ("case", "message", "call", "note"):
+            object.__setattr__(self, name, printable(getattr(self, name)))

@@ -335,9 +335,10 @@ def docstring(text: str, width: int, ascii: bool = False) -> list[str]:
     for found in formulas.BLOCK.finditer(text):
         indent = " " * (len(found[1]) + _INDENT)
         set_lines = formula(formulas.written(found[2]), width - len(indent), ascii)
-        parts += [_prose(text[done : found.start()], width, ascii), [indent + line for line in set_lines]]
+        before = _prose(text[done : found.start()], width, ascii, _lists_entries(text[:done]))
+        parts += [before, [indent + line for line in set_lines]]
         done = found.end()
-    parts.append(_prose(text[done:], width, ascii))
+    parts.append(_prose(text[done:], width, ascii, _lists_entries(text[:done])))
     # One empty line between them.
     return [line for part in filter(None, parts) for line in ("", *part)][1:]
 
@@ -345,7 +346,17 @@ def docstring(text: str, width: int, ascii: bool = False) -> list[str]:
 _VERBATIM = re.compile(r"^ *(>>>|\.\.\. |-{3,}$|[-*] )")
 
 
-def _prose(text: str, width: int, ascii: bool) -> list[str]:
+_HEADING = re.compile(r"^(\w[\w ]*)\n-{3,}$", re.MULTILINE)
+_OF_PROSE = ("", "Notes", "Warnings", "References", "Examples")
+"""The sections of numpydoc that are no lists of entries, what comes before the first one among them."""
+
+
+def _lists_entries(before: str) -> bool:
+    """Whether what comes behind a text is in a section of entries, each of which begins on a line of its own."""
+    return ["", *_HEADING.findall(before)][-1] not in _OF_PROSE
+
+
+def _prose(text: str, width: int, ascii: bool, entries: bool) -> list[str]:
     text = formulas.INLINE.sub(lambda found: inline(found[1], ascii), text)
     lines: list[str] = []
     paragraph: list[str] = []
@@ -357,8 +368,7 @@ def _prose(text: str, width: int, ascii: bool) -> list[str]:
                 " ".join(line.strip() for line in paragraph),
                 width,
                 initial_indent=indent,
-                subsequent_indent=indent,
-                break_long_words=False,
+                subsequent_indent=indent + " " * (_INDENT if entries and not indent else 0),
                 break_on_hyphens=False,
             )
             lines.extend(filled)
@@ -370,11 +380,13 @@ def _prose(text: str, width: int, ascii: bool) -> list[str]:
         verbatim = bool(line.strip()) and (verbatim or bool(_VERBATIM.match(line)))
         if not line.strip() or verbatim:
             heading = bool(re.fullmatch(r" *-{3,}", line) and paragraph)
+            if heading:
+                entries = paragraph[-1] not in _OF_PROSE
             end()
             lines.append(line)
             verbatim = verbatim and not heading
         else:
-            if paragraph and _indent(line) != _indent(paragraph[0]):
+            if paragraph and (_indent(line) != _indent(paragraph[0]) or (entries and not _indent(line))):
                 end()
             paragraph.append(line)
     end()

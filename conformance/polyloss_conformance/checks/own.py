@@ -115,7 +115,7 @@ def check(
             name, framework.name, modes[0], "float64", "generated", "value and gradient", False, message=message
         )
         return
-    places = _differentiable(loss, framework, dict(enumerate(ordinary)), {})
+    places = differentiable(loss, framework, dict(enumerate(ordinary)), {})
     wanted = tuple(place for place in places if isinstance(place, int))
     yield from laws.laws(
         name,
@@ -174,7 +174,7 @@ def _undefined(loss: Any, framework: Framework, ordinary: tuple[Any, ...]) -> st
     )
 
 
-def _differentiable(
+def differentiable(
     loss: Any, framework: Framework, given: Mapping[Place, Any], static: Mapping[str, Any]
 ) -> tuple[Place, ...]:
     """The floating arrays and parameters that there is a gradient by: on NumPy, where there is a closed form."""
@@ -202,7 +202,7 @@ def _compare(
     floating = [place for place, array in given.items() if array.dtype == np.float64]
     rounded = given | {place: given[place].astype(numpy_dtype(dtype)) for place in floating}
     exact = given | {place: np.asarray(rounded[place], dtype=np.float64) for place in floating}
-    wanted = _differentiable(loss, framework, exact, static)
+    wanted = differentiable(loss, framework, exact, static)
 
     def value_at(there: Mapping[Place, Any]) -> Any:
         with np.errstate(all="ignore"):

@@ -5,6 +5,7 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -357,3 +358,49 @@ def test_small_numbers_are_made_where_the_domain_has_them(suite: Suite, tmp_path
     results = json.loads((tmp_path / "report.json").read_text())["results"]
     small = {(result["loss"], result["dtype"]) for result in results if "of size" in result["case"]}
     assert small == {("rates", "float32"), ("rates", "float64")}
+
+
+@pytest.mark.parametrize("framework", ["numpy", "torch", "jax", "tensorflow"])
+def test_the_worst_call_is_told_and_can_be_pasted(framework: str, suite: Suite, tmp_path: Path) -> None:
+    """With its backend, mode and dtype: it gives the value, or the gradient, that the message says is wrong."""
+    pytest.importorskip(framework)
+    kernel = ROOT.format(value="root - 1.0") + WRONG_SIGN
+    output = suite(kernel, "--backend", framework, "--quick", "--json", str(tmp_path / "report.json"), status=1)
+    results = json.loads((tmp_path / "report.json").read_text())["results"]
+    lines = output.splitlines()
+    imports = {"numpy": "import numpy as np", "torch": "import torch", "tensorflow": "import tensorflow as tf"}
+    given = f"import polyloss, losses_of_{tmp_path.name}\n" + imports.get(framework, "import jax.numpy as jnp")
+    names: dict[str, Any] = {}
+    exec(given, names)
+    for loss, kind in (("charbonnier", "value"), ("squared", "gradient")):
+        failed = [r for r in results if r["loss"] == loss and r["message"].startswith(kind)]
+        worst = max(failed, key=lambda result: float(result[kind]))
+        place = next(
+            number for number, line in enumerate(lines) if line.startswith(f"{loss} {worst['case']} (value and gra")
+        )
+        assert f" on {framework} {worst['mode']} {worst['dtype']}, {len(failed)} times" in lines[place]
+        assert lines[place + 1].strip() == worst["message"]
+        assert worst["call"] in lines
+        assert repr(worst["dtype"]) in worst["call"] or f"torch.{worst['dtype']}" in worst["call"]
+        found = np.asarray(eval(worst["call"], names)[1] if kind == "gradient" else eval(worst["call"], names))
+        spot = tuple(json.loads(worst["message"].partition(" at ")[2].partition(" is ")[0]))
+        said = float(worst["message"].partition(" is ")[2].partition(", ")[0])
+        assert float(found[spot]) == pytest.approx(said, rel=1e-5)
+
+
+WRONG_SIGN = """
+    @polyloss.elementwise
+    def squared(xp, prediction, target, **call):
+        error = prediction - target
+        return error * error, lambda: 2 * error, lambda: 2 * error
+"""
+
+
+def test_a_call_of_a_users_is_named_where_it_is_long(suite: Suite, tmp_path: Path) -> None:
+    cases = "\n    CASES = {'squared': [((np.ones((50, 3)), np.zeros((50, 3))), {'reduction': 'mean'})]}"
+    suite(WRONG_SIGN + cases, "--json", str(tmp_path / "report.json"), "--dtype", "float64", status=1)
+    results = json.loads((tmp_path / "report.json").read_text())["results"]
+    call = next(r["call"] for r in results if r["case"] == "CASES[0]" and r["call"])
+    name = f"losses_of_{tmp_path.name}"
+    first, second = (f"np.asarray({name}.CASES['squared'][0][0][{place}], dtype='float64')" for place in (0, 1))
+    assert call.startswith(f"polyloss.value_and_grad({name}.squared, 1)({first}, {second}, reduction='sum', ")

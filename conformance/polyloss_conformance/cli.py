@@ -133,10 +133,14 @@ def conformance(
         )
     for cause in found.causes[:20]:
         result, times = cause.example, len(cause.results)
-        what = f"[bold]{escape(result.case)}[/] ({result.check}){f', {times} times' if times > 1 else ''}"
+        where = " ".join(filter(None, [result.backend, result.mode, result.dtype]))
+        what = f"[bold]{escape(result.case)}[/] ({result.check}) on {where}{f', {times} times' if times > 1 else ''}"
         console.print(f"[red]{result.loss}[/] {what}", highlight=False)
         for line in (result.message, *cause.where):
             console.print(Padding(Text(line), (0, 0, 0, 2), expand=False))
+        if result.call:
+            # As it is, for it to be pasted.
+            console.print(Text(result.call), soft_wrap=True)
     if len(found.causes) > 20:
         console.print(f"... and {len(found.causes) - 20} more")
     written = [

@@ -126,6 +126,10 @@ def difference(what: str, got: LD, expected: LD, wrong: NDArray[np.bool_]) -> st
 def show(array: Any) -> str:
     """An array in a few words, exactly enough to type it in."""
     array = np.asarray(array)
-    if array.size > 40:
-        return f"<{array.dtype} array of shape {array.shape}>"
-    return np.array2string(array, separator=", ", threshold=50, floatmode="unique").replace("\n", "")
+    return f"<{array.dtype} array of shape {array.shape}>" if array.size > 40 else numbers_of(array)
+
+
+def numbers_of(array: NDArray[Any]) -> str:
+    """The numbers of an array in one line, exactly enough to type them in."""
+    text = np.array2string(array, separator=", ", threshold=max(array.size, 1), floatmode="unique")
+    return " ".join(text.split())

@@ -99,8 +99,8 @@ class Cause:
 
     @property
     def example(self) -> Result:
-        """One of them: in the dtype that rounds least."""
-        return min(self.results, key=lambda r: tolerances.EPS.get(r.dtype, 0.0))
+        """The worst of them; of those that are as bad, the one in the dtype that rounds least."""
+        return max(self.results, key=lambda r: (_error(r), -tolerances.EPS.get(r.dtype, 0.0)))
 
     @property
     def where(self) -> list[str]:
@@ -117,6 +117,12 @@ class Cause:
             more = f"; and {len(cases) - _CASES} more" if len(cases) > _CASES else ""
             lines.append(f"cases: {'; '.join(cases[:_CASES])}{more}")
         return lines
+
+
+def _error(result: Result) -> float:
+    """The error that a message speaks of, in units of its tolerance."""
+    error = result.gradient if result.message.startswith("gradient") else result.value
+    return 0.0 if error is None else math.inf if math.isnan(error) else error
 
 
 _CASES = 4

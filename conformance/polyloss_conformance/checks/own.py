@@ -5,6 +5,7 @@ A module gives its losses as attributes, and may give calls of them as well, to 
     CASES = {"my_loss": [((prediction, target), {"delta": 2.0}), ...]}  # NumPy arrays: float64, class ids as integers
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from polyloss.core.domains import REAL
 from polyloss_conformance import reference
 from polyloss_conformance.calls import split
 from polyloss_conformance.cases import Place, numpy_dtype
-from polyloss_conformance.compare import difference, show
+from polyloss_conformance.compare import difference, numbers_of, show
 from polyloss_conformance.declared import entry_of, generated, small
 from polyloss_conformance.frameworks import Framework, called, engine, placed
 from polyloss_conformance.result import Result
@@ -31,6 +32,8 @@ STEP = 2.0**-10
 """Of a difference quotient, relative to the numbers of an array; to 1 where those are larger."""
 SMALL = (1e-3, 1e-6)
 """Sizes of all numbers of a call: beside the loss of a large error, nobody sees that of a small one vanish."""
+LONG = 100
+"""A user's array of more elements is named, and not written down."""
 VALUE, GRADIENT = OWN["value"], OWN["gradient"]
 
 
@@ -41,6 +44,30 @@ class Tried(NamedTuple):
     keywords: Mapping[str, Any]
     in_half: bool = True
     """Whether half precision has such numbers."""
+    source: str = ""
+    """Where the user gives it: too large an array is not written down again."""
+
+
+class Compared(NamedTuple):
+    """What a comparison found.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong, empty where nothing is.
+    value, gradient : float or None
+        The worst errors.
+    by : int or str or None
+        Where the array is whose gradient is wrong.
+    cotangent : array or None
+        What the losses were weighted with, for their gradient.
+    """
+
+    message: str
+    value: float | None = None
+    gradient: float | None = None
+    by: Place | None = None
+    cotangent: Floats | None = None
 
 
 def calls(name: str, loss: Any, module: ModuleType) -> dict[str, Tried]:
@@ -56,7 +83,8 @@ def calls(name: str, loss: Any, module: ModuleType) -> dict[str, Tried]:
         as_arrays = {k: np.asarray(v) for k, v in others.items()}
         found["generated, other parameters as arrays"] = Tried(generated(loss), as_arrays)
     for number, (arrays, keywords) in enumerate(given.get(name, ())):
-        found[f"CASES[{number}]"] = Tried(tuple(map(np.asarray, arrays)), dict(keywords))
+        source = f"{module.__name__}.CASES[{name!r}][{number}]"
+        found[f"CASES[{number}]"] = Tried(tuple(map(np.asarray, arrays)), dict(keywords), source=source)
     return found
 
 
@@ -103,7 +131,7 @@ def check(
 ) -> Iterator[Result]:
     """All that can be known of a user's loss on one framework, in some of its modes."""
     modes = framework.modes if modes is None else modes
-    entry, ordinary = entry_of(loss), generated(loss)
+    entry, ordinary, given = entry_of(loss), generated(loss), loss
     try:
         loss = _complete(loss, getattr(module, "CASES", {}).get(name, ()))
         message = _undefined(loss, framework, ordinary)
@@ -130,18 +158,20 @@ def check(
         exact=False,
     )
     yield from kinds.of_entry(name, loss, framework, entry, generated(loss, laws.SHAPE), wanted).check(dtypes, modes)
-    for case, (arrays, keywords, in_half) in calls(name, loss, module).items():
-        there = [d for d in framework.dtypes if d in dtypes and (in_half or d not in HALVES)]
+    completed = {key: loss.defaults[key] for key in loss.parameters if key not in given.defaults}
+    for case, tried in calls(name, loss, module).items():
+        there = [d for d in framework.dtypes if d in dtypes and (tried.in_half or d not in HALVES)]
         for mode in modes:
             for dtype in (d for d in there if mode == "eager" or d == "float32"):
-                message, value, gradient = "", None, None
                 try:
-                    message, value, gradient = _compare(loss, framework, mode, dtype, arrays, keywords)
+                    compared = _compare(loss, framework, mode, dtype, tried.arrays, tried.keywords)
                 except Exception as error:
-                    message = told(error, loss)
+                    compared = Compared(told(error, loss))
+                message, value, gradient = compared[:3]
                 if not message and value is None and gradient is None:
                     continue  # NumPy in float64, without a gradient: it is what the others are compared with
-                text = f"{name}({', '.join(map(show, arrays))}, **{keywords!r})" if message else ""
+                as_called = tried._replace(keywords={**completed, **tried.keywords})
+                text = _text(f"{module.__name__}.{name}", framework, dtype, as_called, compared) if message else ""
                 yield Result(
                     name,
                     framework.name,
@@ -155,6 +185,29 @@ def check(
                     message,
                     text,
                 )
+
+
+def _text(name: str, framework: Framework, dtype: str, tried: Tried, compared: Compared) -> str:
+    """A call as somebody would paste it, after ``import`` of the module and the framework; with the gradient, where
+    that is wrong."""
+
+    def text(value: Any, source: str = "") -> str:
+        if not isinstance(value, np.ndarray):
+            return repr(value)
+        if value.dtype != np.float64:
+            kind = str(value.dtype)
+        else:
+            kind, value = dtype, value.astype(numpy_dtype(dtype))
+        numbers = re.sub(r"\b(nan|inf)\b", r"float('\1')", numbers_of(value))
+        return framework.literal(source if source and value.size > LONG else numbers, kind)
+
+    keywords = {**tried.keywords, "reduction": "none"}
+    if compared.by is not None and compared.cotangent is not None and "sample_weight" not in keywords:
+        name = f"polyloss.value_and_grad({name}, {compared.by!r})"
+        keywords |= {"reduction": "sum", "sample_weight": compared.cotangent}
+    arrays = [text(array, tried.source and f"{tried.source}[0][{place}]") for place, array in enumerate(tried.arrays)]
+    named = [f"{key}={text(value)}" for key, value in keywords.items()]
+    return f"{name}({', '.join([*arrays, *named])})"
 
 
 def _undefined(loss: Any, framework: Framework, ordinary: tuple[Any, ...]) -> str:
@@ -196,7 +249,7 @@ def differentiable(
 
 def _compare(
     loss: Any, framework: Framework, mode: str, dtype: str, arrays: tuple[Any, ...], keywords: Mapping[str, Any]
-) -> tuple[str, float | None, float | None]:
+) -> Compared:
     static, options = split({**keywords, "reduction": "none"})
     given = placed(arrays, options)
     floating = [place for place, array in given.items() if array.dtype == np.float64]
@@ -223,9 +276,9 @@ def _compare(
     message = ""
     got = reference.to_longdouble(framework.numpy(outcome.value))
     if framework.dtype(outcome.value) != dtype:
-        return f"dtype {framework.dtype(outcome.value)}, expected {dtype}", None, None
+        return Compared(f"dtype {framework.dtype(outcome.value)}, expected {dtype}")
     if got.shape != truth.shape:
-        return f"shape {got.shape}, on NumPy {truth.shape}", None, None
+        return Compared(f"shape {got.shape}, on NumPy {truth.shape}")
     moves = sum(np.abs(s * exact[place]).reshape(-1).sum() for place, (s, _) in zip(wanted, slopes, strict=True)) / max(
         1, truth.size
     )
@@ -236,20 +289,21 @@ def _compare(
     value = None if first else float(errors.max())
     if value is not None and not value <= VALUE:
         message = difference("value", got, truth, ~(errors <= VALUE)) + ", as on NumPy in float64"
-    gradient = None
+    gradient, by = None, None
     for place, found, (slope, doubt) in zip(wanted, outcome.gradients or (), slopes, strict=False):
         numbers = reference.to_longdouble(framework.numpy(found))
         limit = max(GRADIENT * eps, 1e-8) * max(1e-3 * _reach(exact, place), float(np.abs(slope).max())) + lost
         error = np.where(np.isfinite(doubt), np.maximum(np.abs(numbers - slope) - doubt, 0), 0)
         gradient = max(gradient or 0.0, float((error / limit).max()) * GRADIENT)
         if not (error <= limit).all() and not message:
+            by = place
             spot = np.unravel_index(int(np.argmax(error)), error.shape)
             name = loss.arrays[place] if isinstance(place, int) else place
             message = (
                 f"gradient of {name} at {list(map(int, spot))} is {float(numbers[spot])!r}, "
                 f"the difference quotient of the value {float(slope[spot])!r}"
             )
-    return message, value, gradient
+    return Compared(message, value, gradient, by, cotangent)
 
 
 def _reach(given: Mapping[Place, Any], place: Place) -> float:

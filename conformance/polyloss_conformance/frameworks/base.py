@@ -78,6 +78,8 @@ class Framework(ABC):
         As in `polyloss.Backend.name`.
     package : str
         The distribution whose version the report names.
+    written : str
+        How users write an array, of its numbers and its dtype.
     modes : tuple of str
         Some of `EAGER` first, then the compilers.
     dtypes : tuple of str
@@ -92,6 +94,7 @@ class Framework(ABC):
 
     name: str
     package: str
+    written: str
     modes: tuple[str, ...] = EAGER
     dtypes: tuple[str, ...] = DTYPES if has_bfloat16 else tuple(d for d in DTYPES if d != "bfloat16")
     flushes = False
@@ -117,6 +120,10 @@ class Framework(ABC):
     def shows_values(self) -> bool:
         """Whether the values of its arrays can be looked at: those on an accelerator would be waited for."""
         return self.device.partition(":")[0] == "cpu"
+
+    def literal(self, numbers: str, dtype: str) -> str:
+        """An array as users write it."""
+        return self.written.format(numbers, dtype)
 
     @abstractmethod
     def array(self, value: NDArray[Any]) -> Array:

@@ -34,6 +34,7 @@ def unoptimised_options() -> Any:
 class JaxFramework(Framework):
     name = "jax"
     package = "jax"
+    written = "jnp.asarray({}, dtype='{}')"
     modes = ("eager", "jit")
     flushes = True
     slow_eager = True

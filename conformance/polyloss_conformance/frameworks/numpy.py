@@ -14,6 +14,7 @@ from .base import Array, Curvature, Framework, Outcome, Step
 class NumpyFramework(Framework):
     name = "numpy"
     package = "numpy"
+    written = "np.asarray({}, dtype='{}')"
     dtypes = tuple(d for d in DTYPES if d != "bfloat16")
     differentiates = False
 

@@ -15,6 +15,7 @@ from .base import EAGER, QUICK_XLA, Array, Curvature, Framework, Outcome, Step, 
 class TensorflowFramework(Framework):
     name = "tensorflow"
     package = "tensorflow"
+    written = "tf.constant({}, dtype='{}')"
     modes = (*EAGER, "function", "xla")
     flushes = True
     dynamic = ("function",)

@@ -15,6 +15,7 @@ from .base import EAGER, Array, Curvature, Framework, Outcome, Step, called, pla
 class TorchFramework(Framework):
     name = "torch"
     package = "torch"
+    written = "torch.asarray({}, dtype=torch.{})"
     modes = (*EAGER, "aot_eager", "compile")
     dynamic = ("aot_eager", "compile")
     welcomes_numpy = False

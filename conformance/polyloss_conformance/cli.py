@@ -11,7 +11,6 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.text import Text
 
-from .result import Extent
 from .terminal import as_text, check_paths, fail, progress_bars, write
 
 app = typer.Typer(
@@ -40,16 +39,7 @@ def options(
     """One loss function for every array framework."""
 
 
-def _extent(quick: bool, full: bool, everything: bool, *, own: bool) -> Extent:
-    """How much is run. A user's own losses are few: all of it, where nothing is said."""
-    chosen: list[Extent] = [name for name, given in zip(_EXTENTS, (quick, full, everything), strict=True) if given]
-    if len(chosen) > 1:
-        raise ValueError("--quick, --full and --all exclude each other")
-    return chosen[0] if chosen else "full" if own else "first"
-
-
 DEVICE = "Where arrays are made, as users of a framework say it: cpu, cuda:1, mps, xpu (PyTorch), gpu, GPU:0."
-_EXTENTS: tuple[Extent, ...] = ("quick", "full", "all")
 
 
 @app.command()
@@ -91,6 +81,7 @@ def conformance(
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from . import names, report
     from .modules import load, not_checked, public_losses
+    from .selection import extent_of
     from .workers import Order, run_order
 
     console = Console()
@@ -107,7 +98,7 @@ def conformance(
             tuple(backend or ()),
             chosen,
             tuple(dtype or ()),
-            _extent(quick, full, everything, own=bool(losses)),
+            extent_of(quick, full, everything, own=bool(losses)),
             losses[0] if losses else None,
             device,
         )

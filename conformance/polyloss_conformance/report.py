@@ -4,8 +4,7 @@ import datetime
 import json
 import math
 import platform
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import resources
 from typing import Any, NamedTuple
@@ -19,133 +18,14 @@ from rich.text import Text
 
 from . import bugs, histogram, tolerances
 from .bugs import KINDS
+from .causes import Cause, cause
+from .cells import Cell, cell, number
 from .deviations import Deviation, load
 from .result import RECORDED, Result, printable
 from .tolerances import HALVES
 from .translations import FAMILIES
 
 SCHEMA_VERSION = 1
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One loss on one backend (in one mode, or in all).
-
-    Parameters
-    ----------
-    passed, failed : int
-        Number of checks.
-    value, gradient : float or None
-        The worst k in float32 and float64.
-    half_value, half_gradient : float or None
-        The worst error in units in the last place in float16 and bfloat16.
-    """
-
-    loss: str
-    backend: str
-    mode: str
-    passed: int
-    failed: int
-    value: float | None
-    gradient: float | None
-    half_value: float | None
-    half_gradient: float | None
-
-    @property
-    def numbers(self) -> str:
-        return f"{number(self.value)} / {number(self.gradient)}"
-
-    @property
-    def half_numbers(self) -> str:
-        return f"{number(self.half_value)} / {number(self.half_gradient)}"
-
-
-def number(value: float | None) -> str:
-    """A worst error in a few characters."""
-    if value is None:
-        return "–"
-    if not math.isfinite(value):
-        return "∞"
-    return f"{value:.2f}" if value < 100 else f"{value:.1e}"
-
-
-def cell(loss: str, backend: str, mode: str, results: Iterable[Result]) -> Cell:
-    """Sum up the results of one cell."""
-    mine = [r for r in results if r.check != "built-in" or not r.passed]
-
-    def worst(attribute: str, half: bool) -> float | None:
-        numbers = [getattr(r, attribute) for r in mine if (r.dtype in HALVES) == half]
-        return max((n for n in numbers if n is not None), default=None)
-
-    failed = sum(not r.passed for r in mine)
-    return Cell(
-        loss,
-        backend,
-        mode,
-        len(mine) - failed,
-        failed,
-        worst("value", False),
-        worst("gradient", False),
-        worst("value", True),
-        worst("gradient", True),
-    )
-
-
-@dataclass(frozen=True)
-class Cause:
-    """Failures of one loss that say the same: its backends, dtypes, modes and cases have it in common."""
-
-    results: tuple[Result, ...]
-
-    @property
-    def example(self) -> Result:
-        """The worst of them; of those that are as bad, the one in the dtype that rounds least."""
-        return max(self.results, key=lambda r: (_error(r), -tolerances.EPS.get(r.dtype, 0.0)))
-
-    @property
-    def where(self) -> list[str]:
-        """A line for each backend, with its modes and their dtypes; and one with the cases, where there are several."""
-        found: dict[str, dict[str, dict[str, None]]] = {}
-        for r in self.results:
-            found.setdefault(r.backend, {}).setdefault(r.mode, {})[r.dtype] = None
-        lines = []
-        for backend, modes in found.items():
-            parts = (" ".join(filter(None, [mode, " ".join(dtypes)])) for mode, dtypes in modes.items())
-            lines.append(f"{backend}: {', '.join(parts)}")
-        cases = list(dict.fromkeys(r.case for r in self.results))
-        if len(cases) > 1:
-            more = f"; and {len(cases) - _CASES} more" if len(cases) > _CASES else ""
-            lines.append(f"cases: {'; '.join(cases[:_CASES])}{more}")
-        return lines
-
-
-def _error(result: Result) -> float:
-    """The error that a message speaks of, in units of its tolerance."""
-    error = result.gradient if result.message.startswith("gradient") else result.value
-    return 0.0 if error is None else math.inf if math.isnan(error) else error
-
-
-_CASES = 4
-"""So many are named."""
-_LINE = re.compile(r" \(line \d+: .*\)$", re.DOTALL)
-"""What a message ends with that knows the line of the kernel."""
-_VARYING = re.compile(
-    r"""(?:torch\.|<dtype:\ ')?\bb?float\d+\b(?:'>)?  # dtypes
-    | (?<![\w.])[-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|inf|nan)\b  # numbers
-    | \bgot\ \w+  # what a framework calls its arrays""",
-    re.VERBOSE,
-)
-"""What differs where the cause does not."""
-_LIST = re.compile(r"[\[(][#,\s\[\]()]*[\])]")
-"""A list of such numbers, of any length."""
-
-
-def cause(message: str) -> str:
-    """What messages of one cause have in common: what kind of error it is and in which line, or all but numbers."""
-    line = _LINE.search(message)
-    if line is not None:
-        return message.partition(":")[0] + line[0]
-    return _LIST.sub("#", _VARYING.sub("#", message))
 
 
 class Spent(NamedTuple):
@@ -160,8 +40,8 @@ class Spent(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Shown:
-    """One cause for which built-ins deviate.
+class KnownDeviation:
+    """One cause for which built-ins deviate, as it was met in a run.
 
     Parameters
     ----------
@@ -374,7 +254,7 @@ class Report:
             details=self._details(),
             histograms=self._histograms(),
             slowest=self._slowest(),
-            shown=self._shown(),
+            known_deviations=self._known_deviations(),
             kinds=KINDS,
             date=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
             tolerances=tolerances,
@@ -398,14 +278,14 @@ class Report:
         spent = [Spent(*key, len(group), sum(r.seconds for r in group)) for key, group in groups.items()]
         return sorted((s for s in spent if s.seconds), key=lambda s: -s.seconds)[:_SLOWEST]
 
-    def _shown(self) -> list[Shown]:
+    def _known_deviations(self) -> list[KnownDeviation]:
         """The known deviations, those of one cause together, with what the table has of it."""
         table = {(builtin, entry.reason): entry for entry in load() for builtin in entry.builtin}
         causes: dict[str, list[dict[str, str]]] = {}
         for row in self.deviations:
             causes.setdefault(row["reason"], []).append(row)
         return [
-            Shown(
+            KnownDeviation(
                 tuple(rows),
                 " ".join(dict.fromkeys(r.loss for r in self.results if r.deviation and r.note == reason and r.loss)),
                 table.get((rows[0]["builtin"], reason)),

@@ -73,3 +73,14 @@ def _known(what: str, names: Sequence[str], known: tuple[str, ...]) -> tuple[str
     if unknown:
         raise ValueError(f"no {what} called {', '.join(unknown)} here; there is {', '.join(known)}")
     return tuple(dict.fromkeys(names)) or known
+
+
+_CHOSEN: tuple[Extent, ...] = ("quick", "full", "all")
+
+
+def extent_of(quick: bool, full: bool, everything: bool, *, own: bool) -> Extent:
+    """How much is run. A user's own losses are few: all of it, where nothing is said."""
+    chosen: list[Extent] = [name for name, given in zip(_CHOSEN, (quick, full, everything), strict=True) if given]
+    if len(chosen) > 1:
+        raise ValueError("--quick, --full and --all exclude each other")
+    return chosen[0] if chosen else "full" if own else "first"

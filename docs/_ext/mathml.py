@@ -5,7 +5,7 @@ from typing import Any
 from docutils.nodes import SkipNode
 from sphinx.application import Sphinx
 
-from polyloss.display.formulas import mathml
+from polyloss.display.mathml import mathml
 
 
 def _inline(translator: Any, node: Any) -> None:

@@ -20,6 +20,7 @@ from polyloss.core.loss import Loss
 
 from . import formulas
 from .curves import Curve, caption, curves_of, extent, line_of, ticks
+from .mathml import mathml
 
 POINTS = 97
 COLOURS = {"value": "#3d84d6", "slope": "#cc6a1f"}
@@ -103,7 +104,7 @@ def _formula(formula: str) -> str:
 def _set(formula: str) -> str:
     """A formula; as it is written, where it has what no formula of ours has."""
     try:
-        return formulas.mathml(formula)
+        return mathml(formula)
     except ValueError:
         return f"<code>{escape(formula)}</code>"
 

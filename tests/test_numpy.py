@@ -186,7 +186,6 @@ def test_only_losses_have_gradients() -> None:
         polyloss.value_and_grad(lambda a: (a * a).sum())(x)
 
 
-
 def test_nothing_to_compile() -> None:
     assert polyloss_numpy.backend.compile(polyloss.mse) is polyloss.mse
     x = np.ones(3)

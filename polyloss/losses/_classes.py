@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from polyloss import stable as numeric
 from polyloss.core.checks import is_integer
@@ -30,6 +30,27 @@ def picked_slope(xp: Namespace, picked: numeric.Picked, factor: Array | None) ->
     return xp.where(picked.hot, -picked.entry.others, picked.unpicked) * each
 
 
+class Expected(NamedTuple):
+    """What the target makes of the costs of all classes.
+
+    Parameters
+    ----------
+    value : array
+        The loss.
+    mass : array
+        The factor of each cost in it.
+    by_target : tuple
+        The derivative by the target, where it is one of probabilities: class ids have none.
+    by_parameter : dict
+        The derivatives by the parameters.
+    """
+
+    value: Array
+    mass: Array
+    by_target: tuple[Gradient, ...]
+    by_parameter: dict[str, Gradient]
+
+
 def expected(
     xp: Namespace,
     costs: Gradient,
@@ -38,11 +59,10 @@ def expected(
     weight: float | Array | None,
     label_smoothing: float | Array = 0.0,
     total_of: Callable[[Array], Array] | None = None,
-) -> tuple[Any, ...]:
+) -> Expected:
     """What the target, smoothed and weighted, makes of the costs of all classes.
 
-    And the factor of each cost in it; and the derivatives by the target, where it is one of probabilities, and by the
-    parameters. `total_of` finds the sum of all costs from their factors, where that needs less than the costs.
+    `total_of` finds the sum of all costs from their factors, where that needs less than the costs.
     """
     ids = is_integer(xp, target)
     q = smoothed = xp.astype(one_hot(xp, target, logits), logits.dtype) if ids else target
@@ -59,12 +79,12 @@ def expected(
         change = shares_of_possible(xp, logits) - q
         return xp.sum(numeric.times_slope(xp, change if weight is None else weight * change, costs()), axis=-1)
 
-    by_parameter = {
+    by_parameter: dict[str, Gradient] = {
         "class_weight": lambda: numeric.times_slope(xp, smoothed, costs()),
         "label_smoothing": by_label_smoothing,
     }
     value = xp.sum(numeric.times(xp, mass, costs()), axis=-1) if total_of is None else total_of(mass)
-    return value, mass, *(() if ids else (by_target,)), by_parameter
+    return Expected(value, mass, () if ids else (by_target,), by_parameter)
 
 
 def is_possible(xp: Namespace, logits: Array) -> Array:
@@ -93,7 +113,7 @@ def cross_entropy_of(
 ) -> KernelResult:
     """The negative logarithms of the softmax, expected by the target: what each class costs is found on demand."""
     row = numeric.softmax_of(xp, logits)
-    value, mass, *gradients = expected(
+    found = expected(
         xp,
         lambda: numeric.minus_log_softmax(xp, row),
         logits,
@@ -102,7 +122,11 @@ def cross_entropy_of(
         label_smoothing,
         lambda mass: numeric.mixed_minus_log_softmax(xp, row, mass),
     )
-    return value, lambda: numeric.minus_log_softmax_slope(xp, row, mass), *gradients
+
+    def slope() -> Array:
+        return numeric.minus_log_softmax_slope(xp, row, found.mass)
+
+    return found.value, slope, *found.by_target, found.by_parameter
 
 
 class Costs(NamedTuple):
@@ -123,9 +147,13 @@ def of_costs(xp: Namespace, logits: Array, target: Array, costs_of: Callable[[nu
         return cost.value[..., 0], lambda: picked_slope(xp, picked, cost.slope()[..., 0]), by_parameter
     row = numeric.softmax_of(xp, logits)
     costs = costs_of(row)
-    value, mass, by_target, _ = expected(xp, lambda: costs.value, logits, target, None)
-    by_parameter = {name: partial(_total, xp, mass, by) for name, by in costs.by_parameter.items()}
-    return value, lambda: numeric.minus_log_softmax_slope(xp, row, mass * costs.slope()), by_target, by_parameter
+    found = expected(xp, lambda: costs.value, logits, target, None)
+    by_parameter = {name: partial(_total, xp, found.mass, by) for name, by in costs.by_parameter.items()}
+
+    def slope() -> Array:
+        return numeric.minus_log_softmax_slope(xp, row, found.mass * costs.slope())
+
+    return found.value, slope, *found.by_target, by_parameter
 
 
 def _only(by: Gradient) -> Array:

@@ -191,10 +191,8 @@ def nll(
             {"class_weight": lambda: xp.where(hot, -log_probabilities, 0.0)},
         )
 
-    value, mass, *gradients = expected(
-        xp, lambda: -log_probabilities, log_probabilities, target, class_weight, label_smoothing
-    )
-    return value, lambda: -mass, *gradients
+    found = expected(xp, lambda: -log_probabilities, log_probabilities, target, class_weight, label_smoothing)
+    return found.value, lambda: -found.mass, *found.by_target, found.by_parameter
 
 
 @rowwise(
@@ -271,12 +269,18 @@ def softmax_focal(
 
     row = numeric.softmax_of(xp, logits)
     costs, slopes, log_misses = _focused(xp, logits, row, gamma)
-    value, mass, by_target, by_parameter = expected(xp, lambda: costs, logits, target, alpha)
+    found = expected(xp, lambda: costs, logits, target, alpha)
+
+    def slope_of_all() -> Array:
+        return numeric.minus_log_softmax_slope(xp, row, found.mass * slopes())
+
     by_parameter = {
-        "alpha": by_parameter["class_weight"],
-        "gamma": lambda: xp.sum(numeric.times_slope(xp, mass, numeric.times_slope(xp, costs, log_misses())), axis=-1),
+        "alpha": found.by_parameter["class_weight"],
+        "gamma": lambda: xp.sum(
+            numeric.times_slope(xp, found.mass, numeric.times_slope(xp, costs, log_misses())), axis=-1
+        ),
     }
-    return value, lambda: numeric.minus_log_softmax_slope(xp, row, mass * slopes()), by_target, by_parameter
+    return found.value, slope_of_all, *found.by_target, by_parameter
 
 
 def _focused(xp: Namespace, logits: Array, row: numeric.Softmax, gamma: float | Array) -> tuple[Any, ...]:

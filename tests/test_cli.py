@@ -546,7 +546,7 @@ def test_what_is_measured_may_be_named_as_a_built_in_is(monkeypatch: pytest.Monk
     assert orders[0].rows == ("huber", "l1")
 
 
-FIRST = {"value and gradient", "error", "law"}
+FIRST = {"value and gradient", "error", "law", "second order"}
 
 
 @pytest.mark.parametrize(
@@ -575,7 +575,13 @@ def zipped(tmp_path: Path) -> Path:
     """All packages in one archive."""
     path = tmp_path / "polyloss.zip"
     with zipfile.ZipFile(path, "w") as archive:
-        for package in ("polyloss", "polyloss_numpy", "polyloss_conformance", "polyloss_benchmarks"):
+        for package in (
+            "polyloss",
+            "polyloss_autodiff",
+            "polyloss_numpy",
+            "polyloss_conformance",
+            "polyloss_benchmarks",
+        ):
             spec = find_spec(package)
             assert spec is not None
             assert spec.origin is not None

@@ -333,6 +333,7 @@ FRAMEWORKS = {
 MARKERS = {
     "distributed": "starts several processes, or needs several devices; set by hand",
     "keras": "needs Keras, on the backend that KERAS_BACKEND names",
+    "export": "writes or runs ONNX, or has every kind of array; set by hand",
     "torch": "needs PyTorch alone",
     "jax": "needs JAX alone",
     "tensorflow": "needs TensorFlow alone",

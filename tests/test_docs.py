@@ -22,6 +22,7 @@ DOCUMENTS = [
     *sorted((*ROOT.glob("docs/**/*.md"), *ROOT.glob("polyloss/**/*.md"))),
 ]
 FRAMEWORKS = ("torch", "jax", "tensorflow", "keras")
+ONNX = ("onnxruntime", "onnxscript", "ndonnx")
 
 
 def code_blocks() -> Iterator[object]:
@@ -34,6 +35,8 @@ def code_blocks() -> Iterator[object]:
         for match in re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
             line = text[: match.start()].count("\n") + 2
             used = [f for f in FRAMEWORKS if re.search(rf"^\s*(import|from) (polyloss_)?{f}\b", match[1], re.MULTILINE)]
+            if any(re.search(rf"^import {package}$", match[1], re.MULTILINE) for package in ONNX):
+                used = ["export"]
             mark = "cross" if len(used) > 1 else used[0] if used else "docs"
             yield pytest.param(
                 "\n" * (line - 1) + match[1],
@@ -45,7 +48,7 @@ def code_blocks() -> Iterator[object]:
 
 @pytest.mark.parametrize(("code", "document"), list(code_blocks()))
 def test_example_runs(code: str, document: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for framework in FRAMEWORKS:
+    for framework in (*FRAMEWORKS, *ONNX):
         if re.search(rf"\b{framework}\b", code) and importlib.util.find_spec(framework) is None:
             pytest.skip(f"{framework} is not installed")
     if ">>> " in code:
@@ -238,6 +241,18 @@ def test_traps_table_is_up_to_date(compare: Callable[..., None], backends: list[
         exact = exact.partition(" ")[0]
         assert ours == exact or (ours, exact) == ("ValueError", "an")
         assert builtin != exact
+
+
+@pytest.mark.export
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method.* is deprecated:DeprecationWarning")
+def test_table_of_arrays_is_what_was_found(compare: Callable[..., None]) -> None:
+    from . import kinds
+    from .conftest import installed
+
+    missing = [one.package for one in kinds.KINDS if not installed(one.package)]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}")
+    compare("arrays", kinds.markdown(), document="docs/arrays.md")
 
 
 @pytest.mark.docs

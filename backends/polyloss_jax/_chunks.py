@@ -117,6 +117,9 @@ class ByChunks(Backend):
         value: jax.Array = _value(fused, *arrays) if fused.scalar else fused.plain(*arrays)
         return value
 
+    def chunk(self, count: Any, size: int) -> Any:
+        return size
+
     def scan(self, step: Step, totals: Named, rows: Named, size: int) -> tuple[Named, Named]:
         count = next(iter(rows.values())).shape[0]
         # Within `jax.shard_map`, what is added up differs between devices where rows do.

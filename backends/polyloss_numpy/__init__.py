@@ -1,4 +1,5 @@
-"""Arrays without automatic differentiation: NumPy, CuPy, Dask, array-api-strict. Closed forms are their gradients."""
+"""Arrays without automatic differentiation: NumPy, CuPy, Dask, ndonnx, array-api-strict. Closed forms are their
+gradients."""
 
 import functools
 import math
@@ -11,6 +12,7 @@ import array_api_compat
 import numpy as np
 
 from polyloss.adapters import closed_form
+from polyloss.core.backend import Alike
 from polyloss.core.checks import is_half
 from polyloss.engine.blocks import InMemory, Memory
 
@@ -74,8 +76,36 @@ class _InChunks:
         return self._xp.concat([self._xp.zeros_like(first), sums], axis=axis)
 
 
+class _OfGraphs:
+    """The namespace of ndonnx, with functions that take lengths that a graph learns when it is run, and short ids."""
+
+    def __init__(self, xp: Any) -> None:
+        self._xp = xp
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._xp, name)
+
+    def _shape(self, shape: Sequence[Any]) -> Any:
+        if all(isinstance(length, int) for length in shape):
+            return tuple(shape)
+        return self._xp.stack([self._xp.astype(self._xp.asarray(length), self._xp.int64) for length in shape])
+
+    def reshape(self, x: Any, /, shape: Sequence[Any]) -> Any:
+        return self._xp.reshape(x, self._shape(shape))
+
+    def broadcast_to(self, x: Any, /, shape: Sequence[Any]) -> Any:
+        return self._xp.broadcast_to(x, self._shape(shape))
+
+    def take(self, x: Any, indices: Any, /, *, axis: int) -> Any:
+        return self._xp.take(x, self._xp.astype(indices, self._xp.int64), axis=axis)
+
+    def take_along_axis(self, x: Any, indices: Any, /, *, axis: int = -1) -> Any:
+        return self._xp.take_along_axis(x, self._xp.astype(indices, self._xp.int64), axis=axis)
+
+
 _with_scalars = functools.cache(_WithScalars)
 _in_chunks = functools.cache(_InChunks)
+_of_graphs = functools.cache(_OfGraphs)
 
 
 _MANY = 1 << 10
@@ -128,6 +158,8 @@ class NumpyBackend(InMemory):
         xp = array_api_compat.array_namespace(array)
         if array_api_compat.is_dask_array(array):
             return _in_chunks(xp)
+        if xp.__name__ == "ndonnx":
+            return _of_graphs(xp)
         return _with_scalars(xp) if getattr(xp, "__array_api_version__", "2024.12") < "2024.12" else xp
 
     def asarray(self, value: Any, like: Any, dtype: Any = None) -> Any:
@@ -161,6 +193,8 @@ class NumpyBackend(InMemory):
             return f"dtype {array.dtype}, which is not one of numbers{hint}"
         if isinstance(array, np.ndarray) and array.dtype.kind == "V" and not is_half(array.dtype):
             return f"dtype {array.dtype}, in which no loss is computed: convert it, as with astype(np.float32)"
+        if type(array).__module__.startswith("sparse."):
+            return "a sparse array: pass array.todense()"
         if (
             type(array) is not np.ndarray
             and array_api_compat.is_dask_array(array)
@@ -189,6 +223,14 @@ class NumpyBackend(InMemory):
             if not on_cpu or array_api_compat.is_lazy_array(array):
                 return False
         return True
+
+    def length(self, array: Any, axis: int, dtype: Any) -> Any:
+        known = array.shape[axis]
+        return self.namespace(array).astype(array.dynamic_shape[axis], dtype) if known is None else known
+
+    def agree(self, loss: str, axes: Alike) -> Any:
+        found, expected = axes.array.dynamic_shape[axes.axis], axes.other.dynamic_shape[axes.other_axis]
+        return (found == expected) | (axes.or_one & (found == 1))
 
     def signature(self, arrays: Sequence[Any]) -> Hashable | None:
         found = []

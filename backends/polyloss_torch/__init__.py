@@ -27,6 +27,7 @@ from ._common import (
     is_autocast,
     is_distributed,
     place_of,
+    refuse_transforms,
     with_code_of_its_own,
     without_autocast,
 )
@@ -161,7 +162,9 @@ def _in_graph(place: int, numbers: Sequence[float], *arrays: torch.Tensor) -> to
     It would lose the gradients: under `torch.func` it would differentiate the value. What such a call takes besides
     tensors must be numbers, symbolic ones among them; the rest waits in a list.
     """
-    return _apply(_Transformed, bound[place](numbers), arrays)
+    pair = bound[place](numbers)
+    refuse_transforms(pair.name, arrays)
+    return _apply(_Transformed, pair, arrays)
 
 
 def _compiled(pair: BoundKernel, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -333,7 +336,9 @@ class TorchBackend(ByChunks, InMemory):
         """Value and gradients are detached; inside `torch.func` transforms and the compiler they are differentiable."""
 
         def differentiated(*arguments: Any, **keywords: Any) -> Any:
-            if torch.compiler.is_compiling() or any(map(is_transformed, (*arguments, *keywords.values()))):
+            # What is exported has no transforms: see `refuse_transforms`.
+            compiled = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
+            if compiled or any(map(is_transformed, (*arguments, *keywords.values()))):
                 gradients, value = torch.func.grad_and_value(scalar(function), tuple(argnums))(*arguments, **keywords)
                 return value, gradients
             inputs = list(arguments)

@@ -10,7 +10,7 @@ from polyloss.adapters import Backend, lacks_closed_form
 from polyloss.core.backend import at_trace_time
 from polyloss.core.dtypes import widened
 
-from ._common import backward_without_autocast, bound, gradients_of, is_distributed, place_of
+from ._common import backward_without_autocast, bound, gradients_of, is_distributed, place_of, refuse_transforms
 from ._fused import FusedFunction
 from ._private import (
     around_forward_mode,
@@ -149,9 +149,12 @@ _by_chunks.register_autograd(_pull, setup_context=_setup_context)
 
 @torch.compiler.allow_in_graph  # type: ignore[untyped-decorator]
 def _in_graph(place: int, numbers: Sequence[float], wanted: Sequence[bool], *arrays: torch.Tensor) -> torch.Tensor:
-    """The value. Operators of one's own have no rules for `torch.func`: there, the compiler sees the chunks."""
-    if any(map(is_transformed, arrays)):
-        return _transformed(bound[place](numbers), arrays)
+    """The value. Operators of one's own have no rules for `torch.func`, and no program that is exported can be loaded
+    where they are not known: there, the compiler sees the chunks."""
+    if torch.compiler.is_exporting() or any(map(is_transformed, arrays)):
+        fused = bound[place](numbers)
+        refuse_transforms(fused.name, arrays)
+        return _transformed(fused, arrays)
     value: torch.Tensor = _by_chunks(place, [float(number) for number in numbers], list(arrays), wanted)[0]
     return value
 
@@ -178,6 +181,10 @@ class ByChunks(Backend):
             return _eager(fused, *arrays)
         value: torch.Tensor = fused.forward(arrays, (False,) * len(arrays))[0]
         return value
+
+    def chunk(self, count: Any, size: int) -> Any:
+        # A compiler is called anew for other numbers; what is exported is not.
+        return super().chunk(count, size) if torch.compiler.is_exporting() else size
 
     def multiplies_halves(self, array: torch.Tensor) -> bool:
         # Slopes are too small for float16.

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ._private import is_any_autocast, is_transforming
+from ._private import is_any_autocast, is_transformed, is_transforming
 
 bound: list[Callable[[Sequence[float]], Any]] = []
 """What the compiler cannot pass on waits here, each thing once: functions of the numbers among its parameters."""
@@ -77,7 +77,7 @@ def gradients_of(
 
     chosen = [arrays[place] for place in places]
     gradients: Sequence[torch.Tensor]
-    if is_transforming() or torch.compiler.is_compiling():
+    if is_transforming() or (torch.compiler.is_compiling() and not torch.compiler.is_exporting()):
         gradients = torch.func.vjp(of_chosen, *chosen)[1](upstream)
     else:
         again = torch.is_grad_enabled()
@@ -88,6 +88,15 @@ def gradients_of(
     for place, gradient in zip(places, gradients, strict=True):
         found[place] = gradient
     return found
+
+
+def refuse_transforms(name: str, arrays: Sequence[torch.Tensor]) -> None:
+    """Raise where a transform is exported: `torch.export` follows no `torch.autograd.Function` through one."""
+    if torch.compiler.is_exporting() and any(map(is_transformed, arrays)):
+        raise TypeError(
+            f"{name}: torch.export cannot follow a loss through torch.func; for a gradient say "
+            "polyloss.value_and_grad(function)(...) or torch.autograd.grad(...)"
+        )
 
 
 def is_distributed(array: torch.Tensor) -> bool:

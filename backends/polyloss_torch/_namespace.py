@@ -97,6 +97,11 @@ def expm1(x: torch.Tensor, /) -> torch.Tensor:
     return torch.where(near, 2.0 * torch.exp(half) * torch.sinh(half), torch.exp(x) - 1.0)
 
 
+def sort(x: torch.Tensor, /, *, axis: int = -1) -> torch.Tensor:
+    """`x` in ascending order. Values alone need no sort that is stable, for which ONNX has no operator."""
+    return torch.sort(x, dim=axis).values
+
+
 def sign(x: torch.Tensor, /) -> torch.Tensor:
     """The sign, NaN of NaN: without the boolean indexing that vmap cannot follow."""
     return torch.where(x == x, torch.sign(x), x)

@@ -22,9 +22,9 @@ GUIDES = {
         "guides/validation",
         "guides/scipy",
     ),
-    "With your framework": ("pytorch", "keras", "tensorflow", "jax", "numpy", "mixed_precision"),
+    "With your framework": ("pytorch", "keras", "tensorflow", "jax", "numpy", "mixed_precision", "export"),
     "On several devices": ("distributed", "scale"),
-    "Losses": ("guide", "custom", "conventions", "numerics", "calls", "adapters"),
+    "Losses": ("guide", "custom", "conventions", "numerics", "calls", "arrays", "adapters"),
     "From another library": ("compatibility", "rosetta"),
 }
 PROJECT = ("CONTRIBUTING", "CHANGELOG", "polyloss/core/README", "polyloss/engine/README", "benchmarks/results/README")

@@ -268,15 +268,23 @@ class Backend(ABC):
             zeros change no total.
         """
         any_row = next(iter(rows.values()))
-        count = any_row.shape[0]
-        if count <= size:
+        # While tracing, not every array may know its own length.
+        count = next((row.shape[0] for row in rows.values() if row.shape[0] is not None), None)
+        if count is size or (count is not None and count <= size):
             return step(totals, rows)
+        if count is None:
+            raise TypeError("steps that follow each other must have a known number, got an axis of unknown length")
         xp = self.namespace(any_row)
         pieces = []
         for here in strips(count, size):
             totals, results = step(totals, {name: array[here, ...] for name, array in rows.items()})
             pieces.append(results)
         return totals, {name: xp.concat([piece[name] for piece in pieces]) for name in pieces[0]}
+
+    def chunk(self, count: Any, size: int) -> Any:
+        """So many of `count` rows are computed at a time, of which `size` are enough: all, where no loop of the
+        library takes a number that is unknown while tracing."""
+        return size if isinstance(count, int) else count
 
     def each_row(self, function: Callable[[Array], Array], rows: Array) -> Array:
         """The numbers that a function of one row makes of all rows of a matrix."""
@@ -306,10 +314,11 @@ class Backend(ABC):
         """The rows in groups of `size`, in the shape ``(groups, size, ...)``. Zeros fill up the last one."""
         xp = self.namespace(array)
         rest = -array.shape[0] % size
+        each = self.lengths(array)[1:]
         if rest:
             zeros = xp.zeros_like(array[:1, ...])
-            array = xp.concat([array, xp.broadcast_to(zeros, (rest, *array.shape[1:]))])
-        return xp.reshape(array, (-1, size, *array.shape[1:]))
+            array = xp.concat([array, xp.broadcast_to(zeros, (rest, *each))])
+        return xp.reshape(array, (-1, size, *each))
 
     def add_product(self, total: Array, left: Array, right: Array) -> Array:
         """The sum of `total` and the product of the transpose of `left` with `right`. It may take the place of `total`.
@@ -317,6 +326,9 @@ class Backend(ABC):
         Nothing else of the size of `total` should exist for it: for totals that are not narrow (see `sums`).
         """
         xp = self.namespace(total)
+        if left.shape[0] is None:
+            # A length that is unknown while tracing cannot be cut.
+            return total + xp.matrix_transpose(left) @ right
         for rows in strips(left.shape[0], TERMS):
             for here in strips(total.shape[0], _STRIP):
                 total[here, ...] += xp.matrix_transpose(left[rows, here]) @ right[rows, :]
@@ -343,6 +355,10 @@ class Backend(ABC):
     def length(self, array: Array, axis: int, dtype: Any) -> Any:
         """The length of an axis; where it is unknown while tracing, as an array of this dtype."""
         return array.shape[axis]
+
+    def lengths(self, array: Array) -> tuple[Any, ...]:
+        """The lengths of all axes, as functions of the namespace take a shape."""
+        return tuple(self.length(array, axis, self.namespace(array).int32) for axis in range(array.ndim))
 
     def agree(self, loss: str, axes: Alike) -> Array | None:
         """Whether two lengths agree, once they are known; None where a length is always known."""

@@ -242,15 +242,15 @@ class Chunked(FusedLoss):
         classes, features = call["weight"].shape
         group = split_over(self, call["hidden"])
         longest = classes if group is None else group.longest(classes)
+        count: int = call["hidden"].shape[0]
         if longest is None:
             # All members must have as many chunks: one.
-            count: int = call["hidden"].shape[0]
             return count
         elements = longest * features
         # So many elements there are in sums of few terms, for each logit.
         beside = max(1, features // sums.terms(elements) if sums.is_narrow(elements) else 1)
         least = ROWS if backend_of(call["hidden"]).accelerated(call["hidden"]) else 1
-        size: int = max(least, CHUNK // (longest * beside))
+        size: int = backend_of(call["hidden"]).chunk(count, max(least, CHUNK // (longest * beside)))
         return size
 
     def _sum_of_rows(self, xp: Namespace, array: Array) -> Array:

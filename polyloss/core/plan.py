@@ -158,7 +158,7 @@ class Plan(Binding):
                 gradient = gradients[name]
                 if ready.weights.mask is not None and self.loss.arguments[name].of_examples:
                     gradient = xp.where(expand(ready.weights.mask, gradient.ndim), gradient, 0.0)
-                results[name] = xp.reshape(gradient, named[name].shape)
+                results[name] = xp.reshape(gradient, backend_of(named[name]).lengths(named[name]))
             return value
 
         return self._weighed(xp, ready, value_of), results

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
+from .backend import backend_of
 from .typing import Array, Namespace, Reduction
 
 REDUCTIONS: tuple[str, ...] = get_args(Reduction)
@@ -109,8 +110,8 @@ class Weights:
         share = xp.ones_like(losses)
         if self.weight is not None:
             share, shape = expand(self.weight, losses.ndim), tuple(losses.shape)
-            # While tracing, lengths may be unknown, and nothing can be given such a shape.
-            share = share if tuple(share.shape) == shape else xp.broadcast_to(share, shape)
+            if tuple(share.shape) != shape:
+                share = xp.broadcast_to(share, backend_of(losses).lengths(losses))
         if self.poison is not None:
             share = share * self.poison
         if self.mask is not None:

@@ -22,7 +22,7 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
         # Not for type checkers, which would take it that there is every name.
-        if name in ("adapters", "compat", "distributed"):
+        if name in ("adapters", "boosting", "compat", "distributed", "scientific"):
             return _import_module(f"{__name__}.{name}")
         names = _import_module(f"{__name__}.compat.names")
         raise names.no_attribute(__name__, name)

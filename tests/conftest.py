@@ -341,6 +341,7 @@ MARKERS = {
     "numpy": "needs NumPy, or other arrays without automatic differentiation",
     "site": "the built site in a browser; set by hand",
     "docs": "examples, links and tables in the documentation; set by hand",
+    "boosting": "needs XGBoost, LightGBM and CatBoost; set by hand",
     "plain": "all the rest",
 }
 

@@ -7,7 +7,7 @@ import importlib.util
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,8 @@ DOCUMENTS = [
     *sorted((*ROOT.glob("docs/**/*.md"), *ROOT.glob("polyloss/**/*.md"))),
 ]
 FRAMEWORKS = ("torch", "jax", "tensorflow", "keras")
-ONNX = ("onnxruntime", "onnxscript", "ndonnx")
+OTHERS = {"export": ("onnxruntime", "onnxscript", "ndonnx"), "boosting": ("xgboost", "lightgbm", "catboost")}
+"""Libraries of blocks that have an environment of their own, by its marker."""
 
 
 def code_blocks() -> Iterator[object]:
@@ -34,10 +35,9 @@ def code_blocks() -> Iterator[object]:
         text = document.read_text()
         for match in re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
             line = text[: match.start()].count("\n") + 2
-            used = [f for f in FRAMEWORKS if re.search(rf"^\s*(import|from) (polyloss_)?{f}\b", match[1], re.MULTILINE)]
-            if any(re.search(rf"^import {package}$", match[1], re.MULTILINE) for package in ONNX):
-                used = ["export"]
+            used = _imported(FRAMEWORKS, match[1])
             mark = "cross" if len(used) > 1 else used[0] if used else "docs"
+            mark = next((mark for mark, names in OTHERS.items() if _imported(names, match[1])), mark)
             yield pytest.param(
                 "\n" * (line - 1) + match[1],
                 document,
@@ -46,9 +46,14 @@ def code_blocks() -> Iterator[object]:
             )
 
 
+def _imported(libraries: Iterable[str], code: str) -> list[str]:
+    return [name for name in libraries if re.search(rf"^\s*(import|from) (polyloss_)?{name}\b", code, re.MULTILINE)]
+
+
 @pytest.mark.parametrize(("code", "document"), list(code_blocks()))
 def test_example_runs(code: str, document: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for framework in (*FRAMEWORKS, *ONNX):
+    others = [name for names in OTHERS.values() for name in _imported(names, code)]
+    for framework in (*FRAMEWORKS, *others):
         if re.search(rf"\b{framework}\b", code) and importlib.util.find_spec(framework) is None:
             pytest.skip(f"{framework} is not installed")
     if ">>> " in code:

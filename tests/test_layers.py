@@ -17,7 +17,7 @@ LAYERS = (
     ("polyloss.engine", "polyloss.stable"),
     ("polyloss.adapters", "polyloss.functions", "polyloss.losses", "polyloss.multi_task"),
     ("polyloss",),
-    ("polyloss.compat", "polyloss.display"),
+    ("polyloss.boosting", "polyloss.compat", "polyloss.display", "polyloss.scientific"),
     ("polyloss.classes", "polyloss.__main__"),
 )
 """From below. What is in one layer knows nothing of its neighbours; a package may know itself."""

@@ -14,7 +14,14 @@ import polyloss
 
 ROOT = Path(__file__).parents[2]
 
-MODULES = ("polyloss", "polyloss.distributed", "polyloss.adapters", "polyloss.stable")
+MODULES = (
+    "polyloss",
+    "polyloss.distributed",
+    "polyloss.boosting",
+    "polyloss.scientific",
+    "polyloss.adapters",
+    "polyloss.stable",
+)
 COMPAT = ("torch", "keras", "optax", "tf")
 ADAPTERS = ("polyloss_numpy", "polyloss_torch", "polyloss_jax", "polyloss_tensorflow", "polyloss_keras")
 

@@ -21,6 +21,7 @@ GUIDES = {
         "guides/own_loss",
         "guides/validation",
         "guides/scipy",
+        "guides/boosting",
     ),
     "With your framework": ("pytorch", "keras", "tensorflow", "jax", "numpy", "mixed_precision", "export"),
     "On several devices": ("distributed", "scale"),

@@ -259,11 +259,26 @@ def uneven_labels(page: Before) -> list[Draw]:
     return [draw]
 
 
+def boosted_curves(page: Before) -> list[Draw]:
+    """The points by one feature, and what the trees of some objectives make of it."""
+
+    def draw(axis: Any) -> None:
+        names = page.names
+        x, y = names["x"][:, 2:3], names["y"]
+        axis.plot(x[:, 0], y, "o", color="#000000", alpha=0.25, markersize=2)
+        grid = np.linspace(x.min(), x.max(), 300)[:, None]
+        chosen = {name: loss for name, loss in names["losses"].items() if "0.5" not in name}
+        fits = {name.removeprefix("polyloss."): names["fit"](loss, x, y)(grid) for name, loss in chosen.items()}
+        curves(axis, {name: (grid[:, 0], predicted) for name, predicted in fits.items()})
+
+    return [draw]
+
+
 PICTURES: dict[str, Callable[[Before], list[Draw]]] = {
     draw.__name__: draw
     for draw in (
         *(pull, breakdown, thresholds, recall_by_class, training, side_by_side, outlier_fits),
-        *(rounding, learned_scale, lost_slopes, uneven_labels),
+        *(rounding, learned_scale, lost_slopes, uneven_labels, boosted_curves),
     )
 }
 

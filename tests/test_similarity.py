@@ -314,8 +314,9 @@ def test_own_distance(backend: Any, swap: bool, squared: bool, rng: np.random.Ge
     own = triplet_margin.partial(distance=euclid(backend))
     expected = backend.numpy(triplet_margin(*arrays, reduction="none", **parameters))
     backend.check(own(*arrays, reduction="none", **parameters), expected, rtol=1e-13)
-    if not backend.has_autodiff:
-        with pytest.raises(TypeError, match="triplet_margin has no closed-form gradient"):
+    if backend.name == "strict":
+        # Its own functions take its own arrays alone, and not those that record.
+        with pytest.raises(AttributeError, match="Recorded"):
             backend.grad(own, *arrays, **parameters)
         return
     cotangent = rng.normal(size=(2, 3))
@@ -325,7 +326,7 @@ def test_own_distance(backend: Any, swap: bool, squared: bool, rng: np.random.Ge
 
 
 def test_own_distance_shares_ties(backend: Any) -> None:
-    if not backend.has_autodiff:
+    if backend.name == "strict":
         pytest.skip("has no gradient of it")
     arrays = [backend.array([row]) for row in ([0.0, 0.0], [2.0, 0.0], [1.0, 1.0])]
     found, known = (

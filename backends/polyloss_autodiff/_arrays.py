@@ -20,6 +20,12 @@ class Link(NamedTuple):
     """The derivative by the operand, from that by the result."""
 
 
+_NAMES = {"power": "pow", "absolute": "abs", "true_divide": "divide"}
+"""Functions of NumPy that have another name in the standard."""
+_COMPARISONS = {"equal", "not_equal", "less", "less_equal", "greater", "greater_equal"}
+_COMPARISONS |= {"logical_and", "logical_or", "logical_not", "bitwise_and", "bitwise_or"}
+
+
 def primal_of(value: Any, kind: type["Lifted"]) -> Any:
     """The values of an array of this kind; anything else as it is."""
     return value.primal if isinstance(value, kind) else value
@@ -56,7 +62,6 @@ class Lifted:
     """
 
     __slots__ = ("primal",)
-    __array_ufunc__ = None  # an array of NumPy on the left leaves the operation to this one
     __hash__: ClassVar[None] = None  # type: ignore[assignment]
 
     def __init__(self, primal: Array) -> None:
@@ -109,6 +114,17 @@ class Lifted:
 
     def __getitem__(self, key: Any) -> Any:
         return self._xp().entries(self, key)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **keywords: Any) -> Any:
+        # What is written with NumPy's own functions, and arrays of NumPy on the left of an operator.
+        if method != "__call__" or keywords:
+            return NotImplemented
+        if ufunc.__name__ in _COMPARISONS:
+            return type(self)(ufunc(*(primal_of(operand, type(self)) for operand in operands)))
+        return getattr(self._xp(), _NAMES.get(ufunc.__name__, ufunc.__name__))(*operands)
+
+    def __array_function__(self, function: Any, types: Any, arguments: Any, keywords: Any) -> Any:
+        return getattr(self._xp(), function.__name__)(*arguments, **keywords)
 
     def _xp(self) -> Any:
         return backend_of(self).namespace(self)

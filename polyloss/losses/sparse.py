@@ -118,7 +118,7 @@ def multiclass_sparsemax(
     if is_integer(xp, target):
         hot = one_hot(xp, target, scores)
         # p - 1 of the right class: what the others have; 1 in a row of nothing but -inf, where nobody has anything.
-        rest, nobody = xp.where(hot, 0.0, row.p), xp.all(row.outside, axis=-1, keepdims=True)
+        rest, nobody = xp.where(hot, 0.0, row.p), xp.sum(row.p, axis=-1, keepdims=True) == 0
         change = xp.where(hot, xp.where(nobody, -1.0, -xp.sum(rest, axis=-1, keepdims=True)), rest)
         return _half_square(xp, change) + xp.sum(xp.where(hot, row.behind, 0.0), axis=-1), lambda: change
 

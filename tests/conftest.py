@@ -317,8 +317,61 @@ class Tensorflow(Library):
         return str(array.dtype.name)
 
 
+class Mlx(Library):
+    name = framework = module = "mlx"
+    dtypes = ("float16", "bfloat16", "float32", "float64")
+    has_autodiff = True
+
+    def namespace(self) -> Any:
+        return importlib.import_module("polyloss_mlx._namespace")
+
+    def from_numpy(self, array: np.ndarray[Any, Any], dtype: str | None) -> Any:
+        import mlx.core as mx
+
+        # Of float64, MLX makes float32 if nothing is said.
+        name = dtype or str(array.dtype)
+        known = {"bool": mx.bool_, "complex128": mx.complex64}
+        return mx.array(array, known.get(name) or getattr(mx, name))
+
+    def numpy(self, array: Any) -> np.ndarray[Any, Any]:
+        import mlx.core as mx
+
+        return np.asarray(array.astype(mx.float32) if self._dtype_name(array) == "bfloat16" else array)
+
+    def owns(self, array: Any) -> bool:
+        import mlx.core as mx
+
+        return isinstance(array, mx.array)
+
+    def value_and_grad(
+        self, loss: Callable[..., Any], *arrays: Any, cotangent: Any = None, **keywords: Any
+    ) -> tuple[Any, tuple[Any, ...]]:
+        import mlx.core as mx
+
+        numbers = self._floating(arrays)
+        if cotangent is not None:
+            keywords.setdefault("reduction", "none")
+
+        def function(*floating: Any) -> Any:
+            inputs = list(arrays)
+            for number, array in zip(numbers, floating, strict=True):
+                inputs[number] = array
+            return loss(*inputs, **keywords)
+
+        value = loss(*arrays, **keywords)
+        upstream = np.ones(value.shape) if cotangent is None else self.numpy(cotangent)
+        upstream = self.array(upstream, self._dtype_name(value))
+        [value], found = mx.vjp(function, [arrays[i] for i in numbers], [upstream])
+        return value, self._spread(numbers, found, len(arrays))
+
+    def compile(self, function: Callable[..., Any], *, quick: bool = True) -> Callable[..., Any]:
+        import mlx.core as mx
+
+        return mx.compile(function)
+
+
 LIBRARIES: dict[str, type[Library]] = {
-    kind.name: kind for kind in (Numpy, NumpyReadOnly, Strict, Torch, Jax, Tensorflow)
+    kind.name: kind for kind in (Numpy, NumpyReadOnly, Strict, Torch, Jax, Tensorflow, Mlx)
 }
 FRAMEWORKS = {
     "torch": "torch",
@@ -326,6 +379,7 @@ FRAMEWORKS = {
     "optax": "jax",
     "tensorflow": "tensorflow",
     "keras": "tensorflow",
+    "mlx": "mlx",
     "array_api_strict": "numpy",
     "dask": "numpy",
 }
@@ -337,6 +391,7 @@ MARKERS = {
     "torch": "needs PyTorch alone",
     "jax": "needs JAX alone",
     "tensorflow": "needs TensorFlow alone",
+    "mlx": "needs MLX alone",
     "cross": "needs two frameworks or more",
     "numpy": "needs NumPy, or other arrays without automatic differentiation",
     "site": "the built site in a browser; set by hand",

@@ -510,6 +510,10 @@ def test_rows_one_at_a_time(backend: Any, rng: np.random.Generator) -> None:
         import jax
 
         vmap = jax.vmap
+    elif backend.framework == "mlx":
+        import mlx.core as mx
+
+        vmap = mx.vmap
     else:
         pytest.skip("has no vmap")
     for loss in (cross_entropy, softmax_focal):

@@ -328,7 +328,9 @@ def test_a_factor_that_is_1_by_default_is_missed(documented: Path) -> None:
 @pytest.mark.cross
 def test_the_documented_loss_conforms_on_every_backend(documented: Path) -> None:
     output = invoke("conformance", "--losses", str(documented), "--no-html")
-    for name in (backend for backend in ("numpy", "torch", "jax", "tensorflow") if find_spec(backend) is not None):
+    for name in (
+        backend for backend in ("numpy", "torch", "jax", "tensorflow", "mlx") if find_spec(backend) is not None
+    ):
         assert name in output
 
 

@@ -21,7 +21,7 @@ DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
     *sorted((*ROOT.glob("docs/**/*.md"), *ROOT.glob("polyloss/**/*.md"))),
 ]
-FRAMEWORKS = ("torch", "jax", "tensorflow", "keras")
+FRAMEWORKS = ("torch", "jax", "tensorflow", "keras", "mlx")
 OTHERS = {"export": ("onnxruntime", "onnxscript", "ndonnx"), "boosting": ("xgboost", "lightgbm", "catboost")}
 """Libraries of blocks that have an environment of their own, by its marker."""
 

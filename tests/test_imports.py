@@ -8,12 +8,13 @@ from collections.abc import Sequence
 
 import pytest
 
-FRAMEWORKS = ("torch", "jax", "tensorflow", "keras", "optax", "cupy", "dask", "array_api_strict", "sklearn")
+FRAMEWORKS = ("torch", "jax", "tensorflow", "keras", "optax", "mlx", "cupy", "dask", "array_api_strict", "sklearn")
 ADAPTERS = {
     "polyloss_numpy": "numpy",
     "polyloss_torch": "torch",
     "polyloss_jax": "jax",
     "polyloss_tensorflow": "tensorflow",
+    "polyloss_mlx": "mlx",
 }
 TIMES_NUMPY = 2.0
 """So many times what NumPy takes, on whatever machine. From a wheel it was 0.5 to 0.9, editable up to 1.4."""

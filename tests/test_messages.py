@@ -154,7 +154,7 @@ def test_arguments_to_differentiate_by_may_come_once() -> None:
 def test_a_number_to_differentiate_by(backend: Any) -> None:
     """The message has the call that makes it an array, and that works."""
     x = backend.array(X)
-    name = {"torch": "torch.tensor", "jax": "jnp.asarray", "tensorflow": "tf.constant"}.get(
+    name = {"torch": "torch.tensor", "jax": "jnp.asarray", "tensorflow": "tf.constant", "mlx": "mx.array"}.get(
         backend.framework, "np.asarray"
     )
     with pytest.raises(

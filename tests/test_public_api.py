@@ -165,6 +165,7 @@ def test_typed_marker_in_every_package() -> None:
         "polyloss_torch",
         "polyloss_jax",
         "polyloss_tensorflow",
+        "polyloss_mlx",
         "polyloss_conformance",
     ]
     for package in packages:

@@ -103,7 +103,7 @@ def test_a_beta_of_zero_among_others(backend: Any) -> None:
 
 @pytest.mark.parametrize("loss", ALL)
 def test_gradients_per_example(backend: Any, loss: Any, rng: np.random.Generator) -> None:
-    module = {"torch": "torch.func", "jax": "jax"}.get(backend.name)
+    module = {"torch": "torch.func", "jax": "jax", "mlx": "mlx.core"}.get(backend.name)
     if module is None:
         pytest.skip("has no vmap")
     transforms: Any = importlib.import_module(module)

@@ -466,7 +466,8 @@ def test_cosine_of_subnormal_vectors(backend: Any) -> None:
     t = backend.array([[4.0, 3.0], [2.0, 0.0]], "float32")
     with np.errstate(over="ignore"):  # array-api-strict tells of an infinite slope
         by_x, by_t = backend.grad(polyloss.cosine_distance, x, t, cotangent=np.ones(2, np.float32))
-    if framework(backend.framework).flushes:
+    if not backend.numpy(x + x).any():
+        # Subnormal numbers are 0 here.
         backend.check(by_x, np.zeros((2, 2)), dtype="float32")
         return
     backend.check(by_x, [[-math.inf, math.inf], [0.0, 0.0]], dtype="float32")

@@ -81,7 +81,7 @@ def test_a_parameter_to_differentiate_by_must_come_with_the_call(backend: Any) -
 
 def test_lists_are_no_arrays(backend: Any) -> None:
     x = backend.array([1.0])
-    made = {"torch": "torch.tensor", "jax": "jnp.asarray", "tensorflow": "tf.constant"}
+    made = {"torch": "torch.tensor", "jax": "jnp.asarray", "tensorflow": "tf.constant", "mlx": "mx.array"}
     constructor = made.get(backend.framework, "np.asarray")
     for arrays, name, make in (
         (([1.0], [2.0]), "prediction", "np.asarray"),

@@ -13,6 +13,7 @@ PACKAGES = {
     "polyloss_conformance",
     "polyloss_jax",
     "polyloss_keras",
+    "polyloss_mlx",
     "polyloss_numpy",
     "polyloss_tensorflow",
     "polyloss_torch",

@@ -109,4 +109,23 @@ def _tensorflow(name: str) -> str:
     return f"{kind}:0"
 
 
-_USES: dict[str, Callable[[str], Any]] = {"numpy": _numpy, "torch": _torch, "jax": _jax, "tensorflow": _tensorflow}
+def _mlx(name: str) -> Any:
+    import mlx.core as mx
+
+    kind, _, number = name.lower().partition(":")
+    kind = {"cuda": "gpu", "metal": "gpu"}.get(kind, kind)
+    there = [f"{one}:{n}" for one in ("cpu", "gpu") for n in range(mx.device_count(mx.DeviceType[one]))]
+    if f"{kind}:{number or 0}" not in there:
+        raise _missing("mlx", name, there)
+    device = mx.Device(mx.DeviceType[kind], int(number or 0))
+    mx.set_default_device(device)
+    return device
+
+
+_USES: dict[str, Callable[[str], Any]] = {
+    "numpy": _numpy,
+    "torch": _torch,
+    "jax": _jax,
+    "tensorflow": _tensorflow,
+    "mlx": _mlx,
+}

@@ -349,10 +349,9 @@ def versions(backends: Sequence[str]) -> dict[str, str]:
 
     import polyloss
 
-    names = {"numpy": "numpy", "torch": "torch", "jax": "jax", "tensorflow": "tensorflow"}
     found = {"polyloss": polyloss.__version__, "python": platform.python_version(), "platform": platform.platform()}
     for backend in backends:
-        for package in (names.get(backend, backend), f"{backend}-cpu"):
+        for package in (backend, f"{backend}-cpu"):
             try:
                 found[backend] = importlib.metadata.version(package)
                 break

@@ -167,6 +167,8 @@ SCHEDULE: dict[tuple[str, str], dict[str, Share]] = {
     ("tensorflow", "xla"): {
         "float32": Share(parameters=(False,), ends=True, optimised="none", largest=True, alone=_SELDOM)
     },
+    # Code is made by the compiler of C++, which takes its time.
+    ("mlx", "compile"): {"float32": Share(ends=True, meet=1, largest=True, alone=_SELDOM)},
 }
 """By framework (any, where there is none) and mode, then dtype, "half" for each that has no line of its own. What has
 no line is not run. Compilers see one dtype: float32, if it is selected."""
@@ -194,6 +196,7 @@ FIRST: dict[tuple[str, str], dict[str, Share]] = {
     ("jax", "jit"): {"float32": _ONE},
     ("torch", "aot_eager"): {"float32": _ONE},
     ("tensorflow", "function"): {"float32": _ONE},
+    ("mlx", "compile"): {"float32": _ONE},
 }
 """The same for a first sight. What losses compute is seen on NumPy, in both dtypes; of another framework every call in
 float32, of JAX as many as have each kind of argument, and that the other dtypes and a compiler work. Both halves are

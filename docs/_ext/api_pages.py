@@ -23,7 +23,7 @@ MODULES = (
     "polyloss.stable",
 )
 COMPAT = ("torch", "keras", "optax", "tf")
-ADAPTERS = ("polyloss_numpy", "polyloss_torch", "polyloss_jax", "polyloss_tensorflow", "polyloss_keras")
+ADAPTERS = ("polyloss_numpy", "polyloss_torch", "polyloss_jax", "polyloss_tensorflow", "polyloss_keras", "polyloss_mlx")
 
 
 def names_of(module: Any) -> list[str]:

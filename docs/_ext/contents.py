@@ -23,7 +23,7 @@ GUIDES = {
         "guides/scipy",
         "guides/boosting",
     ),
-    "With your framework": ("pytorch", "keras", "tensorflow", "jax", "numpy", "mixed_precision", "export"),
+    "With your framework": ("pytorch", "keras", "tensorflow", "jax", "mlx", "numpy", "mixed_precision", "export"),
     "On several devices": ("distributed", "scale"),
     "Losses": ("guide", "custom", "conventions", "numerics", "calls", "arrays", "adapters"),
     "From another library": ("compatibility", "rosetta"),

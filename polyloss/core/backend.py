@@ -24,6 +24,7 @@ _ADAPTERS = {
     "jax": "polyloss_jax",
     "jaxlib": "polyloss_jax",
     "tensorflow": "polyloss_tensorflow",
+    "mlx": "polyloss_mlx",
     "polyloss_autodiff": "polyloss_autodiff",
 }
 _GENERIC = "polyloss_numpy"
@@ -394,7 +395,7 @@ def register_backend(framework: str, package: str) -> None:
     Parameters
     ----------
     framework : str
-        Top-level import package of the array class, such as ``"mlx"``.
+        Top-level import package of the array class, such as ``"cupy"``.
     package : str
         Import package with an attribute ``backend``, an instance of `polyloss.Backend`. It is imported when
         the first array of that framework arrives.

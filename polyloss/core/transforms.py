@@ -43,7 +43,7 @@ def _arrays_later(transform: str) -> str:
 def value_and_grad(function: Callable[..., Array], argnums: int | str | Sequence[int | str] = 0) -> Callable[..., Any]:
     """A function that returns the value of `function` and its gradient, on every framework.
 
-    PyTorch, JAX and TensorFlow differentiate any function of theirs. NumPy and other arrays without automatic
+    PyTorch, JAX, TensorFlow and MLX differentiate any function of theirs. NumPy and other arrays without automatic
     differentiation have the closed-form gradients of losses and of sums of losses.
 
     Parameters
@@ -70,8 +70,8 @@ def value_and_grad(function: Callable[..., Array], argnums: int | str | Sequence
     Notes
     -----
     In eager PyTorch, value and gradients are detached: nothing is differentiated through them, and nothing but the
-    chosen arguments gets a gradient. Inside `torch.func` transforms, `torch.compile`, the transforms of JAX and a
-    `tf.GradientTape` they are differentiable.
+    chosen arguments gets a gradient. Inside `torch.func` transforms, `torch.compile`, the transforms of JAX and MLX and
+    a `tf.GradientTape` they are differentiable.
 
     Examples
     --------
@@ -88,8 +88,8 @@ def value_and_grad(function: Callable[..., Array], argnums: int | str | Sequence
 def compile(function: Callable[..., Array]) -> Callable[..., Array]:
     """`function` behind the compiler of whichever framework its arrays belong to.
 
-    ``torch.compile(fullgraph=True)``, ``jax.jit``, ``tf.function(jit_compile=True)``; NumPy has none and runs
-    `function` itself.
+    ``torch.compile(fullgraph=True)``, ``jax.jit``, ``tf.function(jit_compile=True)``, ``mx.compile``; NumPy has none
+    and runs `function` itself.
 
     Parameters
     ----------

@@ -9,6 +9,7 @@ import warnings
 
 from .base import EAGER, Framework, Outcome, Step, called, engine, placed
 from .jax import JaxFramework
+from .mlx import MlxFramework
 from .numpy import NumpyFramework
 from .tensorflow import TensorflowFramework
 from .torch import TorchFramework
@@ -18,6 +19,7 @@ KNOWN: dict[str, type[Framework]] = {
     "torch": TorchFramework,
     "jax": JaxFramework,
     "tensorflow": TensorflowFramework,
+    "mlx": MlxFramework,
 }
 
 

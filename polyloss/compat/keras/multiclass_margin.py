@@ -27,8 +27,10 @@ def categorical_hinge(y_true: Array, y_pred: Array) -> Array:
     ones = xp.sum(xp.astype(right, xp.int32), axis=-1, keepdims=True)
     bad = ~right & (y_true != 0) & (y_true != -1) | (ones != 1)
     if backend_of(y_true).readable(y_true):
-        seen = backend_of(y_true).look(y_true)
-        checks.none_outside(loss, "y_true", namespace(seen), seen, bad, "one-hot: a 1 in each row, 0 or -1 elsewhere")
+        seen, outside = map(backend_of(y_true).look, (y_true, bad))
+        checks.none_outside(
+            loss, "y_true", namespace(seen), seen, outside, "one-hot: a 1 in each row, 0 or -1 elsewhere"
+        )
     # Where it cannot be looked at, an id that no class has makes its row NaN.
     ids = xp.astype(xp.argmax(xp.astype(right, xp.int32), axis=-1), xp.int32)
     return polyloss.multiclass_hinge(

@@ -1,0 +1,34 @@
+"""`polyloss.compile` for MLX: `mx.compile` of arrays, where anything else is constant."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import mlx.core as mx
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` behind `mx.compile`, which takes no functions among its arguments."""
+
+    @functools.lru_cache
+    def of(names: tuple[Any, ...], constants: tuple[tuple[Any, type, Any], ...]) -> Callable[..., Any]:
+        fixed = {key: value for key, _, value in constants}
+
+        def call(*arrays: Any) -> Any:
+            given = iter(arrays)
+            named = {key: fixed[key] if key in fixed else next(given) for key in names}
+            arguments = [value for key, value in named.items() if isinstance(key, int)]
+            return function(*arguments, **{key: value for key, value in named.items() if isinstance(key, str)})
+
+        return mx.compile(call)
+
+    def run(*arguments: Any, **keywords: Any) -> Any:
+        named: dict[Any, Any] = dict(enumerate(arguments)) | keywords
+        traced = {key: value for key, value in named.items() if isinstance(value, (mx.array, list, dict))}
+        constants = tuple((key, type(value), value) for key, value in named.items() if key not in traced)
+        return of(tuple(named), constants)(*traced.values())
+
+    return run
+
+
+__all__ = ["compiled"]

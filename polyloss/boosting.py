@@ -100,7 +100,8 @@ def lightgbm(loss: Combinable, *, curvature: Curvature = "auto") -> Pair:
     -------
     Pair
         ``lgb.train(params | {"objective": objective}, data, feval=metric)`` and
-        ``LGBMRegressor(objective=objective).fit(x, y, eval_metric=metric)``.
+        ``LGBMRegressor(objective=objective, metric="none").fit(x, y, eval_metric=metric)``. Otherwise LightGBM watches
+        a metric of its own as well, and stops by it.
 
     Raises
     ------
@@ -194,6 +195,8 @@ def base_score(
     """
     _check(loss)
     target = np.asarray(target)
+    if target.dtype.kind == "f" and np.isnan(target).any():
+        raise ValueError(f"{loss.__name__}: target must be numbers, got NaN")
     width = (classes,) if classes is not None else target.shape[1:]
 
     def derivatives(constant: Numbers) -> tuple[float, Numbers, Numbers]:
@@ -265,6 +268,10 @@ class _Boosted:
         self.loss, self.curvature = loss, curvature
         self._has_residuals = _is_of_residuals(loss)
         self.__name__ = "polyloss_" + re.sub(r"\W+", "_", loss.__name__)
+
+    def __deepcopy__(self, memo: Any) -> "_Boosted":
+        # It never changes, and scikit-learn's `clone` looks for the same object in what CatBoost copied.
+        return self
 
     def __repr__(self) -> str:
         return f"<{self.__name__} for boosting>"

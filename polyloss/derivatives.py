@@ -51,9 +51,12 @@ def curvature(function: Callable[..., Array]) -> Transformed:
 
     Notes
     -----
-    It is as exact as the gradient, of which it is the derivative. At a kink it is that of the gradient's branch: 0
-    for `l1`. An elementwise loss needs one more evaluation, a row-wise one as many as a row has entries, and a loss
-    whose examples see each other one for each element of the array.
+    It is the derivative of the closed-form gradient. Where another class than the target has nearly all of the
+    probability, what is smaller than eps times the gradient is lost. What a gradient takes for a constant, as `circle`
+    its weights, is one here too. At a kink it is that of the gradient's branch: 0 for `l1`.
+
+    An elementwise loss needs one more evaluation on whole arrays, a row-wise one as many as a row has entries, and a
+    loss whose examples see each other one for each element of the array.
 
     Examples
     --------
@@ -64,17 +67,7 @@ def curvature(function: Callable[..., Array]) -> Transformed:
     >>> gradient.round(4), curvature.round(4)
     (array([-0.5   ,  0.8808]), array([0.25 , 0.105]))
     """
-    _check("curvature", function)
-
-    def run(*arguments: Any, **keywords: Any) -> tuple[Array, Array, Array]:
-        call = _Call(function, arguments, keywords)
-        total = None
-        for unit, change in call.columns():
-            part = change if unit is None else call.xp.where(unit, change, 0.0)
-            total = part if total is None else total + part
-        return call.value, call.gradient, total
-
-    return run
+    return _Derivative("curvature", function, _diagonal)
 
 
 def curvature_bound(function: Callable[..., Array]) -> Transformed:
@@ -115,17 +108,7 @@ def curvature_bound(function: Callable[..., Array]) -> Transformed:
     >>> bound
     array([[0.5, 0.5]])
     """
-    _check("curvature_bound", function)
-
-    def run(*arguments: Any, **keywords: Any) -> tuple[Array, Array, Array]:
-        call = _Call(function, arguments, keywords)
-        total = None
-        for _, change in call.columns():
-            part = call.xp.abs(change)
-            total = part if total is None else total + part
-        return call.value, call.gradient, total
-
-    return run
+    return _Derivative("curvature_bound", function, _sums_of_rows)
 
 
 def hessian(function: Callable[..., Array]) -> Transformed:
@@ -164,14 +147,7 @@ def hessian(function: Callable[..., Array]) -> Transformed:
     >>> matrix.tolist()
     [[[0.25, -0.25], [-0.25, 0.25]]]
     """
-    _check("hessian", function)
-
-    def run(*arguments: Any, **keywords: Any) -> tuple[Array, Array, Array]:
-        call = _Call(function, arguments, keywords)
-        columns = [call.as_row(change) for _, change in call.columns()]
-        return call.value, call.gradient, call.xp.stack(columns, axis=-1)
-
-    return run
+    return _Derivative("hessian", function, _matrix)
 
 
 def hessian_product(function: Callable[..., Array]) -> Callable[..., Array]:
@@ -188,7 +164,7 @@ def hessian_product(function: Callable[..., Array]) -> Callable[..., Array]:
     -------
     callable
         Takes the vector, of the shape of the first array, and then the arguments of `function`; returns the product,
-        a constant. It costs one evaluation, whatever the loss.
+        a constant. It costs one evaluation on whole arrays, whatever the loss.
 
     Raises
     ------
@@ -208,35 +184,73 @@ def hessian_product(function: Callable[..., Array]) -> Callable[..., Array]:
     >>> product(np.asarray([1.0, -3.0]), np.asarray([0.5, 2.0]), np.zeros(2), reduction="sum")
     array([ 2., -6.])
     """
-    _check("hessian_product", function)
-
-    def run(vector: Array, /, *arguments: Any, **keywords: Any) -> Array:
-        call = _Call(function, arguments, keywords)
-        vector = unwrapped(vector)
-        name, shape = "hessian_product", tuple(call.prediction.shape)
-        checks.common_backend(name, {"vector": vector, "prediction": call.prediction})
-        checks.shape_is(name, "vector", tuple(vector.shape), shape, "the shape of the first array,")
-        return call.change(call.xp.astype(vector, call.prediction.dtype))
-
-    return run
+    return _Product("hessian_product", function)
 
 
-def _check(name: str, function: Any) -> None:
-    if not callable(function) or isinstance(function, type):
-        raise TypeError(f"{name}: expected a loss or a sum of losses, got {checks.describe(function)}")
+class _Derivative:
+    """What the functions above return: an object and no closure, so that it can be pickled if its function can."""
+
+    def __init__(self, name: str, function: Any, take: Callable[["_Call"], Array]) -> None:
+        if not callable(function) or isinstance(function, type):
+            raise TypeError(f"{name}: expected a loss or a sum of losses, got {checks.describe(function)}")
+        self.name, self.function, self.take = name, function, take
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> tuple[Array, Array, Array]:
+        """The value, the gradient, and what is made of second derivatives."""
+        call = _Call(self.function, arguments, keywords)
+        return call.value, call.gradient, self.take(call)
+
+
+class _Product(_Derivative):
+    def __init__(self, name: str, function: Any) -> None:
+        super().__init__(name, function, _diagonal)
+
+    def __call__(self, vector: Array, /, *arguments: Any, **keywords: Any) -> Array:
+        """The product of the Hessian with a vector."""
+        call, vector = _Call(self.function, arguments, keywords), unwrapped(vector)
+        shape = tuple(call.prediction.shape)
+        checks.common_backend(self.name, {"vector": vector, "prediction": call.prediction})
+        checks.real_floating(self.name, "vector", call.xp, vector)
+        checks.shape_is(self.name, "vector", tuple(vector.shape), shape, "the shape of the first array,")
+        return call.change(call.backend.stop_gradient(call.xp.astype(vector, call.prediction.dtype)))
+
+
+def _diagonal(call: "_Call") -> Array:
+    total = call.xp.zeros_like(call.prediction)
+    for unit, change in call.columns():
+        total = total + (change if unit is None else call.xp.where(unit, change, 0.0))
+    return total
+
+
+def _sums_of_rows(call: "_Call") -> Array:
+    total = call.xp.zeros_like(call.prediction)
+    for _, change in call.columns():
+        total = total + call.xp.abs(change)
+    return total
+
+
+def _matrix(call: "_Call") -> Array:
+    columns = [call.as_row(change) for _, change in call.columns()]
+    if columns:
+        return call.xp.stack(columns, axis=-1)
+    # Of nothing but empty rows.
+    row = call.as_row(call.prediction)
+    return row[..., None] + row[..., None, :]
 
 
 class _Call:
     """A call of a loss, with its gradient."""
 
     def __init__(self, function: Callable[..., Array], arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-        self.value, self.gradient = value_and_grad(function)(*arguments, **keywords)
+        value, gradient = value_and_grad(function)(*arguments, **keywords)
         names = getattr(function, "arrays", ())
         if not arguments:
             # The arrays may come by their names.
             arguments = tuple(keywords.pop(name) for name in names if name in keywords)
         self.backend = checks.common_backend("curvature", {"prediction": unwrapped(arguments[0])})
-        self.prediction = self.backend.asarray(unwrapped(arguments[0]), None)
+        stop = self.backend.stop_gradient
+        self.value, self.gradient = stop(value), stop(gradient)
+        self.prediction = stop(self.backend.asarray(unwrapped(arguments[0]), None))
         self.xp: Any = self.backend.namespace(self.prediction)
         self.axes = _row_axes(function, arguments, keywords)
         self._function = value_and_grad(_lifted_loss(function))
@@ -246,7 +260,9 @@ class _Call:
     def change(self, direction: Array) -> Array:
         """That of the gradient, where the prediction moves in a direction."""
         dual = import_module("polyloss_autodiff").Dual
-        _, gradient = self._function(dual(self.prediction, direction), *self._others, **self._keywords)
+        with np.errstate(all="ignore"):
+            # Infinity is a value like any other.
+            _, gradient = self._function(dual(self.prediction, direction), *self._others, **self._keywords)
         return self.xp.zeros_like(self.prediction) if gradient.tangent is None else gradient.tangent
 
     def columns(self) -> Iterator[tuple[Array | None, Array]]:
@@ -287,7 +303,8 @@ def _row_axes(function: Any, arguments: tuple[Any, ...], keywords: dict[str, Any
 def _lifted(value: Any) -> Any:
     """An array as one that carries derivatives, a constant; anything else as it is."""
     value = unwrapped(value)
-    backend = None if isinstance(value, np.generic) or callable(value) else find_backend(type(value))
+    array = hasattr(value, "shape") and not isinstance(value, np.generic) and not callable(value)
+    backend = find_backend(type(value)) if array else None
     if backend is None:
         return value
     return import_module("polyloss_autodiff").Dual(backend.stop_gradient(backend.asarray(value, None)))

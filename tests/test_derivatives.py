@@ -1,6 +1,7 @@
 """Second derivatives of all losses on all backends, and gradients where a kernel returns its value alone."""
 
 import functools
+import pickle
 from typing import Any, Unpack, cast
 
 import numpy as np
@@ -248,3 +249,42 @@ def test_constants_are_not_recorded() -> None:
     assert not (x * 2.0 + 1.0).tracked
     assert not (Recorded.start(np.ones(3)) > x).tracked
     assert repr(Dual(np.ones(1))) == "Dual(array([1.]))"
+
+
+def test_remainders_and_powers_of_a_value_alone() -> None:
+    @polyloss.elementwise(autodiff=True)
+    def powers(xp: Namespace, x: Array, t: Array, **call: Unpack[polyloss.Call]) -> Array:
+        return x % 2.0 + 7.0 % t + x**0 + x**3
+
+    x, t = np.asarray([0.0, 0.5, 3.5]), np.asarray([2.0, 3.0, 4.0])
+    _, (by_x, by_t) = polyloss.value_and_grad(powers, (0, 1))(x, t, reduction="sum")
+    np.testing.assert_array_equal(by_x, 1.0 + 3.0 * x * x)
+    np.testing.assert_array_equal(by_t, [-3.0, -2.0, -1.0])
+
+
+def test_nothing_has_no_second_derivatives() -> None:
+    x, ids = np.zeros((0, 3)), np.zeros(0, dtype=np.int64)
+    assert polyloss.curvature(polyloss.nt_xent)(x, ids, reduction="sum")[2].shape == (0, 3)
+    assert polyloss.hessian(polyloss.nt_xent)(x, ids, reduction="sum")[2].shape == (0, 0)
+
+
+def test_results_are_constants_and_functions_are_pickled() -> None:
+    jax = pytest.importorskip("jax")
+    x, t = jax.numpy.asarray([0.5, -1.0]), jax.numpy.zeros(2)
+    assert not jax.grad(lambda x: polyloss.curvature(polyloss.log_cosh)(x, t)[2].sum())(x).any()
+    find = pickle.loads(pickle.dumps(polyloss.hessian_product(polyloss.mse)))
+    np.testing.assert_array_equal(find(np.ones(2), np.ones(2), np.zeros(2), reduction="sum"), [2.0, 2.0])
+    with pytest.raises(TypeError, match="vector must be real floating"):
+        find(np.asarray([1j, 1.0]), np.ones(2), np.zeros(2))
+
+
+def test_lengths_may_be_unknown_to_tensorflow() -> None:
+    tf = pytest.importorskip("tensorflow")
+    logits, ids = np.asarray([[0.5, -1.0, 2.0]]), np.asarray([1])
+    function = tf.function(
+        lambda x, ids: polyloss.curvature(polyloss.cross_entropy)(x, ids)[2],
+        input_signature=[tf.TensorSpec([None, 3], tf.float64), tf.TensorSpec([None], tf.int64)],
+        autograph=False,
+    )
+    expected = polyloss.curvature(polyloss.cross_entropy)(logits, ids)[2]
+    np.testing.assert_allclose(function(logits, ids).numpy(), expected, rtol=1e-12)

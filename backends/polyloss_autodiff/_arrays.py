@@ -147,7 +147,8 @@ class Lifted:
     __lt__, __le__ = _constant(operator.lt), _constant(operator.le)
     __gt__, __ge__ = _constant(operator.gt), _constant(operator.ge)
     __and__, __or__, __xor__ = _constant(operator.and_), _constant(operator.or_), _constant(operator.xor)
-    __mod__, __floordiv__ = _constant(operator.mod), _constant(operator.floordiv)
+    __mod__, __rmod__ = _operation("remainder")
+    __floordiv__ = _constant(operator.floordiv)
 
     def __matmul__(self, other: Any) -> Any:
         return self._xp().matmul(self, other)

@@ -18,6 +18,7 @@ _OPERATORS: dict[str, Any] = {
     "divide": operator.truediv,
     "negative": operator.neg,
     "pow": operator.pow,
+    "remainder": operator.mod,
 }
 """Operations that take numbers beside arrays in every framework."""
 _AS_THEY_ARE = {"bool", "inf", "nan", "pi", "e", "finfo", "iinfo", "int32", "int64", "float32", "float64"}
@@ -176,7 +177,7 @@ class Derivatives:
             return self.kind(out)
 
         def share() -> Array:
-            reached = xp.astype(x.primal == xp.reshape(out, _kept(x.shape, axis)), x.dtype)
+            reached = xp.astype(x.primal == function(x.primal, axis=axis, keepdims=True), x.dtype)
             return reached / xp.sum(reached, axis=axis, keepdims=True)
 
         def push(tangent: Array) -> Array:

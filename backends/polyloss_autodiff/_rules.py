@@ -23,7 +23,8 @@ def _minus_one(xp: Namespace, out: Array, *values: Any) -> float:
 
 def _by_base(xp: Namespace, out: Array, x: Any, power: Any) -> Any:
     if isinstance(power, (int, float)):
-        return 1.0 if power == 1 else 2.0 * x if power == 2 else power * x ** (power - 1)
+        # At 0 the general rule would divide by it.
+        return float(power) if power in (0, 1) else 2.0 * x if power == 2 else power * x ** (power - 1)
     return power * x ** (power - 1.0)
 
 
@@ -55,6 +56,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "subtract": (_one, _minus_one),
     "multiply": (lambda xp, out, x, y: y, lambda xp, out, x, y: x),
     "divide": (lambda xp, out, x, y: 1.0 / y, lambda xp, out, x, y: -(out / y)),
+    "remainder": (_one, lambda xp, out, x, y: -xp.floor(x / y)),
     "negative": (_minus_one,),
     "pow": (_by_base, _by_power),
     "abs": (lambda xp, out, x: xp.sign(x),),

@@ -23,7 +23,9 @@ import:
 import numpy as np
 from polyloss.compat import torch as F
 
-loss = F.cross_entropy(np.asarray([[2.0, 0.5, -1.0]]), np.asarray([0]), label_smoothing=0.1)
+loss = F.cross_entropy(
+    np.asarray([[2.0, 0.5, -1.0]]), np.asarray([0]), label_smoothing=0.1
+)
 ```
 
 The functions keep the conventions of the library they stand for: the order of the arguments, the class axis, what a

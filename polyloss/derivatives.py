@@ -1,26 +1,36 @@
-"""Second derivatives of losses, on every framework and where there is no automatic differentiation."""
+"""Second derivatives of losses, on every framework and where there is no automatic differentiation.
 
+Of an elementwise or a row-wise loss, the product of the Hessian with a vector is the gradient of another loss: see
+`polyloss_autodiff.Along`. Of one whose examples see each other, the whole call runs on arrays that carry derivatives.
+"""
+
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib import import_module
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from .core import checks
+from .core.arguments import EXAMPLES
 from .core.backend import find_backend, unwrapped
 from .core.compose import LossSum
+from .core.domains import REAL
 from .core.loss import Loss
-from .core.transforms import value_and_grad
+from .core.transforms import ValueAndGrad, of_a_function, value_and_grad
 from .core.typing import Array
 
 __all__ = ["curvature", "curvature_bound", "hessian", "hessian_product"]
 
+Place = int | str
 Transformed = Callable[..., tuple[Array, Array, Array]]
 
 
-def curvature(function: Callable[..., Array]) -> Transformed:
+@of_a_function
+def curvature(function: Callable[..., Array], argnums: Place = 0) -> Transformed:
     r"""A function that returns the value of a loss, its gradient, and the diagonal of its Hessian.
 
     .. math:: c_i = \frac{\partial^2 f}{\partial x_i^2}
@@ -29,17 +39,19 @@ def curvature(function: Callable[..., Array]) -> Transformed:
     ----------
     function : callable
         A loss, or a sum of losses, reduced to a scalar.
+    argnums : int or str, default 0
+        The argument to differentiate with respect to: a position, or the name of a parameter.
 
     Returns
     -------
     callable
         Takes the arguments of `function`; returns ``(value, gradient, curvature)``, the last two of the shape and the
-        dtype of the first array, by which they are. All are constants: nothing is differentiated through them.
+        dtype of that argument. All are constants: nothing is differentiated through them.
 
     Raises
     ------
     TypeError
-        If the first array is not of real floating numbers.
+        If `function` is no loss, or that argument no array of real floating numbers.
     ValueError
         If the value is not a scalar.
 
@@ -55,8 +67,8 @@ def curvature(function: Callable[..., Array]) -> Transformed:
     probability, what is smaller than eps times the gradient is lost. What a gradient takes for a constant, as `circle`
     its weights, is one here too. At a kink it is that of the gradient's branch: 0 for `l1`.
 
-    An elementwise loss needs one more evaluation on whole arrays, a row-wise one as many as a row has entries, and a
-    loss whose examples see each other one for each element of the array.
+    Of an elementwise loss it is found as one more gradient is, of a row-wise one as many as a row has entries; a loss
+    whose examples see each other needs an evaluation on whole arrays for each element of the array.
 
     Examples
     --------
@@ -67,10 +79,11 @@ def curvature(function: Callable[..., Array]) -> Transformed:
     >>> gradient.round(4), curvature.round(4)
     (array([-0.5   ,  0.8808]), array([0.25 , 0.105]))
     """
-    return _Derivative("curvature", function, _diagonal)
+    return _Curvature("curvature", function, argnums)
 
 
-def curvature_bound(function: Callable[..., Array]) -> Transformed:
+@of_a_function
+def curvature_bound(function: Callable[..., Array], argnums: Place = 0) -> Transformed:
     r"""A function that returns the value of a loss, its gradient, and an upper bound of its curvature by each entry.
 
     .. math:: b_i = \sum_j \left| \frac{\partial^2 f}{\partial x_i\, \partial x_j} \right|
@@ -83,17 +96,19 @@ def curvature_bound(function: Callable[..., Array]) -> Transformed:
     ----------
     function : callable
         A loss, or a sum of losses, reduced to a scalar.
+    argnums : int or str, default 0
+        The argument to differentiate with respect to: a position, or the name of a parameter.
 
     Returns
     -------
     callable
         Takes the arguments of `function`; returns ``(value, gradient, bound)``, the last two of the shape and the
-        dtype of the first array. All are constants.
+        dtype of that argument. All are constants: nothing is differentiated through them.
 
     Raises
     ------
     TypeError
-        If the first array is not of real floating numbers.
+        If `function` is no loss, or that argument no array of real floating numbers.
     ValueError
         If the value is not a scalar.
 
@@ -108,10 +123,11 @@ def curvature_bound(function: Callable[..., Array]) -> Transformed:
     >>> bound
     array([[0.5, 0.5]])
     """
-    return _Derivative("curvature_bound", function, _sums_of_rows)
+    return _Bound("curvature_bound", function, argnums)
 
 
-def hessian(function: Callable[..., Array]) -> Transformed:
+@of_a_function
+def hessian(function: Callable[..., Array], argnums: Place = 0) -> Transformed:
     r"""A function that returns the value of a loss, its gradient, and the matrix of second derivatives of each row.
 
     .. math:: H_{ij} = \frac{\partial^2 f}{\partial x_i\, \partial x_j}
@@ -120,6 +136,8 @@ def hessian(function: Callable[..., Array]) -> Transformed:
     ----------
     function : callable
         A loss, or a sum of losses, reduced to a scalar.
+    argnums : int or str, default 0
+        The argument to differentiate with respect to: a position, or the name of a parameter.
 
     Returns
     -------
@@ -127,12 +145,12 @@ def hessian(function: Callable[..., Array]) -> Transformed:
         Takes the arguments of `function`; returns ``(value, gradient, matrix)``. The matrix has the axes of the
         examples, and then two of the length of a row: ``(N, C, C)`` for logits of shape ``(N, C)``, also where the
         classes are along another axis. It is ``(N, 1, 1)`` of an elementwise loss, and ``(M, M)`` of all `M` elements
-        where examples see each other. All are constants.
+        where examples see each other. All are constants: nothing is differentiated through them.
 
     Raises
     ------
     TypeError
-        If the first array is not of real floating numbers.
+        If `function` is no loss, or that argument no array of real floating numbers.
     ValueError
         If the value is not a scalar.
 
@@ -147,10 +165,11 @@ def hessian(function: Callable[..., Array]) -> Transformed:
     >>> matrix.tolist()
     [[[0.25, -0.25], [-0.25, 0.25]]]
     """
-    return _Derivative("hessian", function, _matrix)
+    return _Hessian("hessian", function, argnums)
 
 
-def hessian_product(function: Callable[..., Array]) -> Callable[..., Array]:
+@of_a_function
+def hessian_product(function: Callable[..., Array], argnums: Place = 0) -> Callable[..., Array]:
     r"""A function that returns the product of the Hessian of a loss with a vector.
 
     .. math:: (H v)_i = \sum_j \frac{\partial^2 f}{\partial x_i\, \partial x_j}\, v_j
@@ -159,19 +178,21 @@ def hessian_product(function: Callable[..., Array]) -> Callable[..., Array]:
     ----------
     function : callable
         A loss, or a sum of losses, reduced to a scalar.
+    argnums : int or str, default 0
+        The argument to differentiate with respect to: a position, or the name of a parameter.
 
     Returns
     -------
     callable
-        Takes the vector, of the shape of the first array, and then the arguments of `function`; returns the product,
-        a constant. It costs one evaluation on whole arrays, whatever the loss.
+        Takes the vector, of the shape of that argument, and then the arguments of `function`; returns the product.
+        It costs one evaluation, whatever the loss.
 
     Raises
     ------
     TypeError
-        If the first array is not of real floating numbers.
+        If `function` is no loss, or that argument no array of real floating numbers.
     ValueError
-        If the value is not a scalar, or the vector is not of the shape of the first array.
+        If the value is not a scalar, or the vector is not of its shape.
 
     See Also
     --------
@@ -184,90 +205,100 @@ def hessian_product(function: Callable[..., Array]) -> Callable[..., Array]:
     >>> product(np.asarray([1.0, -3.0]), np.asarray([0.5, 2.0]), np.zeros(2), reduction="sum")
     array([ 2., -6.])
     """
-    return _Product("hessian_product", function)
+    return _Product("hessian_product", function, argnums)
 
 
-class _Derivative:
-    """What the functions above return: an object and no closure, so that it can be pickled if its function can."""
+class _Transform:
+    """A function of the arguments of a loss: an object and no closure, so that it can be pickled if the loss can."""
 
-    def __init__(self, name: str, function: Any, take: Callable[["_Call"], Array]) -> None:
-        if not callable(function) or isinstance(function, type):
+    autograph_info__: ClassVar[dict[str, object]] = {}
+    """By this name TensorFlow's AutoGraph knows not to rewrite it."""
+
+    def __init__(self, name: str, function: Any, argnums: Place) -> None:
+        if not hasattr(function, "closed_form") or isinstance(function, type):
             raise TypeError(f"{name}: expected a loss or a sum of losses, got {checks.describe(function)}")
-        self.name, self.function, self.take = name, function, take
+        if isinstance(argnums, bool) or not isinstance(argnums, (int, str)):
+            raise TypeError(f"{name}: argnums must be the number or the name of one argument, got {argnums!r}")
+        functools.update_wrapper(self, function, updated=())  # type: ignore[arg-type]
+        self.name, self.function, self.argnums = name, function, argnums
 
+
+class _Curvature(_Transform):
     def __call__(self, *arguments: Any, **keywords: Any) -> tuple[Array, Array, Array]:
-        """The value, the gradient, and what is made of second derivatives."""
-        call = _Call(self.function, arguments, keywords)
-        return call.value, call.gradient, self.take(call)
+        call = _Call(self, arguments, keywords)
+        parts = (change if unit is None else call.xp.where(unit, change, 0.0) for unit, change in call.columns())
+        return call.value, call.gradient, call.total(parts)
 
 
-class _Product(_Derivative):
-    def __init__(self, name: str, function: Any) -> None:
-        super().__init__(name, function, _diagonal)
+class _Bound(_Transform):
+    def __call__(self, *arguments: Any, **keywords: Any) -> tuple[Array, Array, Array]:
+        call = _Call(self, arguments, keywords)
+        return call.value, call.gradient, call.total(call.xp.abs(change) for _, change in call.columns())
 
+
+class _Hessian(_Transform):
+    def __call__(self, *arguments: Any, **keywords: Any) -> tuple[Array, Array, Array]:
+        call = _Call(self, arguments, keywords)
+        columns = [call.as_row(change) for _, change in call.columns()]
+        if columns:
+            return call.value, call.gradient, call.xp.stack(columns, axis=-1)
+        row = call.as_row(call.gradient)
+        return call.value, call.gradient, call.xp.broadcast_to(row[..., None], (*row.shape, 0))
+
+
+class _Product(_Transform):
     def __call__(self, vector: Array, /, *arguments: Any, **keywords: Any) -> Array:
-        """The product of the Hessian with a vector."""
-        call, vector = _Call(self.function, arguments, keywords), unwrapped(vector)
-        shape = tuple(call.prediction.shape)
-        checks.common_backend(self.name, {"vector": vector, "prediction": call.prediction})
+        call = _Call(self, arguments, keywords)
+        vector, shape = unwrapped(vector), tuple(call.array.shape)
+        checks.common_backend(self.name, {"vector": vector, "the argument": call.array})
         checks.real_floating(self.name, "vector", call.xp, vector)
-        checks.shape_is(self.name, "vector", tuple(vector.shape), shape, "the shape of the first array,")
-        return call.change(call.backend.stop_gradient(call.xp.astype(vector, call.prediction.dtype)))
-
-
-def _diagonal(call: "_Call") -> Array:
-    total = call.xp.zeros_like(call.prediction)
-    for unit, change in call.columns():
-        total = total + (change if unit is None else call.xp.where(unit, change, 0.0))
-    return total
-
-
-def _sums_of_rows(call: "_Call") -> Array:
-    total = call.xp.zeros_like(call.prediction)
-    for _, change in call.columns():
-        total = total + call.xp.abs(change)
-    return total
-
-
-def _matrix(call: "_Call") -> Array:
-    columns = [call.as_row(change) for _, change in call.columns()]
-    if columns:
-        return call.xp.stack(columns, axis=-1)
-    # Of nothing but empty rows.
-    row = call.as_row(call.prediction)
-    return row[..., None] + row[..., None, :]
+        checks.shape_is(self.name, "vector", tuple(vector.shape), shape, "the shape of the argument,")
+        return call.change(call.xp.astype(vector, call.array.dtype))
 
 
 class _Call:
     """A call of a loss, with its gradient."""
 
-    def __init__(self, function: Callable[..., Array], arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-        value, gradient = value_and_grad(function)(*arguments, **keywords)
-        names = getattr(function, "arrays", ())
-        if not arguments:
-            # The arrays may come by their names.
-            arguments = tuple(keywords.pop(name) for name in names if name in keywords)
-        self.backend = checks.common_backend("curvature", {"prediction": unwrapped(arguments[0])})
+    def __init__(self, transform: _Transform, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        function = transform.function
+        gradient = ValueAndGrad(function, transform.argnums)
+        # Whatever is wrong with the arguments, this says it.
+        value, slope = gradient(*arguments, **keywords)
+        place = gradient.find(transform.argnums, len(arguments), keywords)
+        for name in function.arrays[len(arguments) :]:
+            if name in keywords:
+                place = len(arguments) if place == name else place
+                arguments += (keywords.pop(name),)
+        given = arguments[place] if isinstance(place, int) else keywords[place]
+        self.backend = checks.common_backend(transform.name, {"the argument": unwrapped(given)})
         stop = self.backend.stop_gradient
-        self.value, self.gradient = stop(value), stop(gradient)
-        self.prediction = stop(self.backend.asarray(unwrapped(arguments[0]), None))
-        self.xp: Any = self.backend.namespace(self.prediction)
-        self.axes = _row_axes(function, arguments, keywords)
-        self._function = value_and_grad(_lifted_loss(function))
-        self._others = tuple(map(_lifted, arguments[1:]))
-        self._keywords = {name: _lifted(value) for name, value in keywords.items()}
+        self.value, self.gradient = stop(value), stop(slope)
+        self.array = stop(self.backend.asarray(unwrapped(given), None))
+        self.xp: Any = self.backend.namespace(self.array)
+        self.axes = _axes(function, place, arguments, keywords, self.array.ndim)
+        self._function, self._place, self._arguments, self._keywords = function, place, arguments, keywords
+        self._along = _along(function, place)
 
     def change(self, direction: Array) -> Array:
-        """That of the gradient, where the prediction moves in a direction."""
-        dual = import_module("polyloss_autodiff").Dual
+        """That of the gradient, where the argument moves in a direction."""
+        # Infinity is a value like any other.
         with np.errstate(all="ignore"):
-            # Infinity is a value like any other.
-            _, gradient = self._function(dual(self.prediction, direction), *self._others, **self._keywords)
-        return self.xp.zeros_like(self.prediction) if gradient.tangent is None else gradient.tangent
+            return self.backend.stop_gradient(self._change(direction))
+
+    def _change(self, direction: Array) -> Array:
+        if self._along is not None:
+            # A constant of its own: a tape would take it for the argument, if it is the same array.
+            moves = self.backend.stop_gradient(direction)
+            return value_and_grad(self._along, self._place)(*self._arguments, moves, **self._keywords)[1]
+        moving = import_module("polyloss_autodiff").Dual(self.array, direction)
+        arguments = [moving if n == self._place else _lifted(value) for n, value in enumerate(self._arguments)]
+        keywords = {n: moving if n == self._place else _lifted(value) for n, value in self._keywords.items()}
+        _, found = value_and_grad(_lifted_loss(self._function), self._place)(*arguments, **keywords)
+        return self.xp.zeros_like(self.array) if found.tangent is None else found.tangent
 
     def columns(self) -> Iterator[tuple[Array | None, Array]]:
         """The changes of the gradient by each entry of all rows, and where that entry is."""
-        x, xp = self.prediction, self.xp
+        x, xp = self.array, self.xp
         if not self.axes:
             yield None, self.change(xp.ones_like(x))
             return
@@ -280,24 +311,81 @@ class _Call:
                 unit = here if unit is None else unit & here
             yield unit, self.change(xp.where(unit, xp.ones_like(x), xp.zeros_like(x)))
 
+    def total(self, parts: Iterator[Array]) -> Array:
+        """The sum of some arrays like the argument."""
+        total = next(parts, None)
+        return self.xp.zeros_like(self.array) if total is None else functools.reduce(lambda x, y: x + y, parts, total)
+
     def as_row(self, array: Array) -> Array:
-        """An array like the prediction, the entries of a row along its last axis."""
-        kept = [axis for axis in range(array.ndim) if axis not in self.axes]
-        array = self.xp.moveaxis(array, self.axes, tuple(range(-len(self.axes), 0))) if self.axes else array
-        length = math.prod(int(self.prediction.shape[axis]) for axis in self.axes)
-        return self.xp.reshape(array, (*(array.shape[place] for place in range(len(kept))), length))
+        """An array like the argument, the entries of a row along its last axis."""
+        shape = tuple(array.shape)
+        if self.axes:
+            array = self.xp.moveaxis(array, self.axes, tuple(range(-len(self.axes), 0)))
+        kept = [length for axis, length in enumerate(shape) if axis not in self.axes]
+        return self.xp.reshape(array, (*kept, math.prod(int(shape[axis]) for axis in self.axes)))
 
 
-def _row_axes(function: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[int, ...]:
+def _axes(
+    function: Any, place: Place, arguments: tuple[Any, ...], keywords: dict[str, Any], ndim: int
+) -> tuple[int, ...]:
     """The axes along which entries have second derivatives in common: none of an elementwise loss."""
-    ndim = len(unwrapped(arguments[0]).shape)
     if isinstance(function, LossSum):
-        axes = {axis for _, loss in function.terms for axis in _row_axes(loss, arguments, keywords)}
-    elif isinstance(function, Loss) and function.fuse is None and function.group_of is None:
-        axes = {axis % ndim for axis in function.bind(arguments, keywords).plan.axis} if ndim else set()
-    else:
-        axes = set(range(ndim))
-    return tuple(sorted(axes))
+        of_terms = [_axes(loss, place, arguments, keywords, ndim) for _, loss in function.terms]
+        return tuple(sorted({axis for axes in of_terms for axis in axes}))
+    if isinstance(place, int) and _is_of_each(function):
+        call = function.bind(arguments, keywords)
+        name = function.arrays[place]
+        count = len(call.plan.losses_shape(call.named))
+        axes = call.plan.axes(function.arguments[name], call.named[name], count)
+        return tuple(number for number, axis in enumerate(axes) if axis[0] != EXAMPLES)
+    return tuple(range(ndim))
+
+
+def _along(function: Any, place: Place) -> Any:
+    """A loss of the same arrays and a direction, whose gradient by the array at `place` is the change of that of
+    `function`. None where examples share more than parameters."""
+    if isinstance(function, LossSum):
+        terms = [(factor, _along(loss, place)) for factor, loss in function.terms]
+        return None if any(loss is None for _, loss in terms) else LossSum(terms)
+    if isinstance(place, int) and _is_of_each(function):
+        return _along_direction(function, place)
+    return None
+
+
+def _is_of_each(function: Any) -> bool:
+    """Whether it is a loss whose examples share nothing but parameters."""
+    return isinstance(function, Loss) and function.fuse is None and function.group_of is None
+
+
+@functools.lru_cache(maxsize=256)
+def _along_direction(loss: Any, place: int) -> Any:
+    """`_along` of a loss, made once: it remembers its calls as any other."""
+    if loss.origin is not loss:
+        return _along_direction(loss.origin, place).partial(**loss.fixed)
+    found, direction = loss._same(), f"direction of {loss.arrays[place]}"
+    found.kernel = import_module("polyloss_autodiff").Along(loss.kernel, place)
+    found.autodiff, found.origin = False, found
+    found.arrays = (*loss.arrays, direction)
+    moves = replace(loss.arguments[loss.arrays[place]], name=direction, domain=REAL)
+    found.arguments = {**loss.arguments, direction: moves}
+    found.domains = {
+        name: replace(domain, named={key: _without_direction(named) for key, named in domain.named.items()})
+        if domain.named
+        else domain
+        for name, domain in loss.domains.items()
+    }
+    found._forget()
+    return found
+
+
+def _without_direction(function: Callable[..., Array]) -> Callable[..., Array]:
+    """A function of all arrays and a mask, of which the last array is left out."""
+
+    def of_others(xp: Any, *arrays: Any) -> Array:
+        *inputs, _, mask = arrays
+        return function(xp, *inputs, mask)
+
+    return of_others
 
 
 def _lifted(value: Any) -> Any:

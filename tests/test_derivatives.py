@@ -2,6 +2,7 @@
 
 import functools
 import pickle
+from collections.abc import Callable
 from typing import Any, Unpack, cast
 
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 
 import polyloss
 from polyloss.adapters import Array, Namespace
+from polyloss.core.backend import backend_of
 from polyloss_autodiff import Dual, Recorded, backwards
 
 from .ordinary import ordinary
+from .test_vocabulary import INPUTS, NAMES, TABLE
 
 pytestmark = pytest.mark.unoptimised
 
@@ -125,6 +128,59 @@ def test_sums_of_losses_and_array_parameters(backend: Any) -> None:
     np.testing.assert_allclose(backend.numpy(found), [3.0, 1.0, 1.0], rtol=1e-15)
 
 
+def test_by_another_argument(backend: Any) -> None:
+    """Of the Gaussian likelihood ``log(v) / 2 + e^2 / (2 v)`` by its variance, and of a parabola's width."""
+    x, t, v = np.asarray([1.0, 3.0]), np.zeros(2), np.asarray([0.5, 2.0])
+    arrays = list(map(backend.array, (x, t, v)))
+    expected = x**2 / v**3 - 0.5 / v**2
+    for place, name in ((2, "by position"), ("variance", "by name")):
+        _, _, found = polyloss.curvature(polyloss.gaussian_nll, place)(*arrays, reduction="sum")
+        np.testing.assert_allclose(backend.numpy(found), expected, rtol=1e-13, err_msg=name)
+    _, _, matrix = polyloss.hessian(polyloss.gaussian_nll, 2)(*arrays, reduction="sum")
+    np.testing.assert_allclose(backend.numpy(matrix)[:, 0, 0], expected, rtol=1e-13)
+    # Outside of it, the Huber loss is delta |e| - delta^2 / 2.
+    delta = backend.array(np.asarray(0.75))
+    _, gradient, found = polyloss.curvature(polyloss.huber, "delta")(*arrays[:2], delta=delta, reduction="sum")
+    np.testing.assert_allclose(backend.numpy(gradient), 4.0 - 2 * 0.75, rtol=1e-13)
+    np.testing.assert_allclose(backend.numpy(found), -2.0, rtol=1e-13)
+
+
+def test_arrays_may_come_by_name(backend: Any) -> None:
+    x, t = backend.array(np.asarray([1.0, 3.0])), backend.array(np.asarray([0.0, 1.0]))
+    for call in ({"prediction": x, "target": t}, {"target": t, "prediction": x}):
+        _, _, found = polyloss.curvature(polyloss.mse, "prediction")(**call)
+        np.testing.assert_array_equal(backend.numpy(found), [1.0, 1.0])
+    np.testing.assert_array_equal(
+        backend.numpy(polyloss.hessian_product(polyloss.mse)(x, x, target=t)), backend.numpy(x)
+    )
+
+
+def test_nothing_is_differentiated_through_the_results(backend: Any) -> None:
+    if backend.framework != "torch":
+        pytest.skip("elsewhere, no array says that it is differentiated through")
+    for loss in (polyloss.cross_entropy, polyloss.nt_xent):
+        x, ids = backend.array(np.eye(4)).requires_grad_(), backend.array(np.asarray([0, 1, 1, 0]))
+        found = [*polyloss.curvature(loss)(x, ids), polyloss.hessian_product(loss)(x, x, ids)]
+        assert not any(array.requires_grad for array in found)
+
+
+def test_what_is_returned_can_be_pickled() -> None:
+    x, t = np.asarray([1.0, 3.0]), np.zeros(2)
+    for transform in (polyloss.curvature, polyloss.curvature_bound, polyloss.hessian):
+        made = pickle.loads(pickle.dumps(transform(polyloss.huber.partial(delta=2.0))))
+        assert made.__name__ == "huber"
+        np.testing.assert_array_equal(made(x, t)[2].ravel(), [0.5, 0.0])
+
+
+def test_a_loss_without_examples_has_no_curvature(backend: Any) -> None:
+    x, ids = backend.array(np.zeros((0, 3))), backend.array(np.zeros(0, dtype=np.int64))
+    for loss in (polyloss.cross_entropy, polyloss.nt_xent):
+        assert polyloss.curvature(loss)(x, ids)[2].shape == (0, 3)
+        assert polyloss.curvature_bound(loss)(x, ids)[2].shape == (0, 3)
+    assert polyloss.hessian(polyloss.cross_entropy)(x, ids)[2].shape == (0, 3, 3)
+    assert polyloss.hessian(polyloss.nt_xent)(x, ids)[2].shape == (0, 0)
+
+
 def test_a_kink_has_no_curvature(backend: Any) -> None:
     x = backend.array(np.zeros(3))
     for loss in (polyloss.l1, polyloss.quantile.partial(q=0.75), polyloss.mape):
@@ -205,13 +261,93 @@ def test_tangents_of_a_value_alone_are_what_its_gradient_says() -> None:
     np.testing.assert_allclose(tangent, (gradient * along).sum(), rtol=1e-12)
 
 
-def test_ties_have_equal_parts() -> None:
-    def largest(x: Any) -> Any:
-        xp = x.__array_namespace__()
-        return xp.max(x) + xp.sum(xp.maximum(x, xp.zeros_like(x)))
+KINKS: dict[str, tuple[Callable[[Any, Any], Any], list[float], list[float]]] = {
+    "the largest of a row": (lambda xp, x: xp.max(x), [2.0, 0.0, 2.0], [0.5, 0.0, 0.5]),
+    "of two arrays": (lambda xp, x: xp.sum(xp.maximum(x, 2.0 * x)), [0.0, 1.0, -1.0], [1.5, 2.0, 1.0]),
+    "an array and a number": (lambda xp, x: xp.sum(xp.maximum(x, 1.0)), [1.0, 2.0, 0.0], [0.0, 1.0, 0.0]),
+    "an array and a constant": (
+        lambda xp, x: xp.sum(xp.minimum(xp.zeros_like(x), x)),
+        [0.0, 1.0, -1.0],
+        [0.0, 0.0, 1.0],
+    ),
+    "bounds": (lambda xp, x: xp.sum(xp.clip(x, -1.0, 1.0)), [-1.0, 0.5, 1.0], [0.0, 1.0, 0.0]),
+    "the absolute value": (lambda xp, x: xp.sum(xp.abs(x)), [0.0, 1.0, -1.0], [0.0, 1.0, -1.0]),
+    "no power of 0": (lambda xp, x: xp.sum(x**0 + x ** xp.zeros_like(x)), [0.0, 1.0, -1.0], [0.0, 0.0, 0.0]),
+}
 
-    _, (gradient,) = backwards(largest, [np.asarray([2.0, 0.0, 2.0])], [0])
-    np.testing.assert_array_equal(gradient, [1.5, 0.5, 1.5])
+
+@pytest.mark.parametrize("name", KINKS)
+def test_the_derivative_at_a_kink_is_that_of_least_norm(name: str) -> None:
+    function, x, expected = KINKS[name]
+    _, (gradient,) = backwards(lambda x: function(x.__array_namespace__(), x), [np.asarray(x)], [0])
+    np.testing.assert_array_equal(gradient, expected)
+
+
+def test_small_derivatives_behind_large_ones_are_exact() -> None:
+    """That by the last entry is 1, whatever there is before."""
+
+    def weighed(x: Any) -> Any:
+        xp = x.__array_namespace__()
+        return xp.sum(xp.cumulative_sum(x, axis=-1) * np.asarray([1e20, 0.0, 1.0]))
+
+    _, (gradient,) = backwards(weighed, [np.ones(3)], [0])
+    np.testing.assert_array_equal(gradient, [1e20, 1.0, 1.0])
+
+
+DIFFERENTIABLE = sorted(
+    NAMES
+    - {"bool", "int32", "int64", "float32", "float64", "inf", "finfo", "iinfo", "isdtype", "result_type"}
+    - {"isfinite", "isinf", "isnan", "all", "any", "argmax", "arange", "asarray", "sign", "floor"}
+    - {"full_like", "ones_like", "zeros_like"}
+)
+"""The names that kernels may use, but for those that have no derivative."""
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_each_name_has_its_derivative_in_both_directions(name: str) -> None:
+    """Forwards it is a difference quotient, and backwards the transpose of that."""
+    rng, count = np.random.default_rng(7), 0
+    for row in (row for row in TABLE if row.name == name):
+        # In general position: kinks and special numbers are elsewhere.
+        arrays = [
+            rng.uniform(0.1, 0.9, array.shape) if array.dtype == np.float64 else array
+            for array in (INPUTS[kind]("float64") for kind in row.inputs)
+        ]
+        along = [rng.normal(size=array.shape) if array.dtype == np.float64 else None for array in arrays]
+        if not any(direction is not None and direction.size for direction in along):
+            continue
+        duals = list(map(Dual, arrays, along))
+        found = row.call(duals[0].__array_namespace__(), *duals)
+        if not isinstance(found, Dual) or found.dtype != np.float64:
+            continue
+        ends = [
+            [array if d is None else array + step * d for array, d in zip(arrays, along, strict=True)]
+            for step in (1e-6, -1e-6)
+        ]
+        xp = backend_of(arrays[0]).namespace(arrays[0])
+        expected = (row.call(xp, *ends[0]) - row.call(xp, *ends[1])) / 2e-6
+        # Some choose between an array and infinity, or take a power that is no number.
+        finite = np.isfinite(expected)
+        if not finite.any():
+            continue
+        tangent = np.where(finite, 0.0 if found.tangent is None else found.tangent, 0.0)
+        case = f"row {TABLE.index(row)}, {', '.join(row.inputs)}"
+        np.testing.assert_allclose(tangent[finite], expected[finite], rtol=1e-6, atol=1e-7, err_msg=case)
+        weights = np.where(finite, rng.normal(size=found.shape), 0.0)
+
+        def weighed(*recorded: Any, row: Any = row, weights: Any = weights) -> Any:
+            space = recorded[0].__array_namespace__()
+            return space.sum(row.call(space, *recorded) * weights)
+
+        places = [place for place, direction in enumerate(along) if direction is not None]
+        _, gradients = backwards(weighed, arrays, places)
+        for place, gradient in zip(places, gradients, strict=True):
+            assert gradient.shape == arrays[place].shape, case
+        back = sum((gradient * along[place]).sum() for place, gradient in zip(places, gradients, strict=True))
+        np.testing.assert_allclose(back, (tangent * weights).sum(), rtol=1e-10, atol=1e-10, err_msg=case)
+        count += 1
+    assert count
 
 
 def test_what_cannot_be_differentiated_says_so() -> None:
@@ -229,6 +365,16 @@ def test_what_cannot_be_differentiated_says_so() -> None:
         polyloss.hessian_product(polyloss.mse)(np.ones(3), x, x)
     with pytest.raises(TypeError, match="curvature: expected a loss or a sum of losses, got ndarray"):
         polyloss.curvature(cast(Any, x))
+    with pytest.raises(TypeError, match="hessian: expected a loss or a sum of losses, got function"):
+        polyloss.hessian(lambda x: x)
+    with pytest.raises(TypeError, match="argnums must be the number or the name of one argument, got \\(0, 1\\)"):
+        polyloss.curvature(polyloss.mse, cast(Any, (0, 1)))
+    with pytest.raises(TypeError, match=r"curvature: takes function and argnums, .* as in curvature\(polyloss.mse\)"):
+        polyloss.curvature(polyloss.mse, x, x)  # type: ignore[call-arg, arg-type]
+    with pytest.raises(ValueError, match="mse: argnums='delta' is none of the arguments of this call"):
+        polyloss.curvature(polyloss.mse, "delta")(x, x)
+    with pytest.raises(TypeError, match="mse: unexpected delta"):
+        polyloss.curvature(polyloss.mse)(x, x, delta=1.0)
     with pytest.raises(TypeError, match="prediction must be real floating"):
         polyloss.curvature(polyloss.mse)(np.ones(3, dtype=np.int64), np.ones(3))
     with pytest.raises(TypeError, match="in steps of 2 have no derivative"):

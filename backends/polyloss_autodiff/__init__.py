@@ -12,6 +12,7 @@ from typing import Any
 from polyloss.adapters import Array, Backend, Fused, Namespace, Pair, pull, push, scalar, sum_to
 from polyloss.core.backend import Bound, backend_of
 
+from ._along import Along
 from ._arrays import Dual, Lifted, Link, Recorded, derivatives
 from ._namespace import Derivatives
 
@@ -115,4 +116,4 @@ def backwards(function: Callable[..., Any], arrays: Sequence[Any], argnums: Sequ
 
 backend = AutodiffBackend()
 
-__all__ = ["AutodiffBackend", "Dual", "Recorded", "backend", "backwards"]
+__all__ = ["Along", "AutodiffBackend", "Dual", "Recorded", "backend", "backwards"]

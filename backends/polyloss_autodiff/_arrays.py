@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 from polyloss.adapters import Array, Namespace
 from polyloss.core.backend import backend_of
+from polyloss.engine.symbols import Unseen
 
 
 class Link(NamedTuple):
@@ -81,12 +82,14 @@ class Lifted:
         return backend_of(self).namespace(self)
 
     @property
-    def shape(self) -> tuple[Any, ...]:
-        return tuple(self.primal.shape)
+    def shape(self) -> Any:
+        # As it is: where a kernel is traced, lengths are not to be looked at.
+        return self.primal.shape
 
     @property
     def ndim(self) -> int:
-        return len(self.primal.shape)
+        count: int = self.primal.ndim
+        return count
 
     @property
     def dtype(self) -> Any:
@@ -182,8 +185,10 @@ class Dual(Lifted):
         for link in links:
             change = link.push(link.operand.tangent)  # type: ignore[attr-defined]
             tangent = change if tangent is None else tangent + change
-        if tangent is not None and tuple(tangent.shape) != tuple(primal.shape):
-            tangent = backend_of(primal).namespace(primal).broadcast_to(tangent, tuple(primal.shape))
+        shape = primal.shape
+        # While a kernel is traced, there are no lengths to look at.
+        if tangent is not None and (isinstance(shape, Unseen) or tuple(tangent.shape) != tuple(shape)):
+            tangent = backend_of(primal).namespace(primal).broadcast_to(tangent, shape)
         return cls(primal, tangent)
 
 

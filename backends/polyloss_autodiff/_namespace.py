@@ -9,7 +9,7 @@ from polyloss.adapters import Array, Namespace, sum_to
 from polyloss.core.checks import is_kind
 
 from ._arrays import Lifted, Link, primal_of
-from ._rules import RULES
+from ._rules import BESIDE_CONSTANTS, RULES
 
 _OPERATORS: dict[str, Any] = {
     "add": operator.add,
@@ -74,10 +74,12 @@ class Derivatives:
         values = [self._primal(operand) for operand in operands]
         run = _OPERATORS.get(name) or getattr(self.xp, name)
         out = run(*values)
+        tracked = [isinstance(operand, self.kind) and operand.tracked for operand in operands]
+        rules = RULES[name] if all(tracked) else BESIDE_CONSTANTS.get(name, RULES[name])
         links = [
-            self._by(operand, functools.partial(RULES[name][place], self.xp, out, *values))
-            for place, operand in enumerate(operands)
-            if isinstance(operand, self.kind) and operand.tracked
+            self._by(operand, functools.partial(rule, self.xp, out, *values))
+            for operand, rule, moves in zip(operands, rules, tracked, strict=True)
+            if moves
         ]
         return self.kind.made(out, links)
 
@@ -123,8 +125,8 @@ class Derivatives:
 
         def inside() -> Array:
             kept = self.xp.ones_like(values)
-            kept = kept if low is None else self.xp.where(values >= low, kept, 0.0)
-            return kept if high is None else self.xp.where(values <= high, kept, 0.0)
+            kept = kept if low is None else self.xp.where(values > low, kept, 0.0)
+            return kept if high is None else self.xp.where(values < high, kept, 0.0)
 
         clipped = self.xp.clip(values, low, high)
         return self.kind.made(clipped, [self._by(x, inside)] if x.tracked else [])
@@ -177,7 +179,9 @@ class Derivatives:
             return self.kind(out)
 
         def share() -> Array:
-            reached = xp.astype(x.primal == function(x.primal, axis=axis, keepdims=True), x.dtype)
+            # No shape is looked at: while a kernel is traced, there is none.
+            largest = function(x.primal, axis=axis, keepdims=True)
+            reached = xp.where(x.primal == largest, xp.ones_like(x.primal), 0.0)
             return reached / xp.sum(reached, axis=axis, keepdims=True)
 
         def push(tangent: Array) -> Array:
@@ -194,8 +198,13 @@ class Derivatives:
         def backwards(cotangent: Array) -> Array:
             if include_initial:
                 cotangent = cotangent[(*(slice(None),) * place, slice(1, None))]
-            total = xp.sum(cotangent, axis=axis, keepdims=True)
-            return total - xp.cumulative_sum(cotangent, axis=axis) + cotangent
+            # From behind: a difference to the sum of all would cancel.
+            return turned(xp.cumulative_sum(turned(cotangent), axis=axis))
+
+        def turned(array: Array) -> Array:
+            count = array.shape[place]
+            places = xp.arange(count, dtype=xp.int32, device=getattr(array, "device", None) or None)
+            return xp.take(array, count - 1 - places, axis=axis)
 
         return self._linear(x, lambda t: xp.cumulative_sum(t, axis=axis, include_initial=include_initial), backwards)
 

@@ -1,7 +1,8 @@
 """The derivatives of operations on single elements, by each of their operands.
 
-A rule takes the namespace, the result, and the operands. At a tie of two entries each has half; what is constant around
-a point, as a sign, has no rule and no derivative.
+A rule takes the namespace, the result, and the operands. What is constant around a point, as a sign, has no rule and no
+derivative. At a kink it is the derivative of least norm: at a tie of two entries each has half, and one that meets a
+constant has nothing.
 """
 
 from collections.abc import Callable
@@ -25,7 +26,8 @@ def _by_base(xp: Namespace, out: Array, x: Any, power: Any) -> Any:
     if isinstance(power, (int, float)):
         # At 0 the general rule would divide by it.
         return float(power) if power in (0, 1) else 2.0 * x if power == 2 else power * x ** (power - 1)
-    return power * x ** (power - 1.0)
+    # To the power of 0 all is 1, 0 too.
+    return power * x ** (xp.where(power == 0, 1.0, power) - 1.0)
 
 
 def _by_power(xp: Namespace, out: Array, x: Any, power: Any) -> Any:
@@ -46,9 +48,8 @@ def _sinh(xp: Namespace, out: Array, x: Array) -> Array:
     return 0.5 * (xp.exp(x) + xp.exp(-x))
 
 
-def _share_of_larger(xp: Namespace, x: Any, y: Any, like: Array) -> Array:
-    half = xp.full_like(like, 0.5)
-    return xp.where(x > y, xp.ones_like(like), xp.where(x == y, half, xp.zeros_like(like)))
+def _share_of_larger(xp: Namespace, x: Any, y: Any, like: Array, at_ties: float = 0.5) -> Array:
+    return xp.where(x > y, xp.ones_like(like), xp.where(x == y, xp.full_like(like, at_ties), xp.zeros_like(like)))
 
 
 RULES: dict[str, tuple[Rule, ...]] = {
@@ -76,3 +77,15 @@ RULES: dict[str, tuple[Rule, ...]] = {
         lambda xp, out, x, y: _share_of_larger(xp, x, y, out),
     ),
 }
+
+BESIDE_CONSTANTS: dict[str, tuple[Rule, ...]] = {
+    "maximum": (
+        lambda xp, out, x, y: _share_of_larger(xp, x, y, out, 0.0),
+        lambda xp, out, x, y: _share_of_larger(xp, y, x, out, 0.0),
+    ),
+    "minimum": (
+        lambda xp, out, x, y: _share_of_larger(xp, y, x, out, 0.0),
+        lambda xp, out, x, y: _share_of_larger(xp, x, y, out, 0.0),
+    ),
+}
+"""Of operations with a kink, where the other operand is constant."""

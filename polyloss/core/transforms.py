@@ -16,7 +16,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _of_a_function(transform: Callable[P, T]) -> Callable[P, T]:
+def of_a_function(transform: Callable[P, T]) -> Callable[P, T]:
     """`transform`, with an answer to arguments that it does not take."""
     names = tuple(inspect.signature(transform).parameters)
 
@@ -39,7 +39,7 @@ def _arrays_later(transform: str) -> str:
     return f"arrays come with the call of what it returns, as in {transform}(polyloss.mse)(prediction, target)"
 
 
-@_of_a_function
+@of_a_function
 def value_and_grad(function: Callable[..., Array], argnums: int | str | Sequence[int | str] = 0) -> Callable[..., Any]:
     """A function that returns the value of `function` and its gradient, on every framework.
 
@@ -81,10 +81,10 @@ def value_and_grad(function: Callable[..., Array], argnums: int | str | Sequence
     (2.0, [2.0, 0.0])
     """
     _check_function("value_and_grad", function)
-    return _ValueAndGrad(function, argnums)
+    return ValueAndGrad(function, argnums)
 
 
-@_of_a_function
+@of_a_function
 def compile(function: Callable[..., Array]) -> Callable[..., Array]:
     """`function` behind the compiler of whichever framework its arrays belong to.
 
@@ -116,7 +116,7 @@ def compile(function: Callable[..., Array]) -> Callable[..., Array]:
     return run
 
 
-class _ValueAndGrad:
+class ValueAndGrad:
     """What `value_and_grad` returns: an object and no closure, so that it can be pickled if its function can."""
 
     autograph_info__: ClassVar[dict[str, object]] = {}
@@ -141,7 +141,7 @@ class _ValueAndGrad:
         function, name = self.function, _name(self.function)
         if not self._places:
             raise ValueError(f"{name}: argnums must name an argument or more, got ()")
-        places = [self._find(place, len(arguments), keywords) for place in self._places]
+        places = [self.find(place, len(arguments), keywords) for place in self._places]
         plain, by_name = without_scalars(arguments, keywords)
         backend = _backend(function, plain, by_name)
         if backend.name != "numpy":
@@ -158,7 +158,7 @@ class _ValueAndGrad:
         value, gradients = backend.value_and_grad(called, positions)(*arguments, **keywords)
         return value, gradients[0] if self._single else gradients
 
-    def _find(self, place: int | str, count: int, keywords: dict[str, Any]) -> int | str:
+    def find(self, place: int | str, count: int, keywords: dict[str, Any]) -> int | str:
         """Where an argument of the call is: the position, or the name, that it came by. An array of a loss has both."""
         arrays: tuple[str, ...] = tuple(getattr(self.function, "arrays", ()))
         if isinstance(place, str) and place in arrays[:count]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from . import cases as data
 from . import deviations, frameworks, modules
-from .checks import builtins, errors, kinds, laws, own, second_order, traced, values
+from .checks import builtins, curvature, errors, kinds, laws, own, second_order, traced, values
 from .deviations import Ledger
 from .frameworks import EAGER
 from .modules import public_losses
@@ -84,6 +84,14 @@ def jobs(selection: Selection, ledgers: dict[str, Ledger] | None = None) -> list
             if "second order" in checks and "eager" in modes and "float64" in selection.dtypes:
                 curved = _all(second_order.run, name, loss, framework, selection.at_first_sight)
                 work.append(Job(name, backend, "second order", curved))
+            # Of the losses' own second derivatives: the same code on all backends, but for what the arrays do.
+            if (
+                "second order" in checks
+                and "eager" in modes
+                and not (selection.at_first_sight and framework.differentiates)
+            ):
+                of_users = _all(curvature.run, name, loss, framework, selection.dtypes, framework.differentiates)
+                work.append(Job(name, backend, "curvature", of_users))
         judged = "built-in" in checks and "eager" in modes and module is None
         if whole and judged and framework.shows_values:
             complete = is_complete(selection, backend)

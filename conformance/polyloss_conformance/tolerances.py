@@ -5,7 +5,7 @@ each input moves it: about 1 is what one rounding of every input costs already. 
 and rounded once, so it is judged in units in the last place of the output, without conditioning.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 Kind = Literal["value", "gradient"]
 
@@ -44,6 +44,19 @@ KINK_ULP = 2.0
 SECOND_ORDER = 1e-6
 """float64: the largest difference of a Hessian-vector product from a difference quotient, relative to the largest
 entry, or to 1. The quotient itself is good to about 1e-9."""
+
+CURVATURE = 256.0
+"""Second derivatives in any dtype: the largest error in eps of the largest entry, of what is computed in."""
+
+QUOTIENT = 1e-9
+"""How good the one-sided difference quotients are that these are compared with, relative to the largest entry."""
+
+
+def curvature(dtype: str, largest: float, size: Any, flushes: bool) -> Any:
+    """The largest error of second derivatives, where that of the largest entry is `largest`, and theirs is `size`."""
+    computed = EPS["float32"] if dtype in HALVES else EPS[dtype]
+    rounded = HALF_ULP * EPS[dtype] * size if dtype in HALVES else 0.0
+    return (QUOTIENT + CURVATURE * computed) * largest + rounded + floor(dtype, flushes)
 
 
 def bound(dtype: str, kind: Kind) -> float:

@@ -6,7 +6,7 @@ from typing import Unpack
 from polyloss import stable as numeric
 from polyloss.core.backend import stop_gradient
 from polyloss.core.declare import elementwise, rowwise
-from polyloss.core.domains import NONNEGATIVE, POSITIVE, Domain
+from polyloss.core.domains import NONNEGATIVE, POSITIVE, Domain, special
 from polyloss.core.entries import row_length
 from polyloss.core.typing import Array, Call, KernelResult, Namespace, RowCall
 
@@ -126,7 +126,7 @@ def huber(
     return slope * (error - 0.5 * slope), lambda: slope, lambda: -slope, by_parameter
 
 
-@elementwise(tasks=["regression", "outliers"], beta=NONNEGATIVE)
+@elementwise(tasks=["regression", "outliers"], beta=special(NONNEGATIVE, 0.0))
 def smooth_l1(
     xp: Namespace, prediction: Array, target: Array, *, beta: float | Array = 1.0, **call: Unpack[Call]
 ) -> KernelResult:
@@ -169,6 +169,10 @@ def smooth_l1(
     2.0
     """
     error = prediction - target
+    if numeric.is_zero(beta):
+        # It has no parabola, whose curvature would be infinite.
+        slope = xp.sign(error)
+        return xp.abs(error), lambda: slope, lambda: -slope
     # The slope of l1, where the parabola is too narrow for a number to be in it.
     width = numeric.at_least(xp, beta, float(xp.finfo(error.dtype).smallest_normal))
     bound = xp.clip(error, -width, width)

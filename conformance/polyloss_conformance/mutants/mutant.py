@@ -73,7 +73,13 @@ def _unknown(loss: Any) -> Iterator[None]:
     from polyloss.engine import blocks as _blocks
     from polyloss.engine import compiled as _compiled
 
-    remembered = (loss._forget, _compiled.compiled.cache_clear, _blocks._row_program.cache_clear)
+    products = importlib.import_module("polyloss.derivatives")._along_direction
+    remembered = (
+        loss._forget,
+        _compiled.compiled.cache_clear,
+        _blocks._row_program.cache_clear,
+        products.cache_clear,
+    )
     for forget in remembered:
         forget()
     try:

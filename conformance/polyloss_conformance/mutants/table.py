@@ -160,6 +160,20 @@ MUTANTS = (
         patch=linear(lambda xp, v, g, *more: (v, lambda: constant(xp, g()), *more)),
         checks=("second order",),
     ),
+    Mutant(
+        "curvature that is a little off",
+        ("mse", "cross_entropy"),
+        backends=("numpy",),
+        patch=replacing("polyloss_autodiff._along", "_change", lambda change: lambda xp, *of: 1.0001 * change(xp, *of)),
+        checks=("second order",),
+    ),
+    Mutant(
+        "curvature of both branches",
+        ("tukey_biweight", "circle"),
+        backends=("numpy",),
+        patch=replacing("polyloss_autodiff._namespace", "_chosen", lambda chosen: lambda xp, condition, first, x: x),
+        checks=("second order",),
+    ),
     Mutant("mask of the result, not of the input", ("mse", "huber"), MaskedResult, backends=("torch",)),
     Mutant("result in another dtype", ("mse",), OtherDtype, dtypes=("float32",)),
     Mutant(

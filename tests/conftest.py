@@ -367,7 +367,8 @@ class Mlx(Library):
     def compile(self, function: Callable[..., Any], *, quick: bool = True) -> Callable[..., Any]:
         import mlx.core as mx
 
-        return mx.compile(function)
+        compiled: Callable[..., Any] = mx.compile(function)
+        return compiled
 
 
 LIBRARIES: dict[str, type[Library]] = {

@@ -149,7 +149,7 @@ class MlxBackend(Backend):
 
 
 def _is_floating(array: mx.array) -> bool:
-    return mx.issubdtype(array.dtype, mx.floating)
+    return bool(mx.issubdtype(array.dtype, mx.floating))
 
 
 def _pulled_by_framework(function: Callable[..., mx.array], arrays: Arrays, place: int, upstream: mx.array) -> mx.array:

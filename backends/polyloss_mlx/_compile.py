@@ -20,7 +20,8 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
             arguments = [value for key, value in named.items() if isinstance(key, int)]
             return function(*arguments, **{key: value for key, value in named.items() if isinstance(key, str)})
 
-        return mx.compile(call)
+        made: Callable[..., Any] = mx.compile(call)
+        return made
 
     def run(*arguments: Any, **keywords: Any) -> Any:
         named: dict[Any, Any] = dict(enumerate(arguments)) | keywords

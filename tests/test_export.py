@@ -179,6 +179,7 @@ def test_onnx_of_torch_has_value_and_gradient(name: str) -> None:
 def test_a_program_of_jax_has_value_and_gradient(name: str) -> None:
     jax = pytest.importorskip("jax")
     export = pytest.importorskip("jax.export")
+    pytest.importorskip("flatbuffers")
     arrays = [array if array.dtype.kind == "f" else array.astype(np.int32) for array in arrays_of(name)]
     (rows,) = export.symbolic_shape("rows")
     shapes = [

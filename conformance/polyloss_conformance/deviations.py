@@ -261,8 +261,9 @@ def reproduce(entry: Deviation, *, builtin: bool) -> NDArray[Any]:
     """What the `input` of an entry gives.
 
     The line calls the built-in by its own name, such as ``F.huber_loss``, ``keras.losses.huber``, ``tf.nn.l2_loss``
-    or ``optax.losses.log_cosh``. ``array(values, dtype="float32")`` and ``ids(values)`` make arrays, and
-    ``grad(function, *arrays)`` is the gradient of the sum of a function with respect to its first array.
+    or ``optax.losses.log_cosh``, and its framework, as in ``torch.compile``. ``array(values, dtype="float32")`` and
+    ``ids(values)`` make arrays, and ``grad(function, *arrays)`` is the gradient of the sum of a function with respect
+    to its first array.
 
     Parameters
     ----------
@@ -283,6 +284,7 @@ def reproduce(entry: Deviation, *, builtin: bool) -> NDArray[Any]:
 
     losses = family.load() if builtin else importlib.import_module(f"polyloss.compat.{name}")
     names = {
+        family.backend: importlib.import_module(family.backend),
         "F": losses,
         "keras": SimpleNamespace(losses=losses),
         "optax": SimpleNamespace(losses=losses),

@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .core.checks import describe
 from .core.compose import Combinable, terms_of
-from .core.labels import as_target, is_rowwise
+from .core.labels import as_target, expect_loss, is_rowwise, mean_of
 from .core.transforms import value_and_grad
 from .derivatives import curvature as curvature_of
 from .derivatives import curvature_bound, hessian_product
@@ -222,8 +221,7 @@ def base_score(
 
 def _check(loss: Any) -> None:
     """Refuse what is no loss of raw scores and targets."""
-    if not isinstance(loss, Combinable):
-        raise TypeError(f"boosting: expected a loss, such as polyloss.huber, got {describe(loss)}")
+    expect_loss("boosting", loss)
     for _, term in terms_of(loss):
         name = term.__name__
         if len(term.arrays) != 2:
@@ -281,7 +279,7 @@ class _Boosted:
         loss = self.loss
         scores = np.asarray(scores, dtype=np.float64)
         target = as_target(loss, scores, target)
-        given: Mapping[str, Any] = {"reduction": "sum", "sample_weight": _weight(sample_weight, scores)}
+        given: Mapping[str, Any] = {"reduction": "sum", "sample_weight": _weight(sample_weight)}
         if not isinstance(self.curvature, str):
             _, gradient = value_and_grad(loss)(scores, target, **given)
             return gradient, _spread(given["sample_weight"], scores) * float(self.curvature)
@@ -300,18 +298,14 @@ class _Boosted:
         return gradient, found
 
     def _mean(self, scores: Any, target: Any, sample_weight: Any) -> float:
-        scores = np.asarray(scores, dtype=np.float64)
-        weight = _weight(sample_weight, scores)
-        reduction = "mean" if weight is None else "weighted_mean"
-        target = as_target(self.loss, scores, target)
-        return float(self.loss(scores, target, sample_weight=weight, reduction=reduction))
+        return mean_of(self.loss, scores, target, _weight(sample_weight))
 
 
-def _weight(sample_weight: Any, scores: Numbers) -> Numbers | None:
+def _weight(sample_weight: Any) -> Numbers | None:
     """Weights of examples. XGBoost has an empty array where there are none."""
     if sample_weight is None or np.size(sample_weight) == 0:
         return None
-    return np.asarray(sample_weight, dtype=scores.dtype)
+    return np.asarray(sample_weight, dtype=np.float64)
 
 
 def _spread(weight: Numbers | None, scores: Numbers) -> Numbers:

@@ -5,55 +5,66 @@ Of an elementwise or a row-wise loss, the product of the Hessian with a vector i
 """
 
 import functools
+import inspect
 import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any, ClassVar, ParamSpec, TypeVar
 
 import numpy as np
 
-from .core import checks
+from .core import checks, docstrings
 from .core.arguments import EXAMPLES
 from .core.backend import find_backend, unwrapped
 from .core.compose import LossSum
 from .core.domains import REAL
+from .core.entries import positions
 from .core.loss import Loss
-from .core.transforms import ValueAndGrad, of_a_function, value_and_grad
+from .core.transforms import ValueAndGrad, by_place, of_a_function, value_and_grad
 from .core.typing import Array
 
 __all__ = ["curvature", "curvature_bound", "hessian", "hessian_product"]
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Place = int | str
 Transformed = Callable[..., tuple[Array, Array, Array]]
 
 
-@of_a_function
+_SHARED = {
+    "Parameters": """\
+function : callable
+    A loss, or a sum of losses, reduced to a scalar.
+argnums : int or str, default 0
+    The argument to differentiate with respect to: a position, or the name of a parameter.""",
+    "Raises": """\
+TypeError
+    If `function` is no loss, or that argument no array of real floating numbers.
+ValueError
+    If the value is not a scalar.""",
+}
+"""What the docstrings of all have in common."""
+
+
+def _of_a_loss(transform: Callable[P, T]) -> Callable[P, T]:
+    """`transform`, with the docstring that it has in full, and an answer to arguments that it does not take."""
+    if transform.__doc__ is not None:
+        transform.__doc__ = docstrings.joined(_SHARED | dict(docstrings.split(inspect.cleandoc(transform.__doc__))))
+    return of_a_function(transform)
+
+
+@_of_a_loss
 def curvature(function: Callable[..., Array], argnums: Place = 0) -> Transformed:
     r"""A function that returns the value of a loss, its gradient, and the diagonal of its Hessian.
 
     .. math:: c_i = \frac{\partial^2 f}{\partial x_i^2}
-
-    Parameters
-    ----------
-    function : callable
-        A loss, or a sum of losses, reduced to a scalar.
-    argnums : int or str, default 0
-        The argument to differentiate with respect to: a position, or the name of a parameter.
 
     Returns
     -------
     callable
         Takes the arguments of `function`; returns ``(value, gradient, curvature)``, the last two of the shape and the
         dtype of that argument. All are constants: nothing is differentiated through them.
-
-    Raises
-    ------
-    TypeError
-        If `function` is no loss, or that argument no array of real floating numbers.
-    ValueError
-        If the value is not a scalar.
 
     See Also
     --------
@@ -65,7 +76,7 @@ def curvature(function: Callable[..., Array], argnums: Place = 0) -> Transformed
     -----
     It is the derivative of the closed-form gradient. Where another class than the target has nearly all of the
     probability, what is smaller than eps times the gradient is lost. What a gradient takes for a constant, as `circle`
-    its weights, is one here too. At a kink it is that of the gradient's branch: 0 for `l1`.
+    its weights, is one here too. At a kink it is not outside of those on its two sides: 0 for `l1`.
 
     Of an elementwise loss it is found as one more gradient is, of a row-wise one as many as a row has entries; a loss
     whose examples see each other needs an evaluation on whole arrays for each element of the array.
@@ -82,7 +93,7 @@ def curvature(function: Callable[..., Array], argnums: Place = 0) -> Transformed
     return _Curvature("curvature", function, argnums)
 
 
-@of_a_function
+@_of_a_loss
 def curvature_bound(function: Callable[..., Array], argnums: Place = 0) -> Transformed:
     r"""A function that returns the value of a loss, its gradient, and an upper bound of its curvature by each entry.
 
@@ -92,25 +103,11 @@ def curvature_bound(function: Callable[..., Array], argnums: Place = 0) -> Trans
     so a step that divides by them does not overshoot where each entry is taken by itself, as gradient boosting does.
     For `cross_entropy` of class ids it is :math:`2 p_c (1 - p_c)`, for an elementwise loss the absolute curvature.
 
-    Parameters
-    ----------
-    function : callable
-        A loss, or a sum of losses, reduced to a scalar.
-    argnums : int or str, default 0
-        The argument to differentiate with respect to: a position, or the name of a parameter.
-
     Returns
     -------
     callable
         Takes the arguments of `function`; returns ``(value, gradient, bound)``, the last two of the shape and the
         dtype of that argument. All are constants: nothing is differentiated through them.
-
-    Raises
-    ------
-    TypeError
-        If `function` is no loss, or that argument no array of real floating numbers.
-    ValueError
-        If the value is not a scalar.
 
     See Also
     --------
@@ -126,18 +123,11 @@ def curvature_bound(function: Callable[..., Array], argnums: Place = 0) -> Trans
     return _Bound("curvature_bound", function, argnums)
 
 
-@of_a_function
+@_of_a_loss
 def hessian(function: Callable[..., Array], argnums: Place = 0) -> Transformed:
     r"""A function that returns the value of a loss, its gradient, and the matrix of second derivatives of each row.
 
     .. math:: H_{ij} = \frac{\partial^2 f}{\partial x_i\, \partial x_j}
-
-    Parameters
-    ----------
-    function : callable
-        A loss, or a sum of losses, reduced to a scalar.
-    argnums : int or str, default 0
-        The argument to differentiate with respect to: a position, or the name of a parameter.
 
     Returns
     -------
@@ -146,13 +136,6 @@ def hessian(function: Callable[..., Array], argnums: Place = 0) -> Transformed:
         examples, and then two of the length of a row: ``(N, C, C)`` for logits of shape ``(N, C)``, also where the
         classes are along another axis. It is ``(N, 1, 1)`` of an elementwise loss, and ``(M, M)`` of all `M` elements
         where examples see each other. All are constants: nothing is differentiated through them.
-
-    Raises
-    ------
-    TypeError
-        If `function` is no loss, or that argument no array of real floating numbers.
-    ValueError
-        If the value is not a scalar.
 
     See Also
     --------
@@ -168,24 +151,17 @@ def hessian(function: Callable[..., Array], argnums: Place = 0) -> Transformed:
     return _Hessian("hessian", function, argnums)
 
 
-@of_a_function
+@_of_a_loss
 def hessian_product(function: Callable[..., Array], argnums: Place = 0) -> Callable[..., Array]:
     r"""A function that returns the product of the Hessian of a loss with a vector.
 
     .. math:: (H v)_i = \sum_j \frac{\partial^2 f}{\partial x_i\, \partial x_j}\, v_j
 
-    Parameters
-    ----------
-    function : callable
-        A loss, or a sum of losses, reduced to a scalar.
-    argnums : int or str, default 0
-        The argument to differentiate with respect to: a position, or the name of a parameter.
-
     Returns
     -------
     callable
         Takes the vector, of the shape of that argument, and then the arguments of `function`; returns the product.
-        It costs one evaluation, whatever the loss.
+        It is found in one pass, whatever the loss.
 
     Raises
     ------
@@ -290,11 +266,20 @@ class _Call:
             # A constant of its own: a tape would take it for the argument, if it is the same array.
             moves = self.backend.stop_gradient(direction)
             return value_and_grad(self._along, self._place)(*self._arguments, moves, **self._keywords)[1]
-        moving = import_module("polyloss_autodiff").Dual(self.array, direction)
-        arguments = [moving if n == self._place else _lifted(value) for n, value in enumerate(self._arguments)]
-        keywords = {n: moving if n == self._place else _lifted(value) for n, value in self._keywords.items()}
-        _, found = value_and_grad(_lifted_loss(self._function), self._place)(*arguments, **keywords)
+        from polyloss_autodiff import Dual
+
+        function, constants = self._lifted
+        arguments, keywords = by_place(constants | {self._place: Dual(self.array, direction)})
+        _, found = function(*arguments, **keywords)
         return self.xp.zeros_like(self.array) if found.tangent is None else found.tangent
+
+    @functools.cached_property
+    def _lifted(self) -> tuple[Any, dict[Place, Any]]:
+        """The function that finds the gradient of arrays that carry derivatives, and all arguments as such."""
+        given: dict[Place, Any] = dict(enumerate(self._arguments)) | self._keywords
+        return value_and_grad(_lifted_loss(self._function), self._place), {
+            place: _lifted(value) for place, value in given.items()
+        }
 
     def columns(self) -> Iterator[tuple[Array | None, Array]]:
         """The changes of the gradient by each entry of all rows, and where that entry is."""
@@ -306,8 +291,7 @@ class _Call:
         for index in itertools.product(*map(range, lengths)):
             unit = None
             for axis, length, place in zip(self.axes, lengths, index, strict=True):
-                here = xp.arange(length, dtype=xp.int32, device=getattr(x, "device", None) or None) == place
-                here = xp.reshape(here, (length, *(1,) * (x.ndim - 1 - axis)))
+                here = xp.reshape(positions(xp, x, axis, xp.int32) == place, (length, *(1,) * (x.ndim - 1 - axis)))
                 unit = here if unit is None else unit & here
             yield unit, self.change(xp.where(unit, xp.ones_like(x), xp.zeros_like(x)))
 
@@ -360,10 +344,12 @@ def _is_of_each(function: Any) -> bool:
 @functools.lru_cache(maxsize=256)
 def _along_direction(loss: Any, place: int) -> Any:
     """`_along` of a loss, made once: it remembers its calls as any other."""
+    from polyloss_autodiff import Along
+
     if loss.origin is not loss:
         return _along_direction(loss.origin, place).partial(**loss.fixed)
     found, direction = loss._same(), f"direction of {loss.arrays[place]}"
-    found.kernel = import_module("polyloss_autodiff").Along(loss.kernel, place)
+    found.kernel = Along(loss.kernel, place)
     found.autodiff, found.origin = False, found
     found.arrays = (*loss.arrays, direction)
     moves = replace(loss.arguments[loss.arrays[place]], name=direction, domain=REAL)
@@ -390,12 +376,14 @@ def _without_direction(function: Callable[..., Array]) -> Callable[..., Array]:
 
 def _lifted(value: Any) -> Any:
     """An array as one that carries derivatives, a constant; anything else as it is."""
+    from polyloss_autodiff import Dual
+
     value = unwrapped(value)
     array = hasattr(value, "shape") and not isinstance(value, np.generic) and not callable(value)
     backend = find_backend(type(value)) if array else None
     if backend is None:
         return value
-    return import_module("polyloss_autodiff").Dual(backend.stop_gradient(backend.asarray(value, None)))
+    return Dual(backend.stop_gradient(backend.asarray(value, None)))
 
 
 def _lifted_loss(function: Any) -> Any:

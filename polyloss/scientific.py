@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .core.checks import describe
 from .core.compose import Combinable
-from .core.labels import as_target, from_classes, is_rowwise
+from .core.labels import as_target, expect_loss, from_classes, is_rowwise, mean_of
 from .core.transforms import value_and_grad
 from .derivatives import hessian_product
 
@@ -188,16 +187,12 @@ class _Mean:
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
         target = y_true if self.classes is None else from_classes(self.loss, y_true, self.classes)
-        prediction = np.asarray(y_pred, dtype=np.float64)
-        reduction = "mean" if sample_weight is None else "weighted_mean"
         weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-        target = as_target(self.loss, prediction, target)
-        return float(self.loss(prediction, target, sample_weight=weight, reduction=reduction))
+        return mean_of(self.loss, y_pred, target, weight)
 
 
 def _check(loss: Any) -> None:
-    if not isinstance(loss, Combinable):
-        raise TypeError(f"scientific: expected a loss, such as polyloss.huber, got {describe(loss)}")
+    expect_loss("scientific", loss)
     if len(loss.arrays) != 2:
         raise TypeError(f"{loss.__name__}: takes {', '.join(loss.arrays)}, not one prediction and one target")
 

@@ -116,6 +116,17 @@ class Library:
     def _floating(self, arrays: tuple[Any, ...]) -> tuple[int, ...]:
         return tuple(i for i, a in enumerate(arrays) if "float" in self._dtype_name(a))
 
+    def _of_floating(
+        self, loss: Callable[..., Any], arrays: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> Callable[..., Any]:
+        """`loss` as a function of those of its arrays that are floating."""
+
+        def function(*floating: Any) -> Any:
+            inputs = dict(enumerate(arrays)) | dict(zip(self._floating(arrays), floating, strict=True))
+            return loss(*inputs.values(), **keywords)
+
+        return function
+
     def _spread(self, numbers: tuple[int, ...], found: Any, count: int) -> tuple[Any, ...]:
         by_number = dict(zip(numbers, found, strict=True))
         return tuple(by_number.get(i) for i in range(count))
@@ -250,13 +261,7 @@ class Jax(Library):
         numbers = self._floating(arrays)
         if cotangent is not None:
             keywords.setdefault("reduction", "none")
-
-        def function(*floating: Any) -> Any:
-            inputs = list(arrays)
-            for number, array in zip(numbers, floating, strict=True):
-                inputs[number] = array
-            return loss(*inputs, **keywords)
-
+        function = self._of_floating(loss, arrays, keywords)
         value, pull = jax.vjp(function, *(arrays[i] for i in numbers))
         upstream = np.ones(value.shape) if cotangent is None else self.numpy(cotangent)
         return value, self._spread(numbers, pull(self.array(upstream, self._dtype_name(value))), len(arrays))
@@ -351,13 +356,7 @@ class Mlx(Library):
         numbers = self._floating(arrays)
         if cotangent is not None:
             keywords.setdefault("reduction", "none")
-
-        def function(*floating: Any) -> Any:
-            inputs = list(arrays)
-            for number, array in zip(numbers, floating, strict=True):
-                inputs[number] = array
-            return loss(*inputs, **keywords)
-
+        function = self._of_floating(loss, arrays, keywords)
         value = loss(*arrays, **keywords)
         upstream = np.ones(value.shape) if cotangent is None else self.numpy(cotangent)
         upstream = self.array(upstream, self._dtype_name(value))

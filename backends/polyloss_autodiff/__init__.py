@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from polyloss.adapters import Array, Backend, Fused, Namespace, Pair, pull, push, scalar, sum_to
+from polyloss.adapters import Array, Backend, Fused, Namespace, Pair, closed_form, pull, push, scalar, sum_to
 from polyloss.core.backend import Bound, backend_of
 
 from ._along import Along
@@ -77,7 +77,11 @@ class AutodiffBackend(Backend):
         return found
 
     def value_and_grad(self, function: Callable[..., Any], argnums: Sequence[int]) -> Callable[..., Any]:
-        return gradients_of(function, argnums)
+        if hasattr(function, "closed_form"):
+            return closed_form(function, argnums)
+        return lambda *arguments, **keywords: backwards(
+            functools.partial(scalar(function), **keywords), arguments, argnums
+        )
 
     def differentiate(self, function: Callable[..., Any], arrays: Sequence[Any], argnums: Sequence[int]) -> Any:
         return backwards(function, arrays, argnums)
@@ -93,18 +97,6 @@ def _both_ways(xp: Namespace, slope: Callable[[], Array], shape: tuple[Any, ...]
         return sum_to(xp, pull(cotangent, slope()), shape)
 
     return forwards, back
-
-
-def gradients_of(function: Callable[..., Any], argnums: Sequence[int]) -> Callable[..., Any]:
-    """`Backend.value_and_grad`: in closed form where there is one."""
-    closed_form = getattr(function, "closed_form", None)
-
-    def run(*arguments: Any, **keywords: Any) -> Any:
-        if closed_form is not None:
-            return closed_form(arguments, keywords, argnums)
-        return backwards(functools.partial(scalar(function), **keywords), arguments, argnums)
-
-    return run
 
 
 def backwards(function: Callable[..., Any], arrays: Sequence[Any], argnums: Sequence[int]) -> Any:

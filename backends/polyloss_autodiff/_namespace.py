@@ -7,6 +7,7 @@ from typing import Any
 
 from polyloss.adapters import Array, Namespace, sum_to
 from polyloss.core.checks import is_kind
+from polyloss.core.entries import positions
 
 from ._arrays import Lifted, Link, primal_of
 from ._rules import BESIDE_CONSTANTS, RULES
@@ -155,8 +156,7 @@ class Derivatives:
         x = self._lift(x)
 
         def spread(cotangent: Array) -> Array:
-            wide = self._spread(cotangent, x, axis, keepdims)
-            return wide * self.xp.mean(self.xp.ones_like(wide) / _count(x.shape, axis))
+            return self._spread(cotangent, x, axis, keepdims) / _count(x.shape, axis)
 
         return self._linear(x, lambda t: self.xp.mean(t, axis=axis, keepdims=keepdims), spread)
 
@@ -202,9 +202,7 @@ class Derivatives:
             return turned(xp.cumulative_sum(turned(cotangent), axis=axis))
 
         def turned(array: Array) -> Array:
-            count = array.shape[place]
-            places = xp.arange(count, dtype=xp.int32, device=getattr(array, "device", None) or None)
-            return xp.take(array, count - 1 - places, axis=axis)
+            return xp.take(array, array.shape[place] - 1 - positions(xp, array, place, xp.int32), axis=axis)
 
         return self._linear(x, lambda t: xp.cumulative_sum(t, axis=axis, include_initial=include_initial), backwards)
 
@@ -222,8 +220,7 @@ class Derivatives:
         x, xp, indices = self._lift(x), self.xp, self._primal(indices)
 
         def put(cotangent: Array) -> Array:
-            places = xp.arange(x.shape[axis], dtype=indices.dtype, device=getattr(indices, "device", None))
-            hot = xp.astype(indices[:, None] == places, x.dtype)
+            hot = xp.astype(indices[:, None] == positions(xp, x.primal, axis, indices.dtype), x.dtype)
             last = xp.moveaxis(cotangent, axis, -1)
             return xp.moveaxis((last[..., None, :] @ hot)[..., 0, :], -1, axis)
 
@@ -234,8 +231,8 @@ class Derivatives:
 
         def put(cotangent: Array) -> Array:
             last, ids = xp.moveaxis(cotangent, axis, -1), xp.moveaxis(indices, axis, -1)
-            places = xp.arange(x.shape[axis], dtype=ids.dtype, device=getattr(ids, "device", None))
-            found = xp.sum(xp.where(ids[..., :, None] == places, last[..., :, None], 0.0), axis=-2)
+            hot = ids[..., :, None] == positions(xp, x.primal, axis, ids.dtype)
+            found = xp.sum(xp.where(hot, last[..., :, None], 0.0), axis=-2)
             return sum_to(xp, xp.moveaxis(found, -1, axis), x.shape)
 
         return self._linear(x, lambda t: xp.take_along_axis(t, indices, axis=axis), put)

@@ -9,6 +9,7 @@ import jax
 from polyloss import Loss
 from polyloss.core.bind import becomes_array, check_constant
 from polyloss.core.compose import Combinable
+from polyloss.core.transforms import of_arrays
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -40,15 +41,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.lru_cache
     def jitted(names: tuple[Any, ...], constants: tuple[tuple[Any, type, Any], ...]) -> Callable[..., Any]:
-        fixed = {key: value for key, _, value in constants}
-
-        def call(arrays: Sequence[Any]) -> Any:
-            traced = iter(arrays)
-            named = {key: fixed[key] if key in fixed else next(traced) for key in names}
-            arguments = [value for key, value in named.items() if isinstance(key, int)]
-            return function(*arguments, **{key: value for key, value in named.items() if isinstance(key, str)})
-
-        return jax.jit(call)
+        return jax.jit(of_arrays(function, names, {key: value for key, _, value in constants}))
 
     return run
 

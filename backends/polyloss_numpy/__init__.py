@@ -259,7 +259,9 @@ class NumpyBackend(InMemory):
         return closed_form(function, argnums)
 
     def differentiate(self, function: Callable[..., Any], arrays: Sequence[Any], argnums: Sequence[int]) -> Any:
-        return import_module("polyloss_autodiff").backwards(function, arrays, argnums)
+        from polyloss_autodiff import backwards
+
+        return backwards(function, arrays, argnums)
 
 
 backend = NumpyBackend()

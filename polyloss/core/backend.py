@@ -359,7 +359,8 @@ class Backend(ABC):
 
     def lengths(self, array: Array) -> tuple[Any, ...]:
         """The lengths of all axes, as functions of the namespace take a shape."""
-        return tuple(self.length(array, axis, self.namespace(array).int32) for axis in range(array.ndim))
+        int32 = self.namespace(array).int32
+        return tuple(self.length(array, axis, int32) for axis in range(array.ndim))
 
     def agree(self, loss: str, axes: Alike) -> Array | None:
         """Whether two lengths agree, once they are known; None where a length is always known."""

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from .checks import describe
 from .compose import Combinable, terms_of
 from .domains import Domain
 
@@ -13,6 +14,19 @@ Numbers = np.ndarray[Any, Any]
 def is_rowwise(loss: Any) -> bool:
     """Whether a loss has one value for each row, and not for each element."""
     return any(getattr(term, "rowwise", False) for _, term in terms_of(loss))
+
+
+def expect_loss(module: str, loss: Any) -> None:
+    """Refuse what is no loss."""
+    if not isinstance(loss, Combinable):
+        raise TypeError(f"{module}: expected a loss, such as polyloss.huber, got {describe(loss)}")
+
+
+def mean_of(loss: Combinable, scores: Any, target: Any, weight: Numbers | None) -> float:
+    """The mean of a loss, weighted where examples have weights."""
+    scores = np.asarray(scores, dtype=np.float64)
+    reduction = "mean" if weight is None else "weighted_mean"
+    return float(loss(scores, as_target(loss, scores, target), sample_weight=weight, reduction=reduction))
 
 
 def as_target(loss: Combinable, scores: Numbers, target: Any) -> Numbers:

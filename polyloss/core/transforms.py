@@ -3,7 +3,7 @@
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral
 from typing import Any, ClassVar, ParamSpec, TypeVar
 
@@ -254,6 +254,25 @@ def _check_differentiable(name: str, argument: str, backend: Backend, array: Any
     xp = backend.namespace(array)
     ids = ", unless it holds class ids: they have no gradient; give probabilities instead, or other argnums"
     checks.real_floating(name, argument, xp, array, why=" to have a gradient", unless=ids)
+
+
+def by_place(given: Mapping[int | str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments that come by their position, in order, and those that come by their name."""
+    arguments = [value for place, value in given.items() if isinstance(place, int)]
+    return arguments, {place: value for place, value in given.items() if isinstance(place, str)}
+
+
+def of_arrays(
+    function: Callable[..., T], names: Sequence[int | str], fixed: Mapping[int | str, Any]
+) -> Callable[[Sequence[Any]], T]:
+    """`function` of those of its arguments that are not `fixed`; `names` are the places of all."""
+
+    def call(arrays: Sequence[Any]) -> T:
+        given = iter(arrays)
+        arguments, keywords = by_place({place: fixed[place] if place in fixed else next(given) for place in names})
+        return function(*arguments, **keywords)
+
+    return call
 
 
 def _plain(place: Any) -> Any:

@@ -7,6 +7,7 @@ the exact gradient give. Where both sides differ there is a kink, and what is fo
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -116,12 +117,7 @@ def _chosen(name: str, one: bool) -> list[Case]:
     ordinary = [case for case in plain if case.kind == "sample"]
     places = cover([features([case], "float64", entry, packed=False) for case in ordinary])
     kinked = (case for case in plain if case.kind == "edge" and _has_kink(case))
-    return [*(ordinary[place] for place in (places[:1] if one else places)), *([] if one else next_of(kinked))]
-
-
-def next_of(cases: Iterator[Case]) -> list[Case]:
-    """The first one, if there is any."""
-    return [case for case, _ in zip(cases, range(1), strict=False)]
+    return [*(ordinary[place] for place in (places[:1] if one else places)), *([] if one else islice(kinked, 1))]
 
 
 def _is_plain(case: Case) -> bool:

@@ -69,6 +69,17 @@ def called(loss: Any, static: Mapping[str, Any], given: Mapping[Place, Array]) -
     return loss(*arrays, **static, **{place: array for place, array in given.items() if isinstance(place, str)})
 
 
+def of_chosen(
+    loss: Any, static: Mapping[str, Any], given: dict[Place, Array], wanted: Sequence[Place]
+) -> Callable[..., Array]:
+    """The loss as a function of the arrays at some places."""
+
+    def function(*chosen: Array) -> Array:
+        return called(loss, static, given | dict(zip(wanted, chosen, strict=True)))
+
+    return function
+
+
 class Framework(ABC):
     """One framework, as the suite sees it.
 
@@ -210,6 +221,14 @@ class Framework(ABC):
     ) -> bool:
         """Trace `loss` without running it, so that nothing of its values is known. False where there is no tracing."""
         return False
+
+    def of_arrays(
+        self, loss: Any, static: Mapping[str, Any], arrays: Sequence[Array], options: Mapping[str, Array]
+    ) -> tuple[Callable[..., Any], list[Array]]:
+        """The loss as a function of what is an array among its arguments, and these."""
+        given = placed(arrays, options)
+        wanted = [place for place, array in given.items() if self.is_array(array)]
+        return of_chosen(loss, static, given, wanted), [given[place] for place in wanted]
 
     def curvature(self, loss: Any, static: Mapping[str, Any], wanted: Sequence[Place]) -> Curvature:
         """A function that gives the derivative, along directions, of the gradients by the arrays at `wanted`."""

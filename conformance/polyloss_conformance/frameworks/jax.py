@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from polyloss_conformance.cases import Place
 
-from .base import QUICK_XLA, Array, Curvature, Framework, Outcome, Step, called, placed
+from .base import QUICK_XLA, Array, Curvature, Framework, Outcome, Step, of_chosen, placed
 
 
 @functools.lru_cache
@@ -117,10 +117,7 @@ class JaxFramework(Framework):
 
         def run(arrays: Sequence[Array], options: Mapping[str, Array], cotangent: Array) -> Outcome:
             given = placed(arrays, options)
-
-            def function(*chosen: Array) -> Array:
-                return called(loss, static, given | dict(zip(wanted, chosen, strict=True)))
-
+            function = of_chosen(loss, static, given, wanted)
             value, pull = jax.vjp(function, *(given[place] for place in wanted))
             if (value.shape, value.dtype) != (cotangent.shape, cotangent.dtype):
                 # It could not be pulled back, and whoever compares the value says what is wrong with it.
@@ -136,16 +133,8 @@ class JaxFramework(Framework):
     ) -> bool:
         import jax
 
-        places = [i for i, a in enumerate(arrays) if self.is_array(a)]
-        names = [k for k, o in options.items() if self.is_array(o)]
-
-        def function(chosen: Sequence[Array], named: Sequence[Array]) -> Any:
-            inputs = list(arrays)
-            for i, array in zip(places, chosen, strict=True):
-                inputs[i] = array
-            return loss(*inputs, **static, **{**options, **dict(zip(names, named, strict=True))})
-
-        jax.eval_shape(function, [arrays[i] for i in places], [options[k] for k in names])
+        function, inputs = self.of_arrays(loss, static, arrays, options)
+        jax.eval_shape(function, *inputs)
         return True
 
     def curvature(self, loss: Any, static: Mapping[str, Any], wanted: Sequence[Place]) -> Curvature:
@@ -155,11 +144,9 @@ class JaxFramework(Framework):
             arrays: Sequence[Array], options: Mapping[str, Array], cotangent: Array, directions: Sequence[Array]
         ) -> tuple[Array, ...]:
             given = placed(arrays, options)
+            function = of_chosen(loss, static, given, wanted)
 
             def gradients(*chosen: Array) -> Any:
-                def function(*inner: Array) -> Array:
-                    return called(loss, static, given | dict(zip(wanted, inner, strict=True)))
-
                 return jax.vjp(function, *chosen)[1](cotangent)
 
             _, along = jax.jvp(gradients, tuple(given[place] for place in wanted), tuple(directions))

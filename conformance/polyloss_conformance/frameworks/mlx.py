@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from polyloss_conformance.cases import Place, numpy_dtype
 
-from .base import Array, Curvature, Framework, Outcome, Step, called, placed
+from .base import Array, Curvature, Framework, Outcome, Step, of_chosen, placed
 
 
 class MlxFramework(Framework):
@@ -53,10 +53,7 @@ class MlxFramework(Framework):
 
         def run(arrays: Sequence[Array], options: Mapping[str, Array], cotangent: Array) -> Any:
             given = placed(arrays, options)
-
-            def function(*chosen: Array) -> Array:
-                return called(loss, static, given | dict(zip(wanted, chosen, strict=True)))
-
+            function = of_chosen(loss, static, given, wanted)
             if not wanted:
                 return function(), ()
             [value], found = mx.vjp(function, [given[place] for place in wanted], [cotangent])
@@ -77,17 +74,9 @@ class MlxFramework(Framework):
     ) -> bool:
         import mlx.core as mx
 
-        places = [i for i, a in enumerate(arrays) if self.is_array(a)]
-        names = [k for k, o in options.items() if self.is_array(o)]
-
-        def function(chosen: Sequence[Array], named: Sequence[Array]) -> Any:
-            inputs = list(arrays)
-            for i, array in zip(places, chosen, strict=True):
-                inputs[i] = array
-            return loss(*inputs, **static, **{**options, **dict(zip(names, named, strict=True))})
-
+        function, inputs = self.of_arrays(loss, static, arrays, options)
         # What it returns is not evaluated, and so not run.
-        mx.compile(function)([arrays[i] for i in places], [options[k] for k in names])
+        mx.compile(function)(*inputs)
         return True
 
     def curvature(self, loss: Any, static: Mapping[str, Any], wanted: Sequence[Place]) -> Curvature:
@@ -97,11 +86,9 @@ class MlxFramework(Framework):
             arrays: Sequence[Array], options: Mapping[str, Array], cotangent: Array, directions: Sequence[Array]
         ) -> tuple[Array, ...]:
             given = placed(arrays, options)
+            function = of_chosen(loss, static, given, wanted)
 
             def gradients(*chosen: Array) -> Any:
-                def function(*inner: Array) -> Array:
-                    return called(loss, static, given | dict(zip(wanted, inner, strict=True)))
-
                 return mx.vjp(function, list(chosen), [cotangent])[1]
 
             return tuple(mx.vjp(gradients, [given[place] for place in wanted], list(directions))[1])
